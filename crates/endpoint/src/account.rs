@@ -53,7 +53,7 @@ impl Endpoint {
 
     /// The known devices of a person, oldest first: so a device keeps its number in the list.
     pub fn known_devices(&self, now_ms: u64, name: &UserName) -> Vec<KnownDevice> {
-        let pin = self.state.pins.get(name.as_str());
+        let pin = self.state.pins.get(name);
         let rows = pin.into_iter().flat_map(|pin| &pin.bundles);
         let held = rows.filter_map(|B64Vec(bytes)| self.bundles.verify(bytes.clone().into()));
         let mut since = BTreeMap::<Nonce16, u64>::new();

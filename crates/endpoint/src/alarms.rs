@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use chat_protocol::name::UserName;
 
-use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::{ALARMS_MINUTE_MAX, HUB_WORDS_MINUTE_MAX, UNVERIFIED_MINUTE_MAX};
 
@@ -63,7 +62,7 @@ struct Raised {
 
 impl Alarms {
     /// Whether this one is told now.
-    fn raise(&mut self, kind: Alarm, user: &UserName, detail: &str) -> bool {
+    pub(crate) fn raise(&mut self, kind: Alarm, user: &UserName, detail: &str) -> bool {
         let key = (kind, user.clone());
         if let Some(raised) = self.raised.get_mut(&key) {
             raised.count = raised.count.saturating_add(1);
@@ -87,7 +86,7 @@ impl Alarms {
 
     /// What is told of something that the hub says in clear: so often in a minute itself, then that it says more, then
     /// nothing.
-    fn hears(&mut self, event: Event) -> Option<Event> {
+    pub(crate) fn hears(&mut self, event: Event) -> Option<Event> {
         match self.words.count(self.now_ms) {
             ..=HUB_WORDS_MINUTE_MAX => Some(event),
             at if at == HUB_WORDS_MINUTE_MAX.saturating_add(1) => Some(Event::Announcement {
@@ -100,13 +99,13 @@ impl Alarms {
     }
 
     /// When the next ones are due.
-    fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         let raised = self.raised.iter().filter(|(_, raised)| raised.count > 0);
         raised.map(|((kind, _), raised)| raised.told_ms.saturating_add(together_ms(*kind))).min()
     }
 
     /// Takes what is due.
-    fn due(&mut self, now_ms: u64) -> Vec<Event> {
+    pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Event> {
         self.now_ms = now_ms;
         let is_over = |kind: Alarm, raised: &Raised| {
             raised.told_ms.saturating_add(together_ms(kind)) <= self.now_ms
@@ -120,35 +119,6 @@ impl Alarms {
             due.push(Event::Alarm { kind, user, detail, count });
         }
         due
-    }
-}
-
-impl Endpoint {
-    /// Something that must not happen has happened.
-    pub(crate) fn alarm(&mut self, kind: Alarm, user: &UserName, detail: &str) {
-        if self.alarms.raise(kind, user, detail) {
-            let (user, detail) = (user.clone(), detail.to_owned());
-            self.tell(Event::Alarm { kind, user, detail, count: 1 });
-        }
-    }
-
-    /// Tells something that the hub says in clear, of which it can say any amount. What this device itself has to say
-    /// has no such bound: nothing of it may be drowned.
-    pub(crate) fn tell_word(&mut self, event: Event) {
-        if let Some(event) = self.alarms.hears(event) {
-            self.tell(event);
-        }
-    }
-
-    pub(crate) fn alarm_deadline(&self) -> Option<u64> {
-        self.alarms.deadline()
-    }
-
-    /// Time has passed: tells of the alarms that were counted together.
-    pub(crate) fn tell_alarms(&mut self, now_ms: u64) {
-        for event in self.alarms.due(now_ms) {
-            self.tell(event);
-        }
     }
 }
 

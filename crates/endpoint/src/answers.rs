@@ -3,19 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
-use chat_protocol::content::{LastMessage, LineSet};
 use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, KeptFrame};
 use crate::limits::STORAGE_WAIT_MS;
-use crate::outgoing::{Outgoing, Sealed};
+use crate::outgoing::Sealed;
 use crate::pace::{GivenUp, is_further_person, is_further_room};
+use crate::questions::Question;
 use crate::rooms::Moderated;
-use crate::state::Conversation;
 
 /// Whether a receipt was refused because nobody waits for it.
 fn is_for_nobody(code: &str) -> bool {
@@ -48,7 +46,7 @@ impl Endpoint {
                 let refusal = Refusal { stage, code, reason };
                 match id {
                     Some(id) => self.on_noack(now_ms, id, refusal, head.and_then(|h| h.epoch)),
-                    None => self.tell_word(refusal.into_complaint()),
+                    None => self.out.tell_word(refusal.into_complaint()),
                 }
             }
             HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
@@ -56,11 +54,11 @@ impl Endpoint {
             HubToClient::Presence { joined, left } => self.on_presence(now_ms, joined, left),
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
             HubToClient::Heads { id: Some(id), heads, more } => {
-                let Some(Request::Heads { after }) = self.take_question(&id) else { return };
+                let Some(Question::Heads { after }) = self.take_question(&id) else { return };
                 self.on_heads_page(now_ms, &after, &heads, more);
             }
             HubToClient::Counters { id, counters } => {
-                let Some(Request::Counters { cids }) = self.take_question(&id) else { return };
+                let Some(Question::Counters { cids }) = self.take_question(&id) else { return };
                 self.on_counters(cids, &counters);
             }
             HubToClient::Reminded { id, .. } => {
@@ -78,7 +76,7 @@ impl Endpoint {
                 self.on_moderated(now_ms, id, &cid, said);
             }
             HubToClient::Dropped(claim) => self.on_dropped(now_ms, claim),
-            HubToClient::Announce { text } => self.tell_word(Event::Announcement { text }),
+            HubToClient::Announce { text } => self.out.tell_word(Event::Announcement { text }),
             HubToClient::Live {} => self.on_live(now_ms),
             HubToClient::Rooms { id, rooms, more } => self.on_rooms(&id, rooms, more),
             HubToClient::Keys { users } => self.on_keys(&users),
@@ -88,7 +86,7 @@ impl Endpoint {
             }
             HubToClient::Members { id, cid, links, more, closed } => {
                 match self.take_question(&id) {
-                    Some(Request::Members { cid: asked, from }) if asked == cid => {
+                    Some(Question::Members { cid: asked, from }) if asked == cid => {
                         self.note_deleted(now_ms, &cid, closed);
                         self.on_members(&cid, from, &links, more);
                         self.link.dirty.insert(cid);
@@ -100,46 +98,46 @@ impl Endpoint {
             HubToClient::Shared { id, offers } => self.on_shared(id, offers),
             HubToClient::Found { id, offers, more } => self.on_found(id, offers, more),
             HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
-                self.complain(code::MALFORMED, "the hub greeted in the middle of a session");
+                self.out.complain(code::MALFORMED, "the hub greeted in the middle of a session");
             }
         }
     }
 
     /// People came and went.
     fn on_presence(&mut self, now_ms: u64, joined: Vec<UserName>, left: Vec<UserName>) {
-        self.came(now_ms, Some(&joined));
+        self.gaps.came(now_ms, Some(&joined));
         self.unknown_came(&joined);
         let followed = self.followed_among(joined.iter().chain(&left));
-        self.tell_word(Event::Presence { joined, left, followed });
+        self.out.tell_word(Event::Presence { joined, left, followed });
     }
 
     /// A page of the rooms has come.
     fn on_rooms(&mut self, id: &MessageId, rooms: Vec<RoomInfo>, more: bool) {
-        let Some(Request::Rooms { after }) = self.take_question(id) else { return };
+        let Some(Question::Rooms { after }) = self.take_question(id) else { return };
         let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
         let last = last.filter(|last| is_further_room(after.as_ref(), last));
         let more = last.is_some();
         if let Some(last) = last {
-            self.ask_page(Request::Rooms { after: Some(last) });
+            self.ask_page(Question::Rooms { after: Some(last) });
         }
-        self.tell(Event::Rooms { rooms, more });
+        self.out.tell(Event::Rooms { rooms, more });
     }
 
     /// A page of the people has come.
     fn on_who(&mut self, id: &MessageId, people: Vec<Person>, more: bool) {
-        let Some(Request::Who { after }) = self.take_question(id) else { return };
+        let Some(Question::Who { after }) = self.take_question(id) else { return };
         let last = people.last().map(|person| person.name.clone()).filter(|_| more);
         let last = last.filter(|last| is_further_person(after.as_ref(), last));
         let more = last.is_some();
         if let Some(last) = last {
-            self.ask_page(Request::Who { after: Some(last) });
+            self.ask_page(Question::Who { after: Some(last) });
         }
-        self.tell(Event::People { people, more });
+        self.out.tell(Event::People { people, more });
     }
 
     /// The question that the hub answers; an answer without one is dropped.
-    fn take_question(&mut self, id: &MessageId) -> Option<Request> {
-        let question = self.link.requests.remove(id);
+    fn take_question(&mut self, id: &MessageId) -> Option<Question> {
+        let question = self.out.questions.take_request(id);
         if question.is_none() {
             self.unasked();
         }
@@ -156,7 +154,7 @@ impl Endpoint {
         (people, unknown, more): (&BTreeMap<UserName, PersonBundles>, &[UserName], bool),
     ) {
         let question = self.take_question(id);
-        let Some(Request::Bundles { mut names, mut kids, view }) = question else { return };
+        let Some(Question::Bundles { mut names, mut kids, view, first }) = question else { return };
         let asked = names.len() + kids.values().map(Vec::len).sum::<usize>();
         self.note_unknown(&names, unknown);
         // Of others than were asked for nothing is kept.
@@ -183,15 +181,9 @@ impl Endpoint {
         kids.retain(|_, kids| !kids.is_empty());
         let left = missing.len() + kids.values().map(Vec::len).sum::<usize>();
         // A page that brings nobody ends the asking.
-        if left > 0 && left < asked {
-            let again = self.ask_bundles(&missing, kids, view.clone());
-            self.ask_moved(id, again);
-            self.order_keys_moved(id, again);
-            self.owners_moved(id, again);
-            self.keys_moved(id, again);
-            if let Some(cid) = &view {
-                self.refresh_waits_for(cid, again);
-            }
+        let is_asked_again = left > 0 && left < asked;
+        if is_asked_again {
+            self.ask_bundles_again(first, &missing, kids, view.clone());
         }
         for name in &names {
             // A later question may be the one that brings what is new. The many of a view are not
@@ -210,62 +202,66 @@ impl Endpoint {
                 self.link.dirty.insert(cid);
             }
         }
-        if let Some(cid) = view {
-            self.refresh_answered(&cid, id);
-            self.link.dirty.insert(cid);
+        self.link.dirty.extend(view.clone());
+        if is_asked_again {
+            return;
         }
-        self.owners_answered(id);
-        self.keys_answered(id);
-        self.senders_answered(now_ms, id);
+        if let Some(cid) = view {
+            self.refresh_answered(&cid, &first);
+        }
+        self.owners_answered(&first);
+        self.keys_answered(&first);
+        self.senders_answered(now_ms, &first);
     }
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
         self.put_off_no_more(&id);
-        self.note_position(position);
-        if self.epoch_accepted(&id, position) || self.order_kept(&id, position) {
-            return;
+        self.positions.note(position);
+        match self.out.questions.get(&id).cloned() {
+            Some(Question::Key { .. }) => self.epoch_accepted(&id, position),
+            Some(Question::Order(order)) => self.order_kept(order, &id, position),
+            Some(Question::Join(cid)) => {
+                self.out.questions.take(&id);
+                self.joined(cid, position);
+            }
+            Some(Question::Receipt) => {
+                self.out.questions.take(&id);
+                self.receipts.answered(&id);
+            }
+            Some(Question::Message(key)) => self.message_kept(id, &key, position, kept),
+            // Nothing that is asked for is answered so.
+            Some(_) | None => {}
         }
-        if let Some(cid) = self.link.joining.remove(&id) {
-            self.state.joined.put(cid.as_str(), true);
-            self.link.links_lost.remove(&cid);
-            self.view_is_stale(&cid);
-            self.link.dirty.insert(cid.clone());
-            self.note_answered(&cid, position);
-            self.tell(Event::Joined { id: None, cid, position: Some(position) });
-            return;
-        }
-        if self.state.receipts.remove(&id.to_string()).is_some() {
-            return;
-        }
-        let at = self.position(position);
-        let is_known = |outgoing: &Outgoing| outgoing.copy_of == Some(at);
-        let key = self.index.get(&id);
-        if key.and_then(|key| self.state.outgoing.get(key)).is_some_and(is_known) {
+    }
+
+    /// The hub has kept the link by which this user joins a room that everybody is in.
+    fn joined(&mut self, cid: ConversationId, position: u64) {
+        self.state.joined.put(&cid, true);
+        self.requests.won(&cid);
+        self.views.overtake(&cid);
+        self.link.dirty.insert(cid.clone());
+        self.note_answered(&cid, position);
+        self.out.tell(Event::Joined { id: None, cid, position: Some(position) });
+    }
+
+    /// The hub has kept a message.
+    fn message_kept(&mut self, id: MessageId, key: &str, position: u64, kept: bool) {
+        let at = self.positions.at(position);
+        if self.outbox.get(key).is_some_and(|outgoing| outgoing.copy_of == Some(at)) {
             // Said again of what the copy was made of; the copy has not been answered.
             return;
         }
-        let Some(key) = self.index.remove(&id) else { return };
-        self.answered(&key);
-        let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
+        self.out.questions.take(&id);
+        let Some(mut outgoing) = self.outbox.end(key) else { return };
         let mut frame = None;
         let quiet = outgoing.quiet;
         if let Some(sealed) = outgoing.sealed.take() {
             let is_said = !quiet || outgoing.copy_of.is_some();
-            self.keep_sent(&outgoing.cid, id, &sealed, is_said);
+            let sk = self.device.keys.signing_id();
+            self.resends.keep((&outgoing.cid, sk), id, &sealed, is_said);
             self.key_stands(&sealed.e);
-            let cid = outgoing.cid.as_str();
-            let conversation = self.state.conversations.entry(cid, Conversation::default);
-            // The order of the answers is the hub's word: an earlier frame is not the last one.
-            let later = conversation
-                .last
-                .as_ref()
-                .is_some_and(|(at, _)| at.e == sealed.e && at.n > sealed.n);
-            if !later {
-                let last = LastMessage { e: sealed.e, n: sealed.n, new: LineSet::default() };
-                conversation.last = Some((last, sealed.digest));
-            }
-            frame = self.is_durable().then(|| {
-                let sk = self.device.keys.signing_id();
+            self.epochs.kept(&outgoing.cid, &sealed);
+            frame = self.out.is_durable().then(|| {
                 let Sealed { e, n, digest, key, frame, .. } = sealed;
                 Box::new(KeptFrame { e, sk, n, digest, key, frame })
             });
@@ -276,12 +272,12 @@ impl Endpoint {
         self.link.dirty.insert(cid.clone());
         if quiet {
             if kept {
-                self.kept_request(&id);
+                self.gaps.kept_request(&id);
             }
             return;
         }
-        let recipients = self.state.recipients(&id);
-        self.tell(Event::Stored { id, cid, position, kept, recipients, frame });
+        let recipients = self.recipients(&id);
+        self.out.tell(Event::Stored { id, cid, position, kept, recipients, frame });
     }
 
     /// A join of this device was refused.
@@ -291,14 +287,14 @@ impl Endpoint {
             self.join_later(now_ms, id, cid);
         } else if refusal.code == code::NOT_ALLOWED {
             // Already inside: a device that forgot, or another device of this user.
-            self.state.joined.put(cid.as_str(), true);
-            self.tell(Event::Joined { id: None, cid, position: None });
+            self.state.joined.put(&cid, true);
+            self.out.tell(Event::Joined { id: None, cid, position: None });
         } else {
             // A room that is full is told once; a person may try again with /join.
             if refusal.code == code::TOO_MANY {
-                self.state.joined.put(cid.as_str(), false);
+                self.state.joined.put(&cid, false);
             }
-            self.tell_word(refusal.into_complaint());
+            self.out.tell_word(refusal.into_complaint());
         }
     }
 
@@ -313,66 +309,57 @@ impl Endpoint {
         if self.is_refused_and_kept(now_ms, &id, winner) {
             return;
         }
-        let stale_view = refusal.code == code::MEMBERS;
-        if let Some(cid) = self.epoch_refused(now_ms, &id, winner, stale_view) {
-            return self.key_refused(now_ms, &cid, &refusal);
+        let question = self.out.questions.get(&id).cloned();
+        if let Some(Question::Message(key)) = question {
+            return match self.is_lost_membership(&id, &refusal.code) {
+                Some(cid) => self.seal_again(now_ms, id, &cid),
+                None => self.message_refused(now_ms, id, &key, refusal),
+            };
         }
-        if self.order_refused(now_ms, &id, &refusal) {
-            return;
+        if let Some(Question::Key { .. }) = question {
+            return self.epoch_refused(now_ms, &id, winner, &refusal);
         }
-        if self.list_refused(id, &refusal.code, &refusal.reason) {
-            return;
+        self.out.questions.take(&id);
+        match question {
+            Some(Question::Order(order)) => self.order_refused(now_ms, (order, &id), &refusal),
+            Some(Question::Files(_)) => {
+                let Refusal { code, reason, .. } = refusal;
+                self.out.tell(Event::ListRefused { id, code, reason });
+            }
+            Some(Question::Members { cid, .. }) => self.view_refused(now_ms, &cid, &refusal),
+            Some(Question::Join(cid)) => self.join_refused(now_ms, id, cid, refusal),
+            Some(Question::Receipt) => {
+                self.receipts.answered(&id);
+                // Who said it is away and learns it another way or not at all, or the hub knows them no more.
+                if !is_for_nobody(&refusal.code) {
+                    self.out.tell_word(refusal.into_complaint());
+                }
+            }
+            Some(question) => {
+                if let Question::Bundles { first, .. } = question {
+                    self.keys_answered(&first);
+                }
+                self.out.tell_word(refusal.into_complaint());
+            }
+            None => {}
         }
-        if let Some(Request::Members { cid, .. }) = self.link.requests.get(&id).cloned() {
-            self.link.requests.remove(&id);
-            self.view_refused(now_ms, &cid, &refusal);
-            return;
-        }
-        if let Some(cid) = self.link.joining.remove(&id) {
-            return self.join_refused(now_ms, id, cid, refusal);
-        }
-        let receipt = self.state.receipts.remove(&id.to_string()).is_some();
-        // Who said it is away and learns it another way or not at all, or the hub knows them no more.
-        if receipt && is_for_nobody(&refusal.code) {
-            return;
-        }
-        if receipt || self.link.requests.remove(&id).is_some() {
-            self.keys_answered(&id);
-            self.tell_word(refusal.into_complaint());
-            return;
-        }
-        if let Some(cid) = self.is_lost_membership(&id, &refusal.code) {
-            return self.seal_again(now_ms, id, &cid);
-        }
-        self.message_refused(now_ms, id, refusal);
     }
 
     /// A message of ours was refused for good.
-    fn message_refused(&mut self, now_ms: u64, id: MessageId, refusal: Refusal) {
-        let Some(key) = self.index.remove(&id) else { return };
-        self.answered(&key);
-        let Some(mut outgoing) = self.state.outgoing.remove(&key) else { return };
-        if let Some(asked) = &outgoing.asked {
-            self.unask(asked);
-        }
+    fn message_refused(&mut self, now_ms: u64, id: MessageId, key: &str, refusal: Refusal) {
+        self.out.questions.take(&id);
+        let Some(mut outgoing) = self.outbox.end_in_vain(key) else { return };
         let may_start_until_ms = self.note_refused(now_ms, &outgoing);
-        if let Some(sealed) = &outgoing.sealed {
-            self.keep_sent(&outgoing.cid, id, sealed, false);
-        }
-        if let Some(sealed) = outgoing.sealed.take()
-            && let Some(conversation) = self.state.conversations.get_mut(outgoing.cid.as_str())
-            && let Some(sending) = conversation.sending.as_mut()
-            && sending.head.e == sealed.e
-        {
-            // What this frame was to tell of burnt counters, nobody has heard.
-            sending.void.extend(sealed.void);
-            sending.void.push((sealed.n, sealed.digest));
+        if let Some(sealed) = outgoing.sealed.take() {
+            let sk = self.device.keys.signing_id();
+            self.resends.keep((&outgoing.cid, sk), id, &sealed, false);
+            self.epochs.burnt(&outgoing.cid, sealed);
         }
         self.link.dirty.insert(outgoing.cid.clone());
         if outgoing.copy_of.is_some() {
             let Refusal { stage, code, reason } = refusal;
             let reason = format!("who follows you did not get a message: {reason}");
-            self.tell(Event::Complaint { stage, code, reason, by_hub: true });
+            self.out.tell(Event::Complaint { stage, code, reason, by_hub: true });
             return;
         }
         if outgoing.quiet {
@@ -381,18 +368,17 @@ impl Endpoint {
         let Refusal { code, reason, .. } = refusal;
         if code == code::STORAGE_FULL && outgoing.is_report() {
             // Nobody would say it again, and somebody waits for it. The refused id never succeeds.
-            outgoing.id = self.new_id(now_ms);
-            self.index.insert(outgoing.id, key.clone());
+            outgoing.id = self.out.new_id(now_ms);
+            self.out.questions.ask(outgoing.id, Question::Message(key.to_owned()));
             self.link.held.insert(outgoing.cid.clone(), now_ms.saturating_add(STORAGE_WAIT_MS));
-            self.state.outgoing.put(&key, outgoing);
+            self.outbox.put_back(key, outgoing);
             return;
         }
-        self.tell(Event::Refused { id, code, reason, by_hub: true, may_start_until_ms });
+        self.out.tell(Event::Refused { id, code, reason, by_hub: true, may_start_until_ms });
     }
 
     fn on_rekey(&mut self, now_ms: u64, id: MessageId, head: &Head) {
-        let asked = self.index.get(&id).and_then(|key| self.state.outgoing.get(key));
-        if asked.is_some_and(|outgoing| outgoing.cid != head.cid) {
+        if self.under_way(&id).is_some_and(|outgoing| outgoing.cid != head.cid) {
             // Of a conversation in which nothing was said.
             return self.unasked();
         }
@@ -403,12 +389,12 @@ impl Endpoint {
     /// Whether the hub refuses a message because it has lost that this user is in a room: it is told
     /// first (rule R36).
     fn is_lost_membership(&self, id: &MessageId, code: &str) -> Option<ConversationId> {
-        let outgoing = self.index.get(id).and_then(|key| self.state.outgoing.get(key))?;
+        let outgoing = self.under_way(id)?;
         let cid = &outgoing.cid;
-        let room = self.state.rooms.get(cid.as_str())?;
+        let room = self.state.rooms.get(cid)?;
         let is_lost = code == code::NOT_A_MEMBER
             && self.is_in(room)
-            && (self.chain_is_behind(cid) || self.link.unlisted.contains(cid));
+            && (self.chain_is_behind(cid) || self.views.of(cid).is_unlisted);
         is_lost.then(|| cid.clone())
     }
 
@@ -417,53 +403,20 @@ impl Endpoint {
     fn seal_again(&mut self, now_ms: u64, id: MessageId, cid: &ConversationId) {
         self.put_off_no_more(&id);
         let cid = cid.clone();
-        if let Some(ids) = self.link.draining.get_mut(&cid) {
-            ids.remove(&id);
-        }
+        self.outbox.drained(&cid, &id);
         self.link.dirty.insert(cid.clone());
-        let first = self.index.get(&id).and_then(|key| self.state.outgoing.get(key));
-        let Some((e, n)) = first.and_then(|o| o.sealed.as_ref()).map(|s| (s.e, s.n)) else {
-            return;
-        };
-        let later: Vec<String> = self
-            .state
-            .outgoing
-            .iter()
-            .filter(|(_, outgoing)| {
-                outgoing.sealed.as_ref().is_some_and(|sealed| sealed.e == e && sealed.n >= n)
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in later {
-            let Some(outgoing) = self.state.outgoing.get_mut(&key) else { continue };
-            let (of, burnt) = (outgoing.id, outgoing.sealed.take());
-            if self.link.flying.remove(&key).is_some() && outgoing.id != id {
-                self.link.draining.entry(cid.clone()).or_default().insert(outgoing.id);
-            }
-            if let Some(burnt) = burnt {
-                self.keep_sent(&cid, of, &burnt, false);
-            }
+        let Some(first) = self.out.questions.message(&id) else { return };
+        let burnt = self.outbox.burn(&cid, first);
+        let Some(e) = burnt.first().map(|(_, sealed)| sealed.e) else { return };
+        let sk = self.device.keys.signing_id();
+        for (of, burnt) in burnt {
+            self.resends.keep((&cid, sk), of, &burnt, false);
         }
-        if let Some(conversation) = self.state.conversations.get_mut(cid.as_str())
-            && let Some(sending) = conversation.sending.as_mut()
-            && sending.head.e == e
-        {
-            sending.closed = true;
-        }
+        self.epochs.close(&cid, &e);
         let from = self.pace_epoch(now_ms, &cid, GivenUp::Closed);
         if from > now_ms {
             self.link.held.insert(cid.clone(), from);
         }
         self.start_refresh(&cid, false);
-    }
-
-    /// A frame under way was answered.
-    pub(crate) fn answered(&mut self, key: &str) {
-        self.link.flying.remove(key);
-        if let Some(outgoing) = self.state.outgoing.get(key)
-            && let Some(ids) = self.link.draining.get_mut(&outgoing.cid)
-        {
-            ids.remove(&outgoing.id);
-        }
     }
 }

@@ -69,7 +69,7 @@ impl Endpoint {
     }
 
     fn audience_of(&self, now_ms: u64, e: &Digest) -> Audience {
-        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return Audience::default() };
+        let Some(epoch) = self.epochs.get(e) else { return Audience::default() };
         let lines = epoch.list.lines().iter();
         let revoked = lines.filter_map(|line| {
             let since = self.people.revoked_since(&line.name, &line.sk)?;
@@ -92,7 +92,7 @@ impl Endpoint {
 
     /// When this device got the link by which somebody is in a room; 0 if that was before this connection.
     fn member_since(&self, cid: &ConversationId, name: &UserName) -> u64 {
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let link = room.and_then(|room| room.members().get(name)).map(|member| member.since);
         let grown = self.link.grown.get(cid).map(Vec::as_slice).unwrap_or_default();
         let known = link.and_then(|link| grown.iter().rfind(|(first, _)| *first <= link));
@@ -122,7 +122,7 @@ impl Endpoint {
              {writer}, so whoever has that device can read what {writer} says in {cid}",
             cid = cid.spoken()
         );
-        self.alarm(Alarm::SealsForRemoved, writer, &detail);
+        self.out.alarm(Alarm::SealsForRemoved, writer, &detail);
         self.plan_repair(now_ms, cid, writer, Lack::Keys(name.clone()));
     }
 
@@ -150,7 +150,7 @@ impl Endpoint {
         if is_news || missing.len() < told.len() {
             self.link.left_out_by.insert(key, missing.iter().cloned().collect());
         }
-        let epoch = self.state.epochs.get(&e.to_string());
+        let epoch = self.epochs.get(e);
         let is_named = |name: &UserName| epoch.is_some_and(|e| e.left_out.contains(name));
         let news = missing.into_iter().filter(|name| !told.contains(name));
         let (by_writer, unseen): (Vec<UserName>, Vec<UserName>) = news.partition(is_named);
@@ -170,7 +170,7 @@ impl Endpoint {
                 "what {writer} says in {cid} should reach every device of {names}, and does not: {why}",
                 cid = cid.spoken()
             );
-            self.complain(code::MEMBERS, &reason);
+            self.out.complain(code::MEMBERS, &reason);
         }
     }
 

@@ -9,11 +9,11 @@ use chat_protocol::code;
 use chat_protocol::hub::Log;
 use chat_protocol::name::ConversationId;
 
-use crate::connection::{Link, Request};
+use crate::connection::Link;
 use crate::endpoint::Endpoint;
 use crate::limits::LIVE_WAIT_MS;
 use crate::position::Position;
-use crate::receive::WaitingQueue;
+use crate::questions::Question;
 
 /// How a frame came.
 #[derive(Debug, Default, Clone, Copy)]
@@ -30,14 +30,14 @@ impl Endpoint {
     /// Whether all that waited for this device when it signed in was dealt with: nothing of it is still
     /// to come by the hub's word, and nothing waits for the keys of its sender or for a view.
     pub fn has_caught_up(&self) -> bool {
-        let is_about_keys = |request: &Request| {
-            matches!(request, Request::Bundles { .. } | Request::Members { .. })
+        let is_about_keys = |question: &Question| {
+            matches!(question, Question::Bundles { .. } | Question::Members { .. })
         };
         self.link.live
-            && self.link.waiting.values().all(WaitingQueue::is_empty)
+            && self.inbox.is_empty()
             && self.link.parts.is_empty()
-            && self.link.refreshing.is_empty()
-            && !self.link.requests.values().any(is_about_keys)
+            && self.views.refreshing().next().is_none()
+            && !self.out.questions.any(is_about_keys)
     }
 
     /// The hub has said that all has come that waited at the sign-in.
@@ -51,7 +51,7 @@ impl Endpoint {
 
     /// The hub has answered something of this device with its position in a conversation.
     pub(crate) fn note_answered(&mut self, cid: &ConversationId, position: u64) {
-        let position = self.position(position);
+        let position = self.positions.at(position);
         let answered = self.link.answered.entry(Log::Conversation(cid.clone())).or_insert(position);
         let is_there = position <= *answered;
         if !is_there {
@@ -70,7 +70,7 @@ impl Endpoint {
     /// says nothing.
     fn had_come_to(&self, came: &Came) -> u64 {
         let behind = came.behind.filter(|_| came.position > 0);
-        behind.and_then(|behind| self.comparable(behind)).unwrap_or(0)
+        behind.and_then(|behind| self.positions.comparable(behind)).unwrap_or(0)
     }
 
     /// How many links of a room's chain are counted by what stands before a frame.
@@ -85,8 +85,7 @@ impl Endpoint {
     /// Whether a frame comes in the order of its log: behind all that came before, and what was answered. What stands
     /// at no position comes in none.
     pub(crate) fn is_in_order(&self, log: &Log, came: &Came) -> bool {
-        let reached = self.link.reached.get(log).copied();
-        let is_behind = reached.is_none_or(|reached| came.position > reached);
+        let is_behind = self.inbox.reached(log).is_none_or(|reached| came.position > reached);
         came.position == 0 || (is_behind && came.position > self.had_come_to(came))
     }
 
@@ -114,7 +113,7 @@ impl Endpoint {
             (self.link.late_since_ms, self.link.late_before_ms) = (now_ms, 0);
             let reason = "not all that waited for you has come yet; until it has, what the server holds back \
                           does not show";
-            self.complain(code::UNTRUSTED, reason);
+            self.out.complain(code::UNTRUSTED, reason);
         }
     }
 }

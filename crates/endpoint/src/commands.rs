@@ -34,7 +34,7 @@ impl Endpoint {
             return;
         }
         let (from, identity) = (header.from.clone(), signer.identity);
-        self.tell(Event::Cancel { from, identity, re });
+        self.out.tell(Event::Cancel { from, identity, re });
     }
 
     /// Target and freshness of a command (rule R9). The policy is the host's.
@@ -74,14 +74,14 @@ impl Endpoint {
             // What was meant for another journal has a number of that one.
             if !matches!(code.as_str(), code::NO_AGENT | code::STALE) {
                 let (from, no) = (from.clone(), command.no);
-                self.tell(Event::CommandPassed { from, identity, sk, sk_ends_ms, no });
+                self.out.tell(Event::CommandPassed { from, identity, sk, sk_ends_ms, no });
             }
             let end = CommandEnd { re: id, of: *digest, status, code, reason };
             self.report_outcome(now_ms, &from, end);
             return;
         }
         let pinned = self.is_trusted(&from);
-        self.tell(Event::Command {
+        self.out.tell(Event::Command {
             id,
             digest: *digest,
             from,

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chat_protocol::b64::B64Vec;
 use chat_protocol::content::healing::Counters;
 use chat_protocol::header::MessageHeader;
-use chat_protocol::hub::{ClientToHub, DropClaim, EpochHead, Head, Log};
+use chat_protocol::hub::{EpochHead, Log};
 use chat_protocol::id::{Digest, MessageId};
-use chat_protocol::members::Place;
-use chat_protocol::name::{ConversationId, RoomName, UserName};
+use chat_protocol::name::{ConversationId, UserName};
 
 use crate::audience::Audience;
 use crate::endpoint::Endpoint;
@@ -19,31 +17,8 @@ use crate::limits::RENEW_OWN_MIN_MS;
 use crate::offers::Checking;
 use crate::people::ShownFormer;
 use crate::position::Position;
-use crate::receive::WaitingQueue;
 use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
-use crate::rooms::{Kids, Refresh};
-
-/// A question to the hub that waits for its answer.
-#[derive(Debug, Clone)]
-pub(crate) enum Request {
-    /// Bundles of these people, perhaps on behalf of a view.
-    Bundles { names: Vec<UserName>, kids: Kids, view: Option<ConversationId> },
-    /// Links of a room's chain from this number on.
-    Members { cid: ConversationId, from: u32 },
-    /// Who is here, behind this name.
-    Who { after: Option<UserName> },
-    /// Which rooms there are, behind this one.
-    Rooms { after: Option<RoomName> },
-    /// The rooms that did not fit into OK, behind this one.
-    Heads { after: ConversationId },
-    /// How far the hub has seen this device's key in these.
-    Counters { cids: Vec<ConversationId> },
-    /// What the hub forgot was told it again: bundles and links, said once more where the hub puts them off.
-    Remind { bundles: Vec<B64Vec>, links: Vec<B64Vec> },
-    /// About the list of shared files; asked again as it was.
-    Files(Box<ClientToHub>),
-}
 
 /// What belongs to one connection, or can be asked for again.
 #[derive(Debug, Default)]
@@ -67,40 +42,23 @@ pub(crate) struct Link {
     pub(crate) newest_at_sign_in: u64,
     pub(crate) late_since_ms: u64,
     pub(crate) late_before_ms: u64,
-    /// What the hub says about conversations.
-    pub(crate) heads: BTreeMap<ConversationId, Head>,
     /// Which epoch the hub shows as current, where it has shown one or none.
     pub(crate) epochs: BTreeMap<ConversationId, Option<EpochHead>>,
     /// Conversations in which the hub seems to have gone back.
     pub(crate) behind: BTreeMap<ConversationId, Behind>,
     /// Conversations whose deliveries wait until that is settled.
     pub(crate) unsettled: BTreeSet<ConversationId>,
-    /// Rooms that the hub does not list although this user is in them: its answer tells why.
-    pub(crate) unlisted: BTreeSet<ConversationId>,
     /// Bundles and accounts that the hub has lost.
     pub(crate) lacks: Lacks,
-    /// Rooms whose chain was fetched from its beginning, and those in which it is not the one seen.
-    pub(crate) fetched_anew: BTreeSet<ConversationId>,
     /// Rooms whose chain the hub was reminded of on this connection; and those of which it still shows less.
     pub(crate) reminded_chains: BTreeSet<ConversationId>,
     pub(crate) reminded_in_vain: BTreeSet<ConversationId>,
-    pub(crate) forked: BTreeMap<ConversationId, Place>,
-    /// Ends of chains that a person has decided to take, on this connection.
-    pub(crate) accepted: BTreeMap<ConversationId, Place>,
     /// What is to be handed to writers who lack it, by conversation and writer; and the ends of chains that the
     /// hub was reminded of because a member had them.
     pub(crate) repairs: BTreeMap<(ConversationId, UserName, Lack), Repair>,
     pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
-    /// Views that are up to date.
-    pub(crate) views: BTreeSet<ConversationId>,
-    pub(crate) refreshing: BTreeMap<ConversationId, Refresh>,
-    /// Rooms that have grown since their refresh began: its answers may be from before.
-    pub(crate) overtaken: BTreeSet<ConversationId>,
     /// Epochs by somebody unknown for which the view was fetched anew.
     pub(crate) questioned: BTreeSet<Digest>,
-    /// Views that have just come up to date.
-    pub(crate) viewed: Vec<ConversationId>,
-    pub(crate) requests: BTreeMap<MessageId, Request>,
     /// The newest time that this device was told, Unix time in milliseconds.
     pub(crate) clock_ms: u64,
     /// Of whom bundles were asked for because the hub says that they have new keys; and of whom it has
@@ -116,8 +74,6 @@ pub(crate) struct Link {
     pub(crate) gone_told: BTreeSet<UserName>,
     /// Requests for something of ours that wait for a view.
     pub(crate) key_requests: Vec<(MessageHeader, Counters)>,
-    /// Rooms that who runs the hub has deleted.
-    pub(crate) deleted: BTreeSet<ConversationId>,
     /// Who was put out of the lobby, by the hub's word, and how many links its chain had then.
     pub(crate) put_out: BTreeMap<UserName, u32>,
     /// Who has banned this user from the lobby, by the hub's word.
@@ -128,8 +84,6 @@ pub(crate) struct Link {
     pub(crate) newest: BTreeSet<UserName>,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
-    /// KEYs of this device that were said on this connection and have no answer, by `eid`.
-    pub(crate) keys_said: BTreeMap<MessageId, (ConversationId, EpochHead)>,
     /// Parts of the epochs whose KEYs wait.
     pub(crate) parts: BTreeMap<Digest, Parts>,
     /// Parts are missing that a new connection may bring.
@@ -137,9 +91,6 @@ pub(crate) struct Link {
     pub(crate) waiting_for_epoch: BTreeMap<ConversationId, u64>,
     /// Conversations in which the view or the newest epoch has just changed.
     pub(crate) contested: BTreeSet<ConversationId>,
-    /// When the views were asked for that are on their way, and how long the last one took.
-    pub(crate) refresh_began: BTreeMap<ConversationId, u64>,
-    pub(crate) answer_ms: u64,
     /// Until when the next epoch of a large room is left to others.
     pub(crate) race_until: BTreeMap<ConversationId, u64>,
     /// How often the hub has refused the devices of an epoch of ours since it last accepted one.
@@ -148,34 +99,12 @@ pub(crate) struct Link {
     pub(crate) keys_denied: BTreeSet<ConversationId>,
     /// Until when nothing is sealed in a conversation: the hub has no room.
     pub(crate) held: BTreeMap<ConversationId, u64>,
-    /// Join links without an answer.
-    pub(crate) joining: BTreeMap<MessageId, ConversationId>,
-    /// How often another link came first, by conversation, since one of ours was kept.
-    pub(crate) links_lost: BTreeMap<ConversationId, u32>,
-    /// Messages sent on this connection without an answer, by key.
-    pub(crate) flying: BTreeMap<String, ConversationId>,
-    /// Ids of frames in a closed epoch whose answers are still to come.
-    pub(crate) draining: BTreeMap<ConversationId, BTreeSet<MessageId>>,
     /// Conversations in which something may be sealed now.
     pub(crate) dirty: BTreeSet<ConversationId>,
-    pub(crate) waiting: BTreeMap<Log, WaitingQueue>,
-    /// What the hub says that it has dropped, behind deliveries that wait.
-    pub(crate) drops: BTreeMap<Log, Vec<DropClaim>>,
-    /// Bytes of the deliveries that wait, and of their epochs' parts.
-    pub(crate) parked_bytes: usize,
-    /// Logs of which something found no room to wait; nothing more of them is taken.
-    pub(crate) overflowed: BTreeSet<Log>,
-    /// There are too many of these to be told apart: nothing more of any log is taken.
-    pub(crate) is_full: bool,
     /// Answers of the hub to what was not asked.
     pub(crate) unasked: u32,
-    /// Up to where of each log of this user everything was dealt with that came on this connection.
-    pub(crate) reached: BTreeMap<Log, u64>,
     /// The newest position of each log that the hub has answered a frame of this device with.
     pub(crate) answered: BTreeMap<Log, Position>,
-    /// Logs whose cursor moved since the hub was told.
-    pub(crate) moved: BTreeMap<Log, u64>,
-    pub(crate) receipts_due: Option<u64>,
     /// Commands of whose pieces one is missing and not asked for, and since when.
     pub(crate) unasked_since: BTreeMap<MessageId, u64>,
     /// When to send an id again that the hub could not take.

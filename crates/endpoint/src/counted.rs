@@ -7,9 +7,8 @@ use chat_protocol::id::MessageId;
 use chat_protocol::limits::COUNTERS_PAGE_MAX;
 use chat_protocol::name::ConversationId;
 
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
-use crate::state::chain_key;
+use crate::questions::Question;
 
 impl Endpoint {
     /// Whether the hub has said how far it has seen this key in a conversation. Otherwise it is asked
@@ -18,11 +17,8 @@ impl Endpoint {
         if self.counted.contains(cid) {
             return true;
         }
-        let is_asked = self
-            .link
-            .requests
-            .values()
-            .any(|request| matches!(request, Request::Counters { cids } if cids.contains(cid)));
+        let asks = |q: &Question| matches!(q, Question::Counters { cids } if cids.contains(cid));
+        let is_asked = self.out.questions.any(asks);
         if !is_asked {
             self.link.uncounted.insert(cid.clone());
         }
@@ -34,13 +30,13 @@ impl Endpoint {
         let cids: Vec<ConversationId> =
             std::mem::take(&mut self.link.uncounted).into_iter().collect();
         for page in cids.chunks(COUNTERS_PAGE_MAX) {
-            let id = self.request(Request::Counters { cids: page.to_vec() });
+            let id = self.request(Question::Counters { cids: page.to_vec() });
             self.ask_counters_of(id, page.to_vec());
         }
     }
 
     pub(crate) fn ask_counters_of(&mut self, id: MessageId, cids: Vec<ConversationId>) {
-        self.text(&ClientToHub::Counters { id, cids });
+        self.out.text(&ClientToHub::Counters { id, cids });
     }
 
     /// Takes the answer: the conversations go on, or none does before there is another key.
@@ -58,20 +54,19 @@ impl Endpoint {
 
     /// Whether the hub has seen a counter that could be used a second time here.
     fn is_ahead(&self, counter: &Counter) -> bool {
-        let conversation = self.state.conversations.get(counter.cid.as_str());
         let e = counter.epoch.e;
-        let sending = conversation.and_then(|c| c.sending.as_ref()).filter(|s| s.head.e == e);
+        let sending = self.epochs.sending(&counter.cid).filter(|s| s.head.e == e);
         if let Some(sending) = sending {
             return counter.n >= sending.chain.next();
         }
-        if self.state.is_gone(&e) {
+        if self.epochs.is_gone(&e) {
             return false;
         }
         // The own chain of an epoch is taken out when it is first used, and gone with the epoch that
         // comes after it: one that the hub has not heard of yet, or has lost (rule R36).
-        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return true };
+        let Some(epoch) = self.epochs.get(&e) else { return true };
         let own = epoch.list.position(&self.device.user, &self.device.keys.signing_id());
-        own.is_none_or(|line| self.state.chains.get(&chain_key(&e, line)).is_some())
+        own.is_none_or(|line| self.epochs.chain(&e, line).is_some())
     }
 
     /// Whether the hub has seen more of this signing key than this device has kept: it was restored or

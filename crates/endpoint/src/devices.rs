@@ -9,8 +9,8 @@ use chat_protocol::limits::PAGE_ITEMS_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
+use crate::questions::Question;
 
 impl Endpoint {
     /// The hub says that these people have new keys. Views with them in it are fetched again
@@ -30,15 +30,11 @@ impl Endpoint {
         let close: BTreeSet<UserName> = users.iter().filter(close).cloned().collect();
         self.ask_once_for_keys(close);
         let concerns = |cid: &ConversationId| users.iter().any(|name| self.has_known(cid, name));
-        let stale: Vec<ConversationId> =
-            self.link.views.iter().filter(|cid| concerns(cid)).cloned().collect();
         // An answer that is on its way may be older than the notice: it is asked for again then.
-        let late = self.link.refreshing.keys().filter(|cid| concerns(cid));
-        let late: Vec<ConversationId> = late.cloned().collect();
-        for cid in stale {
-            self.link.views.remove(&cid);
+        let stale = self.views.all().filter(|cid| concerns(cid)).cloned();
+        for cid in stale.collect::<Vec<_>>() {
+            self.views.overtake(&cid);
         }
-        self.link.overtaken.extend(late);
     }
 
     /// Asks for the newest bundles of these people, of each once: an answer that is on its way may be
@@ -51,7 +47,7 @@ impl Endpoint {
         let names: Vec<UserName> = names.into_iter().collect();
         for page in names.chunks(PAGE_ITEMS_MAX) {
             let id = self.request_bundles(page, None);
-            self.senders_ask_again(page, id);
+            self.inbox.ask_again(page, id);
             self.link.keys_asked.insert(id, page.to_vec());
         }
     }
@@ -68,19 +64,12 @@ impl Endpoint {
         self.ask_once_for_keys(again);
     }
 
-    /// Such a question was asked again under another id.
-    pub(crate) fn keys_moved(&mut self, old: &MessageId, new: MessageId) {
-        if let Some(names) = self.link.keys_asked.remove(old) {
-            self.link.keys_asked.insert(new, names);
-        }
-    }
-
     /// The hub says whose accounts were deleted, of the people in this question. No key is made for them
     /// as long as this connection lasts, and none of it is kept. What is said without them they never get, also
     /// when the hub has lied: so each key names them, and its maker is told. Who writes to that person is
     /// refused with the reason.
     pub(crate) fn note_gone(&mut self, id: &MessageId, gone: &[UserName]) {
-        let Some(Request::Bundles { names, .. }) = self.link.requests.get(id) else { return };
+        let Some(Question::Bundles { names, .. }) = self.out.questions.get(id) else { return };
         for name in names.clone() {
             let is_gone = gone.contains(&name) && name != self.device.user && !name.is_server();
             let is_news =
@@ -98,9 +87,8 @@ impl Endpoint {
 
     /// Whether somebody's bundles are on their way, on behalf of no view: a view is fetched anew itself.
     pub(crate) fn are_keys_asked_for(&self, name: &UserName) -> bool {
-        let mut requests = self.link.requests.values();
-        requests.any(|request| match request {
-            Request::Bundles { names, view: None, .. } => names.contains(name),
+        self.out.questions.any(|question| match question {
+            Question::Bundles { names, view: None, .. } => names.contains(name),
             _ => false,
         })
     }
@@ -122,7 +110,7 @@ impl Endpoint {
     /// held here.
     pub(crate) fn has_sibling_in(&self, e: &Digest) -> bool {
         let own = &self.device.bundle.header().sk;
-        let Some(epoch) = self.state.epochs.get(&e.to_string()) else {
+        let Some(epoch) = self.epochs.get(e) else {
             let mut devices = self.people.devices(&self.device.user);
             return devices.any(|bundle| bundle.header().dev != self.device.dev);
         };

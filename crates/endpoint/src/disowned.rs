@@ -9,13 +9,13 @@ use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::DISOWNED_MAX;
 use crate::outgoing::Outgoing;
-use crate::state::Owed;
+use crate::receipts::Owed;
 
 impl Endpoint {
     /// Whether a frame of a message of ours was made for the hub. That it has not kept it, as when it wants
     /// the message in another epoch, is only its word.
     pub(crate) fn has_left(&self, id: &MessageId) -> bool {
-        self.state.sent.get(&id.to_string()).is_some_and(|sent| !sent.digests.is_empty())
+        self.state.sent.get(id).is_some_and(|sent| !sent.digests.is_empty())
     }
 
     /// A message of ours ends as refused, whoever says so. What has left under its id may be delivered all
@@ -26,7 +26,7 @@ impl Endpoint {
         if refused.quiet || !self.has_left(&refused.id) {
             return None;
         }
-        if let Some(sent) = self.state.sent.get_mut(&refused.id.to_string()) {
+        if let Some(sent) = self.state.sent.get_mut(&refused.id) {
             sent.refused = true;
         }
         self.doubt(now_ms, refused)
@@ -34,18 +34,17 @@ impl Endpoint {
 
     /// Somebody has a message of ours: whether the hub had refused it. That is said once.
     pub(crate) fn false_refusal(&mut self, id: &MessageId, by: &UserName) -> bool {
-        let key = id.to_string();
-        if !self.state.sent.get(&key).is_some_and(|sent| sent.refused) {
+        if !self.state.sent.get(id).is_some_and(|sent| sent.refused) {
             return false;
         }
-        let era = self.era();
-        let Some(sent) = self.state.sent.get_mut(&key) else { return false };
+        let era = self.positions.era();
+        let Some(sent) = self.state.sent.get_mut(id) else { return false };
         sent.refused = false;
         // A hub that lost what it had kept says no to what it has delivered. That it went back was told.
         if sent.era == era {
             let detail =
                 format!("the server said that it refused a message, and {by} has it [{id}]");
-            self.alarm(Alarm::FalseRefusal, &UserName::server(), &detail);
+            self.out.alarm(Alarm::FalseRefusal, &UserName::server(), &detail);
         }
         true
     }
@@ -59,20 +58,18 @@ impl Endpoint {
         notes: &ChainNotes,
     ) {
         for (_, digest) in &notes.void {
-            let shown = self.state.received_frame(&header.from, *digest);
+            let shown = self.epochs.received_frame(&header.from, *digest);
             let Some((key, id)) = shown.filter(|(key, _)| self.state.disowned.get(key).is_none())
             else {
                 continue;
             };
             self.state.disowned.put(&key, true);
-            if self.state.disowned.len() > DISOWNED_MAX
-                && let Some(oldest) = self.state.disowned.first_key()
-            {
-                self.state.disowned.remove(&oldest);
+            if self.state.disowned.len() > DISOWNED_MAX {
+                self.state.disowned.pop_first();
             }
             self.owe(now_ms, Owed { id, ..Owed::new(header, *digest, true) });
             let (cid, from) = (header.cid.clone(), header.from.clone());
-            self.tell(Event::Disowned { cid, from, id });
+            self.out.tell(Event::Disowned { cid, from, id });
         }
     }
 }

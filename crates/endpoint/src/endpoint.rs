@@ -2,34 +2,38 @@
 
 mod again;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
-use chat_protocol::frame::{Binary, Unsigned, VerifiedBatches, sign_all};
+use chat_protocol::frame::{Binary, VerifiedBatches};
 use chat_protocol::handshake::SignedIn;
-use chat_protocol::hub::{self, ClientToHub, HubStage, HubToClient};
+use chat_protocol::hub::{self, HubToClient};
 use chat_protocol::id::{KeyId, MessageId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceKeys};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
-use indexmap::IndexMap;
 
-use crate::alarms::Alarms;
-use crate::connection::{Link, Request};
-use crate::epochs::KeyLuck;
+use crate::connection::Link;
+use crate::epochs::{Epochs, KeptLists, KeyLuck};
 use crate::event::{Event, EventKey, Notification};
-use crate::heal::Healing;
+use crate::gaps::Gaps;
 use crate::offers::Offers;
+use crate::out::{Out, Transmit};
+use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::people::{BundleCache, People};
+use crate::position::{Horizon, Positions};
+use crate::questions::Question;
 use crate::random::Random;
-use crate::rollback::Horizon;
-use crate::rooms::RoomOrder;
-use crate::state::{Records, State, next_order, order_key};
+use crate::receipts::Receipts;
+use crate::receive::Inbox;
+use crate::resend::Resends;
+use crate::rooms::{RoomRequests, Views};
+use crate::state::{Records, State};
 use crate::store::Change;
+use crate::table::Kind;
 use crate::views::Marks;
 
 /// Who this device is.
@@ -47,15 +51,6 @@ pub struct Device {
     pub bundle: Arc<Bundle>,
 }
 
-/// A message for the hub.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Transmit {
-    /// A message in JSON.
-    Text(String),
-    /// A frame or part of an epoch.
-    Binary(Bytes),
-}
-
 /// What one step comes to. The host commits the changes first.
 #[derive(Debug, Default)]
 pub struct Step {
@@ -69,28 +64,6 @@ pub struct Step {
     pub trace: Vec<String>,
 }
 
-/// What a signature is for.
-#[derive(Debug)]
-pub(crate) enum Slot {
-    /// A message, by its key among the outgoing.
-    Message(String),
-    /// A receipt.
-    Receipt(MessageId),
-    /// An epoch of ours.
-    Key(MessageId),
-    /// A link of ours, by what was asked for.
-    Link(MessageId),
-    /// A frame that is not kept.
-    Plain,
-}
-
-/// What goes out with this step, in order.
-#[derive(Debug)]
-enum Out {
-    Ready(Transmit),
-    Unsigned { slot: Slot, frame: Unsigned, after: Vec<Bytes> },
-}
-
 /// One device. See the crate's documentation.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -101,32 +74,23 @@ pub struct Endpoint {
     pub(crate) offers: Offers,
     pub(crate) verified: VerifiedBatches,
     pub(crate) link: Link,
-    /// What was asked for in rooms, by the id of the asking and in the order of it: ids of one
-    /// millisecond do not tell which came first.
-    pub(crate) orders: IndexMap<MessageId, RoomOrder>,
-    /// Key of an outgoing message by its id.
-    pub(crate) index: BTreeMap<MessageId, String>,
-    pub(crate) next_outgoing: u64,
-    pub(crate) healing: Healing,
-    pub(crate) alarms: Alarms,
+    pub(crate) requests: RoomRequests,
+    pub(crate) inbox: Inbox,
+    pub(crate) views: Views,
+    pub(crate) epochs: Epochs,
+    pub(crate) outbox: Outbox,
+    pub(crate) gaps: Gaps,
     pub(crate) pace: Pace,
     pub(crate) luck: KeyLuck,
-    /// Bytes of the frames kept for others.
-    pub(crate) kept_bytes: usize,
+    pub(crate) receipts: Receipts,
+    pub(crate) resends: Resends,
     pub(crate) marks: Marks,
     /// Conversations of which the hub has said how far it has seen this device's key.
     pub(crate) counted: BTreeSet<ConversationId>,
     /// What was known of positions when the sign-in under way, or to come, began.
     pub(crate) before_sign_in: Option<Horizon>,
-    /// The host was told of every durable event before this one.
-    heard_until: u64,
-    out: Vec<Out>,
-    events: VecDeque<Notification>,
-    /// Whether changes are written out at all.
-    durable: bool,
-    /// Blocks of the story of the encryption, where somebody wants it.
-    pub(crate) trace: Option<Vec<String>>,
-    random: Box<dyn Random>,
+    pub(crate) positions: Positions,
+    pub(crate) out: Out,
 }
 
 impl Endpoint {
@@ -138,36 +102,37 @@ impl Endpoint {
         bundles: Arc<BundleCache>,
         random: Box<dyn Random>,
     ) -> Result<Self, serde_json::Error> {
-        let state = State::load(records, &device.user)?;
+        let out = Out::new(device.user.clone(), random);
+        let gaps = Gaps::new(device.user.clone());
+        let receipts = Receipts::new(device.user.clone());
         let mut endpoint = Self {
             device,
-            state,
+            state: State::default(),
             people: People::default(),
             bundles,
             offers: Offers::default(),
             verified: VerifiedBatches::default(),
             link: Link::default(),
-            orders: IndexMap::new(),
-            index: BTreeMap::new(),
-            next_outgoing: 0,
-            healing: Healing::default(),
-            alarms: Alarms::default(),
+            requests: RoomRequests::default(),
+            inbox: Inbox::default(),
+            views: Views::default(),
+            epochs: Epochs::default(),
+            outbox: Outbox::default(),
+            gaps,
             pace: Pace::default(),
             luck: KeyLuck::default(),
-            kept_bytes: 0,
+            receipts,
+            resends: Resends::default(),
             marks: Marks::default(),
             counted: BTreeSet::new(),
             before_sign_in: None,
-            heard_until: 0,
-            out: Vec::new(),
-            events: VecDeque::new(),
-            durable: true,
-            trace: None,
-            random,
+            positions: Positions::default(),
+            out,
         };
-        endpoint.take_over_orders();
+        endpoint.load(records)?;
+        endpoint.requests.take_over(endpoint.outbox.next_row());
         endpoint.loaded();
-        endpoint.before_sign_in = Some(endpoint.horizon());
+        endpoint.before_sign_in = Some(endpoint.positions.horizon());
         Ok(endpoint)
     }
 
@@ -175,7 +140,7 @@ impl Endpoint {
     pub fn in_memory(device: Device, bundles: Arc<BundleCache>, random: Box<dyn Random>) -> Self {
         let mut endpoint =
             Self::new(device, &Vec::new(), bundles, random).expect("no rows cannot be wrong rows");
-        endpoint.durable = false;
+        endpoint.out.keep_nothing();
         endpoint
     }
 
@@ -183,11 +148,44 @@ impl Endpoint {
     /// to this process's connection stays.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
         let stood = self.standing_keys();
-        self.state = State::load(records, &self.device.user)?;
+        self.load(records)?;
         self.keys_stand_since(&stood);
         self.people = self.people.emptied();
-        self.orders_reloaded();
+        // What was said there may have waited for it.
+        self.link.dirty.extend(self.requests.reloaded());
         self.loaded();
+        Ok(())
+    }
+
+    /// The rows of all parts.
+    fn rows(&mut self) -> Vec<Kind<'_>> {
+        let mut rows = Vec::from(self.state.rows());
+        rows.extend(self.positions.rows());
+        rows.extend(self.out.rows());
+        rows.extend(self.gaps.rows());
+        rows.extend(self.receipts.rows());
+        rows.extend(self.requests.rows());
+        rows.extend(self.inbox.rows());
+        rows.extend(self.epochs.rows());
+        rows.extend(self.outbox.rows());
+        rows.extend(self.resends.rows());
+        rows
+    }
+
+    /// Takes these rows in the place of those that are held. Rows of other kinds are left alone.
+    fn load(&mut self, records: &Records) -> Result<(), serde_json::Error> {
+        let mut parts = self.rows();
+        for (_, rows) in &mut parts {
+            rows.clear();
+        }
+        for (key, value) in records {
+            for (kind, rows) in &mut parts {
+                rows.load(kind, key, value)?;
+            }
+        }
+        self.epochs.loaded(&self.device.user);
+        self.state.lists = KeptLists::default();
+        self.rows().into_iter().for_each(|(_, rows)| rows.discard());
         Ok(())
     }
 
@@ -195,27 +193,12 @@ impl Endpoint {
     fn loaded(&mut self) {
         self.load_people();
         self.load_offers();
-        self.count_kept();
         self.mark_all_epochs();
-        self.index =
-            self.state.outgoing.iter().map(|(key, outgoing)| (outgoing.id, key.clone())).collect();
-        let index = &self.index;
-        self.link.flying.retain(|key, _| index.values().any(|known| known == key));
-        self.next_outgoing = self.next_outgoing.max(next_order(&self.state.outgoing));
-        let unheard: Vec<Notification> = self
-            .state
-            .events
-            .iter()
-            .filter_map(|(key, event)| {
-                let order = key.parse().ok().filter(|order| *order >= self.heard_until)?;
-                Some(Notification { key: Some(EventKey(order)), event: event.clone() })
-            })
-            .collect();
-        self.heard_until = self.heard_until.max(self.state.next_event());
-        self.events.extend(unheard);
-        if self.state.owed.len() > 0 {
-            self.link.receipts_due.get_or_insert(0);
-        }
+        let messages = self.outbox.iter().map(|(key, outgoing)| (outgoing.id, key.clone()));
+        self.out.questions.set_messages(messages);
+        self.outbox.loaded();
+        self.out.loaded();
+        self.receipts.loaded();
     }
 
     /// This device.
@@ -256,7 +239,7 @@ impl Endpoint {
 
     /// Messages without an answer, oldest first.
     pub fn pending(&self) -> Vec<(MessageId, ConversationId, Tag)> {
-        let outgoing = self.state.outgoing.iter().filter(|(_, outgoing)| !outgoing.quiet);
+        let outgoing = self.outbox.iter().filter(|(_, outgoing)| !outgoing.quiet);
         outgoing.map(|(_, outgoing)| (outgoing.id, outgoing.cid.clone(), outgoing.tag)).collect()
     }
 
@@ -283,26 +266,24 @@ impl Endpoint {
             let cid = ConversationId::room(&room);
             // The hub's own agent is in no room: the hub must not be able to read there.
             let in_rooms = !self.device.user.is_server();
-            if in_rooms && self.state.joined.get(cid.as_str()).is_none() {
+            if in_rooms && self.state.joined.get(&cid).is_none() {
                 self.join(&cid, now_ms);
             }
         }
-        self.restart_orders();
+        self.requests.connected();
         match signed_in.heads.last().filter(|_| signed_in.more) {
-            Some(last) => drop(self.ask_page(Request::Heads { after: last.cid.clone() })),
+            Some(last) => drop(self.ask_page(Question::Heads { after: last.cid.clone() })),
             None => self.follow_all(),
         }
         self.resend();
-        if self.state.owed.len() > 0 {
-            self.link.receipts_due = Some(now_ms);
-        }
+        self.receipts.connected(now_ms);
         let waiting: Vec<_> =
-            self.state.outgoing.iter().map(|(_, outgoing)| outgoing.cid.clone()).collect();
+            self.outbox.iter().map(|(_, outgoing)| outgoing.cid.clone()).collect();
         self.link.dirty.extend(waiting);
         let due: Vec<_> = self.due_rooms().cloned().collect();
         self.link.dirty.extend(due);
         self.judge_parked(now_ms);
-        self.came(now_ms, None);
+        self.gaps.came(now_ms, None);
         self.pump(now_ms);
     }
 
@@ -311,13 +292,17 @@ impl Endpoint {
         // What was sealed in this step and has not left is kept signed, as if it had been lost.
         drop(self.take_out());
         if self.link.online {
-            self.before_sign_in = Some(self.horizon());
+            self.before_sign_in = Some(self.positions.horizon());
         }
-        self.pause_orders();
-        let receipts_due = self.link.receipts_due;
+        self.requests.disconnected(self.link.clock_ms);
+        self.outbox.disconnected();
+        self.receipts.disconnected();
+        self.inbox.disconnected();
+        self.views = Views::default();
+        self.out.questions.disconnected();
         let clock_ms = self.link.clock_ms;
         let late_before_ms = self.late_so_far();
-        self.link = Link { late_before_ms, clock_ms, receipts_due, ..Link::default() };
+        self.link = Link { late_before_ms, clock_ms, ..Link::default() };
     }
 
     /// Takes a text message of the hub.
@@ -325,7 +310,7 @@ impl Endpoint {
         self.pass_time(now_ms);
         match hub::read::<HubToClient>(text) {
             Ok(message) => self.on_text(now_ms, message),
-            Err(error) => self.complain(code::MALFORMED, &format!("the hub sent a {error}")),
+            Err(error) => self.out.complain(code::MALFORMED, &format!("the hub sent a {error}")),
         }
         self.views_answered(now_ms);
         self.receive_settled(now_ms);
@@ -338,9 +323,12 @@ impl Endpoint {
             Ok(Binary::Delivery(delivery)) => self.on_delivery(now_ms, delivery),
             Ok(Binary::Upload(upload)) => self.on_upload(now_ms, upload),
             Ok(Binary::Frame(_)) => {
-                self.complain(code::MALFORMED, "the hub sent a frame without its place in a log");
+                self.out
+                    .complain(code::MALFORMED, "the hub sent a frame without its place in a log");
             }
-            Err(error) => self.complain(code::MALFORMED, &format!("the hub sent bytes: {error}")),
+            Err(error) => {
+                self.out.complain(code::MALFORMED, &format!("the hub sent bytes: {error}"));
+            }
         }
         self.receive_settled(now_ms);
     }
@@ -352,23 +340,19 @@ impl Endpoint {
         }
         let epochs = self.link.waiting_for_epoch.values();
         let retries = self.link.retries.values();
-        let due = epochs
-            .chain(self.link.held.values())
-            .chain(retries)
-            .chain(&self.link.receipts_due)
-            .min()
-            .copied();
+        let due = epochs.chain(self.link.held.values()).chain(retries).min().copied();
         let more = [
-            self.heal_deadline(),
+            self.receipts.deadline(),
+            self.gaps.deadline(),
             self.parts_deadline(),
-            self.alarm_deadline(),
+            self.out.alarm_deadline(),
             self.behind_deadline(),
             self.live_deadline(),
             self.lacks_deadline(),
             self.repair_deadline(),
             self.luck_deadline(),
             self.pieces_deadline(),
-            self.orders_deadline(),
+            self.requests.deadline(self.link.clock_ms),
         ];
         due.into_iter().chain(more.into_iter().flatten()).chain(self.page_deadline()).min()
     }
@@ -377,7 +361,7 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now_ms: u64) {
         self.pass_time(now_ms);
         self.parts_overdue(now_ms);
-        if self.link.receipts_due.is_some_and(|due| due <= now_ms) {
+        if self.receipts.deadline().is_some_and(|due| due <= now_ms) {
             self.flush_receipts(now_ms);
         }
         if self.link.online {
@@ -403,7 +387,7 @@ impl Endpoint {
         let mut due: Vec<MessageId> =
             self.link.retries.iter().filter(|(_, at)| **at <= now_ms).map(|(id, _)| *id).collect();
         // Earlier messages first: they take the later ones of their conversation with them.
-        due.sort_by_key(|id| self.index.get(id));
+        due.sort_by_key(|id| self.out.questions.message(id));
         for id in due {
             if self.link.retries.remove(&id).is_some() {
                 self.send_again(now_ms, &id);
@@ -415,7 +399,7 @@ impl Endpoint {
     /// The host has dealt with a durable event. Returns it, for what the host keeps of it in the
     /// same step; nothing when another process of the home was faster.
     pub fn consumed(&mut self, key: EventKey) -> Option<Event> {
-        self.state.events.remove(&order_key(key.0))
+        self.out.consumed(key)
     }
 
     /// Ends a step: seals what new calls left to do, signs everything together, and hands over what
@@ -423,124 +407,47 @@ impl Endpoint {
     pub fn finish(&mut self, now_ms: u64) -> Step {
         self.pump(now_ms);
         self.note_own_expiry(now_ms);
-        self.tell_healed();
+        self.gaps.tell_healed(&mut self.out);
         self.settle_replies(now_ms);
         self.tell_subscriptions();
         let transmits = self.take_out();
-        let changes = if self.durable {
-            self.state.flush()
-        } else {
-            self.state.discard();
-            Vec::new()
-        };
-        let trace = self.trace.as_mut().map(std::mem::take).unwrap_or_default();
-        Step { changes, transmits, events: std::mem::take(&mut self.events).into(), trace }
+        let mut changes = Vec::new();
+        let is_durable = self.out.is_durable();
+        for (kind, rows) in self.rows() {
+            if is_durable {
+                rows.flush(kind, &mut changes);
+            } else {
+                rows.discard();
+            }
+        }
+        let (events, trace) = (self.out.take_events(), self.out.trace.take());
+        Step { changes, transmits, events, trace }
     }
 
     /// Signs what is to go out, all at once.
     fn take_out(&mut self) -> Vec<Transmit> {
-        let out = std::mem::take(&mut self.out);
-        let mut unsigned = Vec::new();
-        for item in &out {
-            if let Out::Unsigned { frame, .. } = item {
-                unsigned.push(frame.clone());
-            }
-        }
-        let mut signed = sign_all(&self.device.keys.signing, &unsigned).into_iter();
-        let mut transmits = Vec::with_capacity(out.len());
-        for item in out {
-            match item {
-                Out::Ready(transmit) => transmits.push(transmit),
-                Out::Unsigned { slot, after, .. } => {
-                    if let Some(frame) = signed.next() {
-                        self.trace_sent(&slot, &frame);
-                        self.keep_signed(&slot, &frame);
-                        transmits.push(Transmit::Binary(frame));
-                        transmits.extend(after.into_iter().map(Transmit::Binary));
-                    }
-                }
-            }
+        let (transmits, signed) = self.out.take_messages(&self.device.keys.signing);
+        for (id, question, frame) in &signed {
+            self.trace_sent(question, frame);
+            self.keep_signed(id, question, frame);
         }
         transmits
     }
 
     /// Keeps a signed frame where it is resent from.
-    fn keep_signed(&mut self, slot: &Slot, frame: &Bytes) {
-        match slot {
-            Slot::Message(key) => {
-                if let Some(outgoing) = self.state.outgoing.get_mut(key)
-                    && let Some(sealed) = outgoing.sealed.as_mut()
-                {
-                    sealed.frame = B64Vec(frame.to_vec());
-                }
-            }
-            Slot::Receipt(id) => self.state.receipts.put(&id.to_string(), B64Vec(frame.to_vec())),
-            Slot::Key(id) => {
-                if let Some(making) = self.state.making.get_mut(&id.to_string()) {
-                    making.messages.insert(0, B64Vec(frame.to_vec()));
-                }
-            }
-            Slot::Link(id) => {
-                if let Some(order) = self.orders.get_mut(id) {
-                    order.signed = Some(frame.clone());
-                }
-            }
-            Slot::Plain => {}
+    fn keep_signed(&mut self, id: &MessageId, question: &Question, frame: &Bytes) {
+        match question {
+            Question::Message(key) => self.outbox.signed(key, frame),
+            Question::Receipt => self.receipts.signed(id, frame),
+            Question::Key { .. } => self.epochs.signed(id, frame),
+            Question::Order(order) => self.requests.signed(order, frame),
+            _ => {}
         }
     }
 
-    pub(crate) fn sign(&mut self, slot: Slot, frame: Unsigned, after: Vec<Bytes>) {
-        self.out.push(Out::Unsigned { slot, frame, after });
-    }
-
-    pub(crate) fn text(&mut self, message: &ClientToHub) {
-        self.out.push(Out::Ready(Transmit::Text(hub::write(message))));
-    }
-
-    /// Sends a frame that was signed before.
-    pub(crate) fn send_frame(&mut self, frame: Bytes) {
-        self.out.push(Out::Ready(Transmit::Binary(frame)));
-    }
-
-    pub(crate) fn request(&mut self, request: Request) -> MessageId {
-        let id = MessageId(self.random());
-        self.link.requests.insert(id, request);
+    pub(crate) fn request(&mut self, question: Question) -> MessageId {
+        let id = MessageId(self.out.random());
+        self.out.questions.ask(id, question);
         id
-    }
-
-    /// Whether anything outlives this process.
-    pub(crate) fn is_durable(&self) -> bool {
-        self.durable
-    }
-
-    pub(crate) fn tell(&mut self, event: Event) {
-        let key = (event.is_durable(&self.device.user) && self.durable).then(|| {
-            let order = self.state.put_event(event.clone());
-            self.heard_until = order + 1;
-            EventKey(order)
-        });
-        self.events.push_back(Notification { key, event });
-    }
-
-    pub(crate) fn complain(&mut self, code: &str, reason: &str) {
-        let (stage, is_of_hub) = (HubStage::Request, code == code::MALFORMED);
-        let (code, reason) = (code.to_owned(), reason.to_owned());
-        let event = Event::Complaint { stage, code, reason, by_hub: false };
-        if is_of_hub {
-            self.tell_word(event);
-        } else {
-            self.tell(event);
-        }
-    }
-
-    /// Fresh random bytes: for ids, nonces and keys.
-    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.random.fill(&mut bytes);
-        bytes
-    }
-
-    pub(crate) fn new_id(&mut self, now_ms: u64) -> MessageId {
-        MessageId::new(now_ms, self.random())
     }
 }

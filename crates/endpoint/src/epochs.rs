@@ -1,6 +1,7 @@
 //! Making, installing and receiving epochs (section 9, rules R1, R2, R3, R4, R11, R13).
 
 mod futile;
+mod held;
 mod left_out;
 mod lists;
 mod luck;
@@ -12,7 +13,7 @@ mod race;
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
-use chat_protocol::epoch::{self, ChainKeys, EpochParameters, NewEpoch};
+use chat_protocol::epoch::{self, EpochParameters, NewEpoch};
 use chat_protocol::frame::{Delivery, Upload};
 use chat_protocol::header::KeyHeader;
 use chat_protocol::hub::EpochHead;
@@ -21,23 +22,24 @@ use chat_protocol::keys::{Bundle, key_id};
 use chat_protocol::limits::{EPOCH_DEVICES_MAX, EPOCH_SENDER_MESSAGES_MAX};
 use chat_protocol::members::{MemberLine, MemberList, Place};
 use chat_protocol::name::{ConversationId, UserName};
-use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::label;
 use zeroize::Zeroizing;
 
+use crate::answers::Refusal;
 use crate::caught_up::Came;
-use crate::endpoint::{Endpoint, Slot};
+use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
 use crate::pace::GivenUp;
+use crate::questions::Question;
 use crate::receive::Received;
-use crate::state::{Conversation, Epoch, Receiving, Sending, chain_key};
 use crate::views::{Maker, Said};
 
+pub(crate) use held::{Epoch, Epochs, Receiving};
 pub(crate) use left_out::named;
 pub(crate) use lists::KeptLists;
 pub(crate) use luck::KeyLuck;
-pub(crate) use making::Making;
+use making::Making;
 pub(crate) use parts::Parts;
 
 /// An epoch of somebody else that is complete.
@@ -107,8 +109,7 @@ impl Endpoint {
         head: Option<EpochHead>,
         list: &MemberList,
     ) -> bool {
-        let conversation = self.state.conversations.get(cid.as_str());
-        let Some(sending) = conversation.and_then(|c| c.sending.as_ref()) else { return false };
+        let Some(sending) = self.epochs.sending(cid) else { return false };
         !sending.closed
             && Some(sending.head) == head
             && sending.chain.next() < EPOCH_SENDER_MESSAGES_MAX
@@ -117,7 +118,7 @@ impl Endpoint {
 
     /// Whether an epoch is held, young enough and for exactly these devices.
     fn is_usable(&self, now_ms: u64, e: &Digest, list: &MemberList) -> bool {
-        self.state.epochs.get(&e.to_string()).is_some_and(|epoch| {
+        self.epochs.get(e).is_some_and(|epoch| {
             epoch.list.hash() == list.hash()
                 && now_ms.saturating_sub(epoch.seen_ms) < EPOCH_AGE_MAX_MS
         })
@@ -131,33 +132,22 @@ impl Endpoint {
         head: EpochHead,
         list: &MemberList,
     ) -> bool {
-        let conversation = self.state.conversations.get(cid.as_str());
-        let used = conversation
-            .and_then(|c| c.sending.as_ref())
-            .is_some_and(|sending| sending.head.e == head.e);
+        let used = self.epochs.sending(cid).is_some_and(|sending| sending.head.e == head.e);
         if used || !self.is_usable(now_ms, &head.e, list) || !self.is_placed(&head.e) {
             return false;
         }
         let Some(line) = list.position(&self.device.user, &self.device.keys.signing_id()) else {
             return false;
         };
-        // The own chain is taken out of the received ones: it exists once.
-        let Some(own) = self.state.chains.remove(&chain_key(&head.e, line)) else { return false };
-        let conversation = self.state.conversations.entry(cid.as_str(), Conversation::default);
-        conversation.head = Some(head);
-        conversation.sending = Some(Sending {
-            head,
-            chain: own.chain,
-            p: Digest::ZERO,
-            void: Vec::new(),
-            closed: false,
-        });
+        if !self.epochs.enter(cid, head, line) {
+            return false;
+        }
         self.tell_left_out(cid, &[]);
         true
     }
 
     fn is_placed(&self, e: &Digest) -> bool {
-        self.state.epochs.get(&e.to_string()).is_some_and(|epoch| epoch.position.is_some())
+        self.epochs.get(e).is_some_and(|epoch| epoch.position.is_some())
     }
 
     fn make_epoch(
@@ -185,8 +175,8 @@ impl Endpoint {
         let wrap_keys: Option<Vec<_>> =
             list.lines().iter().map(|line| self.people.wrap_key(line)).collect();
         let wrap_keys = wrap_keys.filter(|keys| keys.len() <= EPOCH_DEVICES_MAX);
-        let key = Zeroizing::new(self.random::<32>());
-        let eid = Nonce16(self.random());
+        let key = Zeroizing::new(self.out.random::<32>());
+        let eid = Nonce16(self.out.random());
         let made =
             wrap_keys.ok_or_else(|| "a key to wrap for is missing".to_owned()).and_then(|keys| {
                 epoch::create(parameters, list, &keys, &key, eid).map_err(|e| e.to_string())
@@ -195,7 +185,11 @@ impl Endpoint {
             Ok(new) => self.upload_epoch(now_ms, cid, list, new),
             Err(reason) => {
                 let me = self.device.user.clone();
-                self.alarm(Alarm::BadChain, &me, &format!("no key for {}: {reason}", cid.spoken()));
+                self.out.alarm(
+                    Alarm::BadChain,
+                    &me,
+                    &format!("no key for {}: {reason}", cid.spoken()),
+                );
             }
         }
     }
@@ -208,43 +202,14 @@ impl Endpoint {
         new: NewEpoch,
     ) {
         let NewEpoch { header, head, frame, wraps, chains } = new;
-        self.install(now_ms, &header, head, list.clone(), &chains);
+        let by = (now_ms, &self.device.user);
+        self.epochs.install(by, &header, head, list.clone(), &chains);
         let id = MessageId(header.eid.0);
         let uploads = Upload::split(head.e, list.as_bytes(), &wraps);
         let messages = uploads.iter().map(|part| B64Vec(part.to_vec())).collect();
-        self.state.making.put(&id.to_string(), Making { cid: cid.clone(), head, messages });
-        self.link.keys_said.insert(id, (cid.clone(), head));
-        self.sign(Slot::Key(id), frame, uploads);
-    }
-
-    /// Keeps the chains of an epoch.
-    fn install(
-        &mut self,
-        now_ms: u64,
-        header: &KeyHeader,
-        head: EpochHead,
-        list: MemberList,
-        chains: &ChainKeys,
-    ) {
-        for (line, ck) in chains.iter().enumerate() {
-            let receiving = Receiving { chain: Chain::new(ck), last: None };
-            self.state.chains.put(&chain_key(&head.e, line), receiving);
-        }
-        let epoch = Epoch::new(header, head, list, &self.device.user, now_ms);
-        self.state.epochs.put(&head.e.to_string(), epoch);
-    }
-
-    /// Forgets an epoch of ours that lost the race. One that another process of the home knows to be kept stays.
-    fn forget(&mut self, e: &Digest) {
-        let has_place = |epoch: &Epoch| epoch.position.is_some();
-        if self.state.epochs.get(&e.to_string()).is_some_and(has_place) {
-            return;
-        }
-        if let Some(epoch) = self.state.epochs.remove(&e.to_string()) {
-            for line in 0..epoch.list.lines().len() {
-                self.state.chains.remove(&chain_key(e, line));
-            }
-        }
+        self.epochs.making().put(&id, Making { cid: cid.clone(), head, messages });
+        let said = Question::Key { cid: cid.clone(), head };
+        self.out.sign((id, said), frame, uploads);
     }
 
     /// The hub refused our epoch: somebody else's is current, or our view is stale.
@@ -253,11 +218,11 @@ impl Endpoint {
         now_ms: u64,
         id: &MessageId,
         winner: Option<EpochHead>,
-        stale_view: bool,
-    ) -> Option<ConversationId> {
-        let (cid, head) = self.end_making(id)?;
-        self.forget(&head.e);
-        if stale_view {
+        refusal: &Refusal,
+    ) {
+        let Some((cid, head)) = self.end_making(id) else { return };
+        self.epochs.forget(&head.e);
+        if refusal.code == code::MEMBERS {
             self.refused_devices(now_ms, &cid);
         } else {
             // A winner is the hub's word, and it may name one that does not exist.
@@ -268,7 +233,7 @@ impl Endpoint {
             }
         }
         self.link.dirty.insert(cid.clone());
-        Some(cid)
+        self.key_refused(now_ms, &cid, refusal);
     }
 
     /// Until when the loser of a race waits for the winner's key. That of a race just lost is on its way;
@@ -280,12 +245,12 @@ impl Endpoint {
         g: u32,
         winner: Option<EpochHead>,
     ) -> u64 {
-        let is_held = |e: &Digest| self.state.epochs.get(&e.to_string()).is_some();
+        let is_held = |e: &Digest| self.epochs.get(e).is_some();
         let Some(EpochHead { e, .. }) = winner.filter(|w| w.g == g && !is_held(&w.e)) else {
             return now_ms;
         };
         let is_seen = self.link.parts.contains_key(&e)
-            || self.state.is_gone(&e)
+            || self.epochs.is_gone(&e)
             || self.luck.is_shut(cid, &e)
             // It may be among what waited while this device was away.
             || !self.link.live;
@@ -296,17 +261,21 @@ impl Endpoint {
     fn epoch_stands(&mut self, e: &Digest, position: u64) {
         // Before its position counts: that belongs to the time after.
         self.note_put_twice(e, position);
-        let era = self.era();
-        let Some(epoch) = self.state.epochs.get_mut(&e.to_string()) else { return };
-        (epoch.position, epoch.era, epoch.stood) = (Some(position), era, era);
-        let (cid, place) = (epoch.cid.clone(), epoch.place);
+        let era = self.positions.era();
+        let Some(place) = self.epochs.place(e, position, era) else { return };
+        let Some(cid) = self.epochs.get(e).map(|epoch| epoch.cid.clone()) else { return };
         self.mark(&cid, place, position);
         self.removals_are_counted(&cid, place);
         self.keep_newest_epochs(&cid);
     }
 
+    /// An epoch of this conversation has come: of those in which nothing was said, the oldest go.
+    fn forget_silent_epochs(&mut self, cid: &ConversationId) {
+        self.epochs.forget_silent(cid, self.state.sent.iter().map(|(_, sent)| sent.e));
+    }
+
     fn note_own_epoch(&mut self, cid: &ConversationId, head: EpochHead) {
-        let epoch = self.state.epochs.get(&head.e.to_string());
+        let epoch = self.epochs.get(&head.e);
         let pe = epoch.map_or(Digest::ZERO, |epoch| epoch.pe);
         self.note_epoch(cid, head, pe);
     }
@@ -323,12 +292,14 @@ impl Endpoint {
             return if asked { Received::Done } else { Received::NeedsSender };
         };
         if !signer.has_signed(&delivery.frame, label::KEY, &mut self.verified) {
-            self.trace_received(&delivery.frame, || "refused: not signed by its maker".to_owned());
-            self.alarm(Alarm::BadSignature, &header.from, "a key was not signed by its maker");
+            self.out
+                .trace
+                .received(&delivery.frame, || "refused: not signed by its maker".to_owned());
+            self.out.alarm(Alarm::BadSignature, &header.from, "a key was not signed by its maker");
             return Received::Done;
         }
         let e = epoch::digest(&delivery.frame);
-        if let Some(epoch) = self.state.epochs.get(&e.to_string()) {
+        if let Some(epoch) = self.epochs.get(&e) {
             // One's own, which the hub has not answered: here it stands.
             if epoch.position.is_none() && header.from == self.device.user {
                 self.end_making(&MessageId(header.eid.0));
@@ -337,12 +308,12 @@ impl Endpoint {
             }
             return Received::Done;
         }
-        if self.state.is_gone(&e) {
+        if self.epochs.is_gone(&e) {
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
             let detail = format!("a key for {} was made by somebody else", header.cid.spoken());
-            self.alarm(Alarm::BadChain, &header.from, &detail);
+            self.out.alarm(Alarm::BadChain, &header.from, &detail);
             return Received::Done;
         }
         match self.judge_maker(now_ms, &e, header) {
@@ -353,7 +324,7 @@ impl Endpoint {
                     "a key for {} was made by somebody who is not in it by the view it names",
                     header.cid
                 );
-                self.alarm(Alarm::NotAMember, &header.from, &detail);
+                self.out.alarm(Alarm::NotAMember, &header.from, &detail);
                 return Received::Done;
             }
         }
@@ -363,7 +334,7 @@ impl Endpoint {
             self.silenced(&header.cid, &header.from);
             return Received::Done;
         }
-        self.trace_received(&delivery.frame, || {
+        self.out.trace.received(&delivery.frame, || {
             format!("verified with key {} of {}; its wrap follows", header.sk, header.from)
         });
         Received::NeedsParts(e)
@@ -385,29 +356,32 @@ impl Endpoint {
                     .map_err(|error| error.to_string())
             });
         let told = opened.as_ref().map(|(_, _, ek)| ek).map_err(String::as_str);
-        self.trace_epoch(&e, &header.kc, told);
+        self.out.trace.epoch(&e, &header.kc, told);
         let head = EpochHead { g: header.g, e };
         match opened {
             Ok((list, chains, _)) => {
                 // Another view: one's own is fetched before the next epoch is made (rule R4).
                 if self.current_list(now_ms, &header.cid).hash() != list.hash() {
-                    self.link.views.remove(&header.cid);
+                    self.views.outdate(&header.cid);
                 }
                 for stranger in self.strangers_in(header, &list) {
                     let (by, cid) = (&header.from, header.cid.spoken());
                     let detail = format!("{by} seals for {stranger}, who is no member of {cid}");
-                    self.alarm(Alarm::NotAMember, &stranger, &detail);
+                    self.out.alarm(Alarm::NotAMember, &stranger, &detail);
                 }
-                self.install(now_ms, header, head, list, &chains);
+                let by = (now_ms, &self.device.user);
+                self.epochs.install(by, header, head, list, &chains);
                 self.epoch_stands(&e, arriving.came.position);
-                self.state.forget_silent_epochs(&header.cid);
+                self.forget_silent_epochs(&header.cid);
                 let made = (&e, &header.from);
                 self.check_audience(now_ms, made, &header.cid, &arriving.came);
                 self.check_lines(now_ms, made, &header.cid, arriving.came.live_ms);
                 self.key_is_open(now_ms, header);
                 self.link.waiting_for_epoch.remove(&header.cid);
                 self.race_ended_well(&header.cid);
-                self.read_held(now_ms, &e);
+                for (delivery, header) in self.gaps.held_in(&e) {
+                    self.on_message(now_ms, (&delivery, Came::default()), &header, true);
+                }
             }
             Err(reason) => self.key_failed(now_ms, header, &reason),
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::content::{Content, FeedCopy};
-use chat_protocol::header::{Header, MessageHeader};
+use chat_protocol::header::MessageHeader;
 use chat_protocol::hub::Log;
 use chat_protocol::id::MessageId;
 use chat_protocol::members::Membership;
@@ -22,7 +22,6 @@ use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::FEED_NEWS_MAX;
 use crate::outgoing::Outgoing;
-use crate::receive::{Waiting, WaitingQueue};
 use crate::rooms::RoomAction;
 
 impl Endpoint {
@@ -51,7 +50,7 @@ impl Endpoint {
     }
 
     pub(crate) fn tell_subscriptions(&mut self) {
-        let is_refreshing = self.link.refreshing.keys().any(ConversationId::is_feed);
+        let is_refreshing = self.views.refreshing().any(ConversationId::is_feed);
         if self.link.subscriptions_asked == 0 || is_refreshing {
             return;
         }
@@ -61,12 +60,12 @@ impl Endpoint {
             .filter(|room| room.members().contains_key(me))
             .filter_map(|room| room.conversation().feed_owner())
             .collect();
-        let own = self.state.rooms.get(ConversationId::feed(me).as_str());
+        let own = self.state.rooms.get(&ConversationId::feed(me));
         let subscribers: Vec<UserName> =
             own.map(|feed| feed.members().keys().cloned().collect()).unwrap_or_default();
         for _ in 0..std::mem::take(&mut self.link.subscriptions_asked) {
             let (follows, subscribers) = (follows.clone(), subscribers.clone());
-            self.tell(Event::Subscriptions { follows, subscribers });
+            self.out.tell(Event::Subscriptions { follows, subscribers });
         }
     }
 
@@ -77,7 +76,7 @@ impl Endpoint {
     ) -> Vec<UserName> {
         let me = &self.device.user;
         let is_followed = |name: &&UserName| {
-            let feed = self.state.rooms.get(ConversationId::feed(name).as_str());
+            let feed = self.state.rooms.get(&ConversationId::feed(name));
             feed.is_some_and(|feed| feed.members().contains_key(me))
         };
         people.filter(is_followed).cloned().collect()
@@ -87,7 +86,7 @@ impl Endpoint {
     /// open room and somebody may follow this user.
     pub(crate) fn copy_to_feed(&mut self, said: &Outgoing, position: u64) {
         let ConversationKind::Room(room) = said.cid.kind() else { return };
-        let view = self.state.rooms.get(said.cid.as_str());
+        let view = self.state.rooms.get(&said.cid);
         // What is not known to be open is private.
         let is_public = said.tag == Tag::Text && view.is_some_and(Membership::is_open);
         if !is_public || said.quiet {
@@ -95,7 +94,7 @@ impl Endpoint {
         }
         let feed = ConversationId::feed(&self.device.user);
         // The view may be on its way: the copy waits for it, and goes where nobody follows.
-        let is_told = self.link.heads.get(&feed).is_some_and(|head| head.mg > 0);
+        let is_told = self.views.of(&feed).head.as_ref().is_some_and(|head| head.mg > 0);
         if !is_told && !self.has_subscribers(&feed) {
             return;
         }
@@ -108,7 +107,7 @@ impl Endpoint {
     }
 
     fn has_subscribers(&self, feed: &ConversationId) -> bool {
-        self.state.rooms.get(feed.as_str()).is_some_and(|feed| !feed.members().is_empty())
+        self.state.rooms.get(feed).is_some_and(|feed| !feed.members().is_empty())
     }
 
     /// Why nothing can be said in a feed, if so.
@@ -129,18 +128,7 @@ impl Endpoint {
             }
             _ => return false,
         };
-        other != header.cid && self.state.received(&other, &header.from, &header.id).is_some()
-    }
-
-    /// Whether this is a copy of something that has come and waits for a key or a view.
-    pub(crate) fn original_waits(&self, copy: &MessageHeader) -> bool {
-        let is_original = |waiting: &Waiting| match &waiting.header {
-            Header::Message(said) => said.id == copy.id && said.from == copy.from,
-            _ => false,
-        };
-        let is_room = |log: &Log| matches!(log, Log::Conversation(cid) if *cid != copy.cid);
-        let waiting = self.link.waiting.iter().filter(|(log, _)| is_room(log));
-        copy.cid.is_feed() && waiting.flat_map(|(_, queue)| queue).any(is_original)
+        other != header.cid && self.epochs.received(&other, &header.from, &header.id).is_some()
     }
 
     /// Goes on with a feed whose next message waits for this one, which is dealt with.
@@ -149,12 +137,7 @@ impl Endpoint {
             return;
         }
         let log = Log::Conversation(ConversationId::feed(&said.from));
-        let front = self.link.waiting.get(&log).and_then(WaitingQueue::front);
-        let is_copy = |waiting: &Waiting| match &waiting.header {
-            Header::Message(copy) => copy.id == said.id,
-            _ => false,
-        };
-        if front.is_some_and(is_copy) {
+        if self.inbox.waits_with(&log, &said.id) {
             self.receive_waiting(now_ms, &log);
         }
     }
@@ -175,11 +158,7 @@ impl Endpoint {
             }
             _ => false,
         };
-        let unheard = self.state.events.iter().filter(|(_, event)| is_outdated(event));
-        let outdated: Vec<String> = unheard.map(|(key, _)| key.clone()).collect();
-        for key in outdated {
-            self.state.events.remove(&key);
-        }
+        self.out.forget(is_outdated);
         let mut kept: Vec<usize> = last.into_values().collect();
         kept.sort_unstable();
         let skipped = kept.len().saturating_sub(FEED_NEWS_MAX);

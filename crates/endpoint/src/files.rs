@@ -9,9 +9,9 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind};
 use chat_protocol::tag::Tag;
 
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
+use crate::questions::Question;
 
 impl Endpoint {
     /// Says something about a file in a conversation: sealed, signed and answered like any message.
@@ -27,52 +27,43 @@ impl Endpoint {
     /// Puts files on the hub's list, or takes them off; answered by [`Event::Shared`] or
     /// [`Event::ListRefused`]. A question that the connection took with it has no answer.
     pub fn share(&mut self, offers: Vec<Offer>, ended: Vec<MessageId>) -> MessageId {
-        let id = MessageId(self.random());
+        let id = MessageId(self.out.random());
         self.ask_of_files(id, ClientToHub::Share { id, offers, ended });
         id
     }
 
     /// Asks for one page of the hub's list; answered by [`Event::Found`] or [`Event::ListRefused`].
     pub fn find(&mut self, query: Query) -> MessageId {
-        let id = MessageId(self.random());
+        let id = MessageId(self.out.random());
         self.ask_of_files(id, ClientToHub::Find { id, query });
         id
     }
 
     pub(crate) fn ask_of_files(&mut self, id: MessageId, question: ClientToHub) {
-        self.text(&question);
-        self.link.requests.insert(id, Request::Files(Box::new(question)));
+        self.out.text(&question);
+        self.out.questions.ask(id, Question::Files(Box::new(question)));
     }
 
     pub(crate) fn on_shared(&mut self, id: MessageId, offers: u32) {
-        if self.is_of_files(&id) {
-            self.link.requests.remove(&id);
-            self.tell(Event::Shared { id, offers });
-        } else {
-            self.unasked();
+        if self.ends_question_of_files(&id) {
+            self.out.tell(Event::Shared { id, offers });
         }
     }
 
     pub(crate) fn on_found(&mut self, id: MessageId, offers: Vec<Found>, more: bool) {
-        if self.is_of_files(&id) {
-            self.link.requests.remove(&id);
-            self.tell(Event::Found { id, offers, more });
+        if self.ends_question_of_files(&id) {
+            self.out.tell(Event::Found { id, offers, more });
+        }
+    }
+
+    /// An answer about the list has come; says whether it was asked for.
+    fn ends_question_of_files(&mut self, id: &MessageId) -> bool {
+        let is_asked = matches!(self.out.questions.get(id), Some(Question::Files(_)));
+        if is_asked {
+            self.out.questions.take(id);
         } else {
             self.unasked();
         }
-    }
-
-    /// Whether a refusal was the answer to a question about the list.
-    pub(crate) fn list_refused(&mut self, id: MessageId, code: &str, reason: &str) -> bool {
-        let is_ours = self.is_of_files(&id);
-        if is_ours {
-            self.link.requests.remove(&id);
-            self.tell(Event::ListRefused { id, code: code.to_owned(), reason: reason.to_owned() });
-        }
-        is_ours
-    }
-
-    fn is_of_files(&self, id: &MessageId) -> bool {
-        matches!(self.link.requests.get(id), Some(Request::Files(_)))
+        is_asked
     }
 }

@@ -23,12 +23,12 @@ use thiserror::Error;
 
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, KeptFrame};
-use crate::heal::ChainName;
+use crate::gaps::ChainName;
 use crate::limits::GRANTS_PARKED_MAX;
 use crate::people::Signer;
 use crate::receive::{Hand, Opened, fits_address, may_speak};
 use crate::resend::pieces;
-use crate::state::{chain_key, next_order, order_key};
+use crate::state::{next_order, order_key};
 
 /// A message of the host's history, to be granted to somebody.
 #[derive(Debug, Clone)]
@@ -154,16 +154,16 @@ impl Endpoint {
     /// A GRANT was opened.
     pub(crate) fn on_grant(&mut self, now_ms: u64, by: &UserName, hub_ms: u64, grant: Grant) {
         let Grant { entries, burnt, none, links, bundles } = grant;
-        self.has_answered(by);
+        self.gaps.has_answered(by);
         self.on_links(now_ms, by, &links, &bundles);
         for entry in entries {
             self.take_granted(now_ms, Parked { by: by.clone(), hub_ms, entry }, None);
         }
         for counters in &burnt {
-            self.on_nothing(now_ms, by, counters, true);
+            self.gaps.on_nothing(now_ms, &mut self.out, by, counters, true);
         }
         for counters in &none {
-            self.on_nothing(now_ms, by, counters, false);
+            self.gaps.on_nothing(now_ms, &mut self.out, by, counters, false);
         }
     }
 
@@ -173,7 +173,8 @@ impl Endpoint {
         if self.is_key_alone(by, entry) {
             let GrantEntry { cid, e, sk, n, .. } = entry.clone();
             // Only the sender leaves a frame out, because it is too long to be sent again.
-            return self.on_nothing(now_ms, by, &Counters { cid, e, sk, n: vec![n] }, false);
+            let nothing = Counters { cid, e, sk, n: vec![n] };
+            return self.gaps.on_nothing(now_ms, &mut self.out, by, &nothing, false);
         }
         let place = place.unwrap_or_else(|| order_key(next_order(&self.state.parked)));
         let has_room = self.state.parked.len() < GRANTS_PARKED_MAX;
@@ -190,14 +191,18 @@ impl Endpoint {
             Verdict::Wait if has_room => self.state.parked.put(&place, parked),
             Verdict::Wait => {
                 let by = by.clone();
-                self.alarm(Alarm::BadGrant, &by, "more was granted than can be checked at a time");
+                self.out.alarm(
+                    Alarm::BadGrant,
+                    &by,
+                    "more was granted than can be checked at a time",
+                );
             }
             Verdict::Known => {}
             Verdict::Refuse(why) => {
                 let place = entry.cid.spoken();
                 let detail = format!("a message of {place} was granted that is not shown: {why}");
                 let by = by.clone();
-                self.alarm(Alarm::BadGrant, &by, &detail);
+                self.out.alarm(Alarm::BadGrant, &by, &detail);
             }
         }
     }
@@ -237,13 +242,6 @@ impl Endpoint {
         }
     }
 
-    /// A request for bundles was made again under another id.
-    pub(crate) fn grants_moved(&mut self, old: &MessageId, new: MessageId) {
-        for asked in self.link.grants.senders.values_mut().filter(|a| **a == Some(*old)) {
-            *asked = Some(new);
-        }
-    }
-
     /// Everything that can be said of a granted message before it is opened.
     fn judge(&mut self, by: &UserName, entry: &GrantEntry) -> Verdict {
         let (header, frame) = match self.granted_frame(by, entry) {
@@ -256,11 +254,11 @@ impl Endpoint {
         if !fits_address(&header) {
             return Verdict::Refuse("tag, conversation and recipient differ");
         }
-        if self.state.received(&header.cid, &header.from, &header.id).is_some() {
-            self.filled(&ChainName::of(&header), header.n);
+        if self.epochs.received(&header.cid, &header.from, &header.id).is_some() {
+            self.gaps.filled(&ChainName::of(&header), header.n);
             return Verdict::Known;
         }
-        if self.state.is_gone(&header.e) {
+        if self.epochs.is_gone(&header.e) {
             return Verdict::Known;
         }
         let healing = header.from == *by && self.is_wanted_or_awaited(&header);
@@ -282,7 +280,7 @@ impl Endpoint {
     fn is_key_alone(&self, by: &UserName, entry: &GrantEntry) -> bool {
         let GrantEntry { cid, e, sk, n, .. } = entry;
         let chain = ChainName { cid: cid.clone(), e: *e, from: by.clone(), sk: *sk };
-        entry.frame.is_none() && self.held(&chain, *n).is_none()
+        entry.frame.is_none() && self.gaps.held(&chain, *n).is_none()
     }
 
     /// The frame of a grant: it is what the grant says it is, or nothing.
@@ -294,7 +292,7 @@ impl Endpoint {
         let GrantEntry { cid, e, sk, n, id, tbs, .. } = entry;
         // Only the sender's own grants come without a frame: to who has it and cannot open it.
         let chain = ChainName { cid: cid.clone(), e: *e, from: by.clone(), sk: *sk };
-        let bytes = entry.frame.clone().or_else(|| self.held(&chain, *n));
+        let bytes = entry.frame.clone().or_else(|| self.gaps.held(&chain, *n));
         let bytes = bytes.ok_or("its frame is missing")?;
         let frame = RawFrame::decode(bytes.0.into()).map_err(|_| "its frame is none")?;
         let Ok(Header::Message(header)) = Header::parse(frame.header()) else {
@@ -313,17 +311,17 @@ impl Endpoint {
         }
         match self.receiving(header) {
             Some(awaits) => awaits,
-            None => self.is_wanted(header),
+            None => self.gaps.is_wanted(header),
         }
     }
 
     /// Whether the chain of this frame's sender still has the frame's key; nothing where this
     /// device has no such chain.
     pub(crate) fn receiving(&self, header: &MessageHeader) -> Option<bool> {
-        let epoch = self.state.epochs.get(&header.e.to_string())?;
-        let line = epoch.list.position(&header.from, &header.sk);
-        let chain = line.and_then(|line| self.state.chains.get(&chain_key(&header.e, line)));
-        Some(epoch.cid == header.cid && chain.is_some_and(|c| c.chain.awaits(header.n)))
+        self.epochs.get(&header.e)?;
+        let chain = (&header.cid, &header.e);
+        let receiving = self.epochs.chain_of(chain, (&header.from, &header.sk));
+        Some(receiving.is_some_and(|receiving| receiving.chain.awaits(header.n)))
     }
 
     /// What only history needs: a room of both, and something that was said to the room.
@@ -379,13 +377,13 @@ impl Endpoint {
         let hand =
             if *by == header.from { Hand::Healed(by.clone()) } else { Hand::Granted(by.clone()) };
         let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
-        let epoch = self.state.epochs.get(&header.e.to_string());
+        let epoch = self.epochs.get(&header.e);
         let line = epoch.and_then(|epoch| epoch.list.position(&header.from, &header.sk));
         match line {
             Some(line) => drop(self.open_message(now_ms, &opened, line)),
             None => drop(self.read_message(now_ms, &opened, None, &entry.mk)),
         }
-        self.went_on(now_ms, &ChainName::of(&header));
+        self.gaps.went_on(now_ms, &ChainName::of(&header));
     }
 
     /// Reads what a member has granted of a room's history.
@@ -396,14 +394,14 @@ impl Endpoint {
         let content = plaintext.ok().and_then(|text| content::decode(header.t, &text).ok());
         let Some((content @ (Content::Text(_) | Content::Veiled(_)), _)) = content else {
             let detail = "a message was granted with a key that does not open it";
-            self.alarm(Alarm::BadGrant, by, detail);
+            self.out.alarm(Alarm::BadGrant, by, detail);
             return;
         };
         let delivery = Delivery { position: 0, hub_ms: *hub_ms, frame };
         let hand = Hand::Granted(by.clone());
         let opened = Opened { delivery: &delivery, header: &header, digest, signer: &signer, hand };
-        self.state.remember(&header, digest);
-        self.filled(&ChainName::of(&header), header.n);
+        self.epochs.remember(&header, digest);
+        self.gaps.filled(&ChainName::of(&header), header.n);
         self.deliver(now_ms, &opened, content, &entry.mk);
     }
 

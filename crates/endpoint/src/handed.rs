@@ -33,7 +33,7 @@ impl Endpoint {
         let answered = &mut self.pace.handed.answered;
         answered.retain(|_, at| now_ms.saturating_sub(*at) < REPAIR_AGAIN_MS);
         let key = (cid.clone(), to.clone());
-        if answered.contains_key(&key) || !self.may_answer_more(now_ms, to, 1) {
+        if answered.contains_key(&key) || !self.resends.may_answer(now_ms, to, 1) {
             return false;
         }
         self.pace.handed.answered.insert(key, now_ms);
@@ -52,7 +52,7 @@ impl Endpoint {
     /// The members as they were after so many links of the chain held here. Before its end that is
     /// computed from the links, so only where the bytes of all of them are kept.
     pub(crate) fn room_after(&self, cid: &ConversationId, links: u32) -> Option<Membership> {
-        let room = self.state.rooms.get(cid.as_str())?;
+        let room = self.state.rooms.get(cid)?;
         if room.next() <= links {
             return (room.next() == links).then(|| room.clone());
         }

@@ -47,7 +47,7 @@ impl Endpoint {
             return;
         }
         // One's own are brought at once: nobody is surer to have them.
-        let wait = u64::from_be_bytes(self.random()) % REMIND_WAIT_MS;
+        let wait = u64::from_be_bytes(self.out.random()) % REMIND_WAIT_MS;
         let wait = if *name == self.device.user { 0 } else { wait };
         let tell = Lack::Tell(now_ms.saturating_add(wait));
         self.link.lacks.of.entry(name.clone()).or_insert(tell);
@@ -79,7 +79,7 @@ impl Endpoint {
     /// Somebody has told the hub, or it has what it takes.
     pub(crate) fn lacks_no_more(&mut self, name: &UserName) {
         if self.link.lacks.of.remove(name).is_some() {
-            let drafts = self.state.outgoing.iter().map(|(_, outgoing)| &outgoing.cid);
+            let drafts = self.outbox.iter().map(|(_, outgoing)| &outgoing.cid);
             let waiting = drafts.chain(self.due_rooms()).chain(&self.link.renew);
             let waiting: Vec<ConversationId> =
                 waiting.filter(|cid| self.has_known(cid, name)).cloned().collect();

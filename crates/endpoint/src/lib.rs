@@ -9,7 +9,7 @@
 //! handle_text / handle_binary ─► people, rooms, epochs, receive, answers ─┐
 //! send, run, report ──────────► outgoing ─ pump: view, epoch, seal ───────┤
 //! grant ──────────────────────► grants: frames and keys for others ──────┤
-//! handle_timeout ─────────────► receipts, heal: ask again for what is missing
+//! handle_timeout ─────────────► receipts, gaps: ask again for what is missing
 //!                                                finish: sign all at once ─► Step
 //!                                                { changes, transmits, events }
 //! ```
@@ -33,21 +33,23 @@ mod disowned;
 mod endpoint;
 mod epochs;
 mod files;
+mod gaps;
 mod grants;
 mod handed;
-mod heal;
 mod lacks;
 mod links;
 mod offers;
+mod out;
+mod outbox;
 mod outgoing;
 mod pace;
 mod people;
 mod position;
 mod pump;
+mod questions;
 mod random;
 mod receipts;
 mod receive;
-mod received;
 mod removed;
 mod repair;
 mod replies;
@@ -62,14 +64,15 @@ mod trust;
 mod views;
 
 pub use account::{DeviceState, KnownDevice};
-pub use endpoint::{Device, Endpoint, Step, Transmit};
+pub use endpoint::{Device, Endpoint, Step};
 pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
 pub use grants::{GrantError, HistoryEntry};
 pub use offers::{ListedOffer, OfferVerdict};
+pub use out::Transmit;
 pub use outgoing::{CommandEnd, CommandOptions, SendError, check_text, unsent};
 pub use people::{BundleCache, Pinned};
+pub use position::NEWEST_POSITION_ROW;
 pub use random::{Random, SystemRandom};
-pub use rollback::NEWEST_POSITION_ROW;
 pub use rooms::{RoomAction, Roster};
 pub use state::Records;
 pub use trust::{Identity, Introduction, Standing, TrustError};

@@ -7,18 +7,18 @@ use chat_protocol::id::Digest;
 use chat_protocol::limits::CHAIN_SKIP_MAX;
 
 use crate::endpoint::Endpoint;
-use crate::event::{Alarm, Event};
-use crate::heal::ChainName;
+use crate::epochs::Receiving;
+use crate::event::Alarm;
+use crate::gaps::ChainName;
+use crate::gaps::dropped::Claimed;
 use crate::receive::Place;
-use crate::retention::Claimed;
-use crate::state::{Receiving, chain_key};
 
 impl Endpoint {
     /// The first frame of an epoch that names no message before it must not link to one (rule R15).
     pub(crate) fn check_first(&mut self, header: &MessageHeader, notes: &ChainNotes) {
         if header.n == 0 && notes.last.is_none() && header.p != Digest::ZERO {
             let detail = "the first message of an epoch links to one that it does not name";
-            self.alarm(Alarm::BadChain, &header.from, detail);
+            self.out.alarm(Alarm::BadChain, &header.from, detail);
         }
     }
 
@@ -45,23 +45,19 @@ impl Endpoint {
         }
         if linked.is_some_and(|digest| digest != header.p) {
             let detail = "a message does not link to the one before it";
-            self.alarm(Alarm::BadChain, &header.from, detail);
+            self.out.alarm(Alarm::BadChain, &header.from, detail);
         }
         // A burnt frame that the hub delivers after all must not open: its sender was told that it
         // is refused.
-        if let Some(receiving) = self.state.chains.get_mut(&chain_key(&header.e, line)) {
+        if let Some(receiving) = self.epochs.chain_mut(&header.e, line) {
             for (n, _) in notes.void.iter().filter(|(n, _)| *n < header.n) {
                 drop(receiving.chain.key_for(*n));
             }
         }
         for (n, _) in &notes.void {
-            self.filled(&ChainName::of(header), *n);
+            self.gaps.filled(&ChainName::of(header), *n);
         }
-        let drop = self.drop_before(header, position);
-        let tail = self.lost_tail(now_ms, header, notes, drop.as_ref());
-        let gone = [(header.e, missing)].into_iter().chain(tail).collect();
-        let gone = self.not_dropped(header, drop.as_ref(), gone);
-        self.missed(now_ms, header, gone);
+        self.note_missing(now_ms, (header, position), notes, Some((header.e, missing)));
     }
 
     /// The same of a message in an epoch whose chains this device has not: what was before it in
@@ -73,12 +69,24 @@ impl Endpoint {
         notes: &ChainNotes,
     ) {
         for (n, _) in &notes.void {
-            self.filled(&ChainName::of(header), *n);
+            self.gaps.filled(&ChainName::of(header), *n);
         }
-        let drop = self.drop_before(header, position);
+        self.note_missing(now_ms, (header, position), notes, None);
+    }
+
+    /// Shows what is missing, here and at the end of the epoch before.
+    fn note_missing(
+        &mut self,
+        now_ms: u64,
+        (header, position): (&MessageHeader, u64),
+        notes: &ChainNotes,
+        missing: Option<(Digest, Vec<u32>)>,
+    ) {
+        let at = (position > 0).then(|| self.positions.at(position));
+        let drop = self.gaps.dropped().before(header, at);
         let tail = self.lost_tail(now_ms, header, notes, drop.as_ref());
-        let gone = self.not_dropped(header, drop.as_ref(), tail.into_iter().collect());
-        self.missed(now_ms, header, gone);
+        let gone = missing.into_iter().chain(tail).collect();
+        self.gaps.missed(now_ms, &mut self.out, (header, drop.as_ref()), gone);
     }
 
     /// What is missing at the end of the epoch before, by one of the first messages of this one.
@@ -90,75 +98,57 @@ impl Endpoint {
         drop: Option<&Claimed>,
     ) -> Option<(Digest, Vec<u32>)> {
         let last = notes.last.as_ref()?;
-        let epoch = self.state.epochs.get(&last.e.to_string());
+        let epoch = self.epochs.get(&last.e);
         // What was said until this user went is not sent again to whoever comes back.
         if epoch.is_some_and(|epoch| self.has_gone_since(epoch, &self.device.user)) {
-            self.lost_before_going(header, last, drop);
+            let receiving = self.receiving_before(header, last)?;
+            let gone = up_to(receiving.chain.next(), last.n);
+            self.gaps.lost_before_going(&mut self.out, (header, drop), last.e, gone);
             return None;
         }
         if let Some(receiving) = self.receiving_before(header, last) {
-            // The counter is the sender's word, and may be any.
-            let gone = receiving.chain.next()..=last.n;
-            return Some((last.e, gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()));
+            return Some((last.e, up_to(receiving.chain.next(), last.n)));
         }
         if epoch.is_some()
-            || self.state.is_gone(&last.e)
+            || self.epochs.is_gone(&last.e)
             || self.was_not_for_me(header, last) == Some(true)
         {
             return None;
         }
         // Nor is anything asked for that the hub says it has dropped: senders keep what they said for
         // those who missed it, not beyond the time that their room keeps it.
+        let chain = ChainName { e: last.e, ..ChainName::of(header) };
         if drop.is_some() {
-            self.excuse(header, &last.e, last.n);
+            self.gaps.dropped().excuse(&chain, last.n);
         }
-        if self.is_excused(header, &last.e, last.n) {
+        if self.gaps.dropped().is_excused(&chain, last.n) {
             return None;
         }
-        let gone: Vec<u32> = (0..=last.n).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
+        let gone = up_to(0, last.n);
         if self.was_not_for_me(header, last).is_some() {
             return Some((last.e, gone));
         }
         // The list of this message's epoch is not known here. The sender is asked, and nothing is shown
         // before the answer.
-        self.want(now_ms, ChainName { e: last.e, ..ChainName::of(header) }, gone, true);
+        self.gaps.want(now_ms, chain, gone, true);
         None
-    }
-
-    /// Shows, once, what a sender has said before this user went and what did not come, but for what the hub's word
-    /// explains. A hub that could hide it would only have to see to it that they go.
-    fn lost_before_going(
-        &mut self,
-        header: &MessageHeader,
-        last: &LastMessage,
-        drop: Option<&Claimed>,
-    ) {
-        let Some(receiving) = self.receiving_before(header, last) else { return };
-        let gone = receiving.chain.next()..=last.n;
-        let gone = gone.zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect();
-        let gone = self.not_dropped(header, drop, vec![(last.e, gone)]);
-        let gone: Vec<u32> = gone.into_iter().flat_map(|(_, counters)| counters).collect();
-        if let Some(newest) = gone.last() {
-            self.excuse(header, &last.e, *newest);
-            let (cid, from) = (header.cid.clone(), header.from.clone());
-            let reason =
-                "it was said before you left, and is not sent again to who has left".to_owned();
-            self.tell(Event::Unhealed { cid, from, n: gone, reason });
-        }
     }
 
     /// Whether this device was no line of the epoch before, by the sender's word; nothing where the
     /// epoch of the message is not held.
     fn was_not_for_me(&self, header: &MessageHeader, last: &LastMessage) -> Option<bool> {
-        let epoch = self.state.epochs.get(&header.e.to_string())?;
+        let epoch = self.epochs.get(&header.e)?;
         let line = epoch.list.position(&self.device.user, &self.device.keys.signing_id());
         Some(line.is_none_or(|line| last.new.contains(line)))
     }
 
     /// The chain of this message's sender in the epoch that it names as the one before.
     fn receiving_before(&self, header: &MessageHeader, last: &LastMessage) -> Option<&Receiving> {
-        let epoch = self.state.epochs.get(&last.e.to_string())?;
-        let line = epoch.list.position(&header.from, &header.sk)?;
-        self.state.chains.get(&chain_key(&last.e, line)).filter(|_| epoch.cid == header.cid)
+        self.epochs.chain_of((&header.cid, &last.e), (&header.from, &header.sk))
     }
+}
+
+/// Counters from one on to the last, which is its sender's word and may be any.
+fn up_to(first: u32, last: u32) -> Vec<u32> {
+    (first..=last).zip(0..CHAIN_SKIP_MAX).map(|(n, _)| n).collect()
 }

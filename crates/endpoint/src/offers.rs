@@ -88,7 +88,7 @@ impl Endpoint {
     /// Checks what the hub lists; answered by [`Event::OffersChecked`] once the keys of the owners are
     /// here. A question that the connection took with it has no answer.
     pub fn check_offers(&mut self, listed: Vec<ListedOffer>) -> MessageId {
-        let id = MessageId(self.random());
+        let id = MessageId(self.out.random());
         let owners: BTreeSet<&UserName> = listed.iter().map(|listed| &listed.owner).collect();
         // A key may have been revoked, or published, since they were heard of.
         let stale: Vec<UserName> = owners
@@ -115,15 +115,6 @@ impl Endpoint {
         self.offers_checked();
     }
 
-    /// A request for bundles was made again under another id, or for who did not fit the answer.
-    pub(crate) fn owners_moved(&mut self, old: &MessageId, new: MessageId) {
-        for checking in self.link.checking.values_mut() {
-            if checking.waiting.remove(old) {
-                checking.waiting.insert(new);
-            }
-        }
-    }
-
     /// Answers the questions that wait for nothing more.
     fn offers_checked(&mut self) {
         let ready = |checking: &Checking| checking.waiting.is_empty();
@@ -142,7 +133,7 @@ impl Endpoint {
             let verdicts: Vec<OfferVerdict> =
                 checking.listed.iter().map(|listed| self.judge_offer(listed)).collect();
             self.tell_forged(&checking.listed, &verdicts);
-            self.tell(Event::OffersChecked { id, verdicts });
+            self.out.tell(Event::OffersChecked { id, verdicts });
         }
     }
 
@@ -235,8 +226,7 @@ impl Endpoint {
         self.state.offers.put(&key, SeenOffer { owner: owner.clone(), id, ts });
         self.offers.seen.insert(name, key);
         if self.state.offers.len() > OFFERS_REMEMBERED_MAX
-            && let Some(oldest) = self.state.offers.first_key()
-            && let Some(SeenOffer { owner, id, .. }) = self.state.offers.remove(&oldest)
+            && let Some(SeenOffer { owner, id, .. }) = self.state.offers.pop_first()
         {
             self.offers.seen.remove(&(owner, id));
         }
@@ -278,12 +268,12 @@ impl Endpoint {
                 "the server lists {first} under {owner}'s name; {owner}'s key has not signed that{more}"
             );
             // Another process of this home may have told it, and nobody has looked since.
-            let waits = self.state.events.iter().any(|(_, event)| {
+            let waits = self.out.is_unheard(|event| {
                 matches!(event, Event::Alarm { user, detail: told, .. }
                     if user == owner && *told == detail)
             });
             if !waits {
-                self.alarm(Alarm::BadSignature, owner, &detail);
+                self.out.alarm(Alarm::BadSignature, owner, &detail);
             }
         }
     }

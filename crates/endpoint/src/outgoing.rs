@@ -1,5 +1,7 @@
 //! What this device has to say: drafts until they are sealed, sealed frames until they are answered.
 
+use std::sync::Arc;
+
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::content::{
@@ -14,13 +16,13 @@ use chat_protocol::veil;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::asked::Asked;
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
+use crate::outbox::Asked;
 use crate::position::Position;
-use crate::state::{OUTGOING, Records, next_order, order_key};
-use crate::table::Table;
+use crate::questions::Question;
+use crate::state::{OUTGOING, Records};
+use crate::table::{Rows as _, Table};
 
 /// Why something cannot be said at all.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -91,9 +93,9 @@ pub(crate) struct Sealed {
 /// How many texts and commands of a person the rows of a home hold that no hub has taken yet, for whoever reads
 /// them before a sign-in.
 pub fn unsent(rows: &Records) -> Result<usize, serde_json::Error> {
-    let mut outgoing = Table::<Outgoing>::new(OUTGOING);
+    let mut outgoing = Table::<Outgoing>::default();
     for (key, value) in rows {
-        outgoing.load(key, value)?;
+        outgoing.load(OUTGOING, key, value)?;
     }
     let is_said = |said: &Outgoing| {
         matches!(said.tag, Tag::Text | Tag::Dm | Tag::Broadcast | Tag::Cmd) && !said.quiet
@@ -102,6 +104,20 @@ pub fn unsent(rows: &Records) -> Result<usize, serde_json::Error> {
 }
 
 impl Outgoing {
+    /// A draft, said at this time by the writer's clock.
+    pub(crate) fn new(
+        id: MessageId,
+        cid: ConversationId,
+        tag: Tag,
+        content: &Content,
+        ts: u64,
+    ) -> Self {
+        let json = content::encode(content, &ChainNotes::default());
+        let content = String::from_utf8_lossy(&json).into_owned();
+        let (stage, sealed, asked, quiet, copy_of) = (None, None, None, false, None);
+        Self { id, cid, tag, stage, content, ts, sealed, asked, quiet, copy_of }
+    }
+
     /// Whether an agent says it: output or the outcome of a command.
     pub(crate) fn is_report(&self) -> bool {
         matches!(self.tag, Tag::Out | Tag::Ack | Tag::Noack)
@@ -204,7 +220,7 @@ impl Endpoint {
         }
         let command = Command {
             argv,
-            salt: Nonce16(self.random()),
+            salt: Nonce16(self.out.random()),
             // Taken when it is sealed.
             no: 0,
             prev: None,
@@ -218,10 +234,9 @@ impl Endpoint {
     /// says so; for another one CANCEL is sent, whose id is returned. Nothing happens to one that has
     /// ended.
     pub fn cancel(&mut self, now_ms: u64, re: &MessageId) -> Option<MessageId> {
-        let draft = self.index.get(re).cloned();
-        let draft = draft.filter(|key| {
-            self.state.outgoing.get(key).is_some_and(|outgoing| outgoing.sealed.is_none())
-        });
+        let draft = self.out.questions.message(re).cloned();
+        let draft = draft
+            .filter(|key| self.outbox.get(key).is_some_and(|outgoing| outgoing.sealed.is_none()));
         if let Some(key) = draft {
             if !self.has_left(re) {
                 let reason = "it was cancelled before it was sent";
@@ -231,7 +246,7 @@ impl Endpoint {
             // A frame of it is in the hub's hands, whatever the hub says: its machine is told.
             self.end_draft(&key);
         }
-        let sent = self.state.sent.get(&re.to_string()).filter(|sent| !sent.ended)?;
+        let sent = self.state.sent.get(re).filter(|sent| !sent.ended)?;
         let cid = sent.cid.clone();
         Some(self.draft(now_ms, cid, Tag::Cancel, None, &Content::Cancel { re: *re }))
     }
@@ -290,7 +305,7 @@ impl Endpoint {
     /// Asks who has an account and who is here; answered by
     /// [`Event::People`](crate::Event::People), page after page.
     pub fn who(&mut self) {
-        self.ask_page(Request::Who { after: None });
+        self.ask_page(Question::Who { after: None });
     }
 
     /// Brings the view of a conversation up to date, whatever is known; answered by
@@ -302,12 +317,12 @@ impl Endpoint {
     /// How many messages, receipts, and questions about who follows whom have no answer yet.
     pub fn unanswered(&self) -> usize {
         let asked = usize::try_from(self.link.subscriptions_asked).unwrap_or(usize::MAX);
-        (self.state.outgoing.len() + self.state.receipts.len()).saturating_add(asked)
+        (self.outbox.len() + self.receipts.counts().1).saturating_add(asked)
     }
 
     /// Whether receipts are still owed.
     pub fn owes_receipts(&self) -> bool {
-        self.state.owed.len() > 0
+        self.receipts.counts().0 > 0
     }
 
     pub(crate) fn direct(&self, to: &UserName) -> Result<ConversationId, SendError> {
@@ -322,35 +337,16 @@ impl Endpoint {
         stage: Option<Stage>,
         content: &Content,
     ) -> MessageId {
-        let id = self.new_id(now_ms);
-        let json = content::encode(content, &ChainNotes::default());
-        let content = String::from_utf8_lossy(&json).into_owned();
-        self.put_draft(Outgoing {
-            id,
-            cid,
-            tag,
-            stage,
-            content,
-            ts: now_ms,
-            sealed: None,
-            asked: None,
-            quiet: false,
-            copy_of: None,
-        });
+        let id = self.out.new_id(now_ms);
+        self.put_draft(Outgoing { stage, ..Outgoing::new(id, cid, tag, content, now_ms) });
         id
     }
 
-    /// The number of the next message of this device: what was said before has lower ones.
-    pub(crate) fn next_message(&self) -> u64 {
-        next_order(&self.state.outgoing).max(self.next_outgoing)
-    }
-
-    fn put_draft(&mut self, outgoing: Outgoing) {
-        let order = self.next_message();
-        self.next_outgoing = order + 1;
-        self.link.dirty.insert(outgoing.cid.clone());
-        self.index.insert(outgoing.id, order_key(order));
-        self.state.outgoing.put(&order_key(order), outgoing);
+    fn put_draft(&mut self, draft: Outgoing) {
+        let id = draft.id;
+        self.link.dirty.insert(draft.cid.clone());
+        let key = self.outbox.put(draft);
+        self.out.questions.ask(id, Question::Message(key));
     }
 
     /// Says in this user's feed what the hub has just put at `position` of another log, under the
@@ -362,19 +358,9 @@ impl Endpoint {
         feed: ConversationId,
         content: &Content,
     ) {
-        let json = content::encode(content, &ChainNotes::default());
-        self.put_draft(Outgoing {
-            id: said.id,
-            cid: feed,
-            tag: said.tag,
-            stage: None,
-            content: String::from_utf8_lossy(&json).into_owned(),
-            ts: said.ts,
-            sealed: None,
-            asked: None,
-            quiet: true,
-            copy_of: Some(self.position(position)),
-        });
+        let copy_of = Some(self.positions.at(position));
+        let draft = Outgoing::new(said.id, feed, said.tag, content, said.ts);
+        self.put_draft(Outgoing { quiet: true, copy_of, ..draft });
     }
 
     /// Sends one person a message of which the host hears nothing.
@@ -398,11 +384,22 @@ impl Endpoint {
         quiet: bool,
     ) -> Option<MessageId> {
         let id = self.draft(now_ms, self.direct(to).ok()?, tag, None, content);
-        let key = self.index.get(&id).filter(|_| quiet).cloned();
-        if let Some(outgoing) = key.and_then(|key| self.state.outgoing.get_mut(&key)) {
-            outgoing.quiet = true;
+        let key = self.out.questions.message(&id).filter(|_| quiet).cloned();
+        if let Some(key) = key {
+            self.outbox.quiet(&key);
         }
         Some(id)
+    }
+
+    /// Who a message of ours was sealed for.
+    pub(crate) fn recipients(&self, id: &MessageId) -> Arc<[UserName]> {
+        let epoch = self.state.sent.get(id).and_then(|sent| self.epochs.get(&sent.e));
+        epoch.map(|epoch| Arc::clone(&epoch.others)).unwrap_or_default()
+    }
+
+    /// A message of this device without an answer.
+    pub(crate) fn under_way(&self, id: &MessageId) -> Option<&Outgoing> {
+        self.outbox.get(self.out.questions.message(id)?)
     }
 
     /// The other party of a direct conversation, or nobody.

@@ -7,10 +7,10 @@ use chat_protocol::hub::ClientToHub;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::handed::Handed;
 use crate::limits::{PAGES_MINUTE_MAX, REKEY_MIN_MS, RETRY_MAX_MS, RETRY_MIN_MS};
+use crate::questions::Question;
 
 /// In which pages are counted.
 const MINUTE_MS: u64 = 60_000;
@@ -51,7 +51,7 @@ impl Endpoint {
     /// Takes note of the host's clock.
     pub(crate) fn pass_time(&mut self, now_ms: u64) {
         self.link.clock_ms = now_ms;
-        self.tell_alarms(now_ms);
+        self.out.tell_alarms(now_ms);
         self.turn_pages(now_ms);
     }
 
@@ -61,13 +61,7 @@ impl Endpoint {
         if let Some(cid) = self.conversation_of(&id) {
             return self.put_off_messages(now_ms, id, cid, after_ms);
         }
-        let is_known = self.link.requests.contains_key(&id)
-            || self.link.keys_said.contains_key(&id)
-            || self.link.joining.contains_key(&id)
-            || self.state.receipts.get(&id.to_string()).is_some()
-            || self.orders.contains_key(&id)
-            || self.is_flying(&id);
-        if is_known && !self.link.retries.contains_key(&id) {
+        if self.out.questions.get(&id).is_some() && !self.link.retries.contains_key(&id) {
             let times = self.link.retried.entry(id).or_default();
             let wait = retry_wait_ms(*times, after_ms);
             *times = times.saturating_add(1);
@@ -77,8 +71,7 @@ impl Endpoint {
 
     /// The conversation of a message of ours.
     fn conversation_of(&self, id: &MessageId) -> Option<ConversationId> {
-        let outgoing = self.state.outgoing.get(self.index.get(id)?)?;
-        Some(outgoing.cid.clone())
+        Some(self.under_way(id)?.cid.clone())
     }
 
     fn put_off_messages(&mut self, now_ms: u64, id: MessageId, cid: ConversationId, after_ms: u64) {
@@ -93,7 +86,7 @@ impl Endpoint {
             return;
         };
         // One round of answers makes one wait.
-        if self.index.get(&id) < self.index.get(&other) {
+        if self.out.questions.message(&id) < self.out.questions.message(&other) {
             self.link.retries.remove(&other);
             self.link.retries.insert(id, at);
         }
@@ -107,8 +100,8 @@ impl Endpoint {
         self.link.busy.remove(&cid);
         let Some(at) = put_off else { return };
         // The later ones of the conversation wait with it.
-        let key = self.index.get(id);
-        let mut later = self.state.outgoing.iter().filter(|(other, outgoing)| {
+        let key = self.out.questions.message(id);
+        let mut later = self.outbox.iter().filter(|(other, outgoing)| {
             key < Some(*other) && outgoing.cid == cid && outgoing.sealed.is_some()
         });
         if let Some((_, next)) = later.next() {
@@ -148,7 +141,7 @@ impl Endpoint {
     }
 
     /// Asks for a further page; one too many waits until the minute is over.
-    pub(crate) fn ask_page(&mut self, page: Request) -> MessageId {
+    pub(crate) fn ask_page(&mut self, page: Question) -> MessageId {
         let id = self.request(page);
         if self.pace.has_page() {
             self.pace.pages += 1;
@@ -162,20 +155,14 @@ impl Endpoint {
     /// Sends a question about a list.
     fn ask_list(&mut self, id: &MessageId) {
         let id = *id;
-        match self.link.requests.get(&id).cloned() {
-            Some(Request::Who { after }) => self.text(&ClientToHub::Who { id, after }),
-            Some(Request::Rooms { after }) => self.text(&ClientToHub::Rooms { id, after }),
-            Some(Request::Members { cid, from }) => {
-                self.text(&ClientToHub::Members { id, cid, from });
+        match self.out.questions.get(&id).cloned() {
+            Some(Question::Who { after }) => self.out.text(&ClientToHub::Who { id, after }),
+            Some(Question::Rooms { after }) => self.out.text(&ClientToHub::Rooms { id, after }),
+            Some(Question::Members { cid, from }) => {
+                self.out.text(&ClientToHub::Members { id, cid, from });
             }
-            Some(Request::Heads { after }) => self.text(&ClientToHub::Heads { id, after }),
-            Some(
-                Request::Bundles { .. }
-                | Request::Counters { .. }
-                | Request::Remind { .. }
-                | Request::Files(_),
-            )
-            | None => {}
+            Some(Question::Heads { after }) => self.out.text(&ClientToHub::Heads { id, after }),
+            _ => {}
         }
     }
 

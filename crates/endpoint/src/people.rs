@@ -368,7 +368,7 @@ impl Endpoint {
         if self.people.devices(&link.from).any(publishes) {
             return None;
         }
-        let held = &self.state.pins.get(link.from.as_str())?.bundles;
+        let held = &self.state.pins.get(&link.from)?.bundles;
         let held = held.iter().find(|B64Vec(bytes)| {
             let bundle = self.bundles.verify(bytes.clone().into());
             bundle.is_some_and(|bundle| publishes(&bundle))
@@ -380,7 +380,7 @@ impl Endpoint {
     /// does not answer with what is held.
     pub(crate) fn keep_own_bundle(&mut self) {
         let user = self.device.user.clone();
-        if self.state.pins.get(user.as_str()).is_some() {
+        if self.state.pins.get(&user).is_some() {
             let own = Arc::clone(&self.device.bundle);
             self.accept_bundle(&user, &own);
         }
@@ -388,7 +388,7 @@ impl Endpoint {
 
     /// What is held of a person's bundles, to be compared by the hub (rule R37).
     pub(crate) fn held_bundles(&self, name: &UserName) -> Held {
-        if self.state.pins.get(name.as_str()).is_none() {
+        if self.state.pins.get(name).is_none() {
             return Held::default();
         }
         let marks = self.people.devices(name).filter_map(DeviceMark::of);
@@ -397,7 +397,7 @@ impl Endpoint {
 
     /// Whether the known key of this person was not contradicted.
     pub(crate) fn is_trusted(&self, name: &UserName) -> bool {
-        self.state.pins.get(name.as_str()).is_some_and(|pin| pin.other.is_none())
+        self.state.pins.get(name).is_some_and(|pin| pin.other.is_none())
     }
 
     /// The identity that a person must have: one's own, the hub's, or the one pinned.
@@ -408,7 +408,7 @@ impl Endpoint {
         if name.is_server() {
             return Some(self.device.server);
         }
-        let pinned = self.state.pins.get(name.as_str()).map(|pin| pin.identity);
+        let pinned = self.state.pins.get(name).map(|pin| pin.identity);
         // Whoever let them into a room has said which key is theirs: the hub cannot offer another.
         pinned.or_else(|| self.identity_by_link(name))
     }
@@ -416,13 +416,17 @@ impl Endpoint {
     /// Takes what the hub says a person has published. The hub's word decides nothing: bundles
     /// prove themselves, and the identity must be the one known.
     pub(crate) fn accept_bundles(&mut self, name: &UserName, offered: &PersonBundles) {
-        let known = self.state.pins.get(name.as_str()).is_some();
+        let known = self.state.pins.get(name).is_some();
         let before: BTreeSet<Nonce16> =
             self.people.devices(name).map(|bundle| bundle.header().dev).collect();
         let (mut pinned, mut strange) = (false, false);
         for B64Vec(bytes) in &offered.bundles {
             let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
-                self.alarm(Alarm::BadSignature, name, "the hub offered a bundle that is not valid");
+                self.out.alarm(
+                    Alarm::BadSignature,
+                    name,
+                    "the hub offered a bundle that is not valid",
+                );
                 continue;
             };
             match self.accept_bundle(name, &bundle) {
@@ -452,7 +456,11 @@ impl Endpoint {
     ) {
         for B64Vec(bytes) in &offered.former {
             let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
-                self.alarm(Alarm::BadSignature, name, "the hub offered a bundle that is not valid");
+                self.out.alarm(
+                    Alarm::BadSignature,
+                    name,
+                    "the hub offered a bundle that is not valid",
+                );
                 continue;
             };
             let header = bundle.header();
@@ -467,7 +475,7 @@ impl Endpoint {
         let named = &bundle.header().u;
         if named != name {
             let detail = format!("the server offered keys of {named} as those of {name}");
-            self.alarm(Alarm::BadSignature, name, &detail);
+            self.out.alarm(Alarm::BadSignature, name, &detail);
             return Whose::Nobodys;
         }
         // A name belongs to one account whatever the case of its letters: another spelling of a known one is
@@ -483,12 +491,12 @@ impl Endpoint {
         let older = newest.is_some_and(|stored| stored.header().seq > bundle.header().seq);
         let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
         if conflicting || self.people.is_fork(bundle) {
-            self.alarm(Alarm::BadChain, name, "two different bundles have the same number");
+            self.out.alarm(Alarm::BadChain, name, "two different bundles have the same number");
             return Whose::Pinned;
         }
         let make = || Pin::new(bundle.identity());
         let bytes = B64Vec(bundle.bytes().to_vec());
-        let pin = self.state.pins.entry(name.as_str(), make);
+        let pin = self.state.pins.entry(name, make);
         if !pin.bundles.contains(&bytes) {
             pin.bundles.push(bytes);
         }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Endpoint;
+use crate::table::{Counter, Kind};
 
 /// A position that the hub has named, and in which era of the hub: how often it had gone back by then.
 ///
@@ -23,9 +23,61 @@ impl PartialOrd for Position {
     }
 }
 
-impl Endpoint {
+/// The row of a home that has the newest position which the hub has named, for whoever reads it before a sign-in; see
+/// [`Endpoint::knew`](crate::Endpoint::knew).
+pub const NEWEST_POSITION_ROW: &str = "counter/position";
+
+/// What a device knew of positions at some time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Horizon {
+    /// The newest position that the hub has named.
+    pub(crate) newest: u64,
+    /// How often the hub had gone back: another process of the home may tell of it first.
+    pub(crate) era: u64,
+}
+
+/// How far the hub's sequence goes by its own word, and how often it has gone back.
+#[derive(Debug, Default)]
+pub(crate) struct Positions {
+    newest: Counter,
+    restores: Counter,
+}
+
+impl Positions {
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 2] {
+        [(NEWEST_POSITION_ROW, &mut self.newest), ("counter/restores", &mut self.restores)]
+    }
+
+    /// Notes that the hub has named this position: nothing that is new there gets a lower one. No other position
+    /// is kept that was not noted so.
+    pub(crate) fn note(&mut self, position: u64) {
+        if position > self.newest.get() {
+            self.newest.put(position);
+        }
+    }
+
+    /// Notes that the hub has given no positions but those up to this one.
+    pub(crate) fn end_at(&mut self, position: u64) {
+        self.newest.put(position);
+    }
+
+    /// What is known of positions now.
+    pub(crate) fn horizon(&self) -> Horizon {
+        Horizon { newest: self.newest.get(), era: self.era() }
+    }
+
+    /// How often the hub has gone back: what was seen before belongs to another era.
+    pub(crate) fn era(&self) -> u64 {
+        self.restores.get()
+    }
+
+    /// The hub has gone back.
+    pub(crate) fn begin_era(&mut self) {
+        self.restores.put(self.era().saturating_add(1));
+    }
+
     /// A position that the hub names now.
-    pub(crate) fn position(&self, at: u64) -> Position {
+    pub(crate) fn at(&self, at: u64) -> Position {
         Position { era: self.era(), at }
     }
 
@@ -36,8 +88,8 @@ impl Endpoint {
 
     /// The newest position that it has named. Where it says at a sign-in that it has given fewer, a new era
     /// begins, so what is above them decides nothing any more.
-    pub(crate) fn newest_position(&self) -> Position {
-        self.position(self.horizon().newest())
+    pub(crate) fn newest(&self) -> Position {
+        self.at(self.newest.get())
     }
 }
 

@@ -12,11 +12,12 @@ use chat_protocol::spoken::{deleted, nobody};
 use chat_protocol::tag::Tag;
 use chat_protocol::{code, content};
 
-use crate::endpoint::{Endpoint, Slot};
+use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
 use crate::outgoing::{Outgoing, Sealed, command_window};
-use crate::state::{Sent, order_key};
+use crate::questions::Question;
+use crate::state::Sent;
 use chat_protocol::b64::B64Vec;
 
 impl Endpoint {
@@ -38,11 +39,7 @@ impl Endpoint {
     /// Messages of a conversation that are not sealed yet, in their order, as far as they do not wait for
     /// something that was asked for there before them.
     fn drafts(&self, cid: &ConversationId) -> Vec<String> {
-        let from = self.waits_from(cid).map(order_key);
-        let is_next = |key: &String| from.as_ref().is_none_or(|from| key < from);
-        let outgoing = self.state.outgoing.iter().filter(|(key, _)| is_next(key));
-        let drafts = outgoing.filter(|(_, out)| out.cid == *cid && out.sealed.is_none());
-        drafts.map(|(key, _)| key.clone()).collect()
+        self.outbox.drafts(cid, self.requests.waits_from(cid))
     }
 
     fn pump_conversation(&mut self, now_ms: u64, cid: &ConversationId) {
@@ -56,13 +53,13 @@ impl Endpoint {
             return;
         }
         // Frames of a closed epoch are still being answered: their ids must not fly twice.
-        if self.link.draining.get(cid).is_some_and(|ids| !ids.is_empty()) {
+        if self.outbox.is_draining(cid) {
             return;
         }
         // Asked together with the view.
         let is_counted = drafts.is_empty() || self.is_counted(cid);
         // Whether this user may speak there is not known before the hub has answered.
-        if self.link.joining.values().any(|joining| joining == cid) || !self.ensure_view(cid) {
+        if self.out.questions.is_joining(cid) || !self.ensure_view(cid) {
             return;
         }
         // A join may be said again because the hub has lost it: what was said before it waits for it all the same.
@@ -75,7 +72,7 @@ impl Endpoint {
             self.link.renew.remove(cid);
             if matches!(code, code::NO_SUCH_USER | code::UNTRUSTED) {
                 // They may have an account, or new keys, the next time.
-                self.link.views.remove(cid);
+                self.views.outdate(cid);
             }
             return;
         }
@@ -84,7 +81,7 @@ impl Endpoint {
         }
         let is_ready = self.ensure_epoch(now_ms, cid);
         // Once for each reason: two devices that cannot open each other's keys would go on for ever.
-        if is_ready || self.is_making(cid) {
+        if is_ready || self.epochs.is_making(cid) {
             self.link.renew.remove(cid);
         }
         if !is_ready {
@@ -96,7 +93,7 @@ impl Endpoint {
         if !drafts.is_empty() && !self.tell_newly_left_out(cid) {
             return;
         }
-        let flying = self.link.flying.values().filter(|other| *other == cid).count();
+        let flying = self.outbox.flying(cid);
         for key in drafts.into_iter().take(IN_FLIGHT_MAX.saturating_sub(flying)) {
             if !self.seal(now_ms, &key) {
                 break;
@@ -135,12 +132,8 @@ impl Endpoint {
     /// Whether frames of an epoch before the current one have no answer yet. The first frame of
     /// an epoch names the last one before it (rule R15), which is not known until then.
     fn awaits_older_answers(&self, cid: &ConversationId) -> bool {
-        let conversation = self.state.conversations.get(cid.as_str());
-        let current = conversation.and_then(|c| c.sending.as_ref()).map(|s| s.head.e);
-        let flying = self.link.flying.iter().filter(|(_, other)| *other == cid);
-        flying
-            .filter_map(|(key, _)| self.state.outgoing.get(key)?.sealed.as_ref())
-            .any(|sealed| Some(sealed.e) != current)
+        let current = self.epochs.sending(cid).map(|sending| sending.head.e);
+        self.outbox.flies_in_other(cid, current)
     }
 
     /// Why nothing can be sent to this conversation, if so.
@@ -172,7 +165,7 @@ impl Endpoint {
         if cid.is_feed() {
             return self.cannot_copy(cid);
         }
-        if self.link.forked.contains_key(cid) {
+        if self.views.of(cid).forked.is_some() {
             let reason = "the server shows another membership of this room than was seen before; take \
                 it, or leave the room";
             return Some((code::MEMBERS, reason.to_owned()));
@@ -188,25 +181,20 @@ impl Endpoint {
             return;
         }
         let (id, code, reason) = (outgoing.id, code.to_owned(), reason.to_owned());
-        self.tell(Event::Refused { id, code, reason, by_hub: false, may_start_until_ms });
+        self.out.tell(Event::Refused { id, code, reason, by_hub: false, may_start_until_ms });
     }
 
     /// Takes a draft out of what is to be sent. A frame of it may have left before it became one again.
     pub(crate) fn end_draft(&mut self, key: &str) -> Option<Outgoing> {
-        // Nothing waits for the answer to that frame.
-        self.answered(key);
-        let outgoing = self.state.outgoing.remove(key)?;
-        self.index.remove(&outgoing.id);
-        if let Some(asked) = &outgoing.asked {
-            self.unask(asked);
-        }
+        let outgoing = self.outbox.end_in_vain(key)?;
+        self.out.questions.take(&outgoing.id);
         Some(outgoing)
     }
 
     /// Seals one draft; `false` if it must wait, and all behind it.
     fn seal(&mut self, now_ms: u64, key: &str) -> bool {
-        let Some(outgoing) = self.state.outgoing.get(key) else { return true };
-        let (tag, cid) = (outgoing.tag, outgoing.cid.clone());
+        let Some(outgoing) = self.outbox.get(key) else { return true };
+        let (id, tag, cid) = (outgoing.id, outgoing.tag, outgoing.cid.clone());
         if let Some(other) = self.other(&cid)
             && let Some((code, reason)) = self.untrusted_draft(&other, key)
         {
@@ -229,25 +217,25 @@ impl Endpoint {
             self.refuse(now_ms, key, code::UNREADABLE, "the message could not be sealed");
             return true;
         };
-        self.sign(Slot::Message(key.to_owned()), unsigned, Vec::new());
-        self.link.flying.insert(key.to_owned(), cid);
+        self.out.sign((id, Question::Message(key.to_owned())), unsigned, Vec::new());
+        self.outbox.fly(key, cid);
         true
     }
 
     fn seal_with(&mut self, key: &str, target: Option<(Nonce16, KeyId)>) -> Option<Unsigned> {
-        let nonce = self.random();
-        let asked = target.and_then(|(rb, _)| self.ask(key, rb));
-        let (nbf, exp) = command_window(self.state.outgoing.get(key)?.tag);
-        let cid = &self.state.outgoing.get(key)?.cid;
-        let (to, last) = (self.other(cid), self.last_before(cid));
-        let outgoing = self.state.outgoing.get_mut(key)?;
+        let nonce = self.out.random();
+        let sk = self.device.keys.signing_id();
+        let asked = target.and_then(|(rb, _)| self.outbox.ask(key, format!("{sk}/{rb}")));
+        let outgoing = self.outbox.get(key)?;
+        let (nbf, exp) = command_window(outgoing.tag);
+        let (to, last) = (self.other(&outgoing.cid), self.last_before(&outgoing.cid));
         let mut body = outgoing.content()?;
         if let Some(asked) = asked {
             asked.number(&mut body);
         }
-        let conversation = self.state.conversations.get_mut(outgoing.cid.as_str())?;
-        let before = conversation.last.as_ref().map_or(Digest::ZERO, |(_, digest)| *digest);
-        let sending = conversation.sending.as_mut()?;
+        let before = self.epochs.conversation(&outgoing.cid)?.last.as_ref();
+        let before = before.map_or(Digest::ZERO, |(_, digest)| *digest);
+        let sending = self.epochs.sending_mut(&outgoing.cid)?;
         let first = sending.chain.next() == 0;
         // Said until the hub keeps a message of this epoch: the first ones may all be burnt.
         let notes = ChainNotes { void: std::mem::take(&mut sending.void), last };
@@ -258,7 +246,7 @@ impl Endpoint {
             stage: outgoing.stage,
             cid: outgoing.cid.clone(),
             from: self.device.user.clone(),
-            sk: self.device.keys.signing_id(),
+            sk,
             to: to.map_or(Recipient::Everyone, Recipient::User),
             id: outgoing.id,
             e: sending.head.e,
@@ -275,9 +263,10 @@ impl Endpoint {
         let digest = unsigned.digest();
         sending.p = digest;
         let (e, void, frame) = (header.e, notes.void, B64Vec(Vec::new()));
-        outgoing.sealed = Some(Sealed { e, n, digest, void, key: message_key, frame });
+        let is_quiet = outgoing.quiet;
+        self.outbox.seal(key, Sealed { e, n, digest, void, key: message_key, frame });
         // Nobody waits for receipts of what devices say among themselves.
-        if !outgoing.quiet {
+        if !is_quiet {
             self.remember_sent(&header, digest);
         }
         Some(unsigned)
@@ -285,7 +274,7 @@ impl Endpoint {
 
     /// This device's last message before the epoch that it seals in, and whom it was not for (rule R15).
     fn last_before(&self, cid: &ConversationId) -> Option<LastMessage> {
-        let conversation = self.state.conversations.get(cid.as_str())?;
+        let conversation = self.epochs.conversation(cid)?;
         let (at, _) = conversation.last.as_ref()?;
         let now = conversation.sending.as_ref()?.head.e;
         (at.e != now).then(|| LastMessage { new: self.new_lines(&at.e, &now), ..at.clone() })
@@ -294,9 +283,9 @@ impl Endpoint {
     /// The lines of an epoch that are none of an earlier one, or whose people have gone since and come back.
     /// Of one that is forgotten all are.
     fn new_lines(&self, before: &Digest, now: &Digest) -> LineSet {
-        let epochs = &self.state.epochs;
-        let before = epochs.get(&before.to_string());
-        let lines = epochs.get(&now.to_string()).map(|epoch| epoch.list.lines());
+        let epochs = &self.epochs;
+        let before = epochs.get(before);
+        let lines = epochs.get(now).map(|epoch| epoch.list.lines());
         let is_old = |line: &MemberLine| {
             before.is_some_and(|before| {
                 before.list.contains(&line.name, &line.sk)
@@ -309,15 +298,13 @@ impl Endpoint {
 
     /// Remembers whose receipts for this message count (rule R8).
     fn remember_sent(&mut self, header: &MessageHeader, digest: Digest) {
-        let era = self.era();
+        let era = self.positions.era();
         let make = || Sent::new(header.cid.clone(), header.e, era);
-        let sent = self.state.sent.entry(&header.id.to_string(), make);
+        let sent = self.state.sent.entry(&header.id, make);
         sent.digests.push(digest);
         sent.e = header.e;
-        if self.state.sent.len() > crate::limits::SENT_REMEMBERED_MAX
-            && let Some(oldest) = self.state.sent.first_key()
-        {
-            self.state.sent.remove(&oldest);
+        if self.state.sent.len() > crate::limits::SENT_REMEMBERED_MAX {
+            self.state.sent.pop_first();
         }
     }
 

@@ -2,25 +2,22 @@
 //! rule R23, is in `message`.
 
 mod budget;
+mod inbox;
 mod message;
-
-use std::collections::VecDeque;
 
 use chat_protocol::frame::Delivery;
 use chat_protocol::header::Header;
 use chat_protocol::hub::Log;
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::INTEGER_MAX;
-use chat_protocol::name::UserName;
 use chat_protocol::tag::{Tag, label};
 use chat_protocol::{code, epoch};
 
+pub(crate) use inbox::{Inbox, Waiting};
 pub(crate) use message::{Hand, Opened, Place, fits_address, may_speak};
 
-use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
-use crate::heal::ChainName;
-use crate::position::Position;
+use crate::gaps::ChainName;
 
 /// How far a delivery got.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,28 +36,14 @@ pub(crate) enum Received {
     NeedsOriginal,
 }
 
-/// A delivery that waits its turn.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    delivery: Delivery,
-    pub(crate) header: Header,
-    /// The request for its sender's bundle.
-    asked: Option<MessageId>,
-    /// That request was answered.
-    answered: bool,
-    came: Came,
-}
-
-/// Deliveries of one log in order.
-pub(crate) type WaitingQueue = VecDeque<Waiting>;
-
 impl Endpoint {
     /// Takes a delivery. What the device has kept before is passed over.
     pub(crate) fn on_delivery(&mut self, now_ms: u64, delivery: Delivery) {
         let header = match Header::parse(delivery.frame.header()) {
             Ok(header) => header,
             Err(error) => {
-                self.complain(code::MALFORMED, &format!("the hub delivered a frame with {error}"));
+                self.out
+                    .complain(code::MALFORMED, &format!("the hub delivered a frame with {error}"));
                 return;
             }
         };
@@ -71,42 +54,32 @@ impl Endpoint {
             Header::Member(_) => return,
         };
         if !(1..=INTEGER_MAX).contains(&delivery.position) {
-            self.complain(
+            self.out.complain(
                 code::MALFORMED,
                 "the hub delivered a frame at a position that there is not",
             );
             return;
         }
-        self.note_position(delivery.position);
-        let position = self.position(delivery.position);
+        self.positions.note(delivery.position);
+        let position = self.positions.at(delivery.position);
         // What is not behind the cursor, or cannot be compared with it, may have been kept before. A position is the
         // hub's word: one that went back may give an old one to a new frame.
-        let is_behind =
-            self.state.cursors.get(&log_key(&log)).is_none_or(|cursor| position > *cursor);
+        let is_behind = self.inbox.is_behind(&log, position);
         let is_known = !is_behind && !self.is_news(&delivery, &header);
-        let is_queued = self.link.waiting.get(&log).is_some_and(|queue| {
-            // Positions grow, so that nearly always the last one says enough.
-            let is_next =
-                queue.back().is_none_or(|last| last.delivery.position < delivery.position);
-            !is_next
-                && queue.iter().any(|waiting| {
-                    waiting.delivery.position == delivery.position
-                        && waiting.delivery.frame.bytes() == delivery.frame.bytes()
-                })
-        });
-        if is_queued || self.is_overflowed(&log) || is_known {
+        let is_queued = self.inbox.has(&log, &delivery);
+        if is_queued || self.inbox.is_overflowed(&log) || is_known {
             return;
         }
         let came = self.came_now(now_ms, &log, delivery.position);
         let waiting = Waiting { delivery, header, asked: None, answered: false, came };
-        if !self.has_room(&log, waiting.bytes()) {
+        let links = self.views.bytes();
+        if !self.inbox.has_room(&log, waiting.bytes(), links) {
             return;
         }
         if let Header::Key(key) = &waiting.header {
             self.expect_parts(now_ms, epoch::digest(&waiting.delivery.frame), &key.cid);
         }
-        self.link.parked_bytes += waiting.bytes();
-        self.link.waiting.entry(log.clone()).or_default().push_back(waiting);
+        self.inbox.push(&log, waiting);
         self.receive_waiting(now_ms, &log);
     }
 
@@ -117,11 +90,7 @@ impl Endpoint {
                 return;
             }
             self.drops_reached(now_ms, log);
-            let front = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front);
-            let Some(front) = front else {
-                self.link.waiting.remove(log);
-                return;
-            };
+            let Some(front) = self.inbox.pop(log) else { return };
             let Waiting { delivery, header, asked, answered, came } = front;
             let received = match (&header, asked.is_some() && !answered) {
                 (_, true) => Received::NeedsSender,
@@ -131,7 +100,9 @@ impl Endpoint {
                     Received::NeedsRoom
                 }
                 // What was said in the room came before its copy, and is the one to be shown.
-                (Header::Message(copy), _) if self.original_waits(copy) => Received::NeedsOriginal,
+                (Header::Message(copy), _) if self.inbox.original_waits(copy) => {
+                    Received::NeedsOriginal
+                }
                 (Header::Message(message), _) => {
                     self.on_message(now_ms, (&delivery, came), message, answered)
                 }
@@ -155,11 +126,11 @@ impl Endpoint {
                         let kids = [(sender.clone(), vec![sk])].into();
                         waiting.asked = Some(self.ask_bundles(&[sender, own], kids, None));
                     }
-                    self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
+                    self.inbox.push_front(log, waiting);
                     return;
                 }
                 Received::NeedsView | Received::NeedsRoom | Received::NeedsOriginal => {
-                    self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
+                    self.inbox.push_front(log, waiting);
                     return;
                 }
                 Received::NeedsParts(e) => {
@@ -167,7 +138,7 @@ impl Endpoint {
                         Header::Key(key) => Some((key.clone(), waiting.came)),
                         _ => None,
                     };
-                    self.link.waiting.entry(log.clone()).or_default().push_front(waiting);
+                    self.inbox.push_front(log, waiting);
                     let is_done =
                         key.is_some_and(|(key, at)| self.await_parts(now_ms, e, (&key, at)));
                     if !is_done {
@@ -181,60 +152,29 @@ impl Endpoint {
 
     /// Goes on with grants that had no room.
     pub(crate) fn receive_grants(&mut self, now_ms: u64) {
-        let is_grant = |queue: &WaitingQueue| {
-            let front = queue.front().map(|waiting| &waiting.header);
-            matches!(front, Some(Header::Message(header)) if header.t == Tag::Grant)
-        };
-        let waiting = self.link.waiting.iter().filter(|(_, queue)| is_grant(queue));
-        let logs: Vec<Log> = waiting.map(|(log, _)| log.clone()).collect();
-        for log in logs {
+        for log in self.inbox.logs_with_grants() {
             self.receive_waiting(now_ms, &log);
         }
     }
 
     /// The front of a log's queue is dealt with.
     pub(crate) fn front_done(&mut self, log: &Log) {
-        if let Some(front) = self.link.waiting.get_mut(log).and_then(VecDeque::pop_front) {
+        if let Some(front) = self.inbox.pop(log) {
             self.kept(&front, log);
         }
     }
 
-    /// The position of the delivery that a log waits with.
-    pub(crate) fn waits_at(&self, log: &Log) -> Option<u64> {
-        let front = self.link.waiting.get(log).and_then(VecDeque::front);
-        front.map(|waiting| waiting.delivery.position)
-    }
-
     /// The bundles that a delivery waited for have come, or are not to be had.
     pub(crate) fn senders_answered(&mut self, now_ms: u64, request: &MessageId) {
-        let mut logs = Vec::new();
-        for (log, queue) in &mut self.link.waiting {
-            if let Some(front) = queue.front_mut()
-                && front.asked == Some(*request)
-            {
-                front.answered = true;
-                logs.push(log.clone());
-            }
-        }
-        for log in logs {
+        for log in self.inbox.answered(request) {
             self.receive_waiting(now_ms, &log);
         }
         self.grants_answered(now_ms, request);
     }
 
-    /// What waits for the bundles of these people waits for the answer to this later question.
-    pub(crate) fn senders_ask_again(&mut self, people: &[UserName], request: MessageId) {
-        let fronts = self.link.waiting.values_mut().filter_map(VecDeque::front_mut);
-        for front in fronts.filter(|front| front.asked.is_some() && !front.answered) {
-            if people.contains(sender(&front.header)) {
-                front.asked = Some(request);
-            }
-        }
-    }
-
     /// Goes on with deliveries that waited for a view.
     pub(crate) fn views_answered(&mut self, now_ms: u64) {
-        let viewed = std::mem::take(&mut self.link.viewed);
+        let viewed = self.views.take_viewed();
         if !viewed.is_empty() {
             self.judge_parked(now_ms);
         }
@@ -244,39 +184,19 @@ impl Endpoint {
         }
     }
 
-    /// A request for a sender's bundle was made again under another id.
-    pub(crate) fn ask_moved(&mut self, old: &MessageId, new: MessageId) {
-        self.grants_moved(old, new);
-        let fronts = self.link.waiting.values_mut().filter_map(VecDeque::front_mut);
-        for front in fronts.filter(|front| front.asked == Some(*old)) {
-            front.asked = Some(new);
-        }
-    }
-
     /// A delivery is dealt with: moves the cursor of its log.
     fn kept(&mut self, waiting: &Waiting, log: &Log) {
         let delivery = &waiting.delivery;
-        self.link.parked_bytes = self.link.parked_bytes.saturating_sub(waiting.bytes());
+        self.inbox.park(0, waiting.bytes());
         if matches!(waiting.header, Header::Key(_)) {
             self.drop_parts(&epoch::digest(&delivery.frame));
         }
         if self.is_own_log(log) {
-            let position = self.position(delivery.position);
-            self.move_cursor(log, position);
-            let reached = self.link.reached.entry(log.clone()).or_default();
-            *reached = delivery.position.max(*reached);
+            let position = self.positions.at(delivery.position);
+            self.inbox.keep(log, position);
+            self.inbox.reach(log, delivery.position);
         }
-        let moved = self.link.moved.entry(log.clone()).or_default();
-        *moved = delivery.position.max(*moved);
-    }
-
-    /// Moves the cursor of a log to a position, unless it is there.
-    pub(crate) fn move_cursor(&mut self, log: &Log, position: Position) {
-        let key = log_key(log);
-        let is_there = self.state.cursors.get(&key).is_some_and(|cursor| position <= *cursor);
-        if !is_there {
-            self.state.cursors.put(&key, position);
-        }
+        self.receipts.moved(log, delivery.position);
     }
 
     /// Whether a log is of something that this user has. Of what a hub invents nothing is kept.
@@ -292,11 +212,11 @@ impl Endpoint {
     fn is_news(&self, delivery: &Delivery, header: &Header) -> bool {
         match header {
             Header::Message(header) => {
-                let held = || self.held(&ChainName::of(header), header.n);
+                let held = || self.gaps.held(&ChainName::of(header), header.n);
                 let is_unknown = || {
-                    let received = self.state.received(&header.cid, &header.from, &header.id);
+                    let received = self.epochs.received(&header.cid, &header.from, &header.id);
                     received.is_none_or(|digest| digest != delivery.frame.digest(label::MSG))
-                        && !self.state.is_gone(&header.e)
+                        && !self.epochs.is_gone(&header.e)
                         && held().is_none_or(|held| held.0 != *delivery.frame.bytes())
                 };
                 // What was received is sealed anew where the hub has lost it: its place in another chain is news.
@@ -304,29 +224,11 @@ impl Endpoint {
             }
             Header::Key(_) => {
                 let e = epoch::digest(&delivery.frame);
-                self.state.epochs.get(&e.to_string()).is_none() && !self.state.is_gone(&e)
+                self.epochs.get(&e).is_none() && !self.epochs.is_gone(&e)
             }
             // A receipt counts once however often it comes.
             Header::Receipt(_) => true,
             Header::Member(_) => false,
         }
-    }
-}
-
-/// Who has signed a frame, by its header.
-fn sender(header: &Header) -> &UserName {
-    match header {
-        Header::Message(h) => &h.from,
-        Header::Key(h) => &h.from,
-        Header::Receipt(h) => &h.from,
-        Header::Member(h) => &h.from,
-    }
-}
-
-/// The key of a log's cursor.
-pub(crate) fn log_key(log: &Log) -> String {
-    match log {
-        Log::Inbox => "inbox".to_owned(),
-        Log::Conversation(cid) => cid.as_str().to_owned(),
     }
 }

@@ -39,8 +39,8 @@ impl Endpoint {
         let place = Place { mg: number.saturating_add(1), pm: digest };
         let key = link_key(cid, number);
         let known = self.state.removed.get(&key).filter(|known| known.place == place);
-        let kept = position.map(|at| self.position(at)).or_else(|| known?.position);
-        let is_due = !self.state.epochs.iter().any(|(_, epoch)| {
+        let kept = position.map(|at| self.positions.at(at)).or_else(|| known?.position);
+        let is_due = !self.epochs.iter().any(|epoch| {
             let is_placed = epoch.cid == *cid && epoch.position.is_some();
             is_placed && epoch.place.mg >= place.mg && self.has_place(cid, epoch.place)
         });
@@ -58,7 +58,7 @@ impl Endpoint {
 
     /// The last link by which this user has removed somebody from a room, if that is how they went last.
     pub(crate) fn removal_of(&self, cid: &ConversationId, who: &UserName) -> Option<(u32, Digest)> {
-        let room = self.state.rooms.get(cid.as_str())?;
+        let room = self.state.rooms.get(cid)?;
         let number = room.went_before(who, room.next())?;
         let link = self.kept_link(cid, number)?;
         let is_own = link.by == self.device.user && *who != self.device.user;
@@ -74,8 +74,9 @@ impl Endpoint {
     ) -> Vec<(ConversationId, Place, u64)> {
         let removed = self.state.removed.iter().map(|(_, removed)| removed);
         let removed = removed.filter(|removed| is_asked(&removed.cid));
-        let placed =
-            removed.filter_map(|r| Some((r.cid.clone(), r.place, self.comparable(r.position?)?)));
+        let placed = removed.filter_map(|r| {
+            Some((r.cid.clone(), r.place, self.positions.comparable(r.position?)?))
+        });
         placed.collect()
     }
 

@@ -68,7 +68,7 @@ impl Endpoint {
         let people = u64::try_from(people.len()).unwrap_or(u64::MAX);
         let window = people.saturating_mul(REPAIR_WAIT_PERSON_MS);
         let window = window.clamp(REPAIR_WAIT_MIN_MS, REPAIR_WAIT_MAX_MS);
-        let wait = if is_own { 0 } else { u64::from_be_bytes(self.random()) % window };
+        let wait = if is_own { 0 } else { u64::from_be_bytes(self.out.random()) % window };
         let repair = Repair { due_ms: now_ms.saturating_add(wait), is_done: false };
         self.link.repairs.insert(key, repair);
     }

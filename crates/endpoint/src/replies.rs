@@ -37,22 +37,22 @@ impl Endpoint {
             Content::Outcome(outcome) => outcome.re,
             _ => return,
         };
-        if !self.state.recipients(&re).contains(&by) {
+        if !self.recipients(&re).contains(&by) {
             // Another device of this person may have asked, also one that was revoked since. One that this device has
             // never heard of, although the answer was sealed for it, was asked for before (`needs_siblings`): a hub
             // that does not show it hides who asks in this person's name.
             if !self.has_had_sibling() {
                 let detail = "an answer to a command that was not asked of them";
-                self.alarm(Alarm::Replay, &by, detail);
+                self.out.alarm(Alarm::Replay, &by, detail);
             }
             return;
         }
         if let Content::Outcome(Outcome { of, .. }) = &content
-            && self.state.sent.get(&re.to_string()).is_none_or(|sent| !sent.digests.contains(of))
+            && self.state.sent.get(&re).is_none_or(|sent| !sent.digests.contains(of))
         {
             let detail =
                 format!("a result that names another command than the one asked for [{re}]");
-            self.alarm(Alarm::BadResult, &by, &detail);
+            self.out.alarm(Alarm::BadResult, &by, &detail);
             self.decline_result(&re, by);
             return;
         }
@@ -60,7 +60,7 @@ impl Endpoint {
         if self.false_refusal(&re, &by) {
             let (cid, by, receipt) = (header.cid.clone(), by.clone(), None);
             let (readable, refused) = (true, true);
-            self.tell(Event::Delivered { id: re, cid, by, readable, refused, receipt });
+            self.out.tell(Event::Delivered { id: re, cid, by, readable, refused, receipt });
         }
         match content {
             Content::Started { no, .. } => self.on_piece(&re, no, Event::Started { re, by }),
@@ -80,32 +80,28 @@ impl Endpoint {
 
     /// A result that is none: the command has ended without one, and nothing more of it counts.
     fn decline_result(&mut self, re: &MessageId, by: UserName) {
-        let Some(sent) = self.state.sent.get_mut(&re.to_string()).filter(|sent| !sent.ended) else {
+        let Some(sent) = self.state.sent.get_mut(re).filter(|sent| !sent.ended) else {
             return;
         };
         sent.ended = true;
         self.drop_pieces(re);
         let reason = "the result names another command than the one asked for, and is not used";
         let (code, reason) = (code::INTEGRITY.to_owned(), reason.to_owned());
-        self.tell(Event::Ended { re: *re, by, ok: false, status: None, code, reason });
+        self.out.tell(Event::Ended { re: *re, by, ok: false, status: None, code, reason });
     }
 
     /// Nobody waits for a command of this device any more: what it says from now on is dropped, and so
     /// is what it has said and nobody was shown.
     pub fn forget_command(&mut self, re: &MessageId) {
-        if let Some(sent) = self.state.sent.get_mut(&re.to_string()) {
+        if let Some(sent) = self.state.sent.get_mut(re) {
             sent.ended = true;
         }
         self.drop_pieces(re);
-        let told = self.state.events.iter().filter(|(_, event)| event.is_said_by_command(re));
-        let told: Vec<String> = told.map(|(key, _)| key.clone()).collect();
-        for key in told {
-            self.state.events.remove(&key);
-        }
+        self.out.forget(|event| event.is_said_by_command(re));
     }
 
     fn on_piece(&mut self, re: &MessageId, no: u64, piece: Event) {
-        let Some(sent) = self.state.sent.get_mut(&re.to_string()) else { return };
+        let Some(sent) = self.state.sent.get_mut(re) else { return };
         if sent.ended || no < sent.heard {
             // Said again by an agent that was interrupted.
             return;
@@ -118,12 +114,12 @@ impl Endpoint {
             return;
         }
         sent.heard = no.saturating_add(1);
-        self.tell(piece);
+        self.out.tell(piece);
         self.go_on(re);
     }
 
     fn on_result(&mut self, re: &MessageId, outs: u64, result: Event) {
-        let Some(sent) = self.state.sent.get_mut(&re.to_string()) else { return };
+        let Some(sent) = self.state.sent.get_mut(re) else { return };
         if sent.ended {
             return;
         }
@@ -135,10 +131,10 @@ impl Endpoint {
     /// Tells what follows without a gap.
     fn go_on(&mut self, re: &MessageId) {
         loop {
-            let Some(sent) = self.state.sent.get_mut(&re.to_string()) else { return };
+            let Some(sent) = self.state.sent.get_mut(re) else { return };
             if let Some(piece) = self.state.pieces.remove(&piece_key(re, sent.heard)) {
                 sent.heard = sent.heard.saturating_add(1);
-                self.tell(piece);
+                self.out.tell(piece);
                 continue;
             }
             if sent.outs.is_none_or(|outs| outs > sent.heard) {
@@ -146,7 +142,7 @@ impl Endpoint {
             }
             let Some(result) = self.state.pieces.remove(&end_key(re)) else { return };
             sent.ended = true;
-            return self.tell(result);
+            return self.out.tell(result);
         }
     }
 
@@ -154,13 +150,13 @@ impl Endpoint {
     fn skip_missing(&mut self, re: &MessageId) -> bool {
         let prefix = format!("{re}/");
         let first = self.state.pieces.iter().find_map(|(key, _)| key.strip_prefix(&prefix));
-        let Some(sent) = self.state.sent.get_mut(&re.to_string()) else { return false };
+        let Some(sent) = self.state.sent.get_mut(re) else { return false };
         // The result is behind all pieces, and has no number.
         let next = first.and_then(|key| key.parse::<u64>().ok()).or(sent.outs);
         let Some(next) = next.filter(|next| *next > sent.heard) else { return false };
         let pieces = next - sent.heard;
         sent.heard = next;
-        self.tell(Event::OutputLost { re: *re, pieces });
+        self.out.tell(Event::OutputLost { re: *re, pieces });
         self.go_on(re);
         true
     }
@@ -179,10 +175,10 @@ impl Endpoint {
             waiting.filter_map(|id| MessageId::parse(id).ok()).collect();
         self.link.unasked_since.retain(|re, _| waiting.contains(re));
         for re in waiting {
-            let people = self.state.recipients(&re);
+            let people = self.recipients(&re);
             let is_asked_for = people.iter().any(|by| {
                 let cid = ConversationId::direct(&self.device.user, by);
-                cid.is_ok_and(|cid| self.is_asked_for(&cid, by))
+                cid.is_ok_and(|cid| self.gaps.is_asked_for(&cid, by))
             });
             if is_asked_for {
                 self.link.unasked_since.remove(&re);
@@ -199,11 +195,7 @@ impl Endpoint {
 
     fn drop_pieces(&mut self, re: &MessageId) {
         let prefix = format!("{re}/");
-        let rows = self.state.pieces.iter().filter(|(key, _)| key.starts_with(&prefix));
-        let keys: Vec<String> = rows.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.state.pieces.remove(&key);
-        }
+        self.state.pieces.extract(|key, _| key.starts_with(&prefix));
     }
 
     /// The number of the next piece that is said about a command, by who runs it.

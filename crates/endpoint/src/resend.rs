@@ -1,6 +1,8 @@
 //! Answering those who miss something of ours: the last messages are kept with their keys, and a
 //! KEYREQ of somebody who was meant to read them is answered at once (rule R19).
 
+use std::collections::BTreeMap;
+
 use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Counters, Grant, GrantEntry};
@@ -18,10 +20,11 @@ use crate::limits::{
 };
 use crate::outgoing::Sealed;
 use crate::state::{next_order, order_key};
+use crate::table::{Kind, Table};
 
 /// A counter of ours that was used.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct KeptSent {
+struct KeptSent {
     cid: ConversationId,
     e: Digest,
     sk: KeyId,
@@ -39,11 +42,24 @@ impl KeptSent {
     }
 }
 
-impl Endpoint {
-    /// Keeps what was said under a counter, or that nothing was.
-    pub(crate) fn keep_sent(
+/// What this device has said lately, for those who miss it.
+#[derive(Debug, Default)]
+pub(crate) struct Resends {
+    /// By order.
+    kept: Table<KeptSent>,
+    /// Frames granted to each person in the current minute, and when it began.
+    answered: BTreeMap<UserName, (u64, usize)>,
+}
+
+impl Resends {
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 1] {
+        [("kept", &mut self.kept)]
+    }
+
+    /// Keeps what was said under a counter of this signing key, or that nothing was.
+    pub(crate) fn keep(
         &mut self,
-        cid: &ConversationId,
+        (cid, sk): (&ConversationId, KeyId),
         id: MessageId,
         sealed: &Sealed,
         said: bool,
@@ -51,25 +67,60 @@ impl Endpoint {
         let kept = KeptSent {
             cid: cid.clone(),
             e: sealed.e,
-            sk: self.device.keys.signing_id(),
+            sk,
             n: sealed.n,
             id,
             tbs: sealed.digest,
             said: said.then(|| (sealed.key.clone(), sealed.frame.clone())),
         };
-        self.kept_bytes += kept.bytes();
-        let key = order_key(next_order(&self.state.kept));
-        self.state.kept.put(&key, kept);
-        while self.state.kept.len() > KEPT_SENT_MAX || self.kept_bytes > KEPT_SENT_BYTES_MAX {
-            let Some(oldest) = self.state.kept.first_key() else { return };
-            let bytes = self.state.kept.remove(&oldest).map_or(0, |kept| kept.bytes());
-            self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
+        self.kept.put(&order_key(next_order(&self.kept)), kept);
+        while self.kept.len() > KEPT_SENT_MAX || self.bytes() > KEPT_SENT_BYTES_MAX {
+            self.kept.pop_first();
         }
     }
 
-    /// How many bytes of frames are kept, after the state was loaded.
-    pub(crate) fn count_kept(&mut self) {
-        self.kept_bytes = self.state.kept.iter().map(|(_, kept)| kept.bytes()).sum();
+    /// Bytes of the frames that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.kept.iter().map(|(_, kept)| kept.bytes()).sum()
+    }
+
+    fn find(&self, asked: &Counters, n: u32) -> Found {
+        let mut kept = self.kept.iter().rev().map(|(_, kept)| kept);
+        let is_asked = |kept: &&KeptSent| {
+            (kept.n, kept.e, kept.sk) == (n, asked.e, asked.sk) && kept.cid == asked.cid
+        };
+        let Some(kept) = kept.find(is_asked) else { return Found::Nothing };
+        let Some((mk, frame)) = &kept.said else { return Found::Burnt };
+        Found::Said(GrantEntry {
+            cid: kept.cid.clone(),
+            e: kept.e,
+            sk: kept.sk,
+            n,
+            id: kept.id,
+            tbs: kept.tbs,
+            mk: mk.clone(),
+            frame: Some(frame.clone()),
+        })
+    }
+
+    /// Whether this person was not granted too much already: an answer is much longer than its question. Who is not
+    /// answered asks again later. This one counts so much.
+    pub(crate) fn may_answer(&mut self, now_ms: u64, to: &UserName, count: usize) -> bool {
+        self.answered.retain(|_, (since, _)| now_ms.saturating_sub(*since) < ANSWER_WINDOW_MS);
+        let (_, granted) = self.answered.entry(to.clone()).or_insert((now_ms, 0));
+        *granted += count;
+        *granted <= ANSWERS_MAX
+    }
+}
+
+impl Endpoint {
+    /// Asks others for what is missing of theirs.
+    pub(crate) fn ask_for_missing(&mut self, now_ms: u64) {
+        for ask in self.gaps.due(now_ms, &mut self.out) {
+            let content = Content::KeyRequest(ask.counters.clone());
+            let request = self.draft_quietly(now_ms, &ask.from, Tag::Keyreq, &content);
+            self.gaps.asked(&ask, request);
+        }
     }
 
     /// Somebody asks for frames of ours. Who was never meant to read them gets the same answer as
@@ -77,7 +128,7 @@ impl Endpoint {
     pub(crate) fn on_key_request(&mut self, now_ms: u64, by: &MessageHeader, asked: &Counters) {
         let to = &by.from;
         // Who can ask can be asked: the way between the two may not have been there before.
-        self.came(now_ms, Some(std::slice::from_ref(to)));
+        self.gaps.came(now_ms, Some(std::slice::from_ref(to)));
         let people = self.people_of(&asked.cid);
         let is_both = people.contains(to) && people.contains(&self.device.user);
         // Who came or went lately is not in an older view. Of what does not find room the request comes again.
@@ -106,7 +157,7 @@ impl Endpoint {
         let people = self.people_of(&asked.cid);
         let is_both = people.contains(to) && people.contains(&self.device.user);
         let own = asked.sk == self.device.keys.signing_id();
-        let epoch = self.state.epochs.get(&asked.e.to_string());
+        let epoch = self.epochs.get(&asked.e);
         let entitled = is_both
             && !self.is_put_out(&asked.cid, to)
             && epoch.is_some_and(|epoch| {
@@ -126,10 +177,10 @@ impl Endpoint {
         let mut grant = Grant::default();
         let (mut burnt, mut none) = (Vec::new(), Vec::new());
         for n in &asked.n {
-            match self.find_sent(asked, *n) {
+            match self.resends.find(asked, *n) {
                 Found::Said(entry) => grant.entries.push(entry),
                 Found::Burnt => burnt.push(*n),
-                Found::UnderWay => {}
+                Found::Nothing if self.outbox.is_under_way(&asked.e, *n) => {}
                 // Another device of this user may have it.
                 Found::Nothing => none.extend(Some(*n).filter(|_| own)),
             }
@@ -141,7 +192,8 @@ impl Endpoint {
     }
 
     fn answer(&mut self, now_ms: u64, to: &UserName, grant: Grant) {
-        if self.may_answer(now_ms, to, &grant) {
+        let count = grant.entries.len() + 1;
+        if grant.is_valid() && self.resends.may_answer(now_ms, to, count) {
             for piece in pieces(grant) {
                 let content = Content::Grant(piece);
                 self.draft_quietly(now_ms, to, Tag::Grant, &content);
@@ -159,51 +211,7 @@ impl Endpoint {
 
     /// Whether the hub shows more of a room's chain than the view has.
     fn is_behind_hub(&self, cid: &ConversationId) -> bool {
-        self.link.heads.get(cid).is_some_and(|head| head.mg > self.place_of(cid).mg)
-    }
-
-    fn find_sent(&self, asked: &Counters, n: u32) -> Found {
-        let mut kept = self.state.kept.iter().rev().map(|(_, kept)| kept);
-        let is_asked = |kept: &&KeptSent| {
-            (kept.n, kept.e, kept.sk) == (n, asked.e, asked.sk) && kept.cid == asked.cid
-        };
-        if let Some(kept) = kept.find(is_asked) {
-            let Some((mk, frame)) = &kept.said else { return Found::Burnt };
-            return Found::Said(GrantEntry {
-                cid: kept.cid.clone(),
-                e: kept.e,
-                sk: kept.sk,
-                n,
-                id: kept.id,
-                tbs: kept.tbs,
-                mk: mk.clone(),
-                frame: Some(frame.clone()),
-            });
-        }
-        let mut sealed = self.state.outgoing.iter().filter_map(|(_, o)| o.sealed.as_ref());
-        if sealed.any(|sealed| (sealed.e, sealed.n) == (asked.e, n)) {
-            // The hub has not said what became of it.
-            return Found::UnderWay;
-        }
-        Found::Nothing
-    }
-
-    /// Whether this person was not granted too much already: an answer is much longer than its
-    /// question. Who is not answered asks again later.
-    fn may_answer(&mut self, now_ms: u64, to: &UserName, grant: &Grant) -> bool {
-        if !grant.is_valid() {
-            return false;
-        }
-        self.may_answer_more(now_ms, to, grant.entries.len() + 1)
-    }
-
-    /// The same of an answer that counts so much.
-    pub(crate) fn may_answer_more(&mut self, now_ms: u64, to: &UserName, count: usize) -> bool {
-        let answered = &mut self.healing.answered;
-        answered.retain(|_, (since, _)| now_ms.saturating_sub(*since) < ANSWER_WINDOW_MS);
-        let (_, granted) = answered.entry(to.clone()).or_insert((now_ms, 0));
-        *granted += count;
-        *granted <= ANSWERS_MAX
+        self.views.of(cid).head.as_ref().is_some_and(|head| head.mg > self.place_of(cid).mg)
     }
 }
 
@@ -213,8 +221,6 @@ enum Found {
     Said(GrantEntry),
     /// Nothing was said.
     Burnt,
-    /// The hub has not answered it.
-    UnderWay,
     /// It was never used, or is forgotten.
     Nothing,
 }

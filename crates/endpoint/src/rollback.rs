@@ -15,11 +15,12 @@ use chat_protocol::limits::REMIND_BYTES_MAX;
 use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
+use crate::epochs::Epoch;
 use crate::event::Alarm;
 use crate::limits::{BEHIND_GRACE_MS, HEADS_MAX, REMIND_WAIT_MS};
-use crate::state::Epoch;
+use crate::position::Horizon;
+use crate::questions::Question;
 
 /// What is noted of a conversation in which the hub seems to have gone back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,51 +44,12 @@ impl Behind {
     }
 }
 
-/// The counter of times that the hub has gone back.
-const RESTORES: &str = "restores";
-
-/// The newest position that the hub has given to anything that was said or received here.
-const NEWEST: &str = "position";
-
-/// The row of a home that has this number, for whoever reads it before a sign-in; see
-/// [`Endpoint::knew`].
-pub const NEWEST_POSITION_ROW: &str = "counter/position";
-
-/// What a device knew of positions at some time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Horizon {
-    newest: u64,
-    /// How often the hub had gone back: another process of the home may tell of it first.
-    era: u64,
-}
-
-impl Horizon {
-    /// The newest position that the hub has named.
-    pub(crate) fn newest(self) -> u64 {
-        self.newest
-    }
-}
-
 impl Endpoint {
-    /// Notes that the hub has named this position: nothing that is new there gets a lower one. No other position
-    /// is kept that was not noted so.
-    pub(crate) fn note_position(&mut self, position: u64) {
-        if position > self.horizon().newest {
-            self.state.counters.put(NEWEST, position);
-        }
-    }
-
-    /// What is known of positions now.
-    pub(crate) fn horizon(&self) -> Horizon {
-        let newest = self.state.counters.get(NEWEST).copied().unwrap_or(0);
-        Horizon { newest, era: self.era() }
-    }
-
     /// Tells a new device the newest position that its home had when the sign-in began, by the row
-    /// [`NEWEST_POSITION_ROW`]. For a host that reads the rows after it: another process of the home may
+    /// [`NEWEST_POSITION_ROW`](crate::NEWEST_POSITION_ROW). For a host that reads the rows after it: another process of the home may
     /// have heard of newer ones meanwhile than the hub names in its answer.
     pub fn knew(&mut self, newest: u64) {
-        self.before_sign_in = Some(Horizon { newest, era: self.era() });
+        self.before_sign_in = Some(Horizon { newest, era: self.positions.era() });
     }
 
     /// Compares what was known before a sign-in with the newest position that the hub names in its
@@ -95,10 +57,10 @@ impl Endpoint {
     /// messages (rule R36), or had named one that it never gave. It has gone back everywhere: no position from
     /// before compares with what comes.
     pub(crate) fn compare_position(&mut self, before: Horizon, shown: u64) {
-        if shown >= before.newest || before.era != self.era() {
+        if shown >= before.newest || before.era != self.positions.era() {
             return;
         }
-        self.state.counters.put(NEWEST, shown);
+        self.positions.end_at(shown);
         self.tell_rolled_back();
     }
 
@@ -141,7 +103,13 @@ impl Endpoint {
             self.key_stands(&shown.e);
         }
         let place = self.place_of(cid);
-        if self.link.heads.get(cid).is_some_and(|head| head.mg == place.mg && head.pm == place.pm) {
+        if self
+            .views
+            .of(cid)
+            .head
+            .as_ref()
+            .is_some_and(|head| head.mg == place.mg && head.pm == place.pm)
+        {
             self.chain_stands(cid);
         }
     }
@@ -149,16 +117,7 @@ impl Endpoint {
     /// The hub has a key: it shows it, or keeps or delivers what was said with it. So it stands where it stood before
     /// the hub went back, and no later than the newest position that the hub has named.
     pub(crate) fn key_stands(&mut self, e: &Digest) {
-        let (key, Horizon { newest, era }) = (e.to_string(), self.horizon());
-        if self.state.epochs.get(&key).is_some_and(|epoch| epoch.stood < era)
-            && let Some(epoch) = self.state.epochs.get_mut(&key)
-        {
-            epoch.stood = era;
-            let Some(position) = epoch.position.map(|position| position.min(newest)) else {
-                return;
-            };
-            (epoch.position, epoch.era) = (Some(position), era);
-            let (cid, place) = (epoch.cid.clone(), epoch.place);
+        if let Some((cid, place, position)) = self.epochs.stands(e, self.positions.horizon()) {
             self.mark(&cid, place, position);
             self.removals_are_counted(&cid, place);
         }
@@ -166,16 +125,12 @@ impl Endpoint {
 
     /// The hub has the end of the chain that is held here.
     pub(crate) fn chain_stands(&mut self, cid: &ConversationId) {
-        let era = self.era();
-        if self.state.conversations.get(cid.as_str()).map_or(0, |c| c.chain_stood) < era {
-            let make = crate::state::Conversation::default;
-            self.state.conversations.entry(cid.as_str(), make).chain_stood = era;
-        }
+        self.epochs.links_stand(cid, self.positions.era());
     }
 
     /// The keys that stand in the hub's log, as far as is known here.
     pub(crate) fn standing_keys(&self) -> BTreeSet<Digest> {
-        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let kept = self.epochs.iter();
         kept.filter(|epoch| epoch.position.is_some()).map(|epoch| epoch.head.e).collect()
     }
 
@@ -183,11 +138,11 @@ impl Endpoint {
     /// and no other process of the same device: that this connection was shown the one before says nothing against the hub.
     /// Whatever it shows here from now on is compared with the new one.
     pub(crate) fn keys_stand_since(&mut self, before: &BTreeSet<Digest>) {
-        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let kept = self.epochs.iter();
         let news = kept.filter(|epoch| epoch.position.is_some() && !before.contains(&epoch.head.e));
         let newest: Vec<(ConversationId, EpochHead)> = news
             .filter(|epoch| {
-                let conversation = self.state.conversations.get(epoch.cid.as_str());
+                let conversation = self.epochs.conversation(&epoch.cid);
                 conversation.is_some_and(|c| c.head == Some(epoch.head))
             })
             .map(|epoch| (epoch.cid.clone(), epoch.head))
@@ -209,7 +164,7 @@ impl Endpoint {
     /// The hub shows an epoch as current that this device knows as replaced, or none.
     fn epoch_is_behind(&self, cid: &ConversationId) -> bool {
         let Some(shown) = self.link.epochs.get(cid) else { return false };
-        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let kept = self.epochs.iter();
         let mut kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
         match shown {
             None => kept.next().is_some(),
@@ -219,8 +174,8 @@ impl Endpoint {
 
     /// The hub shows a chain whose end lies within the one held here, of a room that this user is in.
     pub(crate) fn chain_is_behind(&self, cid: &ConversationId) -> bool {
-        let Some(room) = self.state.rooms.get(cid.as_str()) else { return false };
-        let Some(head) = self.link.heads.get(cid) else { return false };
+        let Some(room) = self.state.rooms.get(cid) else { return false };
+        let Some(head) = self.views.of(cid).head.as_ref() else { return false };
         head.mg < room.next()
             && self.is_in(room)
             && self.has_place(cid, Place { mg: head.mg, pm: head.pm })
@@ -303,9 +258,9 @@ impl Endpoint {
     /// The hub has gone back in a conversation; `keys` tells when it last showed one of the keys that it has
     /// lost. One alarm for each time that it does: what else was seen before the last time is part of it.
     fn went_back(&mut self, now_ms: u64, cid: &ConversationId, keys: Option<u64>) {
-        let chain = self.state.conversations.get(cid.as_str()).map_or(0, |held| held.chain_stood);
+        let chain = self.epochs.conversation(cid).map_or(0, |held| held.chain_stood);
         let chain = self.chain_is_behind(cid).then_some(chain);
-        if keys.max(chain) >= Some(self.era()) {
+        if keys.max(chain) >= Some(self.positions.era()) {
             self.tell_rolled_back();
             let shown = self.link.epochs.keys().filter(|other| !self.hub_is_behind(other));
             for other in shown.cloned().collect::<Vec<_>>() {
@@ -318,7 +273,7 @@ impl Endpoint {
             self.link.dirty.insert(cid.clone());
             return;
         }
-        let wait = u64::from_be_bytes(self.random()) % REMIND_WAIT_MS;
+        let wait = u64::from_be_bytes(self.out.random()) % REMIND_WAIT_MS;
         self.link.behind.insert(cid.clone(), Behind::Remind(now_ms.saturating_add(wait)));
     }
 
@@ -328,7 +283,7 @@ impl Endpoint {
         cid: &ConversationId,
         is_lost: impl Fn(&Epoch) -> bool,
     ) -> Option<u64> {
-        let kept = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let kept = self.epochs.iter();
         let kept = kept.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
         kept.filter(|epoch| is_lost(epoch)).map(|epoch| epoch.stood).max()
     }
@@ -336,33 +291,33 @@ impl Endpoint {
     /// Whether an epoch is the newest one known of a conversation whose hub shows a replaced one. With a key between
     /// them that is not held, `pe` does not lead from the one to the other.
     fn is_lost_head(&self, cid: &ConversationId, e: Digest, shown: EpochHead) -> bool {
-        let conversation = self.state.conversations.get(cid.as_str());
+        let conversation = self.epochs.conversation(cid);
         let is_head = conversation.and_then(|c| c.head).is_some_and(|head| head.e == e);
         is_head && self.epoch_is_behind(cid) && !self.comes_from(shown.e, &e)
     }
 
     /// Tells that the hub has gone back. A new era begins.
     fn tell_rolled_back(&mut self) {
-        self.state.counters.put(RESTORES, self.era().saturating_add(1));
+        self.positions.begin_era();
         self.mark_all_epochs();
         self.removals_are_due_again();
         let detail = "the server shows an older state than it had, as after a restore from a \
             backup; what it lost is told it again, and what is missing is asked for";
-        self.alarm(Alarm::RolledBack, &UserName::server(), detail);
+        self.out.alarm(Alarm::RolledBack, &UserName::server(), detail);
     }
 
     /// The hub has put an epoch at a position. One that replaces what another one has replaced already shows
     /// that it forgot that one, however soon it went on; and so does one that cannot stand in one log with
     /// another one which the hub has shown since the last alarm, where a key between them is not held.
     pub(crate) fn note_put_twice(&mut self, e: &Digest, position: u64) {
-        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
-        let (cid, head, pe, era) = (epoch.cid.clone(), epoch.head, epoch.pe, self.era());
+        let Some(epoch) = self.epochs.get(e) else { return };
+        let (cid, head, pe, era) = (epoch.cid.clone(), epoch.head, epoch.pe, self.positions.era());
         let is_forgotten = |other: &Epoch| {
             let contradicts = || other.stood == era && !fit(other, (head, pe, position), era);
             other.cid == cid && other.head.e != *e && (other.pe == pe || contradicts())
         };
         let placed = |epoch: &Epoch| epoch.position.is_some();
-        if self.state.epochs.iter().any(|(_, other)| placed(other) && is_forgotten(other)) {
+        if self.epochs.iter().any(|other| placed(other) && is_forgotten(other)) {
             // What comes from the new one was delivered before it, and is not lost.
             let is_lost = |other: &Epoch| {
                 (self.comes_after(other.head.e, &pe) || is_forgotten(other))
@@ -371,11 +326,6 @@ impl Endpoint {
             let keys = self.lost_keys_stood(&cid, is_lost);
             self.went_back(self.link.clock_ms, &cid, keys);
         }
-    }
-
-    /// What was seen of a conversation belongs to the time after the last alarm.
-    pub(crate) fn era(&self) -> u64 {
-        self.state.counters.get(RESTORES).copied().unwrap_or(0)
     }
 
     /// Tells the hub which links it forgot of a room, with the bundles of those who signed them.
@@ -387,8 +337,8 @@ impl Endpoint {
         if !self.link.reminded_chains.insert(cid.clone()) {
             return;
         }
-        let first = self.link.heads.get(cid).map_or(0, |head| head.mg);
-        let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
+        let first = self.views.of(cid).head.as_ref().map_or(0, |head| head.mg);
+        let next = self.state.rooms.get(cid).map_or(0, Membership::next);
         let lost: Vec<_> = (first..next).filter_map(|n| self.kept_link(cid, n)).collect();
         let signers: BTreeSet<&UserName> = lost.iter().map(|link| &link.by).collect();
         let links: Vec<B64Vec> = lost.iter().filter_map(|link| link.frame.clone()).collect();
@@ -425,9 +375,9 @@ impl Endpoint {
 
     /// Sends one reminder; the id under which it is answered.
     pub(crate) fn send_reminder(&mut self, bundles: Vec<B64Vec>, links: Vec<B64Vec>) -> MessageId {
-        let again = Request::Remind { bundles: bundles.clone(), links: links.clone() };
+        let again = Question::Remind { bundles: bundles.clone(), links: links.clone() };
         let id = self.request(again);
-        self.text(&ClientToHub::Remind { id, bundles, links });
+        self.out.text(&ClientToHub::Remind { id, bundles, links });
         id
     }
 
@@ -436,7 +386,7 @@ impl Endpoint {
     pub(crate) fn known_head(&self, cid: &ConversationId) -> Option<EpochHead> {
         match self.link.epochs.get(cid) {
             Some(shown) => *shown,
-            None => self.state.conversations.get(cid.as_str()).and_then(|c| c.head),
+            None => self.epochs.conversation(cid).and_then(|c| c.head),
         }
     }
 
@@ -450,11 +400,11 @@ impl Endpoint {
 
     /// Whether an epoch is another one, or has it before itself, by the keys that are held.
     fn comes_from(&self, mut e: Digest, other: &Digest) -> bool {
-        for _ in 0..=self.state.epochs.len() {
+        for _ in 0..=self.epochs.len() {
             if e == *other {
                 return true;
             }
-            let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return false };
+            let Some(epoch) = self.epochs.get(&e) else { return false };
             e = epoch.pe;
         }
         false
@@ -473,10 +423,7 @@ impl Endpoint {
             return;
         }
         self.link.epochs.insert(cid.clone(), Some(head));
-        let conversation =
-            self.state.conversations.entry(cid.as_str(), crate::state::Conversation::default);
-        if conversation.head != Some(head) {
-            conversation.head = Some(head);
+        if self.epochs.note_newest(cid, head) {
             self.race_is_over(cid);
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::{RawFrame, Unsigned};
 use chat_protocol::header::{
@@ -16,71 +15,36 @@ use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::tag::{Tag, label};
 
-use crate::connection::Request;
-use crate::endpoint::{Endpoint, Slot};
+use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
-use crate::limits::{HEADS_MAX, LINK_BYTES_MAX, LINKS_WAITING_MAX, PARKED_BYTES_MAX};
 use crate::people::Signer;
+use crate::questions::Question;
 use crate::views::KeptLink;
 
 mod action;
 mod anew;
-mod kept;
 mod late;
 mod news;
 mod orders;
 mod put_out;
 mod refresh;
 mod refusal;
+mod requests;
 mod sequence;
 mod shown;
 mod struck;
 mod unproved;
+mod view;
 mod vouched;
 
 pub use action::RoomAction;
-use anew::Fresh;
-pub(crate) use kept::KeptOrder;
 pub use news::Roster;
-pub(crate) use orders::RoomOrder;
 pub(crate) use put_out::Moderated;
+pub(crate) use requests::RoomRequests;
 pub(crate) use struck::Struck;
 pub(crate) use unproved::{Kids, Unproved};
-
-/// A view that is being brought up to date.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a refresh")]
-pub(crate) struct Refresh {
-    /// Links that wait for their signers' bundles.
-    links: Vec<RawFrame>,
-    /// The chain was asked for on this connection, and all of it has come.
-    complete: bool,
-    /// Bundles of everybody were asked for and have come.
-    people: bool,
-    /// Keys of the links' signers that were not known were asked for.
-    signers: bool,
-    /// Requests without an answer.
-    waiting: BTreeSet<MessageId>,
-    /// The host asked for it and wants to know.
-    pub(crate) asked: bool,
-    /// Number of links that were known before.
-    known: Option<u32>,
-    /// The chain is fetched from its beginning, because it does not go on from the one held here.
-    anew: bool,
-    /// What has come of it.
-    fresh: Option<Box<Fresh>>,
-    /// How many links the chain had by the hub's word when this began: no more are asked for.
-    until: Option<u32>,
-    /// There are more than may wait: they are asked for when those here are applied.
-    more: bool,
-}
-
-impl Refresh {
-    /// Bytes of the links that wait.
-    pub(crate) fn bytes(&self) -> usize {
-        self.links.iter().map(|link| link.bytes().len()).sum()
-    }
-}
+use view::Need;
+pub(crate) use view::Views;
 
 impl Endpoint {
     /// The people of a conversation, by the verified view.
@@ -88,7 +52,7 @@ impl Endpoint {
         match cid.kind() {
             ConversationKind::Direct(a, b) => vec![a, b],
             ConversationKind::Room(_) | ConversationKind::Feed(_) => {
-                let room = self.state.rooms.get(cid.as_str());
+                let room = self.state.rooms.get(cid);
                 // A feed has its owner before it has a link.
                 room.map_or_else(|| cid.feed_owner().into_iter().collect(), Membership::names)
             }
@@ -97,7 +61,7 @@ impl Endpoint {
 
     /// How much of a room's chain the view has.
     pub(crate) fn place_of(&self, cid: &ConversationId) -> Place {
-        self.state.rooms.get(cid.as_str()).map_or(Place::START, Membership::place)
+        self.state.rooms.get(cid).map_or(Place::START, Membership::place)
     }
 
     /// Whether somebody is, or has been, in a conversation by the verified view.
@@ -105,7 +69,7 @@ impl Endpoint {
         match cid.kind() {
             ConversationKind::Direct(a, b) => *name == a || *name == b,
             ConversationKind::Room(_) | ConversationKind::Feed(_) => {
-                let room = self.state.rooms.get(cid.as_str());
+                let room = self.state.rooms.get(cid);
                 room.map_or_else(|| cid.is_feed_of(name), |room| room.has_known(name))
             }
         }
@@ -113,7 +77,7 @@ impl Endpoint {
 
     /// Whether this user is a member by the verified view. Somebody else can have had the name before.
     pub(crate) fn is_member(&self, cid: &ConversationId) -> bool {
-        self.state.rooms.get(cid.as_str()).is_some_and(|room| self.is_in(room))
+        self.state.rooms.get(cid).is_some_and(|room| self.is_in(room))
     }
 
     /// The same of a room.
@@ -124,14 +88,11 @@ impl Endpoint {
 
     /// Notes what the hub says about a room; a chain that has grown makes the view stale.
     pub(crate) fn note_head(&mut self, head: &Head) {
-        let known = self.state.rooms.get(head.cid.as_str()).map_or(0, Membership::next);
+        let known = self.state.rooms.get(&head.cid).map_or(0, Membership::next);
         if head.mg > known {
-            self.view_is_stale(&head.cid);
+            self.views.overtake(&head.cid);
         }
-        // A hub that names conversations without end is not followed without end.
-        if self.link.heads.len() < HEADS_MAX || self.link.heads.contains_key(&head.cid) {
-            self.link.heads.insert(head.cid.clone(), head.clone());
-        }
+        self.views.hear(head);
         // The end of the hub's chain should lie on the one held here, or behind it.
         let place = Place { mg: head.mg, pm: head.pm };
         // Of a room of which nothing is held nothing can differ.
@@ -141,39 +102,27 @@ impl Endpoint {
         }
     }
 
-    /// The chain of a room has grown.
-    pub(crate) fn view_is_stale(&mut self, cid: &ConversationId) {
-        self.link.views.remove(cid);
-        if self.link.refreshing.contains_key(cid) {
-            self.link.overtaken.insert(cid.clone());
-        }
-    }
-
     /// Whether the view of a conversation is up to date; starts a refresh if it is not.
     pub(crate) fn ensure_view(&mut self, cid: &ConversationId) -> bool {
-        if self.link.views.contains(cid) {
-            return true;
-        }
-        if !self.link.refreshing.contains_key(cid) {
+        if !self.views.of(cid).is_current && self.views.of(cid).refresh.is_none() {
             self.start_refresh(cid, false);
         }
-        self.link.views.contains(cid)
+        self.views.of(cid).is_current
+    }
+
+    /// Whether the view of a conversation is being brought up to date; starts that if it is stale.
+    pub(crate) fn view_is_on_its_way(&mut self, cid: &ConversationId) -> bool {
+        self.link.online && !self.ensure_view(cid)
     }
 
     /// Brings a view up to date even if nothing says that it is stale. One that is fetched from its
     /// beginning is fetched so again.
     pub(crate) fn start_refresh(&mut self, cid: &ConversationId, asked: bool) {
-        let anew = self.link.refreshing.get(cid).is_some_and(|refresh| refresh.anew);
-        self.refresh_from(cid, asked, anew);
+        self.views.begin(cid, asked);
+        self.ask_for_view(cid);
     }
 
-    fn refresh_from(&mut self, cid: &ConversationId, asked: bool, anew: bool) {
-        self.link.views.remove(cid);
-        self.link.overtaken.remove(cid);
-        let until = self.link.heads.get(cid).map(|head| head.mg);
-        let complete = cid.is_direct();
-        let refresh = Refresh { complete, asked, anew, until, ..Refresh::default() };
-        self.link.refreshing.insert(cid.clone(), refresh);
+    fn ask_for_view(&mut self, cid: &ConversationId) {
         if cid.is_direct() {
             self.request_people(cid);
         } else {
@@ -182,36 +131,21 @@ impl Endpoint {
     }
 
     pub(crate) fn request_links(&mut self, cid: &ConversationId) {
-        let from = self.next_link(cid);
-        self.ask_page(Request::Members { cid: cid.clone(), from });
-    }
-
-    /// The number of the link behind those that are known or wait.
-    fn next_link(&self, cid: &ConversationId) -> u32 {
-        let refresh = self.link.refreshing.get(cid);
-        let held = refresh.map_or(0, |refresh| refresh.links.len());
-        let known = match refresh.filter(|refresh| refresh.anew) {
-            Some(refresh) => refresh.fresh.as_ref().map_or(0, |fresh| fresh.len()),
-            None => self.place_of(cid).mg,
-        };
-        known.saturating_add(u32::try_from(held).unwrap_or(u32::MAX))
+        let from = self.views.next_link(cid, self.place_of(cid).mg);
+        self.ask_page(Question::Members { cid: cid.clone(), from });
     }
 
     /// Asks for the bundles of everybody in a conversation as far as the hub has others than this device.
     fn request_people(&mut self, cid: &ConversationId) {
         let mut names: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
-        if let Some(refresh) = self.link.refreshing.get(cid) {
-            names.extend(refresh.links.iter().filter_map(|link| Some(header(link)?.from)));
-        }
+        let links = self.views.of(cid).refresh.iter().flat_map(|refresh| &refresh.links);
+        names.extend(links.filter_map(|link| Some(header(link)?.from)));
         let names: Vec<UserName> = names.into_iter().collect();
         let mut waiting = BTreeSet::new();
         for page in names.chunks(PAGE_ITEMS_MAX) {
             waiting.insert(self.request_bundles(page, Some(cid.clone())));
         }
-        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-            refresh.waiting = waiting;
-            refresh.people = true;
-        }
+        self.views.people_asked(cid, waiting);
         self.advance_refresh(cid);
     }
 
@@ -231,12 +165,35 @@ impl Endpoint {
         kids: Kids,
         view: Option<ConversationId>,
     ) -> MessageId {
+        let id = MessageId(self.out.random());
+        self.send_bundles_question((id, id), names, kids, view);
+        id
+    }
+
+    /// Asks once more for bundles that were asked for first under this id; the id of the new question.
+    pub(crate) fn ask_bundles_again(
+        &mut self,
+        first: MessageId,
+        names: &[UserName],
+        kids: Kids,
+        view: Option<ConversationId>,
+    ) -> MessageId {
+        let id = MessageId(self.out.random());
+        self.send_bundles_question((id, first), names, kids, view);
+        id
+    }
+
+    fn send_bundles_question(
+        &mut self,
+        (id, first): (MessageId, MessageId),
+        names: &[UserName],
+        kids: Kids,
+        view: Option<ConversationId>,
+    ) {
         let known: BTreeMap<UserName, Held> =
             names.iter().map(|name| (name.clone(), self.held_bundles(name))).collect();
-        let (names, asked) = (names.to_vec(), kids.clone());
-        let id = self.request(Request::Bundles { names, kids, view });
-        self.text(&ClientToHub::Bundles { id, known, kids: asked });
-        id
+        self.out.text(&ClientToHub::Bundles { id, known, kids: kids.clone() });
+        self.out.questions.ask(id, Question::Bundles { names: names.to_vec(), kids, view, first });
     }
 
     /// Takes links of a chain that were asked for, from this number on. What another page answers than
@@ -248,56 +205,24 @@ impl Endpoint {
         links: &[B64Vec],
         more: bool,
     ) {
-        if from != self.next_link(cid) {
-            self.ask_for_rest(cid);
-            return;
+        let held = self.place_of(cid).mg;
+        if from != self.views.next_link(cid, held) {
+            return self.ask_for_rest(cid);
         }
-        let parked = self.link.parked_bytes.saturating_add(self.link_bytes());
-        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
-        let before = refresh.links.len();
-        // The budget is that of all that waits; one page always has room, so that each chain goes on.
-        let mut room =
-            if before == 0 { usize::MAX } else { PARKED_BYTES_MAX.saturating_sub(parked) };
-        let max = LINKS_WAITING_MAX.saturating_sub(before);
-        let is_small = |B64Vec(bytes): &B64Vec| bytes.len() <= LINK_BYTES_MAX;
-        let fitting: Vec<B64Vec> = links
-            .iter()
-            .take(max)
-            .take_while(|link| {
-                let fits = link.0.len() <= room;
-                room = room.saturating_sub(link.0.len());
-                fits && is_small(link)
-            })
-            .cloned()
-            .collect();
-        let is_full = fitting.len() < links.len() && links.iter().all(is_small);
-        let more = more || is_full;
-        for B64Vec(bytes) in fitting {
-            if let Ok(link) = RawFrame::decode(Bytes::from(bytes)) {
-                refresh.links.push(link);
-            }
-        }
-        // A page that brings nothing is the last, and so is one behind the end that was named; one link
-        // behind it may be this device's own.
-        let is_news = refresh.links.len() > before;
-        let (is_full, until) = (is_full || refresh.links.len() >= LINKS_WAITING_MAX, refresh.until);
-        let next = self.next_link(cid);
-        let more = more && is_news && until.is_none_or(|until| next <= until);
-        if more && !is_full {
-            self.request_links(cid);
-        } else if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-            (refresh.complete, refresh.more) = (true, more);
-            self.request_people(cid);
+        match self.views.take_links(cid, (links, more), held, self.inbox.parked_bytes()) {
+            Some(Need::Links) => self.request_links(cid),
+            Some(Need::People) => self.request_people(cid),
+            None => {}
         }
     }
 
     /// A page was asked for before a link of one's own was kept: it goes on behind that, unless a later
     /// question does.
     fn ask_for_rest(&mut self, cid: &ConversationId) {
-        let asks =
-            |request: &Request| matches!(request, Request::Members { cid: of, .. } if of == cid);
-        let is_asked = self.link.requests.values().any(asks);
-        if !is_asked && self.link.refreshing.get(cid).is_some_and(|refresh| !refresh.complete) {
+        let asks = |question: &Question| matches!(question, Question::Members { cid: of, .. } if of == cid);
+        let is_asked = self.out.questions.any(asks);
+        if !is_asked && self.views.of(cid).refresh.as_ref().is_some_and(|refresh| !refresh.complete)
+        {
             self.request_links(cid);
         }
     }
@@ -320,20 +245,13 @@ impl Endpoint {
                 Err(reason) => {
                     let user = header(link).map_or_else(UserName::server, |link| link.from);
                     let detail = format!("membership of {}: {reason}", cid.spoken());
-                    self.alarm(Alarm::BadChain, &user, &detail);
-                    self.end_pages(cid);
+                    self.out.alarm(Alarm::BadChain, &user, &detail);
+                    self.views.end_pages(cid);
                     break;
                 }
             }
         }
         (news, None)
-    }
-
-    /// What is left of a chain is not worth asking for.
-    fn end_pages(&mut self, cid: &ConversationId) {
-        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-            refresh.more = false;
-        }
     }
 
     /// Applies a link that verifies, with the links behind it; says what is news in it.
@@ -344,11 +262,11 @@ impl Endpoint {
         later: &[RawFrame],
     ) -> Result<Option<Event>, String> {
         let link = header(frame).ok_or("a link that is none")?;
-        if link.mg < self.state.rooms.get(cid.as_str()).map_or(0, Membership::next) {
+        if link.mg < self.state.rooms.get(cid).map_or(0, Membership::next) {
             return Ok(None);
         }
         // Taken out while it is checked: a large room is not copied for each of its links.
-        let held = self.state.rooms.remove(cid.as_str());
+        let held = self.state.rooms.remove(cid);
         let is_held = held.is_some();
         let mut room = held.unwrap_or_else(|| Membership::new(cid.clone()));
         let checked = self.check_link(&room, frame, later).and_then(|(link, signer)| {
@@ -364,7 +282,7 @@ impl Endpoint {
             room.apply(link, frame.digest(label::MEMBER));
         }
         if is_held || checked.is_ok() {
-            self.state.rooms.put(cid.as_str(), room);
+            self.state.rooms.put(cid, room);
         }
         let (link, is_proved) = checked?;
         self.note_proof(&link, frame, is_proved);
@@ -398,7 +316,7 @@ impl Endpoint {
     /// Joins a room that this user is not known to be in. The number and digest of the last link
     /// are the hub's word: if it lies, the link follows nothing and is worth nothing.
     pub(crate) fn join(&mut self, cid: &ConversationId, now_ms: u64) {
-        let (mg, pm) = self.link.heads.get(cid).map_or((0, Digest::ZERO), |h| (h.mg, h.pm));
+        let (mg, pm) = self.views.of(cid).head.as_ref().map_or((0, Digest::ZERO), |h| (h.mg, h.pm));
         let header = MemberHeader {
             v: VERSION,
             t: Tag::Member,
@@ -411,12 +329,11 @@ impl Endpoint {
             arg: MemberArgument::None,
             mg,
             pm,
-            id: self.new_id(now_ms),
+            id: self.out.new_id(now_ms),
             ts: now_ms,
         };
-        self.link.joining.insert(header.id, cid.clone());
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
-        self.sign(Slot::Plain, frame, Vec::new());
+        self.out.sign((header.id, Question::Join(cid.clone())), frame, Vec::new());
     }
 }
 

@@ -1,65 +1,185 @@
-//! A map whose changed rows are written out once per step.
+//! Rows in memory: those that changed are written out once per step.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::ops::Bound;
 
+use chat_protocol::hub::Log;
+use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::name::{ConversationId, UserName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::store::Change;
 
-/// Rows of one kind, by text key.
-#[derive(Debug)]
-pub(crate) struct Table<V> {
-    kind: &'static str,
-    rows: BTreeMap<String, V>,
-    changed: BTreeSet<String>,
-    /// How often a row was changed, or may have been, since it was made.
-    changes: u64,
-}
-
-impl<V: Serialize + DeserializeOwned> Table<V> {
-    pub(crate) fn new(kind: &'static str) -> Self {
-        Self { kind, rows: BTreeMap::new(), changed: BTreeSet::new(), changes: 0 }
-    }
+/// Stored rows that are held in memory.
+pub(crate) trait Rows {
+    /// Forgets all of them, as before the first was loaded.
+    fn clear(&mut self);
 
     /// Takes a stored row if it is of this kind.
-    pub(crate) fn load(&mut self, key: &str, value: &[u8]) -> Result<(), serde_json::Error> {
-        let kind = key.strip_prefix(self.kind).and_then(|rest| rest.strip_prefix('/'));
-        if let Some(key) = kind {
-            self.rows.insert(key.to_owned(), serde_json::from_slice(value)?);
-            self.changes = self.changes.saturating_add(1);
+    fn load(&mut self, kind: &str, key: &str, value: &[u8]) -> Result<(), serde_json::Error>;
+
+    /// Writes the changed rows out.
+    fn flush(&mut self, kind: &str, changes: &mut Vec<Change>);
+
+    /// Forgets what changed, for a device that keeps nothing.
+    fn discard(&mut self);
+}
+
+/// Rows, and what stands before their keys.
+pub(crate) type Kind<'a> = (&'static str, &'a mut dyn Rows);
+
+fn written<V: Serialize>(row: &V) -> Vec<u8> {
+    serde_json::to_vec(row).expect("rows hold only strings, numbers and lists of them")
+}
+
+/// A row of its own, under its kind alone: a number that begins with 0.
+#[derive(Debug, Default)]
+pub(crate) struct Counter {
+    value: u64,
+    is_changed: bool,
+}
+
+impl Counter {
+    pub(crate) fn get(&self) -> u64 {
+        self.value
+    }
+
+    pub(crate) fn put(&mut self, value: u64) {
+        (self.value, self.is_changed) = (value, true);
+    }
+}
+
+impl Rows for Counter {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn load(&mut self, kind: &str, key: &str, value: &[u8]) -> Result<(), serde_json::Error> {
+        if key == kind {
+            self.value = serde_json::from_slice(value)?;
         }
         Ok(())
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&V> {
-        self.rows.get(key)
+    fn flush(&mut self, kind: &str, changes: &mut Vec<Change>) {
+        if std::mem::take(&mut self.is_changed) {
+            changes.push(Change { key: kind.to_owned(), value: Some(written(&self.value)) });
+        }
+    }
+
+    fn discard(&mut self) {
+        self.is_changed = false;
+    }
+}
+
+/// What a row is found by in its table.
+pub(crate) trait Key {
+    /// As it is stored, behind the kind.
+    fn row(&self) -> Cow<'_, str>;
+}
+
+macro_rules! keys {
+    ($($key:ty => |$of:ident| $row:expr;)*) => {
+        $(impl Key for $key {
+            fn row(&self) -> Cow<'_, str> {
+                let $of = self;
+                $row.into()
+            }
+        })*
+    };
+}
+
+keys! {
+    str => |key| key;
+    String => |key| key.as_str();
+    ConversationId => |cid| cid.as_str();
+    UserName => |name| name.as_str();
+    Digest => |digest| digest.to_string();
+    MessageId => |id| id.to_string();
+    Log => |log| match log {
+        Log::Inbox => "inbox",
+        Log::Conversation(cid) => cid.as_str(),
+    };
+}
+
+/// Rows of one kind. They stand in the order of their keys as these are stored.
+#[derive(Debug)]
+pub(crate) struct Table<V, K: ?Sized = str> {
+    rows: BTreeMap<String, V>,
+    changed: BTreeSet<String>,
+    /// How often a row was changed, or may have been, since it was made.
+    changes: u64,
+    key: PhantomData<fn(&K)>,
+}
+
+impl<V, K: ?Sized> Default for Table<V, K> {
+    fn default() -> Self {
+        let (rows, changed) = (BTreeMap::new(), BTreeSet::new());
+        Self { rows, changed, changes: 0, key: PhantomData }
+    }
+}
+
+impl<V: Serialize + DeserializeOwned, K: Key + ?Sized> Table<V, K> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.rows.get(&*key.row())
     }
 
     /// The row for change; it counts as changed.
-    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut V> {
-        if self.rows.contains_key(key) {
-            self.note(key);
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let row = key.row();
+        if self.rows.contains_key(&*row) {
+            self.note(&row);
         }
-        self.rows.get_mut(key)
+        self.rows.get_mut(&*row)
     }
 
-    pub(crate) fn put(&mut self, key: &str, value: V) {
-        self.rows.insert(key.to_owned(), value);
-        self.note(key);
+    pub(crate) fn put(&mut self, key: &K, value: V) {
+        let row = key.row();
+        self.rows.insert(row.clone().into_owned(), value);
+        self.note(&row);
     }
 
     /// The row for change, made if it is missing.
-    pub(crate) fn entry(&mut self, key: &str, make: impl FnOnce() -> V) -> &mut V {
-        self.note(key);
-        self.rows.entry(key.to_owned()).or_insert_with(make)
+    pub(crate) fn entry(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
+        let row = key.row();
+        self.note(&row);
+        self.rows.entry(row.into_owned()).or_insert_with(make)
     }
 
-    pub(crate) fn remove(&mut self, key: &str) -> Option<V> {
-        let row = self.rows.remove(key)?;
-        self.note(key);
-        Some(row)
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        self.remove_row(&key.row())
+    }
+
+    fn remove_row(&mut self, row: &str) -> Option<V> {
+        let value = self.rows.remove(row)?;
+        self.note(row);
+        Some(value)
+    }
+
+    /// Takes the first row out.
+    pub(crate) fn pop_first(&mut self) -> Option<V> {
+        let (row, value) = self.rows.pop_first()?;
+        self.note(&row);
+        Some(value)
+    }
+
+    /// Takes rows out.
+    pub(crate) fn extract(&mut self, is_it: impl Fn(&str, &V) -> bool) -> Vec<V> {
+        let rows = self.rows.iter().filter(|(row, value)| is_it(row, value));
+        let rows: Vec<String> = rows.map(|(row, _)| row.clone()).collect();
+        rows.into_iter().filter_map(|row| self.remove_row(&row)).collect()
+    }
+
+    /// Changes rows.
+    pub(crate) fn change(&mut self, is_it: impl Fn(&V) -> bool, change: impl Fn(&mut V)) {
+        for (row, value) in self.rows.iter_mut().filter(|(_, value)| is_it(value)) {
+            change(value);
+            self.changed.insert(row.clone());
+            self.changes = self.changes.saturating_add(1);
+        }
     }
 
     /// A row has changed, or may have.
@@ -88,26 +208,33 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
         self.rows.len()
     }
 
-    pub(crate) fn first_key(&self) -> Option<String> {
-        self.rows.first_key_value().map(|(key, _)| key.clone())
-    }
-
     pub(crate) fn last_key(&self) -> Option<&str> {
         self.rows.last_key_value().map(|(key, _)| key.as_str())
     }
+}
 
-    /// Writes the changed rows out.
-    pub(crate) fn flush(&mut self, changes: &mut Vec<Change>) {
+impl<V: Serialize + DeserializeOwned, K: Key + ?Sized> Rows for Table<V, K> {
+    fn clear(&mut self) {
+        *self = Self { changes: self.changes.saturating_add(1), ..Self::default() };
+    }
+
+    fn load(&mut self, kind: &str, key: &str, value: &[u8]) -> Result<(), serde_json::Error> {
+        let key = key.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/'));
+        if let Some(key) = key {
+            self.rows.insert(key.to_owned(), serde_json::from_slice(value)?);
+            self.changes = self.changes.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, kind: &str, changes: &mut Vec<Change>) {
         for key in std::mem::take(&mut self.changed) {
-            let value = self.rows.get(&key).map(|row| {
-                serde_json::to_vec(row).expect("rows hold only strings, numbers and lists of them")
-            });
-            changes.push(Change { key: format!("{}/{key}", self.kind), value });
+            let value = self.rows.get(&key).map(written);
+            changes.push(Change { key: format!("{kind}/{key}"), value });
         }
     }
 
-    /// Forgets what changed, for a device that keeps nothing.
-    pub(crate) fn discard(&mut self) {
+    fn discard(&mut self) {
         self.changed.clear();
     }
 }

@@ -79,7 +79,7 @@ pub enum TrustError {
 impl Endpoint {
     /// How well a person's identity is known.
     pub fn standing(&self, name: &UserName) -> Standing {
-        match self.state.pins.get(name.as_str()) {
+        match self.state.pins.get(name) {
             Some(Pin { other: Some(_), .. }) => Standing::Changed,
             Some(Pin { verified: true, .. }) => Standing::Verified,
             _ => Standing::Known,
@@ -88,7 +88,7 @@ impl Endpoint {
 
     /// What this user and another compare; nothing while no key of the other was seen.
     pub fn introduction(&self, name: &UserName) -> Option<Introduction> {
-        let pin = self.state.pins.get(name.as_str())?;
+        let pin = self.state.pins.get(name)?;
         let other = pin.other.as_ref().or(pin.refused.last());
         let other = other.and_then(|stranger| self.bundle_of(stranger));
         Some(Introduction {
@@ -104,7 +104,8 @@ impl Endpoint {
     /// confirmed.
     fn unconfirmed(&self, name: &UserName) -> usize {
         let Ok(cid) = ConversationId::direct(&self.device.user, name) else { return 0 };
-        let under_way: BTreeSet<String> = self.index.keys().map(ToString::to_string).collect();
+        let outgoing = self.outbox.iter();
+        let under_way: BTreeSet<String> = outgoing.map(|(_, out)| out.id.to_string()).collect();
         let is_meant = |id: &String, sent: &Sent| {
             sent.cid == cid
                 && !sent.refused
@@ -116,18 +117,18 @@ impl Endpoint {
 
     /// Whether another identity than the known one was offered for somebody, or refused.
     pub(crate) fn has_other_identity(&self, name: &UserName) -> bool {
-        let pin = self.state.pins.get(name.as_str());
+        let pin = self.state.pins.get(name);
         pin.is_some_and(|pin| pin.other.is_some() || !pin.refused.is_empty())
     }
 
     /// Whether another identity waits for a decision.
     pub(crate) fn is_in_question(&self, name: &UserName) -> bool {
-        self.state.pins.get(name.as_str()).is_some_and(|pin| pin.other.is_some())
+        self.state.pins.get(name).is_some_and(|pin| pin.other.is_some())
     }
 
     /// A bundle of each identity that this user has refused for somebody.
     pub(crate) fn refused_bundles(&self, name: &UserName) -> Vec<Bundle> {
-        let refused = self.state.pins.get(name.as_str()).map_or(&[][..], |pin| &pin.refused);
+        let refused = self.state.pins.get(name).map_or(&[][..], |pin| &pin.refused);
         let bundles = refused.iter().map(|other| other.bundle.0.clone());
         bundles.filter_map(|bytes| self.bundles.verify(bytes.into())).collect()
     }
@@ -140,7 +141,7 @@ impl Endpoint {
 
     /// Notes that this user has compared the words of this identity with the person.
     pub fn mark_verified(&mut self, name: &UserName, key: KeyId) -> Result<(), TrustError> {
-        let pin = self.state.pins.get_mut(name.as_str()).ok_or(TrustError::Unknown)?;
+        let pin = self.state.pins.get_mut(name).ok_or(TrustError::Unknown)?;
         if pin.identity != key || pin.other.is_some() {
             return Err(TrustError::Outdated);
         }
@@ -151,7 +152,7 @@ impl Endpoint {
     /// Pins another identity in the place of the known one. It is not verified, and in rooms it has to
     /// be admitted anew: their membership names the other key.
     pub fn trust(&mut self, name: &UserName, key: KeyId) -> Result<(), TrustError> {
-        let pin = self.state.pins.get_mut(name.as_str()).ok_or(TrustError::Unknown)?;
+        let pin = self.state.pins.get_mut(name).ok_or(TrustError::Unknown)?;
         let known = pin.other.iter().chain(&pin.refused).next().is_some();
         let taken = pin.other.take_if(|stranger| stranger.identity == key).or_else(|| {
             let at = pin.refused.iter().position(|stranger| stranger.identity == key)?;
@@ -172,8 +173,8 @@ impl Endpoint {
         let spelled = spelled.map_or_else(|| name.clone(), |bundle| bundle.header().u.clone());
         let pin = Pin { refused, former, bundles: vec![bundle], ..Pin::new(identity) };
         // It may be spelled in another case of the letters.
-        self.state.pins.remove(name.as_str());
-        self.state.pins.put(spelled.as_str(), pin);
+        self.state.pins.remove(name);
+        self.state.pins.put(&spelled, pin);
         for name in [name, &spelled] {
             self.link.replaced.remove(name);
         }
@@ -183,7 +184,7 @@ impl Endpoint {
 
     /// Keeps the known identity and passes over the other one from now on.
     pub fn distrust(&mut self, name: &UserName, key: KeyId) -> Result<(), TrustError> {
-        let pin = self.state.pins.get_mut(name.as_str()).ok_or(TrustError::Unknown)?;
+        let pin = self.state.pins.get_mut(name).ok_or(TrustError::Unknown)?;
         let Some(stranger) = pin.other.take_if(|stranger| stranger.identity == key) else {
             let is_other = pin.other.is_some();
             return Err(if is_other { TrustError::Outdated } else { TrustError::NothingNew });
@@ -209,7 +210,7 @@ impl Endpoint {
         let identity = bundle.identity();
         // Whose keys this device knows from elsewhere than a pin, nobody can decide on.
         let decides = *name != self.device.user && !name.is_server();
-        if let Some(pin) = self.state.pins.get_mut(name.as_str()).filter(|_| decides) {
+        if let Some(pin) = self.state.pins.get_mut(name).filter(|_| decides) {
             let mut met = pin.other.iter().chain(&pin.refused);
             if met.any(|stranger| stranger.identity == identity) {
                 return;
@@ -232,7 +233,7 @@ impl Endpoint {
             "the server offers another key for {name}{as_whom} than the known one: commands and files to and \
              from {name} stop until you decide. Compare the words with {name} by telephone{lost}"
         );
-        self.alarm(Alarm::KeyChanged, name, &detail);
+        self.out.alarm(Alarm::KeyChanged, name, &detail);
     }
 
     /// Why this draft cannot go to a person whose key is in question, if so: text goes on, to the
@@ -245,7 +246,7 @@ impl Endpoint {
         if self.is_trusted(other) {
             return None;
         }
-        let outgoing = self.state.outgoing.get(key)?;
+        let outgoing = self.outbox.get(key)?;
         let stops = outgoing.tag == Tag::Cmd || outgoing.is_about_files();
         stops.then(|| (code::UNTRUSTED, untrusted(other)))
     }
@@ -269,7 +270,7 @@ impl Endpoint {
 
     /// Whether this user has decided against the other keys of a person.
     fn is_refused(&self, name: &UserName) -> bool {
-        let pin = self.state.pins.get(name.as_str());
+        let pin = self.state.pins.get(name);
         pin.is_some_and(|pin| pin.other.is_none() && !pin.refused.is_empty())
     }
 
@@ -280,7 +281,7 @@ impl Endpoint {
     /// Whether this user and a person have talked to each other alone.
     pub(crate) fn has_talked_with(&self, name: &UserName) -> bool {
         let cid = ConversationId::direct(&self.device.user, name).ok();
-        let conversation = cid.and_then(|cid| self.state.conversations.get(cid.as_str()));
+        let conversation = cid.and_then(|cid| self.epochs.conversation(&cid));
         conversation.is_some_and(|conversation| conversation.head.is_some())
     }
 
@@ -310,7 +311,7 @@ impl Endpoint {
             .filter(|(_, device)| device.state == DeviceState::Live && new.contains(&device.sk));
         for (at, device) in live.collect::<Vec<_>>() {
             let (user, number, words) = (name.clone(), at + 1, device.words.to_string());
-            self.tell(Event::NewDevice { user, number, words });
+            self.out.tell(Event::NewDevice { user, number, words });
         }
     }
 }

@@ -116,7 +116,7 @@ impl Endpoint {
     /// Keeps a link that the hub has served and that was just applied, and forgets the bytes of one that
     /// is old.
     pub(crate) fn keep_link(&mut self, cid: &ConversationId, number: u32, mut link: KeptLink) {
-        if !self.is_durable() {
+        if !self.out.is_durable() {
             link.frame = None;
         }
         self.state.links.put(&link_key(cid, number), link);
@@ -178,8 +178,8 @@ impl Endpoint {
         &self,
         is_asked: impl Fn(&ConversationId) -> bool,
     ) -> Vec<(ConversationId, Place, u64)> {
-        let era = self.era();
-        let epochs = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let era = self.positions.era();
+        let epochs = self.epochs.iter();
         let epochs = epochs.filter(|epoch| epoch.era == era && is_asked(&epoch.cid));
         let epochs = epochs.filter_map(|e| Some((e.cid.clone(), e.place, e.position?)));
         let mut placed: Vec<_> = epochs.collect();
@@ -198,31 +198,31 @@ impl Endpoint {
             return if is_party { Maker::Accepted } else { Maker::NoMember };
         }
         if self.has_place(cid, place) {
-            let was_in =
-                self.state.rooms.get(cid.as_str()).is_some_and(|r| r.was_in(from, place.mg));
+            let was_in = self.state.rooms.get(cid).is_some_and(|r| r.was_in(from, place.mg));
             return if was_in { Maker::Accepted } else { Maker::NoMember };
         }
         if self.link.questioned.insert(*e) {
             self.start_refresh(cid, false);
             return Maker::Unknown;
         }
-        if self.link.refreshing.contains_key(cid) {
+        if self.views.of(cid).refresh.is_some() {
             return Maker::Unknown;
         }
         // The hub's chain may have forked off from the one held here: then that is what is told.
         let is_other = self
-            .link
-            .heads
-            .get(cid)
+            .views
+            .of(cid)
+            .head
+            .as_ref()
             .is_some_and(|head| !self.has_place(cid, Place { mg: head.mg, pm: head.pm }));
-        if is_other && !self.link.fetched_anew.contains(cid) {
+        if is_other && !self.views.of(cid).was_anew {
             self.view_anew(cid);
             return Maker::Unknown;
         }
         if !self.people_of(cid).contains(from) {
             return Maker::NoMember;
         }
-        if !self.link.forked.contains_key(cid) {
+        if self.views.of(cid).forked.is_none() {
             self.other_view(now_ms, cid, from);
         }
         Maker::Accepted
@@ -236,7 +236,7 @@ impl Endpoint {
                  members with {who}",
                 cid = cid.spoken()
             );
-            self.alarm(Alarm::OtherView, who, &detail);
+            self.out.alarm(Alarm::OtherView, who, &detail);
             self.ask_for_links(now_ms, cid, who);
         }
     }
@@ -256,13 +256,13 @@ impl Endpoint {
     /// named then. Before that it may have been on its way.
     pub(crate) fn may_make_key(&self, said: &Said<'_>) -> bool {
         let struck = self.struck_at(said.cid, said.from);
-        struck.is_none_or(|struck| self.position(said.came.position) <= struck)
+        struck.is_none_or(|struck| self.positions.at(said.came.position) <= struck)
             && self.may_be_heard(said)
     }
 
     /// Whether what somebody says in a room is that of one who has gone.
     pub(crate) fn has_gone(&self, cid: &ConversationId, name: &UserName) -> bool {
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let is_in = room.map_or_else(|| cid.is_feed_of(name), |room| room.contains(name));
         !cid.is_direct() && (!is_in || self.is_struck(cid, name))
     }
@@ -270,7 +270,7 @@ impl Endpoint {
     /// Whether somebody may speak there.
     fn voice(&self, said: &Said<'_>) -> Voice {
         let Said { cid, from, place, came } = *said;
-        let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
+        let Some(room) = self.state.rooms.get(cid).filter(|_| !cid.is_feed()) else {
             return Voice::Member;
         };
         if let Some(went) = room.went_before(from, self.counted_links(cid, came)) {
@@ -290,7 +290,7 @@ impl Endpoint {
     pub(crate) fn strangers_in(&self, header: &KeyHeader, list: &MemberList) -> Vec<UserName> {
         let cid = &header.cid;
         let place = Place { mg: header.mg, pm: header.pm };
-        let Some(room) = self.state.rooms.get(cid.as_str()).filter(|_| !cid.is_feed()) else {
+        let Some(room) = self.state.rooms.get(cid).filter(|_| !cid.is_feed()) else {
             return Vec::new();
         };
         if !self.has_place(cid, place) {
@@ -309,7 +309,7 @@ impl Endpoint {
             "{from} was no member of {cid} any more when this was said; the server let it through",
             cid = cid.spoken()
         );
-        self.alarm(Alarm::NotAMember, from, &detail);
+        self.out.alarm(Alarm::NotAMember, from, &detail);
     }
 
     /// Looks for whom an epoch is sealed behind an epoch that counts that they went.
@@ -321,13 +321,13 @@ impl Endpoint {
         came: &Came,
     ) {
         let counted = self.counted_links(cid, came);
-        let Some(epoch) = self.state.epochs.get(&e.to_string()) else { return };
+        let Some(epoch) = self.epochs.get(e) else { return };
         let place = epoch.place;
         if counted <= place.mg || cid.is_feed() || !self.has_place(cid, place) {
             self.link.warned.retain(|(room, who, _)| (room, who) != (cid, writer));
             return;
         }
-        let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
+        let Some(room) = self.state.rooms.get(cid) else { return };
         let is_listed = |name: &UserName| epoch.list.lines().iter().any(|l| l.name == *name);
         let gone = went_since(room, place.mg, counted).filter(|(name, _)| is_listed(name));
         let gone: Vec<(UserName, u32)> = gone.map(|(name, link)| (name.clone(), link)).collect();
@@ -357,7 +357,7 @@ impl Endpoint {
              can read what {writer} says in {cid}",
             cid = cid.spoken()
         );
-        self.alarm(Alarm::SealsForRemoved, writer, &detail);
+        self.out.alarm(Alarm::SealsForRemoved, writer, &detail);
     }
 }
 

@@ -1,89 +1,54 @@
 //! What is said again: on a new connection everything without an answer, and one id when the hub could
 //! not take it.
 
-use bytes::Bytes;
 use chat_protocol::id::MessageId;
-use chat_protocol::name::ConversationId;
 
-use super::{Endpoint, Out, Transmit};
-use crate::connection::Request;
+use super::Endpoint;
+use crate::questions::Question;
 
 impl Endpoint {
     /// Sends again, byte-identical and in order, what has no answer.
     pub(super) fn resend(&mut self) {
-        let frames: Vec<(String, ConversationId, Vec<u8>)> = self
-            .state
-            .outgoing
-            .iter()
-            .filter_map(|(key, outgoing)| {
-                let sealed = outgoing.sealed.as_ref()?;
-                Some((key.clone(), outgoing.cid.clone(), sealed.frame.0.clone()))
-            })
-            .collect();
-        for (key, cid, frame) in frames {
-            self.link.flying.insert(key, cid);
-            self.out.push(Out::Ready(Transmit::Binary(frame.into())));
-        }
-        for (_, receipt) in self.state.receipts.iter() {
-            self.out.push(Out::Ready(Transmit::Binary(receipt.0.clone().into())));
-        }
+        self.outbox.resend().into_iter().for_each(|frame| self.out.send_frame(frame));
+        self.receipts.resend(&mut self.out);
         self.say_keys();
     }
 
     /// Sends one id again; of a message, everything of its conversation from it on (rule R6).
     pub(super) fn send_again(&mut self, now_ms: u64, id: &MessageId) {
-        if let Some(cid) = self.link.joining.remove(id) {
-            return self.join(&cid, now_ms);
-        }
-        match self.link.requests.remove(id) {
-            Some(Request::Bundles { names, kids, view }) => {
-                let again = self.ask_bundles(&names, kids, view.clone());
-                self.retry_moved(id, again);
-                self.ask_moved(id, again);
-                self.order_keys_moved(id, again);
-                self.owners_moved(id, again);
-                self.keys_moved(id, again);
-                if let Some(cid) = view {
-                    self.refresh_moved(&cid, id, again);
-                }
-                return;
+        match self.out.questions.get(id).cloned() {
+            Some(Question::Message(first)) => self.send_messages_again(&first),
+            Some(Question::Receipt) => {
+                self.receipts.frame(id).into_iter().for_each(|frame| self.out.send_frame(frame));
             }
-            Some(
-                page @ (Request::Members { .. }
-                | Request::Who { .. }
-                | Request::Rooms { .. }
-                | Request::Heads { .. }),
-            ) => {
-                let again = self.ask_page(page);
-                return self.retry_moved(id, again);
-            }
-            Some(Request::Counters { cids }) => {
-                self.link.requests.insert(*id, Request::Counters { cids: cids.clone() });
-                return self.ask_counters_of(*id, cids);
-            }
-            Some(Request::Remind { bundles, links }) => {
-                let again = self.send_reminder(bundles, links);
-                return self.retry_moved(id, again);
-            }
-            Some(Request::Files(question)) => return self.ask_of_files(*id, *question),
+            Some(Question::Key { .. }) => self.say_key(id),
+            Some(Question::Order(order)) => self.requests.again(&order),
+            Some(Question::Counters { cids }) => self.ask_counters_of(*id, cids),
+            Some(Question::Files(question)) => self.ask_of_files(*id, *question),
+            Some(question) => self.ask_again(now_ms, id, question),
             None => {}
         }
-        self.order_again(id);
-        self.say_key(id);
-        let mut frames: Vec<Bytes> = Vec::new();
-        if let Some(receipt) = self.state.receipts.get(&id.to_string()) {
-            frames.push(receipt.0.clone().into());
-        }
-        if let Some(first) = self.index.get(id)
-            && let Some(cid) = self.state.outgoing.get(first).map(|o| o.cid.clone())
-        {
-            let later = self.state.outgoing.iter().filter(|(key, o)| *key >= first && o.cid == cid);
-            for outgoing in later.map(|(_, outgoing)| outgoing) {
-                let Some(sealed) = &outgoing.sealed else { continue };
-                self.link.retries.remove(&outgoing.id);
-                frames.push(Bytes::from(sealed.frame.0.clone()));
+    }
+
+    /// Asks again under another id.
+    fn ask_again(&mut self, now_ms: u64, id: &MessageId, question: Question) {
+        self.out.questions.take(id);
+        let again = match question {
+            Question::Join(cid) => return self.join(&cid, now_ms),
+            Question::Bundles { names, kids, view, first } => {
+                self.ask_bundles_again(first, &names, kids, view)
             }
+            Question::Remind { bundles, links } => self.send_reminder(bundles, links),
+            page => self.ask_page(page),
+        };
+        self.retry_moved(id, again);
+    }
+
+    /// Sends what is sealed of a conversation from a message on.
+    fn send_messages_again(&mut self, first: &String) {
+        for (id, frame) in self.outbox.sealed_from(first) {
+            self.link.retries.remove(&id);
+            self.out.send_frame(frame);
         }
-        self.out.extend(frames.into_iter().map(|frame| Out::Ready(Transmit::Binary(frame))));
     }
 }

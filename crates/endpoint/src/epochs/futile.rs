@@ -32,7 +32,7 @@ impl Endpoint {
                  sealed there; see whether the key of a member has changed",
                 cid = cid.spoken()
             );
-            self.complain(code::MEMBERS, &reason);
+            self.out.complain(code::MEMBERS, &reason);
         }
     }
 
@@ -45,14 +45,14 @@ impl Endpoint {
             code::STORAGE_FULL => {
                 self.link.held.insert(cid.clone(), now_ms.saturating_add(STORAGE_WAIT_MS));
             }
-            _ if self.chain_is_behind(cid) || self.link.unlisted.contains(cid) => {}
+            _ if self.chain_is_behind(cid) || self.views.of(cid).is_unlisted => {}
             _ => {
                 self.link.renew.remove(cid);
                 self.link.keys_denied.insert(cid.clone());
                 let reason = format!("the server says: {reason}");
                 self.refuse_drafts(now_ms, cid, code, &reason);
                 // Who is asked for may have an account by the next time.
-                self.link.views.remove(cid);
+                self.views.outdate(cid);
             }
         }
     }

@@ -71,9 +71,9 @@ impl Endpoint {
         names.retain(|name| self.is_left_out(cid, name));
         let taken_out = self.gone_by_word(cid);
         names.extend(taken_out.iter().cloned());
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         names.sort_by_cached_key(|name| {
-            let is_pinned = self.state.pins.get(name.as_str()).is_some();
+            let is_pinned = self.state.pins.get(name).is_some();
             let is_proved = !self.is_unproved(cid, name);
             // The hub wants no line of whom it does not know or has deleted, nor of an identity that it cannot show.
             let is_missed = is_proved
@@ -116,10 +116,10 @@ impl Endpoint {
 
     /// Whom the key names that is sealed in. One that names somebody who came after it says nothing of them.
     fn named_in_current(&self, cid: &ConversationId) -> Vec<UserName> {
-        let sending = self.state.conversations.get(cid.as_str()).and_then(|c| c.sending.as_ref());
-        let epoch = sending.and_then(|sending| self.state.epochs.get(&sending.head.e.to_string()));
+        let sending = self.epochs.sending(cid);
+        let epoch = sending.and_then(|sending| self.epochs.get(&sending.head.e));
         let Some(epoch) = epoch else { return Vec::new() };
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let member = |name: &UserName| room.and_then(|room| room.members().get(name));
         let was_there = |name: &&UserName| member(name).is_none_or(|m| m.since < epoch.place.mg);
         epoch.left_out.iter().filter(was_there).cloned().collect()
@@ -150,7 +150,7 @@ impl Endpoint {
              know as theirs. Who has signed up again is reached again; of another key compare the words",
             cid = cid.spoken(),
         );
-        self.complain(code::UNTRUSTED, &reason);
+        self.out.complain(code::UNTRUSTED, &reason);
     }
 
     /// Takes those out whom this device has never met and of whom nobody has shown that they are there, and says of each
@@ -172,7 +172,7 @@ impl Endpoint {
                 are = counted_names(news.len()),
                 names = few(&news),
             );
-            self.tell(Event::Announcement { text });
+            self.out.tell(Event::Announcement { text });
         }
         vouched
     }
@@ -184,7 +184,7 @@ impl Endpoint {
             let text = format!(
                 "these accounts were deleted, and what is said in rooms does not reach them: {names}"
             );
-            self.tell(Event::Announcement { text });
+            self.out.tell(Event::Announcement { text });
         }
     }
 }

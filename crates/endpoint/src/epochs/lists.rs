@@ -66,7 +66,7 @@ impl Endpoint {
     /// The same at a time, and until when it stays so if nothing else changes.
     pub(crate) fn list_at(&self, now_ms: u64, cid: &ConversationId) -> (MemberList, u64) {
         let people = self.people_of(cid);
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let mut devices = Vec::with_capacity(people.len());
         let mut until_ms = u64::MAX;
         for name in people.iter().filter(|name| !self.is_left_out(cid, name)) {

@@ -49,7 +49,7 @@ impl Endpoint {
     pub(super) fn key_is_open(&mut self, now_ms: u64, header: &KeyHeader) {
         self.luck.renewed.remove(&header.cid);
         if self.luck.failed.remove(&(header.sk, header.cid.clone())).is_some() {
-            self.came(now_ms, Some(std::slice::from_ref(&header.from)));
+            self.gaps.came(now_ms, Some(std::slice::from_ref(&header.from)));
         }
     }
 
@@ -74,7 +74,7 @@ impl Endpoint {
                  for {minutes} minutes"
             );
         }
-        self.alarm(Alarm::BadChain, &header.from, &detail);
+        self.out.alarm(Alarm::BadChain, &header.from, &detail);
         self.renew(now_ms, &header.cid);
     }
 
@@ -101,7 +101,7 @@ impl Endpoint {
 
     /// Notes whether the newest epoch of a conversation has opened.
     pub(super) fn note_luck(&mut self, cid: &ConversationId, e: Digest) {
-        if self.state.epochs.get(&e.to_string()).is_some() {
+        if self.epochs.get(&e).is_some() {
             self.luck.shut.remove(cid);
         } else {
             self.luck.shut.insert(cid.clone(), e);
@@ -115,7 +115,7 @@ impl Endpoint {
         if self.luck.shut.get(cid) != Some(&newest.e) || self.link.renew.contains(cid) {
             return Some(newest);
         }
-        let epochs = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let epochs = self.epochs.iter();
         let held = epochs.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
         held.max_by_key(|epoch| epoch.age()).map(|epoch| epoch.head).or(Some(newest))
     }

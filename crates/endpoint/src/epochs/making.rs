@@ -4,12 +4,13 @@
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::hub::EpochHead;
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::pace::GivenUp;
+use crate::questions::Question;
 
 /// An epoch of ours that the hub has not answered yet.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,24 +22,20 @@ pub(crate) struct Making {
 }
 
 impl Endpoint {
-    /// Whether an epoch of ours for this conversation has no answer yet.
-    pub(crate) fn is_making(&self, cid: &ConversationId) -> bool {
-        self.state.making.iter().any(|(_, making)| making.cid == *cid)
-    }
-
     /// The hub keeps our epoch: it is the current one.
-    pub(crate) fn epoch_accepted(&mut self, id: &MessageId, position: u64) -> bool {
-        let Some((cid, head)) = self.end_making(id) else { return false };
+    pub(crate) fn epoch_accepted(&mut self, id: &MessageId, position: u64) {
+        let Some((cid, head)) = self.end_making(id) else { return };
         self.own_epoch_stands(&cid, head, position);
         self.note_answered(&cid, position);
-        true
     }
 
     /// A KEY of ours has its answer. Another process of the home may have had it first.
     pub(super) fn end_making(&mut self, id: &MessageId) -> Option<(ConversationId, EpochHead)> {
-        let said = self.link.keys_said.remove(id);
-        let making = self.state.making.remove(&id.to_string());
-        making.map(|making| (making.cid, making.head)).or(said)
+        let making = self.epochs.making().remove(id);
+        match self.out.questions.take(id) {
+            Some(Question::Key { cid, head }) => Some((cid, head)),
+            _ => making.map(|making| (making.cid, making.head)),
+        }
     }
 
     pub(super) fn own_epoch_stands(
@@ -49,7 +46,7 @@ impl Endpoint {
     ) {
         self.epoch_stands(&head.e, position);
         self.note_own_epoch(cid, head);
-        self.state.forget_silent_epochs(cid);
+        self.forget_silent_epochs(cid);
         self.link.futile_epochs.remove(cid);
         self.race_ended_well(cid);
         self.link.dirty.insert(cid.clone());
@@ -63,7 +60,7 @@ impl Endpoint {
         id: &MessageId,
         winner: Option<EpochHead>,
     ) -> bool {
-        let making = self.state.making.get(&id.to_string());
+        let making = self.epochs.making().get(id);
         let making = making.filter(|making| winner.is_some_and(|w| w.e == making.head.e));
         let Some(cid) = making.map(|making| making.cid.clone()) else { return false };
         let at = self.pace_epoch(now_ms, &cid, GivenUp::Refused);
@@ -74,9 +71,9 @@ impl Endpoint {
     /// Whether an epoch of ours for this conversation has no answer yet. One that another process of the home has
     /// made is asked about here, too.
     pub(super) fn awaits_answer(&mut self, cid: &ConversationId) -> bool {
-        let making = self.state.making.iter().find(|(_, making)| making.cid == *cid);
+        let making = self.epochs.making().iter().find(|(_, making)| making.cid == *cid);
         let Some(id) = making.and_then(|(id, _)| MessageId::parse(id).ok()) else { return false };
-        if !self.link.keys_said.contains_key(&id) {
+        if self.out.questions.get(&id).is_none() {
             self.say_key(&id);
         }
         true
@@ -84,24 +81,25 @@ impl Endpoint {
 
     /// Says a KEY without an answer, and its parts, once more.
     pub(crate) fn say_key(&mut self, id: &MessageId) {
-        let Some(making) = self.state.making.get(&id.to_string()) else {
+        let Some(making) = self.epochs.making().get(id) else {
             // Another process of the home has heard of it.
-            if let Some((cid, _)) = self.link.keys_said.remove(id) {
+            if let Some(Question::Key { cid, .. }) = self.out.questions.take(id) {
                 self.link.dirty.insert(cid);
             }
             return;
         };
-        self.link.keys_said.insert(*id, (making.cid.clone(), making.head));
+        let said = Question::Key { cid: making.cid.clone(), head: making.head };
+        self.out.questions.ask(*id, said);
         let messages = making.messages.clone();
         for B64Vec(bytes) in messages {
-            self.send_frame(bytes.into());
+            self.out.send_frame(bytes.into());
         }
     }
 
     /// On a new connection all of them.
     pub(crate) fn say_keys(&mut self) {
         self.forget_keys_of_others();
-        let ids = self.state.making.iter().filter_map(|(id, _)| MessageId::parse(id).ok());
+        let ids = self.epochs.making().iter().filter_map(|(id, _)| MessageId::parse(id).ok());
         for id in ids.collect::<Vec<_>>() {
             self.say_key(&id);
         }
@@ -110,16 +108,11 @@ impl Endpoint {
     /// Epochs of ours that no hub takes any more, because this device has another signing key since, are forgotten.
     fn forget_keys_of_others(&mut self) {
         let sk = self.device.keys.signing_id();
-        let is_of_other = |making: &Making| {
-            let epoch = self.state.epochs.get(&making.head.e.to_string());
-            epoch.is_none_or(|epoch| epoch.list.position(&self.device.user, &sk).is_none())
-        };
-        let making = self.state.making.iter().filter(|(_, making)| is_of_other(making));
-        let others: Vec<(String, Digest)> =
-            making.map(|(key, making)| (key.clone(), making.head.e)).collect();
-        for (key, e) in others {
-            self.state.making.remove(&key);
-            self.forget(&e);
+        let me = &self.device.user;
+        for Making { head, .. } in
+            self.epochs.take_making_unless(|list| list.position(me, &sk).is_some())
+        {
+            self.epochs.forget(&head.e);
         }
     }
 }

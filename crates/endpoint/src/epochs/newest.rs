@@ -14,10 +14,10 @@ impl Endpoint {
         if self.device.bundle.header().rb.is_none() {
             return;
         }
-        let conversation = self.state.conversations.get(cid.as_str());
+        let conversation = self.epochs.conversation(cid);
         let head = conversation.and_then(|c| c.head).map(|head| head.e);
         let sending = conversation.and_then(|c| c.sending.as_ref()).map(|s| s.head.e);
-        let epochs = self.state.epochs.iter().map(|(_, epoch)| epoch);
+        let epochs = self.epochs.iter();
         // One without a position is on its way to the hub.
         let placed = epochs.filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
         let mut placed: Vec<_> = placed.map(|epoch| (epoch.age(), epoch.head.e)).collect();
@@ -26,7 +26,7 @@ impl Endpoint {
         let old = placed.into_iter().take(old).map(|(_, e)| e);
         let old: Vec<Digest> = old.filter(|e| Some(*e) != head && Some(*e) != sending).collect();
         for e in old {
-            self.state.forget_epoch(&e, cid);
+            self.epochs.forget_epoch(&e, cid);
         }
     }
 }

@@ -74,14 +74,14 @@ impl Endpoint {
             is_cut: false,
             since_ms: now_ms,
         };
-        self.link.parked_bytes += parts.bytes();
+        self.inbox.park(parts.bytes(), 0);
         self.link.parts.insert(e, parts);
     }
 
     /// A KEY is dealt with: nobody waits for its parts.
     pub(crate) fn drop_parts(&mut self, e: &Digest) -> Option<Parts> {
         let parts = self.link.parts.remove(e)?;
-        self.link.parked_bytes = self.link.parked_bytes.saturating_sub(parts.bytes());
+        self.inbox.park(0, parts.bytes());
         Some(parts)
     }
 
@@ -111,12 +111,12 @@ impl Endpoint {
     /// its maker's bundle wait with it.
     pub(crate) fn on_upload(&mut self, now_ms: u64, upload: Upload) {
         let e = upload.epoch();
-        let room = PARKED_BYTES_MAX.saturating_sub(self.link.parked_bytes);
+        let room = PARKED_BYTES_MAX.saturating_sub(self.inbox.parked_bytes());
         let Some(parts) = self.link.parts.get_mut(&e) else { return };
         let before = parts.bytes();
         parts.take(upload, room);
         let (after, log) = (parts.bytes(), Log::Conversation(parts.cid.clone()));
-        self.link.parked_bytes = (self.link.parked_bytes + after).saturating_sub(before);
+        self.inbox.park(after, before);
         if self.open_whole(now_ms, &e) {
             self.front_done(&log);
             self.receive_waiting(now_ms, &log);

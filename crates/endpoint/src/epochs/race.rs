@@ -48,28 +48,15 @@ impl Endpoint {
     /// Draws how long the epochs are left to others that they may be making now. A wait that has
     /// begun is not prolonged: people who keep coming and going must not keep everybody silent.
     pub(crate) fn draw_race_waits(&mut self, now_ms: u64) {
-        self.time_refreshes(now_ms);
+        self.views.pass_time(now_ms);
         for cid in std::mem::take(&mut self.link.contested) {
             // Nobody but its owner makes epochs of a feed.
             let people = if cid.is_feed() { 0 } else { self.people_of(&cid).len() };
-            let wait = race_wait_ms(people, self.link.answer_ms, u64::from_be_bytes(self.random()));
+            let wait =
+                race_wait_ms(people, self.views.answer_ms, u64::from_be_bytes(self.out.random()));
             let until = self.link.race_until.get(&cid).copied().unwrap_or(0);
             if wait > 0 && until <= now_ms {
                 self.link.race_until.insert(cid, now_ms.saturating_add(wait));
-            }
-        }
-    }
-
-    /// Learns how long the hub takes for a view.
-    fn time_refreshes(&mut self, now_ms: u64) {
-        let refreshing = &self.link.refreshing;
-        let over = self.link.refresh_began.extract_if(.., |cid, _| !refreshing.contains_key(cid));
-        if let Some(longest) = over.map(|(_, began)| now_ms.saturating_sub(began)).max() {
-            self.link.answer_ms = longest;
-        }
-        for cid in refreshing.keys() {
-            if !self.link.refresh_began.contains_key(cid) {
-                self.link.refresh_began.insert(cid.clone(), now_ms);
             }
         }
     }

@@ -15,9 +15,9 @@ use super::Received;
 use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
-use crate::heal::ChainName;
+use crate::gaps::ChainName;
 use crate::people::Signer;
-use crate::state::{Owed, chain_key};
+use crate::receipts::Owed;
 use crate::views::Said;
 
 /// A message whose signature was verified and that was opened.
@@ -78,7 +78,7 @@ impl Endpoint {
             let reason = "only whose feed it is speaks there";
             return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
         }
-        let Some(epoch) = self.state.epochs.get(&header.e.to_string()) else {
+        let Some(epoch) = self.epochs.get(&header.e) else {
             return self.on_strange(now_ms, delivery, header, asked);
         };
         let line =
@@ -127,7 +127,11 @@ impl Endpoint {
     ) -> bool {
         let is_signed = signer.has_signed(&delivery.frame, label::MSG, &mut self.verified);
         if !is_signed {
-            self.alarm(Alarm::BadSignature, &header.from, "a message was not signed by its sender");
+            self.out.alarm(
+                Alarm::BadSignature,
+                &header.from,
+                "a message was not signed by its sender",
+            );
         }
         is_signed
     }
@@ -145,7 +149,7 @@ impl Endpoint {
             self.owe_again(now_ms, Owed::new(header, delivery.frame.digest(label::MSG), true));
             return Received::Done;
         }
-        if self.state.is_gone(&header.e) {
+        if self.epochs.is_gone(&header.e) {
             let reason = "its epoch is too long ago; this device does not open it any more";
             return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
         }
@@ -157,7 +161,10 @@ impl Endpoint {
         if self.has_known(&header.cid, &header.from) {
             match self.people.signer(&header.from, &header.sk).cloned() {
                 Some(signer) if self.is_by_sender(delivery, header, &signer) => {
-                    self.want_strange(now_ms, delivery, header);
+                    // Who is no member does not answer either.
+                    if !self.has_gone(&header.cid, &header.from) {
+                        self.gaps.want_strange(now_ms, &mut self.out, delivery, header);
+                    }
                     return self.refuse_message(
                         now_ms,
                         delivery,
@@ -189,8 +196,7 @@ impl Endpoint {
         line: usize,
     ) -> Received {
         let Opened { delivery, header, digest, .. } = opened;
-        let chain_id = chain_key(&header.e, line);
-        let Some(receiving) = self.state.chains.get_mut(&chain_id) else {
+        let Some(receiving) = self.epochs.chain_mut(&header.e, line) else {
             let reason = "its chain is this device's own";
             return self.refuse_message(now_ms, delivery, header, Fault::Unreadable(reason));
         };
@@ -250,17 +256,17 @@ impl Endpoint {
             Ok(content) => content,
             Err(reason) => {
                 // Its sender has sealed it so: the same bytes again would not help.
-                self.unwant(&ChainName::of(header), header.n);
+                self.gaps.unwant(&ChainName::of(header), header.n);
                 return self.refuse_message(now_ms, delivery, header, Fault::Unreadable(&reason));
             }
         };
-        self.trace_received(&delivery.frame, || {
+        self.out.trace.received(&delivery.frame, || {
             let (sk, from, n) = (&header.sk, &header.from, header.n);
             format!("verified with key {sk} of {from}; opened with message key {n} of its chain")
         });
-        self.filled(&ChainName::of(header), header.n);
+        self.gaps.filled(&ChainName::of(header), header.n);
         let is_shown = self.is_other_copy_shown(header, &content);
-        if self.state.remember(header, *digest) && !is_shown {
+        if self.epochs.remember(header, *digest) && !is_shown {
             self.deliver(now_ms, opened, content, message_key);
         }
         self.owe(now_ms, Owed::new(header, *digest, true));
@@ -269,19 +275,21 @@ impl Endpoint {
 
     /// Whether this very frame was shown before.
     fn is_received(&self, delivery: &Delivery, header: &MessageHeader) -> bool {
-        let known = self.state.received(&header.cid, &header.from, &header.id);
+        let known = self.epochs.received(&header.cid, &header.from, &header.id);
         known.is_some_and(|known| known == delivery.frame.digest(label::MSG))
     }
 
     /// A frame whose counter was used: the same frame again only needs its receipt again.
     fn replayed(&mut self, now_ms: u64, opened: &Opened<'_>) -> Received {
         let Opened { header, digest, .. } = opened;
-        let known = self.state.received(&header.cid, &header.from, &header.id);
+        let known = self.epochs.received(&header.cid, &header.from, &header.id);
         if known.is_some_and(|known| known == *digest) {
             self.owe_again(now_ms, Owed::new(header, *digest, true));
         } else {
-            self.trace_received(&opened.delivery.frame, || "refused: its counter was used".into());
-            self.alarm(Alarm::Replay, &header.from, "a message came a second time");
+            self.out
+                .trace
+                .received(&opened.delivery.frame, || "refused: its counter was used".into());
+            self.out.alarm(Alarm::Replay, &header.from, "a message came a second time");
         }
         Received::Done
     }
@@ -302,7 +310,7 @@ impl Endpoint {
             Content::Copy(FeedCopy { room, text, veiled }) => {
                 self.show(opened, key, (text, veiled, Some(room)));
             }
-            Content::File(note) => self.tell(Event::File {
+            Content::File(note) => self.out.tell(Event::File {
                 id: header.id,
                 cid: header.cid.clone(),
                 pinned: self.is_trusted(&by),
@@ -334,7 +342,7 @@ impl Endpoint {
             Hand::Granted(by) => (None, Some(by)),
         };
         let is_gone = *hand == Hand::Log && self.has_gone(&header.cid, &header.from);
-        self.tell(Event::Message {
+        self.out.tell(Event::Message {
             frame: self.keep(opened, key),
             gone: is_gone,
             id: header.id,
@@ -356,7 +364,7 @@ impl Endpoint {
     /// The frame and its key for the host's history, if this device keeps anything.
     fn keep(&self, opened: &Opened<'_>, key: &MessageKey) -> Option<Box<KeptFrame>> {
         let Opened { delivery, header, digest, .. } = opened;
-        self.is_durable().then(|| {
+        self.out.is_durable().then(|| {
             Box::new(KeptFrame {
                 e: header.e,
                 sk: header.sk,
@@ -380,14 +388,14 @@ impl Endpoint {
             Fault::Unreadable(reason) => (reason, true),
             Fault::Unverified(reason) => (reason, false),
         };
-        if !signed && !self.alarms.tells_of_unverified() {
-            self.trace_received(&delivery.frame, || format!("refused and not shown: {reason}"));
+        if !signed && !self.out.tells_of_unverified() {
+            self.out.trace.received(&delivery.frame, || format!("refused and not shown: {reason}"));
             return Received::Done;
         }
-        self.trace_received(&delivery.frame, || format!("refused: {reason}"));
+        self.out.trace.received(&delivery.frame, || format!("refused: {reason}"));
         let digest = delivery.frame.digest(label::MSG);
         let (cid, from, reason) = (header.cid.clone(), header.from.clone(), reason.to_owned());
-        self.tell(Event::Unreadable { cid, from, id: header.id, reason, signed });
+        self.out.tell(Event::Unreadable { cid, from, id: header.id, reason, signed });
         self.owe_again(now_ms, Owed::new(header, digest, false));
         Received::Done
     }

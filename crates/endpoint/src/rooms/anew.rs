@@ -85,8 +85,8 @@ impl Fresh {
 impl Endpoint {
     /// Fetches the chain of a room from its beginning.
     pub(crate) fn view_anew(&mut self, cid: &ConversationId) {
-        if self.link.fetched_anew.insert(cid.clone()) {
-            self.refresh_from(cid, false, true);
+        if self.views.begin_anew(cid) {
+            self.ask_for_view(cid);
         }
     }
 
@@ -104,28 +104,27 @@ impl Endpoint {
         mut links: Vec<RawFrame>,
         more: bool,
     ) -> bool {
-        let refresh = self.link.refreshing.get_mut(cid);
-        let fresh = refresh.and_then(|refresh| refresh.fresh.take());
+        let fresh = self.views.refresh(cid).and_then(|refresh| refresh.fresh.take());
         let mut fresh = fresh.unwrap_or_else(|| Box::new(Fresh::new(cid.clone())));
         let (taken, problem) = self.verify_anew(&mut fresh, &links);
         links.drain(..taken);
         if more && (problem.is_none() || taken > 0) {
             // Whoever has built on the first one left may be among those that have not come.
-            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+            if let Some(refresh) = self.views.refresh(cid) {
                 (refresh.links, refresh.fresh) = (links, Some(fresh));
             }
             return false;
         }
         match problem {
             Some(reason) => {
-                self.link.accepted.remove(cid);
+                self.views.at(cid).accepted.take();
                 let server = UserName::server();
-                self.alarm(
+                self.out.alarm(
                     Alarm::BadChain,
                     &server,
                     &format!("membership of {}: {reason}", cid.spoken()),
                 );
-                self.end_pages(cid);
+                self.views.end_pages(cid);
             }
             None => self.compare_anew(cid, *fresh),
         }
@@ -134,7 +133,7 @@ impl Endpoint {
 
     /// The hub's chain is taken, or it is not.
     fn compare_anew(&mut self, cid: &ConversationId, fresh: Fresh) {
-        let accepted = self.link.accepted.remove(cid);
+        let accepted = self.views.at(cid).accepted.take();
         let is_decided = accepted.is_some_and(|place| fresh.has_place(place));
         let held = self.place_of(cid);
         let fork = self.fork_of(cid, &fresh);
@@ -162,7 +161,7 @@ impl Endpoint {
                  taken, and who was removed since stays out",
                 cid = cid.spoken()
             );
-            self.alarm(Alarm::Fork, &UserName::server(), &detail);
+            self.out.alarm(Alarm::Fork, &UserName::server(), &detail);
         }
         self.take_anew(cid, fresh, fork, is_decided);
     }
@@ -182,27 +181,27 @@ impl Endpoint {
     fn hub_serves_less(&mut self, cid: &ConversationId, end: Place) {
         let epoch = self.link.epochs.get(cid).copied().flatten();
         let head = Head { cid: cid.clone(), mg: end.mg, pm: end.pm, epoch };
-        self.link.heads.insert(cid.clone(), head);
-        self.link.fetched_anew.remove(cid);
+        self.views.at(cid).head = Some(head);
+        self.views.at(cid).was_anew = false;
         self.link.behind.entry(cid.clone()).or_insert(Behind::Noticed);
     }
 
     /// Whether the view is what the hub's chain, fetched anew, has shown.
     pub(super) fn is_taken(&self, cid: &ConversationId) -> bool {
-        !self.link.forked.contains_key(cid) && !self.link.behind.contains_key(cid)
+        self.views.of(cid).forked.is_none() && !self.link.behind.contains_key(cid)
     }
 
     /// Nothing is sealed in the room until a person has decided which membership is right.
     fn fork_is_open(&mut self, cid: &ConversationId, fresh: &Fresh) {
-        self.link.forked.insert(cid.clone(), fresh.room.place());
-        let held = self.state.rooms.get(cid.as_str());
+        self.views.at(cid).forked = Some(fresh.room.place());
+        let held = self.state.rooms.get(cid);
         let differs = held.map_or_else(String::new, |held| difference(held, &fresh.room));
         let detail = format!(
             "the server shows another membership of {cid} than the one seen before: {differs}; nothing \
              is said there until you take it or leave the room",
             cid = cid.spoken()
         );
-        self.alarm(Alarm::Fork, &UserName::server(), &detail);
+        self.out.alarm(Alarm::Fork, &UserName::server(), &detail);
     }
 
     /// Verifies links on their own and takes them. Says how many, and what is wrong with the next one.
@@ -241,7 +240,7 @@ impl Endpoint {
     /// or in a room without admins, and whoever admits, removes or gives a role on it is an admin at
     /// the end of both.
     fn is_harmless(&self, cid: &ConversationId, fresh: &Fresh, fork: usize) -> bool {
-        let Some(held) = self.state.rooms.get(cid.as_str()) else { return true };
+        let Some(held) = self.state.rooms.get(cid) else { return true };
         let by_both = |link: &MemberHeader| match link.op {
             MemberOperation::Admit | MemberOperation::Remove | MemberOperation::Role => {
                 is_admin(held, &link.from)
@@ -262,7 +261,7 @@ impl Endpoint {
         let struck = self.lost_by_fork(cid, &fresh.first(fork), &fresh.room);
         self.forget_links(cid);
         let Fresh { room, links, unproved } = fresh;
-        self.state.rooms.put(cid.as_str(), room);
+        self.state.rooms.put(cid, room);
         for (link, kept) in links {
             self.keep_link(cid, link.mg, kept);
         }
@@ -277,7 +276,7 @@ impl Endpoint {
             }
         }
         self.mark_epochs(cid);
-        self.link.forked.remove(cid);
+        self.views.at(cid).forked = None;
         self.say_again(cid, lost);
     }
 
@@ -292,7 +291,7 @@ impl Endpoint {
 
     /// Asks again for what this user had done in a room and its chain has lost.
     fn say_again(&mut self, cid: &ConversationId, lost: Vec<MemberHeader>) {
-        let Some(room) = self.state.rooms.get(cid.as_str()).cloned() else { return };
+        let Some(room) = self.state.rooms.get(cid).cloned() else { return };
         for link in lost {
             let action = match (link.op, link.arg) {
                 (MemberOperation::Join | MemberOperation::Create, _) if room.is_open() => {
@@ -308,8 +307,8 @@ impl Endpoint {
                 (MemberOperation::Leave, _) => RoomAction::Leave,
                 (MemberOperation::Join | MemberOperation::Create, _) => continue,
             };
-            let id = chat_protocol::id::MessageId(self.random());
-            self.keep_order(id, cid.clone(), action);
+            let id = chat_protocol::id::MessageId(self.out.random());
+            self.requests.begin(id, cid.clone(), action, self.outbox.next());
         }
     }
 
@@ -317,9 +316,9 @@ impl Endpoint {
     /// that the alarm was about, and what goes on from it, is taken. `false` if there is nothing to
     /// decide.
     pub fn accept_room(&mut self, cid: &ConversationId) -> bool {
-        let Some(place) = self.link.forked.remove(cid) else { return false };
-        self.link.accepted.insert(cid.clone(), place);
-        self.link.fetched_anew.remove(cid);
+        let Some(place) = self.views.at(cid).forked.take() else { return false };
+        self.views.at(cid).accepted = Some(place);
+        self.views.at(cid).was_anew = false;
         self.view_anew(cid);
         self.link.dirty.insert(cid.clone());
         true

@@ -7,6 +7,7 @@ use chat_protocol::name::ConversationId;
 
 use crate::endpoint::Endpoint;
 use crate::limits::{LINK_WAIT_DOUBLINGS, LINK_WAIT_MS};
+use crate::questions::Question;
 
 /// How long whoever came second so many times waits before signing again.
 fn link_wait_ms(lost: u32, random: u64) -> u64 {
@@ -15,38 +16,30 @@ fn link_wait_ms(lost: u32, random: u64) -> u64 {
 }
 
 impl Endpoint {
-    /// Another link came first: how often in a row that was.
-    fn note_lost_link(&mut self, cid: &ConversationId) -> u32 {
-        let lost = self.link.links_lost.entry(cid.clone()).or_default();
-        *lost = lost.saturating_add(1);
-        *lost
-    }
-
     /// The hub refused a join as late. It has said how long the chain is now, which outsiders hear
     /// from nobody else: every other time it is used at once, before it is old.
     pub(crate) fn join_later(&mut self, now_ms: u64, id: MessageId, cid: ConversationId) {
-        let lost = self.note_lost_link(&cid);
+        let lost = self.requests.lost(&cid);
         let waits = if lost.is_multiple_of(2) { lost / 2 + 1 } else { 0 };
-        let wait = link_wait_ms(waits, u64::from_be_bytes(self.random()));
+        let wait = link_wait_ms(waits, u64::from_be_bytes(self.out.random()));
         if wait == 0 {
             self.join(&cid, now_ms);
         } else {
-            self.link.joining.insert(id, cid);
+            self.out.questions.ask(id, Question::Join(cid));
             self.link.retries.insert(id, now_ms.saturating_add(wait));
         }
     }
 
     /// The hub refused what was asked for as late. It counts as under way until it is signed again.
     pub(super) fn order_was_late(&mut self, now_ms: u64, id: MessageId, link: &MemberHeader) {
-        let lost = self.note_lost_link(&link.cid);
-        let wait = link_wait_ms(lost, u64::from_be_bytes(self.random()));
-        let Some(order) = self.orders.get_mut(&id) else { return };
+        let lost = self.requests.lost(&link.cid);
+        let wait = link_wait_ms(lost, u64::from_be_bytes(self.out.random()));
         if wait == 0 {
-            order.flying = None;
+            self.requests.again(&id);
             self.start_refresh(&link.cid, false);
         } else {
-            // Fetched then, and not now: by then it would be old.
-            order.has_view = false;
+            self.requests.waits_for_its_turn(&id);
+            self.out.questions.ask(link.id, Question::Order(id));
             self.link.retries.insert(link.id, now_ms.saturating_add(wait));
         }
     }

@@ -7,9 +7,9 @@ use chat_protocol::id::{Digest, KeyId};
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
-use crate::connection::Request;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, MemberChange};
+use crate::questions::Question;
 
 /// The members of a room by the verified view.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,13 +32,13 @@ pub struct Roster {
 impl Endpoint {
     /// Asks which rooms there are; answered by [`Event::Rooms`], page after page.
     pub fn rooms(&mut self) {
-        self.ask_page(Request::Rooms { after: None });
+        self.ask_page(Question::Rooms { after: None });
     }
 
     /// Who is in a room by the verified view; nothing where no view was ever fetched.
     pub fn roster(&self, room: &RoomName) -> Option<Roster> {
         let cid = ConversationId::room(room);
-        let room = self.state.rooms.get(cid.as_str())?;
+        let room = self.state.rooms.get(&cid)?;
         let members = room.members().iter().map(|(name, member)| (name.clone(), member.admin));
         let those = |is_one: &dyn Fn(&UserName) -> bool| {
             room.members().keys().filter(|name| is_one(name)).cloned().collect()
@@ -64,7 +64,7 @@ impl Endpoint {
 
     /// Whether a member's known identity is the one that the chain names.
     pub(crate) fn is_member_by_key(&self, cid: &ConversationId, name: &UserName) -> bool {
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let member = room.and_then(|room| room.members().get(name));
         member.is_none_or(|member| self.expected_identity(name) == Some(member.ik))
     }
@@ -74,7 +74,7 @@ impl Endpoint {
     pub(crate) fn on_heads(&mut self, now_ms: u64, heads: Vec<Head>) {
         for head in heads {
             self.note_head(&head);
-            if !self.link.heads.contains_key(&head.cid) {
+            if self.views.of(&head.cid).head.is_none() {
                 continue;
             }
             self.suspect(now_ms, &head.cid);
@@ -97,7 +97,7 @@ impl Endpoint {
         }
         let last = heads.last().map(|head| &head.cid).filter(|last| more && *last > after);
         match last.cloned() {
-            Some(after) => drop(self.ask_page(Request::Heads { after })),
+            Some(after) => drop(self.ask_page(Question::Heads { after })),
             None => self.follow_all(),
         }
     }
@@ -105,11 +105,11 @@ impl Endpoint {
     /// After a sign-in: rooms whose chain has grown, and rooms that the hub does not list although
     /// this user is in them by the view. Of those only the chain tells.
     pub(crate) fn follow_all(&mut self) {
-        let rooms: Vec<ConversationId> = self.link.heads.keys().cloned().collect();
+        let rooms: Vec<ConversationId> = self.views.listed().cloned().collect();
         let me = &self.device.user;
         let unlisted =
             self.state.rooms.iter().map(|(_, room)| room).filter(|room| {
-                room.contains(me) && !self.link.heads.contains_key(room.conversation())
+                room.contains(me) && self.views.of(room.conversation()).head.is_none()
             });
         let unlisted: Vec<ConversationId> =
             unlisted.map(|room| room.conversation().clone()).collect();
@@ -119,7 +119,7 @@ impl Endpoint {
         for cid in unlisted {
             self.follow(&cid);
             if !cid.is_feed() {
-                self.link.unlisted.insert(cid);
+                self.views.at(&cid).is_unlisted = true;
             }
         }
     }
@@ -129,8 +129,9 @@ impl Endpoint {
     pub(crate) fn is_forgotten(&mut self, cid: &ConversationId) -> bool {
         // Somebody may have told it meanwhile.
         let is_shown =
-            self.link.heads.get(cid).is_some_and(|head| head.mg >= self.place_of(cid).mg);
-        let is_forgotten = self.link.unlisted.remove(cid) && self.is_member(cid) && !is_shown;
+            self.views.of(cid).head.as_ref().is_some_and(|head| head.mg >= self.place_of(cid).mg);
+        let is_forgotten =
+            std::mem::take(&mut self.views.at(cid).is_unlisted) && self.is_member(cid) && !is_shown;
         if is_forgotten {
             let head = Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None };
             self.note_hub_head(self.link.clock_ms, &head);
@@ -141,14 +142,14 @@ impl Endpoint {
     /// The rooms that everybody is in are joined once. A hub that lost the link that did so, and shows
     /// nothing of this user there, gets another one (rule R36).
     pub(super) fn join_if_lost(&mut self, cid: &ConversationId) {
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let me = &self.device.user;
         // Nothing of this user, or of who had the name before.
         let is_lost = room.is_some_and(|room| {
             let is_shown = if room.contains(me) { self.is_in(room) } else { room.has_known(me) };
             room.is_implicit() && !is_shown
         });
-        let is_joined = self.state.joined.get(cid.as_str()).is_some();
+        let is_joined = self.state.joined.get(cid).is_some();
         if is_lost && is_joined && !self.is_joining(cid) {
             self.join(cid, self.link.clock_ms);
         }
@@ -156,10 +157,10 @@ impl Endpoint {
 
     fn follow(&mut self, cid: &ConversationId) {
         let fresh = Membership::new(cid.clone());
-        let room = self.state.rooms.get(cid.as_str()).unwrap_or(&fresh);
-        let has_grown = self.link.heads.get(cid).is_none_or(|head| head.mg > room.next());
+        let room = self.state.rooms.get(cid).unwrap_or(&fresh);
+        let has_grown = self.views.of(cid).head.as_ref().is_none_or(|head| head.mg > room.next());
         let is_followed = !cid.is_direct() && !room.is_implicit();
-        if is_followed && has_grown && !self.link.refreshing.contains_key(cid) {
+        if is_followed && has_grown && self.views.of(cid).refresh.is_none() {
             self.start_refresh(cid, false);
         }
     }
@@ -173,7 +174,7 @@ impl Endpoint {
         // What this user does is told when it is answered.
         if is_implicit
             || is_of_others
-            || self.is_ordered(link)
+            || self.requests.is_ordered(link, me)
             || (link.from == *me && link.who == *me)
         {
             return None;
@@ -204,7 +205,7 @@ impl Endpoint {
             news = last.map(|at| news.swap_remove(at)).into_iter().collect();
         }
         for event in news {
-            self.tell(event);
+            self.out.tell(event);
         }
     }
 }

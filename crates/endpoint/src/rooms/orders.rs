@@ -1,14 +1,13 @@
 //! What this user asks for in a room: each is one link of the chain, signed against the verified
 //! view, and signed again when another link came first (rule R2).
 
-use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::frame::{RawFrame, Unsigned};
 use chat_protocol::header::{
     Canonical as _, Header, MemberArgument, MemberHeader, MemberOperation,
 };
-use chat_protocol::id::{Digest, KeyId, MessageId};
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
@@ -16,64 +15,15 @@ use chat_protocol::spoken::{deleted, nobody};
 use chat_protocol::tag::{Tag, label};
 
 use super::action::RoomAction;
-use super::kept::OrderRow;
 use super::refusal;
+use super::requests::RoomOrder;
 use crate::answers::Refusal;
-use crate::endpoint::{Endpoint, Slot};
+use crate::endpoint::Endpoint;
 use crate::event::{Event, MemberChange};
-use crate::limits::{ORDER_FUTILE_MAX, ORDER_WAIT_MS};
+use crate::limits::ORDER_FUTILE_MAX;
+use crate::questions::Question;
 use crate::trust::untrusted;
 use crate::views::KeptLink;
-
-/// What was asked for and is not done yet. What survives the process is in its row.
-#[derive(Debug, Clone)]
-pub(crate) struct RoomOrder {
-    pub(super) cid: ConversationId,
-    pub(super) action: RoomAction,
-    /// The view was fetched for it: outsiders are not told when a chain grows.
-    pub(super) has_view: bool,
-    /// The link that is under way, and its digest.
-    pub(super) flying: Option<(MemberHeader, Digest)>,
-    /// That link as it was signed.
-    pub(crate) signed: Option<Bytes>,
-    /// The topic, or how long messages are kept, is under way.
-    is_asked: bool,
-    /// The request for the keys of whom it is about.
-    keys: Option<MessageId>,
-    /// A link was sent, on this connection or an earlier one: it may be in the chain.
-    pub(super) was_sent: bool,
-    pub(super) row: OrderRow,
-    /// The number of the first message of this device that was said after it.
-    pub(super) before: u64,
-    /// Until when it waits for the messages before it, Unix time in milliseconds; nothing where it does not.
-    pub(super) waits_until_ms: Option<u64>,
-    /// How long it may still wait for them, in milliseconds: connections that break do not begin it anew.
-    pub(super) may_wait_ms: u64,
-    /// Number of the link before, and how often it was refused as late without a newer one.
-    last: Option<u32>,
-    futile: u32,
-}
-
-impl RoomOrder {
-    pub(super) fn new(cid: ConversationId, action: RoomAction, row: OrderRow, before: u64) -> Self {
-        Self {
-            cid,
-            action,
-            has_view: false,
-            flying: None,
-            signed: None,
-            is_asked: false,
-            keys: None,
-            was_sent: false,
-            row,
-            before,
-            waits_until_ms: None,
-            may_wait_ms: ORDER_WAIT_MS,
-            last: None,
-            futile: 0,
-        }
-    }
-}
 
 impl Endpoint {
     /// Asks for something in a room. The answer names the id returned:
@@ -89,41 +39,21 @@ impl Endpoint {
         cid: ConversationId,
         action: RoomAction,
     ) -> MessageId {
-        let id = self.new_id(now_ms);
-        self.keep_order(id, cid, action);
+        let id = self.out.new_id(now_ms);
+        self.requests.begin(id, cid, action, self.outbox.next());
         id
-    }
-
-    /// A new connection: nothing is under way on it.
-    pub(crate) fn restart_orders(&mut self) {
-        for order in self.orders.values_mut() {
-            *order = RoomOrder {
-                flying: None,
-                is_asked: false,
-                keys: None,
-                last: None,
-                futile: 0,
-                ..order.clone()
-            };
-        }
     }
 
     /// Whether this user is about to come into a room: what is to be said there waits for it.
     pub(crate) fn is_joining(&self, cid: &ConversationId) -> bool {
-        self.link.joining.values().any(|joining| joining == cid)
-            || self.orders.values().any(|order| order.cid == *cid && order.action.comes_in())
+        self.out.questions.is_joining(cid)
+            || self.requests.of(cid).any(|(_, order)| order.action.comes_in())
     }
 
-    /// Signs what can be signed now: one link for each room at a time, in the order of the asking.
+    /// Does what can be done now of what was asked for in rooms.
     pub(crate) fn advance_orders(&mut self, now_ms: u64) {
-        let mut rooms = std::collections::BTreeSet::new();
-        let ids: Vec<MessageId> = self.orders.keys().copied().collect();
-        for id in ids {
-            let Some(order) = self.orders.get(&id) else { continue };
-            let is_first = rooms.insert(order.cid.clone());
-            if is_first && order.flying.is_none() && !order.is_asked {
-                self.advance_order(now_ms, id);
-            }
+        for id in self.requests.next() {
+            self.advance_order(now_ms, id);
         }
     }
 
@@ -132,26 +62,21 @@ impl Endpoint {
     fn has_view_for(&mut self, id: MessageId, order: &RoomOrder) -> bool {
         let cid = &order.cid;
         let is_news = !self.is_member(cid) || matches!(order.action, RoomAction::Join { .. });
-        if let Some(order) = self.orders.get_mut(&id)
-            && !std::mem::replace(&mut order.has_view, true)
-            && is_news
-        {
-            self.link.views.remove(cid);
+        if self.requests.is_first_look(&id) && is_news {
+            self.views.outdate(cid);
         }
         self.ensure_view(cid)
     }
 
     fn advance_order(&mut self, now_ms: u64, id: MessageId) {
-        let Some(order) = self.orders.get(&id).cloned() else { return };
+        let Some(order) = self.requests.get(&id).cloned() else { return };
         let cid = &order.cid;
         if let Some(asked) = order.action.question(id, cid) {
-            self.text(&asked);
-            if let Some(order) = self.orders.get_mut(&id) {
-                order.is_asked = true;
-            }
-            return;
+            self.out.text(&asked);
+            self.out.questions.ask(id, Question::Order(id));
+            return self.requests.asks(&id);
         }
-        if self.link.joining.values().any(|joining| joining == cid) || self.is_told_first(cid) {
+        if self.out.questions.is_joining(cid) || self.is_told_first(cid) {
             return;
         }
         let me = self.device.user.clone();
@@ -159,7 +84,7 @@ impl Endpoint {
             return;
         }
         let who = order.action.who(&me).clone();
-        let room = self.state.rooms.get(cid.as_str()).cloned();
+        let room = self.state.rooms.get(cid).cloned();
         let room = room.unwrap_or_else(|| Membership::new(cid.clone()));
         let member = room.members().get(&who).map(|member| member.ik);
         // Who comes in does so by the key that is known as theirs, whoever had the name in this room before.
@@ -172,7 +97,7 @@ impl Endpoint {
         let is_done = order.action.is_done(&room, &me, ik);
         // Who follows somebody already is told so.
         let is_idle = matches!(order.action, RoomAction::Join { .. }) && !cid.is_feed();
-        if is_done && is_idle && self.link.deleted.contains(cid) {
+        if is_done && is_idle && self.views.of(cid).is_deleted {
             let reason = "who runs this server has deleted this room";
             self.refuse_order(&id, code::NOT_ALLOWED, reason, true);
             return;
@@ -203,12 +128,11 @@ impl Endpoint {
         (room, who, ik): (&Membership, UserName, KeyId),
     ) {
         let (op, arg) = order.action.link(room.exists());
-        let futile = if order.last == Some(room.next()) { order.futile + 1 } else { 0 };
         let header = self.link_header(now_ms, room, (op, arg), (who, ik));
         let signer = self.device.bundle.identity();
         let problem =
             room.check(&header, signer).err().map(|error| error.to_string()).or_else(|| {
-                (futile > ORDER_FUTILE_MAX).then(|| {
+                (order.futile_at(room.next()) > ORDER_FUTILE_MAX).then(|| {
                     "the server says that others have changed the room, and shows no change"
                         .to_owned()
                 })
@@ -218,18 +142,15 @@ impl Endpoint {
             return;
         }
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
-        if let Some(order) = self.orders.get_mut(&id) {
-            (order.last, order.futile) = (Some(header.mg), futile);
-            order.flying = Some((header, frame.digest()));
-        }
-        self.order_was_sent(&id);
-        self.sign(Slot::Link(id), frame, Vec::new());
+        let link = header.id;
+        self.requests.sends(&id, header, frame.digest());
+        self.out.sign((link, Question::Order(id)), frame, Vec::new());
     }
 
     /// The chain has the link that an order has asked for, and its answer was lost: it is said again, because that
     /// answer tells where a removal stands in the log.
     fn says_removal_again(&mut self, id: MessageId, who: &UserName) -> bool {
-        let Some(order) = self.orders.get(&id) else { return false };
+        let Some(order) = self.requests.get(&id) else { return false };
         let is_removal = matches!(order.action, RoomAction::Remove { .. });
         let link = self.removal_of(&order.cid, who).filter(|_| is_removal);
         let kept = link.and_then(|(number, _)| self.kept_link(&order.cid, number));
@@ -239,11 +160,9 @@ impl Endpoint {
         if header.sk != self.device.keys.signing_id() {
             return false;
         }
-        let (bytes, digest) = (frame.bytes().clone(), frame.digest(label::MEMBER));
-        if let Some(order) = self.orders.get_mut(&id) {
-            (order.flying, order.signed) = (Some((header, digest)), Some(bytes.clone()));
-        }
-        self.send_frame(bytes);
+        self.out.questions.ask(header.id, Question::Order(id));
+        self.requests.says_again(&id, header, &frame);
+        self.out.send_frame(frame.bytes().clone());
         true
     }
 
@@ -266,7 +185,7 @@ impl Endpoint {
             arg,
             mg: room.next(),
             pm: room.head(),
-            id: self.new_id(now_ms),
+            id: self.out.new_id(now_ms),
             ts: now_ms,
         }
     }
@@ -276,21 +195,14 @@ impl Endpoint {
         if self.people.devices(who).next().is_some() {
             return true;
         }
-        if let Some(request) = self.orders.get(&id).and_then(|order| order.keys) {
-            return !self.link.requests.contains_key(&request);
+        if let Some(request) = self.requests.get(&id).and_then(|order| order.keys) {
+            let is_it =
+                |q: &Question| matches!(q, Question::Bundles { first, .. } if *first == request);
+            return !self.out.questions.any(is_it);
         }
         let request = self.request_bundles(std::slice::from_ref(who), None);
-        if let Some(order) = self.orders.get_mut(&id) {
-            order.keys = Some(request);
-        }
+        self.requests.asks_for_keys(&id, request);
         false
-    }
-
-    /// A request for keys was made again under another id.
-    pub(crate) fn order_keys_moved(&mut self, old: &MessageId, new: MessageId) {
-        for order in self.orders.values_mut().filter(|order| order.keys == Some(*old)) {
-            order.keys = Some(new);
-        }
     }
 
     /// Why it cannot be done, by the verified view, in words for people.
@@ -304,7 +216,7 @@ impl Endpoint {
         let who = action.who(me);
         let own = self.device.bundle.identity();
         // Nobody is let into a deleted room any more: its last admin may go.
-        let is_deleted = self.link.deleted.contains(room.conversation());
+        let is_deleted = self.views.of(room.conversation()).is_deleted;
         if is_deleted && matches!(action, RoomAction::Leave) && room.holds(me, &own) {
             return None;
         }
@@ -327,14 +239,13 @@ impl Endpoint {
 
     /// The hub keeps a link of ours at this place of its log: it is applied to the view, which stays
     /// the verified one.
-    pub(crate) fn order_kept(&mut self, link: &MessageId, position: u64) -> bool {
-        let Some((id, header, digest)) = self.order_of(link) else { return false };
-        let room =
-            self.state.rooms.entry(header.cid.as_str(), || Membership::new(header.cid.clone()));
+    pub(crate) fn order_kept(&mut self, id: MessageId, link: &MessageId, position: u64) {
+        let Some((header, digest)) = self.requests.flying_link(&id, link) else { return };
+        let room = self.state.rooms.entry(&header.cid, || Membership::new(header.cid.clone()));
         // A refresh may have brought it already.
         if room.next() == header.mg && room.head() == header.pm {
             room.apply(&header, digest);
-            let signed = self.orders.get(&id).and_then(|order| order.signed.clone());
+            let signed = self.requests.get(&id).and_then(|order| order.signed.clone());
             let frame = signed.map(|frame| B64Vec(frame.to_vec()));
             let link = KeptLink { digest, by: header.from.clone(), frame, by_word: false };
             self.note_own_link(&header);
@@ -346,29 +257,27 @@ impl Endpoint {
             self.note_removed(&header.cid, (header.mg, digest), Some(position));
         }
         self.note_answered(&header.cid, position);
-        self.link.links_lost.remove(&header.cid);
+        self.requests.won(&header.cid);
         self.order_done(&id, Some(position));
-        true
     }
 
     /// The hub refused a link of ours, or a topic.
     pub(crate) fn order_refused(
         &mut self,
         now_ms: u64,
-        answered: &MessageId,
+        (id, answered): (MessageId, &MessageId),
         refusal: &Refusal,
-    ) -> bool {
+    ) {
         let Refusal { code, reason, .. } = refusal;
-        if self.orders.get(answered).is_some_and(|order| order.is_asked) {
-            self.refuse_order(answered, code, reason, true);
-            return true;
+        if self.requests.get(answered).is_some_and(|order| order.is_asked) {
+            return self.refuse_order(answered, code, reason, true);
         }
-        let Some((id, header, digest)) = self.order_of(answered) else { return false };
+        let Some((header, digest)) = self.requests.flying_link(&id, answered) else { return };
         if self.kept_link(&header.cid, header.mg).is_some_and(|link| link.digest == digest) {
             // Said again for its place in the log alone. An honest hub names it: of one that does not, everything that
             // comes from now on is taken to stand behind.
             if header.op == MemberOperation::Remove {
-                let newest = self.horizon().newest();
+                let newest = self.positions.horizon().newest;
                 self.note_removed(&header.cid, (header.mg, digest), Some(newest));
                 self.note_answered(&header.cid, newest);
             }
@@ -378,44 +287,16 @@ impl Endpoint {
         } else {
             self.refuse_order(&id, code, reason, true);
         }
-        true
     }
 
-    /// The hub could not take a link of ours: it is signed anew.
-    pub(crate) fn order_again(&mut self, answered: &MessageId) {
-        let id = self.order_of(answered).map_or(*answered, |(id, ..)| id);
-        if let Some(order) = self.orders.get_mut(&id) {
-            order.flying = None;
-            order.is_asked = false;
+    /// It has its answer: what was said there may have waited for it.
+    pub(super) fn end_order(&mut self, id: &MessageId) -> Option<RoomOrder> {
+        let (order, link) = self.requests.end(id)?;
+        for answered in [*id].into_iter().chain(link) {
+            self.out.questions.take(&answered);
         }
-    }
-
-    fn order_of(&self, link: &MessageId) -> Option<(MessageId, MemberHeader, Digest)> {
-        self.orders.iter().find_map(|(id, order)| {
-            let (header, digest) = order.flying.as_ref()?;
-            (header.id == *link).then(|| (*id, header.clone(), *digest))
-        })
-    }
-
-    /// Whether a link is one that an order here is waiting for.
-    pub(crate) fn is_flying(&self, link: &MessageId) -> bool {
-        self.order_of(link).is_some()
-    }
-
-    /// Whether a link is one that was signed here for an order that has no answer yet.
-    pub(super) fn has_signed(&self, link: &RawFrame) -> bool {
-        self.orders.values().any(|order| order.signed.as_ref() == Some(link.bytes()))
-    }
-
-    /// Whether a link is one that an order here has asked for, on this connection or since an earlier one.
-    pub(super) fn is_ordered(&self, link: &MemberHeader) -> bool {
-        let me = &self.device.user;
-        let was_sent = |order: &RoomOrder| {
-            let (op, arg) = order.action.link(true);
-            let is_same = order.cid == link.cid && order.action.who(me) == &link.who;
-            order.was_sent && is_same && (op, arg) == (link.op, link.arg)
-        };
-        self.is_flying(&link.id) || (link.from == *me && self.orders.values().any(was_sent))
+        self.link.dirty.insert(order.cid.clone());
+        Some(order)
     }
 
     fn order_done(&mut self, id: &MessageId, position: Option<u64>) {
@@ -425,7 +306,7 @@ impl Endpoint {
         let event = match action {
             RoomAction::Join { .. } | RoomAction::Create { .. } => {
                 if !cid.is_feed() {
-                    self.state.joined.put(cid.as_str(), true);
+                    self.state.joined.put(&cid, true);
                 }
                 Event::Joined { id, cid, position }
             }
@@ -444,29 +325,28 @@ impl Endpoint {
             // Answered with the setting.
             RoomAction::Unban(_) | RoomAction::Topic(_) | RoomAction::Retention(_) => return,
         };
-        self.tell(event);
+        self.out.tell(event);
     }
 
     /// Ends what was asked for in a room, with the reason.
     pub(crate) fn refuse_order(&mut self, id: &MessageId, code: &str, reason: &str, by_hub: bool) {
         if self.end_order(id).is_some() {
             let (id, code, reason) = (*id, code.to_owned(), reason.to_owned());
-            self.tell(Event::Refused { id, code, reason, by_hub, may_start_until_ms: None });
+            self.out.tell(Event::Refused { id, code, reason, by_hub, may_start_until_ms: None });
         }
     }
 
     /// The view of a room is not to be had: nothing can be done or said there.
     pub(crate) fn view_refused(&mut self, now_ms: u64, cid: &ConversationId, refusal: &Refusal) {
         let Refusal { code, reason, .. } = refusal;
-        let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
+        let asked = self.views.end(cid);
         if asked {
-            self.complain(code, reason);
+            self.out.complain(code, reason);
         }
         if self.is_forgotten(cid) || self.is_told_first(cid) {
             return;
         }
-        let ids: Vec<MessageId> =
-            self.orders.iter().filter(|(_, order)| order.cid == *cid).map(|(id, _)| *id).collect();
+        let ids: Vec<MessageId> = self.requests.of(cid).map(|(id, _)| *id).collect();
         for id in ids {
             self.refuse_order(&id, code, reason, true);
         }
@@ -482,7 +362,7 @@ impl Endpoint {
         by: UserName,
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
-        self.tell_word(Event::Topic { id, cid, text, by });
+        self.out.tell_word(Event::Topic { id, cid, text, by });
     }
 
     /// How long the messages of a room are kept was set, by this user or another one.
@@ -494,6 +374,6 @@ impl Endpoint {
         by: UserName,
     ) {
         let id = id.filter(|id| self.end_order(id).is_some());
-        self.tell_word(Event::Retention { id, cid, keep_ms, by });
+        self.out.tell_word(Event::Retention { id, cid, keep_ms, by });
     }
 }

@@ -8,11 +8,13 @@ use chat_protocol::hub::Moderation;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
-use super::{RoomAction, RoomOrder};
+use super::RoomAction;
+use super::requests::RoomOrder;
 use crate::endpoint::Endpoint;
+use crate::epochs::Epoch;
 use crate::event::{Alarm, Event};
 use crate::limits::{CLOCK_SKEW_MAX_MS, PUT_OUT_MAX};
-use crate::state::{Epoch, ToldDeleted};
+use crate::state::ToldDeleted;
 
 /// What the hub says of somebody in the lobby.
 pub(crate) struct Moderated {
@@ -49,15 +51,14 @@ impl Endpoint {
             self.link.banned_by = (act == Moderation::Ban).then(|| by.clone());
         }
         // Why the device leaves is news until it has left.
-        let is_outside = self.state.rooms.get(cid.as_str()).is_some_and(|room| !self.is_in(room));
+        let is_outside = self.state.rooms.get(cid).is_some_and(|room| !self.is_in(room));
         if !past || (is_out && is_me && !is_outside) {
-            self.tell_word(Event::Moderated { id, who, act, by });
+            self.out.tell_word(Event::Moderated { id, who, act, by });
         }
-        let leaves =
-            |order: &RoomOrder| order.cid == *cid && matches!(order.action, RoomAction::Leave);
+        let leaves = |order: &RoomOrder| matches!(order.action, RoomAction::Leave);
         // A device that has not looked at the lobby yet may be in it.
-        let has_left = self.link.views.contains(cid) && !self.is_member(cid);
-        if is_out && is_me && !has_left && !self.orders.values().any(leaves) {
+        let has_left = self.views.of(cid).is_current && !self.is_member(cid);
+        if is_out && is_me && !has_left && !self.requests.of(cid).any(|(_, order)| leaves(order)) {
             self.act_in(now_ms, cid.clone(), RoomAction::Leave);
         }
     }
@@ -66,7 +67,7 @@ impl Endpoint {
     /// chain.
     pub(crate) fn is_put_out(&self, cid: &ConversationId, name: &UserName) -> bool {
         let Some(links) = self.link.put_out.get(name) else { return false };
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let member = room.and_then(|room| room.members().get(name));
         *cid == ConversationId::room(&RoomName::lobby())
             && member.is_none_or(|member| member.since < *links)
@@ -84,21 +85,20 @@ impl Endpoint {
     /// Notes whether a room was deleted, and tells a member of it once. What is said there the hub refuses
     /// anyway.
     pub(crate) fn note_deleted(&mut self, now_ms: u64, cid: &ConversationId, is_deleted: bool) {
+        self.views.at(cid).is_deleted = is_deleted;
         if !is_deleted {
-            self.link.deleted.remove(cid);
-            self.state.deleted.remove(cid.as_str());
+            self.state.deleted.remove(cid);
             return;
         }
-        self.link.deleted.insert(cid.clone());
-        let era = self.era();
-        let told = self.state.deleted.get(cid.as_str()).copied();
+        let era = self.positions.era();
+        let told = self.state.deleted.get(cid).copied();
         if self.is_member(cid) && told.is_none_or(|told| told.era != era) {
-            self.state.deleted.put(cid.as_str(), ToldDeleted { at_ms: now_ms, era });
+            self.state.deleted.put(cid, ToldDeleted { at_ms: now_ms, era });
         }
         if self.is_member(cid) && told.is_none() {
             let place = cid.spoken();
             let text = format!("the room {place} was deleted: nothing is said there any more");
-            self.tell(Event::Announcement { text });
+            self.out.tell(Event::Announcement { text });
         }
     }
 
@@ -106,8 +106,8 @@ impl Endpoint {
     /// this device: long after the room was deleted nobody can. A hub that lost the deletion is told of as one
     /// that went back.
     pub(crate) fn check_deleted(&mut self, cid: &ConversationId, said_ms: u64, came_ms: u64) {
-        let Some(told) = self.state.deleted.get(cid.as_str()).copied() else { return };
-        let went_back = told.era != self.era();
+        let Some(told) = self.state.deleted.get(cid).copied() else { return };
+        let went_back = told.era != self.positions.era();
         // A clock that is ahead says nothing of what came before.
         let is_late = said_ms.min(came_ms) > told.at_ms.saturating_add(CLOCK_SKEW_MAX_MS);
         if !is_late || self.link.behind.contains_key(cid) {
@@ -118,14 +118,14 @@ impl Endpoint {
             let place = cid.spoken();
             let detail =
                 format!("the server said that the room {place} was deleted, and people talk there");
-            self.alarm(Alarm::FalseDeletion, &UserName::server(), &detail);
+            self.out.alarm(Alarm::FalseDeletion, &UserName::server(), &detail);
         }
     }
 
     /// Whether somebody has gone, by the chain, since the membership that an epoch was made from: what was
     /// said in it is of an earlier stay of theirs, if they are here at all.
     pub(crate) fn has_gone_since(&self, epoch: &Epoch, name: &UserName) -> bool {
-        let room = self.state.rooms.get(epoch.cid.as_str());
+        let room = self.state.rooms.get(&epoch.cid);
         let went = room.and_then(|room| room.went_before(name, room.next()));
         went.is_some_and(|went| epoch.place.mg <= went && self.has_place(&epoch.cid, epoch.place))
     }

@@ -4,30 +4,14 @@ use chat_protocol::id::MessageId;
 use chat_protocol::members::Membership;
 use chat_protocol::name::ConversationId;
 
-use super::Refresh;
+use super::view::Complete;
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 
 impl Endpoint {
-    /// A request for this view was made again under another id.
-    pub(crate) fn refresh_moved(&mut self, cid: &ConversationId, old: &MessageId, new: MessageId) {
-        if let Some(refresh) = self.link.refreshing.get_mut(cid)
-            && refresh.waiting.remove(old)
-        {
-            refresh.waiting.insert(new);
-        }
-    }
-
-    /// One more answer is needed for this view.
-    pub(crate) fn refresh_waits_for(&mut self, cid: &ConversationId, request: MessageId) {
-        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-            refresh.waiting.insert(request);
-        }
-    }
-
     /// An answer for this view has come.
     pub(crate) fn refresh_answered(&mut self, cid: &ConversationId, request: &MessageId) {
-        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+        if let Some(refresh) = self.views.refresh(cid) {
             refresh.waiting.remove(request);
         }
         self.advance_refresh(cid);
@@ -35,13 +19,10 @@ impl Endpoint {
 
     /// Ends a refresh when everything has come.
     pub(super) fn advance_refresh(&mut self, cid: &ConversationId) {
-        let ready =
-            |refresh: &Refresh| refresh.complete && refresh.people && refresh.waiting.is_empty();
-        let Some(refresh) = self.link.refreshing.get_mut(cid).filter(|r| ready(r)) else { return };
-        let mut links = std::mem::take(&mut refresh.links);
-        let (more, is_anew) = (refresh.more, refresh.anew);
-        if !std::mem::replace(&mut refresh.signers, true) && self.ask_for_signers(cid, &links) {
-            if let Some(refresh) = self.link.refreshing.get_mut(cid) {
+        let Some(complete) = self.views.complete(cid) else { return };
+        let Complete { mut links, more, is_anew, is_first } = complete;
+        if is_first && self.ask_for_signers(cid, &links) {
+            if let Some(refresh) = self.views.refresh(cid) {
                 refresh.links = links;
             }
             return;
@@ -49,18 +30,16 @@ impl Endpoint {
         self.prove_links(cid);
         let (place, before) = (self.place_of(cid), self.people_of(cid));
         if is_anew && !self.gather_anew(cid, std::mem::take(&mut links), more) {
-            self.ask_on(cid);
-            return;
+            self.views.goes_on(cid);
+            return self.request_links(cid);
         }
         if !is_anew && links.first().is_some_and(|link| self.is_fork(cid, link)) {
-            self.link.refreshing.remove(cid);
+            self.views.end(cid);
             self.view_anew(cid);
             return;
         }
-        let Some(refresh) = self.link.refreshing.get_mut(cid) else { return };
-        refresh.anew = false;
-        let known = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
-        let known = *refresh.known.get_or_insert(known);
+        let known = self.state.rooms.get(cid).map_or(0, Membership::next);
+        let Some(known) = self.views.applies(cid, known) else { return };
         let (news, rest) = self.apply_links(cid, &links, more);
         if self.place_of(cid) != place {
             self.note_growth(cid, if is_anew { 0 } else { place.mg });
@@ -69,7 +48,7 @@ impl Endpoint {
             self.mark_epochs(cid);
         }
         self.note_shown(cid, &links, is_anew);
-        if let (Some(at), Some(refresh)) = (rest, self.link.refreshing.get_mut(cid)) {
+        if let (Some(at), Some(refresh)) = (rest, self.views.refresh(cid)) {
             refresh.links = links.split_off(at);
         }
         self.tell_news(cid, news, known == 0);
@@ -82,44 +61,33 @@ impl Endpoint {
             self.request_people(cid);
             return;
         }
-        if self.link.refreshing.get(cid).is_some_and(|refresh| refresh.more) {
-            self.ask_on(cid);
-            return;
+        if self.views.goes_on(cid) {
+            return self.request_links(cid);
         }
         self.end_refresh(cid, known);
     }
 
     /// Everything of a view has come; the chain had so many links before.
     fn end_refresh(&mut self, cid: &ConversationId, known: u32) {
-        let asked = self.link.refreshing.remove(cid).is_some_and(|refresh| refresh.asked);
-        if self.link.overtaken.contains(cid) {
+        let asked = self.views.end(cid);
+        if self.views.of(cid).is_overtaken {
             // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
             self.start_refresh(cid, asked);
             return;
         }
         self.settle_struck(cid);
-        self.link.views.insert(cid.clone());
+        self.views.set_current(cid);
         self.note_keyless(cid);
         self.is_forgotten(cid);
         self.join_if_lost(cid);
-        self.link.viewed.push(cid.clone());
         self.epoch_is_contested(cid);
         // The chain may have grown meanwhile; one that does not verify is not asked for again.
-        let next = self.state.rooms.get(cid.as_str()).map_or(0, Membership::next);
-        if next > known && self.link.heads.get(cid).is_some_and(|head| head.mg > next) {
+        let next = self.state.rooms.get(cid).map_or(0, Membership::next);
+        if next > known && self.views.of(cid).head.as_ref().is_some_and(|head| head.mg > next) {
             self.start_refresh(cid, false);
         }
         if asked {
-            self.tell(Event::Refreshed { cid: cid.clone() });
+            self.out.tell(Event::Refreshed { cid: cid.clone() });
         }
-    }
-
-    /// Asks for the links behind those that were dealt with.
-    fn ask_on(&mut self, cid: &ConversationId) {
-        if let Some(refresh) = self.link.refreshing.get_mut(cid) {
-            (refresh.complete, refresh.people, refresh.more) = (false, false, false);
-            refresh.signers = false;
-        }
-        self.request_links(cid);
     }
 }

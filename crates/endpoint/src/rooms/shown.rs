@@ -31,9 +31,10 @@ impl Endpoint {
         let place = self.place_of(cid);
         let epoch = self.known_head(cid);
         let make = || Head { cid: cid.clone(), mg: place.mg, pm: place.pm, epoch };
-        let head = self.link.heads.entry(cid.clone()).or_insert_with(make);
+        let mut head = self.views.of(cid).head.clone().unwrap_or_else(make);
         if head.mg < place.mg {
             (head.mg, head.pm) = (place.mg, place.pm);
         }
+        self.views.at(cid).head = Some(head);
     }
 }

@@ -54,7 +54,7 @@ impl Endpoint {
         if self.state.struck.len() == 0 {
             return None;
         }
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let member = room.and_then(|room| room.members().get(name));
         let struck = self.state.struck.get(&struck_key(cid, name))?;
         member.is_none_or(|member| member.ik == struck.ik).then_some(struck)
@@ -72,12 +72,12 @@ impl Endpoint {
     /// The newest position that the hub had named when somebody was put out, where it has not gone back since.
     pub(crate) fn struck_at(&self, cid: &ConversationId, name: &UserName) -> Option<Position> {
         let struck = self.struck(cid, name).filter(|struck| struck.lost != Lost::Rights);
-        struck.map(|struck| struck.at).filter(|at| *at <= self.newest_position())
+        struck.map(|struck| struck.at).filter(|at| *at <= self.positions.newest())
     }
 
     /// Whether somebody was let in by one who had lost the rights of an admin before.
     fn came_by_no_right(&self, cid: &ConversationId, name: &UserName) -> bool {
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let since = room.and_then(|room| room.members().get(name)).map(|member| member.since);
         let link = since.and_then(|since| Some((since, self.kept_link(cid, since)?)));
         link.is_some_and(|(since, link)| {
@@ -111,7 +111,7 @@ impl Endpoint {
             };
             if self.may_strike(cid, link) {
                 let Place { mg, .. } = self.place_of(cid);
-                let at = self.newest_position();
+                let at = self.positions.newest();
                 let struck = Struck { ik: link.ik, lost, void: link.mg, links: mg, at };
                 self.strike(cid, &link.who, struck);
                 self.link.dirty.insert(cid.clone());
@@ -123,7 +123,7 @@ impl Endpoint {
     /// Whether a handed link takes something away by the word of an admin of the chain held here. What
     /// somebody does to themselves, or to this user, does not count so.
     fn may_strike(&self, cid: &ConversationId, link: &MemberHeader) -> bool {
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         link.who != self.device.user
             && link.who != link.from
             && room.is_some_and(|room| is_admin(room, &link.from))
@@ -151,8 +151,8 @@ impl Endpoint {
         before: &Membership,
         fresh: &Membership,
     ) -> Vec<(UserName, Struck)> {
-        let Some(held) = self.state.rooms.get(cid.as_str()) else { return Vec::new() };
-        let (count, links, at) = (held.next(), fresh.next(), self.newest_position());
+        let Some(held) = self.state.rooms.get(cid) else { return Vec::new() };
+        let (count, links, at) = (held.next(), fresh.next(), self.positions.newest());
         let lost = fresh.members().iter().filter_map(|(name, member)| {
             let ik = member.ik;
             let lost = if held.contains(name) {
@@ -177,7 +177,7 @@ impl Endpoint {
             return;
         }
         self.spread_struck(cid);
-        let Some(room) = self.state.rooms.get(cid.as_str()) else { return };
+        let Some(room) = self.state.rooms.get(cid) else { return };
         let prefix = format!("{cid}/");
         let rows = self.state.struck.iter().filter_map(|(key, struck)| {
             Some((key, UserName::new(key.strip_prefix(&prefix)?).ok()?, struck))
@@ -233,7 +233,7 @@ impl Endpoint {
                 && self.is_untouched(cid, &link.who)
             {
                 let links = number.saturating_add(1);
-                let (ik, lost, at) = (link.ik, Lost::Rights, self.newest_position());
+                let (ik, lost, at) = (link.ik, Lost::Rights, self.positions.newest());
                 self.strike(cid, &link.who, Struck { ik, lost, void: links, links, at });
             }
         }

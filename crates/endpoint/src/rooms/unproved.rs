@@ -133,7 +133,7 @@ impl Endpoint {
             return Vec::new();
         }
         let prefix = prefix(cid);
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let is_in = |name: &UserName| room.is_some_and(|room| room.contains(name));
         let taken =
             self.state.unproved.keys_with(&prefix).into_iter().filter(|key| {
@@ -159,7 +159,7 @@ impl Endpoint {
         if self.state.unproved.len() == 0 {
             return false;
         }
-        let room = self.state.rooms.get(cid.as_str());
+        let room = self.state.rooms.get(cid);
         let member = room.and_then(|room| room.members().get(name));
         let unproved = self.state.unproved.get(&row(cid, name));
         member.zip(unproved).is_some_and(|(member, unproved)| member.since == unproved.number)
@@ -207,7 +207,9 @@ impl Endpoint {
                 kids.entry(name.clone()).or_default().push(*sk);
             }
             let id = self.ask_bundles(&[], kids, Some(cid.clone()));
-            self.refresh_waits_for(cid, id);
+            if let Some(refresh) = self.views.refresh(cid) {
+                refresh.waiting.insert(id);
+            }
         }
         !unknown.is_empty()
     }

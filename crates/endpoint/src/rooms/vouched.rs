@@ -51,7 +51,7 @@ impl Endpoint {
         let was_held = was_held.is_some_and(|known| known.digest == frame.digest(label::MEMBER));
         if is_revoked
             && !was_held
-            && !self.has_signed(frame)
+            && !self.requests.has_signed(frame)
             && !link.concerns_signer_only()
             && !self.is_vouched(room, (link, &signer), frame, later)
         {

@@ -7,12 +7,12 @@
 //! ```
 //!
 //! Only the sender is asked: it has the frame, and nobody else can be made to vouch for it. What
-//! comes back is checked like any delivery, so an answer can repair and never replace.
+//! comes back is checked like any delivery, so an answer can repair and never replace. What the hub says that it has
+//! dropped is not asked for: see [`dropped`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::b64::B64Vec;
-use chat_protocol::content::Content;
 use chat_protocol::content::healing::Counters;
 use chat_protocol::frame::{Delivery, RawFrame};
 use chat_protocol::header::{Header, MessageHeader};
@@ -22,13 +22,18 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
-use crate::caught_up::Came;
-use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::{
     HEAL_AWAY_MS, HEAL_DELAY_MS, HEAL_RETRY_MS, HEAL_TRIES_MAX, HEAL_UNANSWERED_MAX,
     HELD_FRAMES_MAX, MISSING_CHAINS_MAX, MISSING_COUNTERS_MAX,
 };
+
+use crate::out::Out;
+use crate::table::{Kind, Table};
+
+pub(crate) mod dropped;
+
+use dropped::{Claimed, Dropped, Gone};
 
 /// In which requests without an answer are counted.
 const MINUTE_MS: u64 = 60_000;
@@ -54,14 +59,14 @@ impl ChainName {
 
 /// A frame that came without its epoch's key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Held {
+struct Held {
     hub_ms: u64,
-    pub(crate) frame: B64Vec,
+    frame: B64Vec,
 }
 
 /// Counters of one chain that are missing.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Wanted {
+struct Wanted {
     chain: ChainName,
     /// What is missing, with the frame where there is one that does not open.
     counters: BTreeMap<u32, Option<Held>>,
@@ -93,20 +98,51 @@ impl Wanted {
     }
 }
 
-/// What of healing belongs to one run of the device, not to its state.
-#[derive(Debug, Default)]
-pub(crate) struct Healing {
+/// A sender is to be asked for what is missing of one chain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    chain: String,
+    pub(crate) from: UserName,
+    pub(crate) counters: Counters,
+}
+
+/// What this device misses of others.
+#[derive(Debug)]
+pub(crate) struct Gaps {
+    me: UserName,
+    /// What is asked for, by chain.
+    missing: Table<Wanted>,
+    dropped: Dropped,
     /// Counters that came since the host was told.
     closed: BTreeMap<(ConversationId, UserName), BTreeSet<u32>>,
-    /// Frames granted to each person in the current minute, and when it began.
-    pub(crate) answered: BTreeMap<UserName, (u64, usize)>,
     /// Requests to each person since they last answered, and when the minute of counting began.
     unanswered: BTreeMap<UserName, (u64, u32)>,
     /// Counters of this user's other devices that were shown as missing, by chain.
     own: BTreeSet<(String, u32)>,
 }
 
-impl Healing {
+impl Gaps {
+    pub(crate) fn new(me: UserName) -> Self {
+        Self {
+            me,
+            missing: Table::default(),
+            dropped: Dropped::default(),
+            closed: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            own: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 4] {
+        let [claims, looked, excused] = self.dropped.rows();
+        [("missing", &mut self.missing), claims, looked, excused]
+    }
+
+    /// What the hub says that it has dropped.
+    pub(crate) fn dropped(&mut self) -> &mut Dropped {
+        &mut self.dropped
+    }
+
     /// Those of these counters that were not shown yet. Each message of an epoch may tell of the same
     /// ones (rule R15).
     fn own_gaps(&mut self, chain: &str, mut counters: Vec<u32>) -> Vec<u32> {
@@ -117,29 +153,50 @@ impl Healing {
         self.own.extend(counters.iter().map(|n| (chain.to_owned(), *n)));
         counters
     }
-}
 
-impl Endpoint {
-    /// Shows what is missing of this message's sender, and asks for it. Counters already asked for
-    /// are not shown again.
+    /// Shows what is missing of this message's sender and what the hub's word does not explain, and asks for it.
+    /// Counters already asked for are not shown again.
     pub(crate) fn missed(
         &mut self,
         now_ms: u64,
-        header: &MessageHeader,
-        lists: impl IntoIterator<Item = (Digest, Vec<u32>)>,
+        out: &mut Out,
+        (header, drop): (&MessageHeader, Option<&Claimed>),
+        gone: Gone,
     ) {
+        let gone = self.dropped.unexplained(out, (header, &self.me), drop, gone);
         let mut missing = Vec::new();
-        for (e, counters) in lists {
+        for (e, counters) in gone {
             let chain = ChainName { e, ..ChainName::of(header) };
             missing.extend(self.want(now_ms, chain, counters, false));
         }
         if !missing.is_empty() {
             let (cid, from) = (header.cid.clone(), header.from.clone());
-            self.tell(Event::Gap { cid, from, missing });
+            out.tell(Event::Gap { cid, from, missing });
         }
     }
 
-    /// Notes counters as missing; returns those that are news.
+    /// Shows, once, what a sender has said in an epoch before this user went and what did not come, but for what the
+    /// hub's word explains. A hub that could hide it would only have to see to it that they go.
+    pub(crate) fn lost_before_going(
+        &mut self,
+        out: &mut Out,
+        (header, drop): (&MessageHeader, Option<&Claimed>),
+        e: Digest,
+        counters: Vec<u32>,
+    ) {
+        let gone = vec![(e, counters)];
+        let gone = self.dropped.unexplained(out, (header, &self.me), drop, gone);
+        let n: Vec<u32> = gone.into_iter().flat_map(|(_, counters)| counters).collect();
+        if let Some(newest) = n.last() {
+            self.dropped.excuse(&ChainName { e, ..ChainName::of(header) }, *newest);
+            let (cid, from) = (header.cid.clone(), header.from.clone());
+            let reason =
+                "it was said before you left, and is not sent again to who has left".to_owned();
+            out.tell(Event::Unhealed { cid, from, n, reason });
+        }
+    }
+
+    /// Notes counters as missing; returns those that are news. Nothing is said of a quiet one before an answer comes.
     pub(crate) fn want(
         &mut self,
         now_ms: u64,
@@ -148,8 +205,8 @@ impl Endpoint {
         quiet: bool,
     ) -> Vec<u32> {
         // Another device of one's own cannot be written to; its gaps are shown, once, and stay.
-        if chain.from == self.device.user {
-            return self.healing.own_gaps(&chain.key(), counters);
+        if chain.from == self.me {
+            return self.own_gaps(&chain.key(), counters);
         }
         if counters.is_empty() {
             return counters;
@@ -176,7 +233,7 @@ impl Endpoint {
     /// What is missing of a chain; nothing where too much is.
     fn wanted(&mut self, chain: ChainName, quiet: bool) -> Option<&mut Wanted> {
         let key = chain.key();
-        if self.state.missing.get(&key).is_none() && !self.make_room_for_wanted() {
+        if self.missing.get(&key).is_none() && !self.make_room_for_wanted() {
             return None;
         }
         let make = || Wanted {
@@ -190,22 +247,17 @@ impl Endpoint {
             told: false,
             quiet,
         };
-        Some(self.state.missing.entry(&key, make))
+        Some(self.missing.entry(&key, make))
     }
 
     /// Whether one more chain may be asked for: what is over makes room.
     fn make_room_for_wanted(&mut self) -> bool {
-        if self.state.missing.len() < MISSING_CHAINS_MAX {
+        if self.missing.len() < MISSING_CHAINS_MAX {
             return true;
         }
-        let over = self.state.missing.iter().find(|(_, wanted)| !wanted.is_open());
+        let over = self.missing.iter().find(|(_, wanted)| !wanted.is_open());
         let key = over.map(|(key, _)| key.clone());
-        key.is_some_and(|key| self.state.missing.remove(&key).is_some())
-    }
-
-    /// Whether the view of a conversation is being brought up to date; starts that if it is stale.
-    pub(crate) fn view_is_on_its_way(&mut self, cid: &ConversationId) -> bool {
-        self.link.online && !self.ensure_view(cid)
+        key.is_some_and(|key| self.missing.remove(&key).is_some())
     }
 
     /// A frame of an epoch whose key this device has not, with its sender's signature: it is kept,
@@ -213,16 +265,13 @@ impl Endpoint {
     pub(crate) fn want_strange(
         &mut self,
         now_ms: u64,
+        out: &mut Out,
         delivery: &Delivery,
         header: &MessageHeader,
     ) {
-        // Who is no member does not answer either.
-        if self.has_gone(&header.cid, &header.from) {
-            return;
-        }
         let chain = ChainName::of(header);
         let key = chain.key();
-        let top = self.state.missing.get(&key).and_then(|wanted| wanted.top);
+        let top = self.missing.get(&key).and_then(|wanted| wanted.top);
         let next = top.map_or(Some(0), |top| top.checked_add(1)).unwrap_or(u32::MAX);
         // The counter is its sender's word, and may be any.
         let reach = u32::try_from(MISSING_COUNTERS_MAX).unwrap_or(u32::MAX);
@@ -233,9 +282,9 @@ impl Endpoint {
             return;
         }
         let news = self.want(now_ms, chain, before.clone().chain(said).collect(), false);
-        let held = self.state.missing.iter();
+        let held = self.missing.iter();
         let held: usize = held.map(|(_, w)| w.counters.values().flatten().count()).sum();
-        if let Some(wanted) = self.state.missing.get_mut(&key) {
+        if let Some(wanted) = self.missing.get_mut(&key) {
             if before.end == header.n {
                 wanted.top = Some(wanted.top.map_or(header.n, |top| top.max(header.n)));
             }
@@ -249,70 +298,69 @@ impl Endpoint {
         let missing: Vec<u32> = news.into_iter().filter(|n| *n != header.n).collect();
         if !missing.is_empty() {
             let (cid, from) = (header.cid.clone(), header.from.clone());
-            self.tell(Event::Gap { cid, from, missing });
+            out.tell(Event::Gap { cid, from, missing });
         }
     }
 
     /// Bytes of the frames that are kept until their key comes.
-    pub(crate) fn held_frame_bytes(&self) -> usize {
-        let wanted = self.state.missing.iter().map(|(_, wanted)| wanted);
+    pub(crate) fn held_bytes(&self) -> usize {
+        let wanted = self.missing.iter().map(|(_, wanted)| wanted);
         let held = wanted.flat_map(|wanted| wanted.counters.values().flatten());
         held.map(|held| held.frame.0.len()).sum()
     }
 
     /// Whether this frame is among those asked for.
     pub(crate) fn is_wanted(&self, header: &MessageHeader) -> bool {
-        let wanted = self.state.missing.get(&ChainName::of(header).key());
+        let wanted = self.missing.get(&ChainName::of(header).key());
         wanted.is_some_and(|w| w.chain.cid == header.cid && w.counters.contains_key(&header.n))
     }
 
     /// The frame that is kept for a counter.
     pub(crate) fn held(&self, chain: &ChainName, n: u32) -> Option<B64Vec> {
-        let wanted = self.state.missing.get(&chain.key())?;
+        let wanted = self.missing.get(&chain.key())?;
         wanted.counters.get(&n)?.as_ref().map(|held| held.frame.clone())
     }
 
-    /// The key of an epoch came after frames in it: they are read now.
-    pub(crate) fn read_held(&mut self, now_ms: u64, e: &Digest) {
-        let wanted = self.state.missing.iter().filter(|(_, wanted)| wanted.chain.e == *e);
-        let held: Vec<Held> =
-            wanted.flat_map(|(_, w)| w.counters.values().flatten().cloned()).collect();
-        for Held { hub_ms, frame } in held {
-            let Ok(frame) = RawFrame::decode(frame.0.into()) else { continue };
-            let Ok(Header::Message(header)) = Header::parse(frame.header()) else { continue };
-            let delivery = Delivery { position: 0, hub_ms, frame };
-            self.on_message(now_ms, (&delivery, Came::default()), &header, true);
-        }
+    /// The frames that are kept until the key of this epoch comes.
+    pub(crate) fn held_in(&self, e: &Digest) -> Vec<(Delivery, MessageHeader)> {
+        let wanted = self.missing.iter().filter(|(_, wanted)| wanted.chain.e == *e);
+        let held = wanted.flat_map(|(_, w)| w.counters.values().flatten());
+        let read = held.filter_map(|Held { hub_ms, frame }| {
+            let frame = RawFrame::decode(frame.0.clone().into()).ok()?;
+            let Ok(Header::Message(header)) = Header::parse(frame.header()) else { return None };
+            Some((Delivery { position: 0, hub_ms: *hub_ms, frame }, header))
+        });
+        read.collect()
     }
 
     /// What was missing has come, or was burnt: the gap closes.
     pub(crate) fn filled(&mut self, chain: &ChainName, n: u32) {
-        let Some(wanted) = self.state.missing.get(&chain.key()) else { return };
+        let Some(wanted) = self.missing.get(&chain.key()) else { return };
         if wanted.counters.contains_key(&n) && wanted.chain.cid == chain.cid {
             self.unwant(chain, n);
             let place = (chain.cid.clone(), chain.from.clone());
-            self.healing.closed.entry(place).or_default().insert(n);
+            self.closed.entry(place).or_default().insert(n);
         }
     }
 
     /// A counter is not asked for any more; returns whether it was.
     pub(crate) fn unwant(&mut self, chain: &ChainName, n: u32) -> bool {
         let key = chain.key();
-        if !self.state.missing.get(&key).is_some_and(|w| w.counters.contains_key(&n)) {
+        if !self.missing.get(&key).is_some_and(|w| w.counters.contains_key(&n)) {
             return false;
         }
-        let Some(wanted) = self.state.missing.get_mut(&key) else { return false };
+        let Some(wanted) = self.missing.get_mut(&key) else { return false };
         wanted.counters.remove(&n);
         if wanted.counters.is_empty() && wanted.top.is_none() {
-            self.state.missing.remove(&key);
+            self.missing.remove(&key);
         }
         true
     }
 
     /// Tells the host of what has come, once for each sender and conversation.
-    pub(crate) fn tell_healed(&mut self) {
-        for ((cid, from), n) in std::mem::take(&mut self.healing.closed) {
-            self.tell(Event::Healed { cid, from, n: n.into_iter().collect() });
+    pub(crate) fn tell_healed(&mut self, out: &mut Out) {
+        for ((cid, from), n) in std::mem::take(&mut self.closed) {
+            out.tell(Event::Healed { cid, from, n: n.into_iter().collect() });
         }
     }
 
@@ -320,13 +368,14 @@ impl Endpoint {
     pub(crate) fn on_nothing(
         &mut self,
         now_ms: u64,
+        out: &mut Out,
         from: &UserName,
         said: &Counters,
         burnt: bool,
     ) {
         let Counters { cid, e, sk, n } = said;
         let chain = ChainName { cid: cid.clone(), e: *e, from: from.clone(), sk: *sk };
-        let quiet = self.state.missing.get(&chain.key()).is_some_and(|wanted| wanted.quiet);
+        let quiet = self.missing.get(&chain.key()).is_some_and(|wanted| wanted.quiet);
         let mut lost = Vec::new();
         for n in n {
             if burnt {
@@ -338,20 +387,20 @@ impl Endpoint {
         self.went_on(now_ms, &chain);
         if let Some(last) = lost.last().filter(|_| quiet) {
             // Several messages name the same tail: this answer is the end of it.
-            self.excuse_chain(&chain, *last);
+            self.dropped.excuse(&chain, *last);
         }
         if !lost.is_empty() && !quiet {
             let reason =
                 format!("the device of {from} has no such message, or cannot send it again");
-            self.tell(Event::Unhealed { cid: chain.cid, from: chain.from, n: lost, reason });
+            out.tell(Event::Unhealed { cid: chain.cid, from: chain.from, n: lost, reason });
         }
     }
 
     /// An answer has come: what is left is asked for soon.
     pub(crate) fn went_on(&mut self, now_ms: u64, chain: &ChainName) {
         let key = chain.key();
-        if self.state.missing.get(&key).is_some_and(Wanted::is_open)
-            && let Some(wanted) = self.state.missing.get_mut(&key)
+        if self.missing.get(&key).is_some_and(Wanted::is_open)
+            && let Some(wanted) = self.missing.get_mut(&key)
         {
             wanted.revive(now_ms);
         }
@@ -360,45 +409,35 @@ impl Endpoint {
     /// These people, or this device itself, are here: they are asked soon, even if that was given
     /// up.
     pub(crate) fn came(&mut self, now_ms: u64, people: Option<&[UserName]>) {
-        let wanted = self.state.missing.iter();
         let here = |name: &UserName| people.is_none_or(|people| people.contains(name));
-        let keys: Vec<String> = wanted
-            .filter(|(_, wanted)| !wanted.counters.is_empty() && here(&wanted.chain.from))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in keys {
-            if let Some(wanted) = self.state.missing.get_mut(&key) {
-                wanted.revive(now_ms);
-            }
-        }
+        let is_here = |wanted: &Wanted| !wanted.counters.is_empty() && here(&wanted.chain.from);
+        self.missing.change(is_here, |wanted| wanted.revive(now_ms));
     }
 
     /// The hub keeps a request for somebody who is away: that is no try without an answer.
     pub(crate) fn kept_request(&mut self, request: &MessageId) {
         let is_asked = |wanted: &Wanted| wanted.request == Some(*request);
-        let key = self.state.missing.iter().find(|(_, wanted)| is_asked(wanted));
-        let key = key.map(|(key, _)| key.clone());
-        if let Some(wanted) = key.and_then(|key| self.state.missing.get_mut(&key)) {
+        self.missing.change(is_asked, |wanted| {
             wanted.tries = wanted.tries.saturating_sub(1);
             wanted.next_ms = wanted.next_ms.saturating_add(HEAL_AWAY_MS);
-        }
+        });
     }
 
     /// Whether something that this person said there is asked for, or will be.
     pub(crate) fn is_asked_for(&self, cid: &ConversationId, from: &UserName) -> bool {
-        let mut wanted = self.state.missing.iter().map(|(_, wanted)| wanted);
+        let mut wanted = self.missing.iter().map(|(_, wanted)| wanted);
         wanted.any(|w| w.is_open() && w.chain.cid == *cid && w.chain.from == *from)
     }
 
     /// Somebody has answered.
     pub(crate) fn has_answered(&mut self, who: &UserName) {
-        self.healing.unanswered.remove(who);
+        self.unanswered.remove(who);
     }
 
     /// Counts a request to a person who may be asked now; otherwise says when.
     fn count_request(&mut self, now_ms: u64, who: &UserName) -> Result<(), u64> {
         let over = |began: u64| began.saturating_add(MINUTE_MS);
-        let unanswered = &mut self.healing.unanswered;
+        let unanswered = &mut self.unanswered;
         unanswered.retain(|_, (began, _)| over(*began) > now_ms);
         let (began, count) = unanswered.entry(who.clone()).or_insert((now_ms, 0));
         if *count >= HEAL_UNANSWERED_MAX {
@@ -409,32 +448,30 @@ impl Endpoint {
     }
 
     /// When the next request is due.
-    pub(crate) fn heal_deadline(&self) -> Option<u64> {
-        let open = self.state.missing.iter().filter(|(_, wanted)| wanted.is_open());
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        let open = self.missing.iter().filter(|(_, wanted)| wanted.is_open());
         open.map(|(_, wanted)| wanted.next_ms).min()
     }
 
-    /// Asks for what is due, and gives up what was asked for often enough.
-    pub(crate) fn ask_for_missing(&mut self, now_ms: u64) {
-        let wanted = self.state.missing.iter();
+    /// Whom to ask now for what; what was asked for often enough is given up.
+    pub(crate) fn due(&mut self, now_ms: u64, out: &mut Out) -> Vec<Ask> {
+        let wanted = self.missing.iter();
         let due: Vec<String> = wanted
             .filter(|(_, wanted)| wanted.is_open() && wanted.next_ms <= now_ms)
             .map(|(key, _)| key.clone())
             .collect();
-        for key in due {
-            self.ask_for_chain(now_ms, &key);
-        }
+        due.into_iter().filter_map(|key| self.ask(now_ms, out, key)).collect()
     }
 
     /// Asks for what is missing of one chain, or gives it up.
-    fn ask_for_chain(&mut self, now_ms: u64, key: &str) {
-        let Some(wanted) = self.state.missing.get(key) else { return };
-        let under_way = wanted.request.is_some_and(|id| self.index.contains_key(&id));
+    fn ask(&mut self, now_ms: u64, out: &mut Out, chain: String) -> Option<Ask> {
+        let wanted = self.missing.get(&chain)?;
+        let under_way = wanted.request.is_some_and(|id| out.questions.message(&id).is_some());
         let (tries, from) = (wanted.tries, wanted.chain.from.clone());
         let is_over = !under_way && tries >= HEAL_TRIES_MAX;
         let asks = !under_way && !is_over;
         let late = if asks { self.count_request(now_ms, &from).err() } else { None };
-        let Some(wanted) = self.state.missing.get_mut(key) else { return };
+        let wanted = self.missing.get_mut(&chain)?;
         if is_over {
             wanted.given_up = true;
             let told = std::mem::replace(&mut wanted.told, true);
@@ -444,9 +481,9 @@ impl Endpoint {
                 let reason = format!(
                     "the device of {from} did not answer; what it answers later is still taken"
                 );
-                self.tell(Event::Unhealed { cid, from, n, reason });
+                out.tell(Event::Unhealed { cid, from, n, reason });
             }
-            return;
+            return None;
         }
         wanted.next_ms = match late {
             Some(until) => until,
@@ -454,15 +491,21 @@ impl Endpoint {
             None => now_ms.saturating_add(HEAL_RETRY_MS.saturating_mul(1 << tries)),
         };
         if !asks || late.is_some() {
-            return;
+            return None;
         }
         wanted.tries += 1;
         let n = wanted.counters.keys().copied().take(KEYREQ_COUNTERS_MAX).collect();
-        let ChainName { cid, e, from, sk } = wanted.chain.clone();
-        let content = Content::KeyRequest(Counters { cid, e, sk, n });
-        let request = self.draft_quietly(now_ms, &from, Tag::Keyreq, &content);
-        if let Some(wanted) = self.state.missing.get_mut(key) {
+        let ChainName { cid, e, sk, .. } = wanted.chain.clone();
+        Some(Ask { chain, from, counters: Counters { cid, e, sk, n } })
+    }
+
+    /// Somebody was asked, by this message.
+    pub(crate) fn asked(&mut self, ask: &Ask, request: Option<MessageId>) {
+        if let Some(wanted) = self.missing.get_mut(&ask.chain) {
             wanted.request = request;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

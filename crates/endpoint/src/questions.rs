@@ -1,0 +1,154 @@
+//! What this device has asked the hub, or said to it, and what has no answer yet: one map, so that an answer finds
+//! what it answers.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::hub::{ClientToHub, EpochHead};
+use chat_protocol::id::MessageId;
+use chat_protocol::name::{ConversationId, RoomName, UserName};
+
+use crate::rooms::Kids;
+
+/// Something that the hub answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Question {
+    /// Bundles of these people, perhaps on behalf of a view. Who waits for the answer knows it by the id under which
+    /// it was asked first: what is put off, or does not fit one answer, is asked again under others.
+    Bundles { names: Vec<UserName>, kids: Kids, view: Option<ConversationId>, first: MessageId },
+    /// Links of a room's chain from this number on.
+    Members { cid: ConversationId, from: u32 },
+    /// Who is here, behind this name.
+    Who { after: Option<UserName> },
+    /// Which rooms there are, behind this one.
+    Rooms { after: Option<RoomName> },
+    /// The rooms that did not fit into OK, behind this one.
+    Heads { after: ConversationId },
+    /// How far the hub has seen this device's key in these.
+    Counters { cids: Vec<ConversationId> },
+    /// What the hub forgot was told it again: bundles and links, said once more where the hub puts them off.
+    Remind { bundles: Vec<B64Vec>, links: Vec<B64Vec> },
+    /// About the list of shared files; asked again as it was.
+    Files(Box<ClientToHub>),
+    /// A message of this device, or a draft of one, by its key among the outgoing.
+    Message(String),
+    /// A receipt.
+    Receipt,
+    /// A key of this device, said on this connection.
+    Key { cid: ConversationId, head: EpochHead },
+    /// A link, or a setting, for what was asked for in a room.
+    Order(MessageId),
+    /// The link by which this user joins a room that everybody is in.
+    Join(ConversationId),
+}
+
+impl Question {
+    /// Whether it is answered with what was asked for.
+    fn is_request(&self) -> bool {
+        match self {
+            Self::Bundles { .. }
+            | Self::Members { .. }
+            | Self::Who { .. }
+            | Self::Rooms { .. }
+            | Self::Heads { .. }
+            | Self::Counters { .. }
+            | Self::Remind { .. }
+            | Self::Files(_) => true,
+            Self::Message(_)
+            | Self::Receipt
+            | Self::Key { .. }
+            | Self::Order(_)
+            | Self::Join(_) => false,
+        }
+    }
+}
+
+/// All that is open.
+#[derive(Debug, Default)]
+pub(crate) struct Questions(BTreeMap<MessageId, Question>);
+
+impl Questions {
+    /// The hub has been asked something, or will be.
+    pub(crate) fn ask(&mut self, id: MessageId, question: Question) {
+        self.0.insert(id, question);
+    }
+
+    pub(crate) fn get(&self, id: &MessageId) -> Option<&Question> {
+        self.0.get(id)
+    }
+
+    /// Ends a question.
+    pub(crate) fn take(&mut self, id: &MessageId) -> Option<Question> {
+        self.0.remove(id)
+    }
+
+    /// Ends a question that is answered with what was asked for.
+    pub(crate) fn take_request(&mut self, id: &MessageId) -> Option<Question> {
+        self.0.get(id)?.is_request().then(|| self.0.remove(id))?
+    }
+
+    /// Whether a question like this is open.
+    pub(crate) fn any(&self, is_it: impl Fn(&Question) -> bool) -> bool {
+        self.0.values().any(is_it)
+    }
+
+    /// Whether this user is about to come into a room that everybody is in.
+    pub(crate) fn is_joining(&self, cid: &ConversationId) -> bool {
+        self.any(|question| matches!(question, Question::Join(joining) if joining == cid))
+    }
+
+    /// The key of a message among the outgoing.
+    pub(crate) fn message(&self, id: &MessageId) -> Option<&String> {
+        match self.0.get(id)? {
+            Question::Message(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// How many are answered with what was asked for.
+    pub(crate) fn requests(&self) -> usize {
+        self.0.values().filter(|question| question.is_request()).count()
+    }
+
+    /// Rows were loaded: these are the messages.
+    pub(crate) fn set_messages(&mut self, messages: impl Iterator<Item = (MessageId, String)>) {
+        self.0.retain(|_, question| !matches!(question, Question::Message(_)));
+        self.0.extend(messages.map(|(id, key)| (id, Question::Message(key))));
+    }
+
+    /// The connection is gone, and with it all questions but messages, which are said again.
+    pub(crate) fn disconnected(&mut self) {
+        self.0.retain(|_, question| matches!(question, Question::Message(_)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: MessageId = MessageId([1; 16]);
+
+    /// Goal: a hub that answers what it was not asked ends nothing of what was said to it.
+    #[test]
+    fn only_requests_are_taken_as_such() {
+        let mut questions = Questions::default();
+        questions.ask(ID, Question::Message("1".to_owned()));
+        assert!(questions.take_request(&ID).is_none() && questions.message(&ID).is_some());
+        questions.ask(ID, Question::Who { after: None });
+        assert_eq!(questions.requests(), 1);
+        assert!(questions.take_request(&ID).is_some() && questions.get(&ID).is_none());
+    }
+
+    /// Goal: a new connection knows of messages alone, and of those that the rows have.
+    #[test]
+    fn messages_outlive_a_connection() {
+        let other = MessageId([2; 16]);
+        let mut questions = Questions::default();
+        questions.ask(ID, Question::Message("1".to_owned()));
+        questions.ask(other, Question::Receipt);
+        questions.disconnected();
+        assert!(questions.message(&ID).is_some() && questions.get(&other).is_none());
+        questions.set_messages([(other, "2".to_owned())].into_iter());
+        assert!(questions.get(&ID).is_none() && questions.message(&other).is_some());
+    }
+}

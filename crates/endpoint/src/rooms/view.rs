@@ -1,0 +1,378 @@
+//! Whether the view of a conversation is up to date, what the hub says about it on this connection, and what is on its
+//! way for it. One map: all of it ends with the connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_protocol::b64::B64Vec;
+use chat_protocol::frame::RawFrame;
+use chat_protocol::hub::Head;
+use chat_protocol::id::MessageId;
+use chat_protocol::members::Place;
+use chat_protocol::name::ConversationId;
+
+use super::anew::Fresh;
+use crate::limits::{HEADS_MAX, LINK_BYTES_MAX, LINKS_WAITING_MAX, PARKED_BYTES_MAX};
+
+/// A view that is being brought up to date.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a refresh")]
+pub(crate) struct Refresh {
+    /// Links that wait for their signers' bundles.
+    pub(super) links: Vec<RawFrame>,
+    /// The chain was asked for on this connection, and all of it has come.
+    pub(super) complete: bool,
+    /// Bundles of everybody were asked for and have come.
+    people: bool,
+    /// Keys of the links' signers that were not known were asked for.
+    signers: bool,
+    /// Requests without an answer.
+    pub(super) waiting: BTreeSet<MessageId>,
+    /// The host asked for it and wants to know.
+    asked: bool,
+    /// Number of links that were known before.
+    known: Option<u32>,
+    /// The chain is fetched from its beginning, because it does not go on from the one held here.
+    anew: bool,
+    /// What has come of it.
+    pub(super) fresh: Option<Box<Fresh>>,
+    /// How many links the chain had by the hub's word when this began: no more are asked for.
+    until: Option<u32>,
+    /// There are more than may wait: they are asked for when those here are applied.
+    pub(super) more: bool,
+}
+
+/// One conversation.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a conversation")]
+pub(crate) struct View {
+    /// What the hub says about it.
+    pub(crate) head: Option<Head>,
+    pub(crate) is_current: bool,
+    pub(crate) refresh: Option<Refresh>,
+    /// When the answers were asked for that are on their way, Unix time in milliseconds.
+    began_ms: Option<u64>,
+    /// The room has grown since its refresh began: its answers may be from before.
+    pub(crate) is_overtaken: bool,
+    /// The chain was fetched from its beginning.
+    pub(crate) was_anew: bool,
+    /// The end of the hub's chain, where it is not the one seen.
+    pub(crate) forked: Option<Place>,
+    /// The end of the chain that a person has decided to take.
+    pub(super) accepted: Option<Place>,
+    /// The hub does not list it although this user is in it: its answer tells why.
+    pub(crate) is_unlisted: bool,
+    /// Who runs the hub has deleted it.
+    pub(crate) is_deleted: bool,
+}
+
+/// What is to be asked for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Further links of the chain.
+    Links,
+    /// Bundles of everybody.
+    People,
+}
+
+/// Everything that a refresh has asked for has come.
+#[derive(Debug)]
+pub(super) struct Complete {
+    pub(super) links: Vec<RawFrame>,
+    /// The hub has more links.
+    pub(super) more: bool,
+    pub(super) is_anew: bool,
+    /// The keys of the links' signers were not asked for yet.
+    pub(super) is_first: bool,
+}
+
+/// All conversations of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    all: BTreeMap<ConversationId, View>,
+    /// One of which nothing is known.
+    unknown: View,
+    /// Those that have just come up to date.
+    viewed: Vec<ConversationId>,
+    /// How long the hub took for the last one, in milliseconds.
+    pub(crate) answer_ms: u64,
+}
+
+impl Views {
+    /// What is known of a conversation.
+    pub(crate) fn of(&self, cid: &ConversationId) -> &View {
+        self.all.get(cid).unwrap_or(&self.unknown)
+    }
+
+    pub(super) fn at(&mut self, cid: &ConversationId) -> &mut View {
+        self.all.entry(cid.clone()).or_default()
+    }
+
+    pub(super) fn refresh(&mut self, cid: &ConversationId) -> Option<&mut Refresh> {
+        self.all.get_mut(cid)?.refresh.as_mut()
+    }
+
+    /// The hub says where a conversation stands. One that names conversations without end is not followed without
+    /// end.
+    pub(super) fn hear(&mut self, head: &Head) {
+        if self.all.len() < HEADS_MAX || self.of(&head.cid).head.is_some() {
+            self.at(&head.cid).head = Some(head.clone());
+        }
+    }
+
+    /// Conversations of which the hub has said where they stand.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &ConversationId> {
+        self.all.iter().filter(|(_, view)| view.head.is_some()).map(|(cid, _)| cid)
+    }
+
+    /// A view is not up to date any more.
+    pub(crate) fn outdate(&mut self, cid: &ConversationId) {
+        if let Some(view) = self.all.get_mut(cid) {
+            view.is_current = false;
+        }
+    }
+
+    /// Something is news in a conversation: what is on its way may be from before.
+    pub(crate) fn overtake(&mut self, cid: &ConversationId) {
+        if let Some(view) = self.all.get_mut(cid) {
+            view.is_current = false;
+            view.is_overtaken |= view.refresh.is_some();
+        }
+    }
+
+    /// Conversations of which anything is known on this connection.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &ConversationId> {
+        self.all.keys()
+    }
+
+    /// Views that are being brought up to date.
+    pub(crate) fn refreshing(&self) -> impl Iterator<Item = &ConversationId> {
+        self.all.iter().filter(|(_, view)| view.refresh.is_some()).map(|(cid, _)| cid)
+    }
+
+    /// Begins to bring a view up to date; one that is fetched from its beginning is fetched so again.
+    pub(super) fn begin(&mut self, cid: &ConversationId, asked: bool) {
+        let view = self.at(cid);
+        let anew = view.refresh.as_ref().is_some_and(|refresh| refresh.anew);
+        (view.is_current, view.is_overtaken) = (false, false);
+        let until = view.head.as_ref().map(|head| head.mg);
+        let complete = cid.is_direct();
+        view.refresh = Some(Refresh { complete, asked, anew, until, ..Refresh::default() });
+    }
+
+    /// From now on the chain is fetched from its beginning; `false` if it was on this connection.
+    pub(super) fn begin_anew(&mut self, cid: &ConversationId) -> bool {
+        let is_first = !std::mem::replace(&mut self.at(cid).was_anew, true);
+        if is_first {
+            self.begin(cid, false);
+            if let Some(refresh) = self.refresh(cid) {
+                refresh.anew = true;
+            }
+        }
+        is_first
+    }
+
+    /// The number of the link behind those that are held, so many of the chain, or wait.
+    pub(super) fn next_link(&self, cid: &ConversationId, held: u32) -> u32 {
+        let Some(refresh) = &self.of(cid).refresh else { return held };
+        let fresh = refresh.fresh.as_ref().map_or(0, |fresh| fresh.len());
+        let known = if refresh.anew { fresh } else { held };
+        known.saturating_add(u32::try_from(refresh.links.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Takes links of a chain of which so many are held, while so many bytes of other things wait. What is needed
+    /// next.
+    pub(super) fn take_links(
+        &mut self,
+        cid: &ConversationId,
+        (links, more): (&[B64Vec], bool),
+        held: u32,
+        others: usize,
+    ) -> Option<Need> {
+        let parked = others.saturating_add(self.bytes());
+        let refresh = self.refresh(cid)?;
+        let before = refresh.links.len();
+        // The budget is that of all that waits; one page always has room, so that each chain goes on.
+        let mut room =
+            if before == 0 { usize::MAX } else { PARKED_BYTES_MAX.saturating_sub(parked) };
+        let max = LINKS_WAITING_MAX.saturating_sub(before);
+        let is_small = |B64Vec(bytes): &B64Vec| bytes.len() <= LINK_BYTES_MAX;
+        let fitting = links.iter().take(max).take_while(|link| {
+            let fits = link.0.len() <= room;
+            room = room.saturating_sub(link.0.len());
+            fits && is_small(link)
+        });
+        let fitting: Vec<B64Vec> = fitting.cloned().collect();
+        let is_full = fitting.len() < links.len() && links.iter().all(is_small);
+        let read = fitting.into_iter().map(|B64Vec(bytes)| RawFrame::decode(bytes.into()));
+        refresh.links.extend(read.filter_map(Result::ok));
+        // A page that brings nothing is the last, and so is one behind the end that was named; one link
+        // behind it may be this device's own.
+        let is_news = refresh.links.len() > before;
+        let has_more = (more || is_full) && is_news;
+        let (is_full, until) = (is_full || refresh.links.len() >= LINKS_WAITING_MAX, refresh.until);
+        let next = self.next_link(cid, held);
+        let has_more = has_more && until.is_none_or(|until| next <= until);
+        if has_more && !is_full {
+            return Some(Need::Links);
+        }
+        let refresh = self.refresh(cid)?;
+        (refresh.complete, refresh.more) = (true, has_more);
+        Some(Need::People)
+    }
+
+    /// Bundles of everybody were asked for, by these requests.
+    pub(super) fn people_asked(&mut self, cid: &ConversationId, waiting: BTreeSet<MessageId>) {
+        if let Some(refresh) = self.refresh(cid) {
+            (refresh.waiting, refresh.people) = (waiting, true);
+        }
+    }
+
+    /// Takes out what has come, once that is all.
+    pub(super) fn complete(&mut self, cid: &ConversationId) -> Option<Complete> {
+        let refresh = self.refresh(cid)?;
+        if !(refresh.complete && refresh.people && refresh.waiting.is_empty()) {
+            return None;
+        }
+        Some(Complete {
+            links: std::mem::take(&mut refresh.links),
+            more: refresh.more,
+            is_anew: refresh.anew,
+            is_first: !std::mem::replace(&mut refresh.signers, true),
+        })
+    }
+
+    /// The links are applied to a chain that has so many. How many it had before this refresh; nothing where there is
+    /// none any more.
+    pub(super) fn applies(&mut self, cid: &ConversationId, held: u32) -> Option<u32> {
+        let refresh = self.refresh(cid)?;
+        refresh.anew = false;
+        Some(*refresh.known.get_or_insert(held))
+    }
+
+    /// What is left of a chain is not worth asking for.
+    pub(super) fn end_pages(&mut self, cid: &ConversationId) {
+        if let Some(refresh) = self.refresh(cid) {
+            refresh.more = false;
+        }
+    }
+
+    /// Whether links are to be asked for behind those that were dealt with; if so, the refresh goes on.
+    pub(super) fn goes_on(&mut self, cid: &ConversationId) -> bool {
+        let Some(refresh) = self.refresh(cid).filter(|refresh| refresh.more) else {
+            return false;
+        };
+        (refresh.complete, refresh.people, refresh.more) = (false, false, false);
+        refresh.signers = false;
+        true
+    }
+
+    /// Ends a refresh; says whether the host wants to know.
+    pub(super) fn end(&mut self, cid: &ConversationId) -> bool {
+        let refresh = self.all.get_mut(cid).and_then(|view| view.refresh.take());
+        refresh.is_some_and(|refresh| refresh.asked)
+    }
+
+    /// A view is up to date.
+    pub(super) fn set_current(&mut self, cid: &ConversationId) {
+        self.at(cid).is_current = true;
+        self.viewed.push(cid.clone());
+    }
+
+    /// Views that have come up to date since the last call.
+    pub(crate) fn take_viewed(&mut self) -> Vec<ConversationId> {
+        std::mem::take(&mut self.viewed)
+    }
+
+    /// Learns how long the hub takes for a view.
+    pub(crate) fn pass_time(&mut self, now_ms: u64) {
+        let over = self.all.values_mut().filter(|view| view.refresh.is_none());
+        let over = over.filter_map(|view| view.began_ms.take());
+        if let Some(longest) = over.map(|began| now_ms.saturating_sub(began)).max() {
+            self.answer_ms = longest;
+        }
+        for view in self.all.values_mut().filter(|view| view.refresh.is_some()) {
+            view.began_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// Bytes of the links that wait for bundles.
+    pub(crate) fn bytes(&self) -> usize {
+        let links = self.all.values().flat_map(|view| &view.refresh);
+        links.flat_map(|refresh| &refresh.links).map(|link| link.bytes().len()).sum()
+    }
+
+    /// Of how many conversations something is held by the hub's word.
+    pub(crate) fn len(&self) -> usize {
+        self.all
+            .values()
+            .map(|view| usize::from(view.head.is_some()) + usize::from(view.is_deleted))
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::id::Digest;
+
+    use super::*;
+
+    fn room() -> ConversationId {
+        ConversationId::parse("room:ops").unwrap()
+    }
+
+    const ID: MessageId = MessageId([1; 16]);
+
+    /// Goal: a refresh is complete with its last answer, and once. Method: a page that brings nothing ends the chain.
+    #[test]
+    fn a_refresh_waits_for_all_of_its_answers() {
+        let (mut views, cid) = (Views::default(), room());
+        views.begin(&cid, true);
+        assert!(views.of(&cid).refresh.is_some() && !views.of(&cid).is_current);
+        assert_eq!(views.take_links(&cid, (&[], true), 3, 0), Some(Need::People));
+        views.people_asked(&cid, [ID].into());
+        assert!(views.complete(&cid).is_none());
+        views.refresh(&cid).unwrap().waiting.remove(&ID);
+        let complete = views.complete(&cid).unwrap();
+        assert!(complete.is_first && !complete.more && !complete.is_anew);
+        assert_eq!(views.applies(&cid, 3), Some(3));
+        assert!(!views.goes_on(&cid) && views.end(&cid), "the host has asked");
+        views.set_current(&cid);
+        assert!(views.of(&cid).is_current && views.take_viewed() == [cid]);
+    }
+
+    /// Goal: news that come while answers are on their way are not lost; those before it begins are.
+    #[test]
+    fn what_grows_meanwhile_overtakes_a_refresh() {
+        let (mut views, cid) = (Views::default(), room());
+        views.overtake(&cid);
+        views.begin(&cid, false);
+        assert!(!views.of(&cid).is_overtaken);
+        views.overtake(&cid);
+        assert!(views.of(&cid).is_overtaken);
+        views.begin(&cid, false);
+        assert!(!views.of(&cid).is_overtaken);
+    }
+
+    /// Goal: a chain is fetched from its beginning once in a connection, and stays so while it is fetched.
+    #[test]
+    fn a_chain_is_fetched_anew_once() {
+        let (mut views, cid) = (Views::default(), room());
+        assert!(views.begin_anew(&cid) && !views.begin_anew(&cid));
+        assert_eq!(views.next_link(&cid, 7), 0);
+        views.begin(&cid, false);
+        assert_eq!(views.next_link(&cid, 7), 0, "what is fetched so is fetched so again");
+        views.at(&cid).was_anew = false;
+        assert!(views.begin_anew(&cid));
+    }
+
+    /// Goal: a hub that names conversations without end fills nothing.
+    #[test]
+    fn heads_are_bounded() {
+        let mut views = Views::default();
+        for number in 0..HEADS_MAX + 10 {
+            let cid = ConversationId::parse(&format!("room:r{number}")).unwrap();
+            views.hear(&Head { cid, mg: 1, pm: Digest::ZERO, epoch: None });
+        }
+        assert_eq!((views.len(), views.listed().count()), (HEADS_MAX, HEADS_MAX));
+    }
+}
