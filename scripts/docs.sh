@@ -23,6 +23,7 @@ here | bash scripts/demo.sh | bash scripts/demo.sh
 here | scripts/demo.sh | scripts/demo.sh --per-client 5
 here | CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- worlds | CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- worlds
 here | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=100000 cargo test -p chat-server --test simulation -- worlds | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=500 cargo test -p chat-server --test simulation -- worlds
+here | CHAT_DRAW_PICTURES=1 cargo test -p chat-tui pictures | CHAT_DRAW_PICTURES=1 cargo test -p chat-tui pictures
 here | cargo test -p chat-tests --test suite drains -- --ignored --nocapture | cargo test -p chat-tests --test suite drains -- --ignored --nocapture
 here | cargo bench -p chat-endpoint --bench room | cargo bench -p chat-endpoint --bench room
 here | cargo bench -p chat-files --profile dev --bench rates | cargo bench -p chat-files --profile dev --bench rates
