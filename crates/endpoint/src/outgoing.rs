@@ -97,10 +97,7 @@ pub fn unsent(rows: &Records) -> Result<usize, serde_json::Error> {
     for (key, value) in rows {
         outgoing.load(OUTGOING, key, value)?;
     }
-    let is_said = |said: &Outgoing| {
-        matches!(said.tag, Tag::Text | Tag::Dm | Tag::Broadcast | Tag::Cmd) && !said.quiet
-    };
-    Ok(outgoing.iter().filter(|(_, said)| is_said(said)).count())
+    Ok(outgoing.iter().filter(|(_, said)| said.is_of_person()).count())
 }
 
 impl Outgoing {
@@ -116,6 +113,11 @@ impl Outgoing {
         let content = String::from_utf8_lossy(&json).into_owned();
         let (stage, sealed, asked, quiet, copy_of) = (None, None, None, false, None);
         Self { id, cid, tag, stage, content, ts, sealed, asked, quiet, copy_of }
+    }
+
+    /// Whether a person has written it: a text or a command.
+    pub(crate) fn is_of_person(&self) -> bool {
+        matches!(self.tag, Tag::Text | Tag::Dm | Tag::Broadcast | Tag::Cmd) && !self.quiet
     }
 
     /// Whether an agent says it: output or the outcome of a command.

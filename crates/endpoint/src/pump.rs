@@ -38,7 +38,7 @@ impl Endpoint {
 
     /// Messages of a conversation that are not sealed yet, in their order, as far as they do not wait for
     /// something that was asked for there before them.
-    fn drafts(&self, cid: &ConversationId) -> Vec<String> {
+    pub(crate) fn drafts(&self, cid: &ConversationId) -> Vec<String> {
         self.outbox.drafts(cid, self.requests.waits_from(cid))
     }
 

@@ -6,6 +6,7 @@ use chat_protocol::name::ConversationId;
 use crate::answers::Refusal;
 use crate::endpoint::Endpoint;
 use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS, STORAGE_WAIT_MS};
+use crate::outgoing::Outgoing;
 
 impl Endpoint {
     /// The hub says that the devices of our epoch are not those of the conversation. The view is
@@ -43,6 +44,14 @@ impl Endpoint {
         match code.as_str() {
             code::EPOCH | code::MEMBERS => {}
             code::STORAGE_FULL => {
+                // As where there is a key: who wrote something is told and can say it again, and what devices say by
+                // themselves is said later.
+                let reason = format!("the server says: {reason}");
+                for key in self.drafts(cid) {
+                    if self.outbox.get(&key).is_some_and(Outgoing::is_of_person) {
+                        self.refuse(now_ms, &key, code, &reason);
+                    }
+                }
                 self.link.held.insert(cid.clone(), now_ms.saturating_add(STORAGE_WAIT_MS));
             }
             _ if self.chain_is_behind(cid) || self.views.of(cid).is_unlisted => {}

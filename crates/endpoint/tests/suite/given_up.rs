@@ -6,7 +6,7 @@
     reason = "a test may panic: that is how it says what went wrong"
 )]
 
-use chat_endpoint::limits::MAY_START_MAX_MS;
+use chat_endpoint::limits::{MAY_START_MAX_MS, STORAGE_WAIT_MS};
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, SendError};
 use chat_protocol::code;
 use chat_protocol::id::MessageId;
@@ -238,4 +238,26 @@ fn a_command_that_waits_to_be_sent_and_was_given_up_is_in_doubt() {
     hub.turn();
     hub.reopen(0);
     assert!(matches!(ask(&mut hub), Err(SendError::MayStart { .. })));
+}
+
+/// Goal: whoever writes the first words of a conversation on a full disk is told so, as where there is a key, and can
+/// say them again. Before: nothing was said, for as long as the disk was full.
+#[test]
+fn the_first_words_on_a_full_disk_are_refused() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.faults.has_no_room_for_keys = true;
+    let now = hub.now;
+    let id = hub.peers[0].endpoint.tell_user(now, &name("bob"), "first").unwrap();
+    hub.run();
+    let told = |event: &Event| matches!(event, Event::Refused { id: of, code, .. } if *of == id && code == code::STORAGE_FULL);
+    assert_eq!(hub.count(0, told), 1, "{:?}", hub.peers[0].events);
+    hub.faults.has_no_room_for_keys = false;
+    let now = hub.now;
+    hub.peers[0].endpoint.tell_user(now, &name("bob"), "again").unwrap();
+    hub.run();
+    hub.now += STORAGE_WAIT_MS;
+    let now = hub.now;
+    hub.peers[0].endpoint.handle_timeout(now);
+    hub.run();
+    assert_eq!(hub.texts(1), ["alice: again"]);
 }

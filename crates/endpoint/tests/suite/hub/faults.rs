@@ -73,6 +73,8 @@ pub(crate) struct Faults {
     pub(crate) answers_above: u64,
     /// A link that it has kept is refused when it is said again.
     pub(crate) refuses_kept_links: bool,
+    /// There is no room for any KEY.
+    pub(crate) has_no_room_for_keys: bool,
     /// Every KEY is refused for good.
     pub(crate) denies_keys: bool,
     /// So many of the next messages are answered with RETRY.

@@ -492,6 +492,9 @@ impl TestHub {
         if self.placed.contains_key(&e) {
             return self.answer_key(index, id, &header.cid, e);
         }
+        if self.faults.has_no_room_for_keys {
+            return self.refuse(index, id, code::STORAGE_FULL, None);
+        }
         if self.faults.denies_keys {
             return self.refuse(index, id, code::NOT_ALLOWED, None);
         }
