@@ -34,6 +34,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("pending", "a link that is cut"),
     ("presence", "somebody who comes"),
     ("progress", "a large file"),
+    ("put_off", "a server without room"),
     ("refused", "a file that is declined"),
     ("revoked", "a second machine"),
     ("trust", "a false key"),

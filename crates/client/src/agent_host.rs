@@ -138,7 +138,7 @@ async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Fai
 /// commands here.
 fn is_for_people(host: &AgentHost, event: &Event) -> bool {
     match event {
-        Event::Alarm { .. } | Event::Complaint { .. } => true,
+        Event::Alarm { .. } | Event::Complaint { .. } | Event::PutOff { .. } => true,
         Event::Gap { from, .. } | Event::Unhealed { from, .. } => host.knows(from),
         _ => false,
     }

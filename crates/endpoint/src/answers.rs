@@ -49,7 +49,7 @@ impl Endpoint {
                     None => self.out.tell_word(refusal.into_complaint()),
                 }
             }
-            HubToClient::Retry { id, after_ms, .. } => self.on_retry(now_ms, id, after_ms),
+            HubToClient::Retry { id, after_ms, why } => self.on_retry(now_ms, id, after_ms, why),
             HubToClient::Rekey { id, head } => self.on_rekey(now_ms, id, &head),
             HubToClient::Presence { joined, left } => self.on_presence(now_ms, joined, left),
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),

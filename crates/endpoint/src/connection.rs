@@ -113,6 +113,8 @@ pub(crate) struct Link {
     /// last took one of them.
     pub(crate) retried: BTreeMap<MessageId, u32>,
     pub(crate) busy: BTreeMap<ConversationId, u32>,
+    /// The host was told that something is put off.
+    pub(crate) put_off_told: bool,
     /// Pages that are asked for when the minute is over.
     pub(crate) pages: Vec<MessageId>,
     /// Conversations that need a new epoch before anything is said.

@@ -490,6 +490,12 @@ pub enum Event {
         /// The hub says so; otherwise the device says it of the hub.
         by_hub: bool,
     },
+    /// The hub puts off what this device has sent, and has done so more than once. It is sent again without being asked
+    /// for; told once until nothing is put off any more.
+    PutOff {
+        /// A sentence of the hub.
+        reason: String,
+    },
 }
 
 impl Event {

@@ -204,6 +204,9 @@ pub const UNASKED_MAX: u32 = 16;
 /// What the hub could not take is sent again after this time at the earliest.
 pub const RETRY_MIN_MS: u64 = 200;
 
+/// After so many times in a row the host is told why something is put off: a moment's wait is no news.
+pub const PUT_OFF_TOLD: u32 = 3;
+
 /// The wait is doubled each time up to this, or up to what the hub says.
 pub const RETRY_MAX_MS: u64 = 5_000;
 

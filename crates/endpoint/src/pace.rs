@@ -8,8 +8,9 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use crate::endpoint::Endpoint;
+use crate::event::Event;
 use crate::handed::Handed;
-use crate::limits::{PAGES_MINUTE_MAX, REKEY_MIN_MS, RETRY_MAX_MS, RETRY_MIN_MS};
+use crate::limits::{PAGES_MINUTE_MAX, PUT_OFF_TOLD, REKEY_MIN_MS, RETRY_MAX_MS, RETRY_MIN_MS};
 use crate::questions::Question;
 
 /// In which pages are counted.
@@ -57,15 +58,21 @@ impl Endpoint {
 
     /// The hub could not take something. Of the messages of a conversation the first one is sent
     /// again, and the later ones with it.
-    pub(crate) fn on_retry(&mut self, now_ms: u64, id: MessageId, after_ms: u64) {
-        if let Some(cid) = self.conversation_of(&id) {
-            return self.put_off_messages(now_ms, id, cid, after_ms);
-        }
-        if self.out.questions.get(&id).is_some() && !self.link.retries.contains_key(&id) {
-            let times = self.link.retried.entry(id).or_default();
+    pub(crate) fn on_retry(&mut self, now_ms: u64, id: MessageId, after_ms: u64, why: String) {
+        let times = if let Some(cid) = self.conversation_of(&id) {
+            self.put_off_messages(now_ms, id, cid, after_ms)
+        } else if self.out.questions.get(&id).is_some() && !self.link.retries.contains_key(&id) {
+            let times = self.link.retried.entry(self.counted_as(&id)).or_default();
             let wait = retry_wait_ms(*times, after_ms);
             *times = times.saturating_add(1);
             self.link.retries.insert(id, now_ms.saturating_add(wait));
+            *times
+        } else {
+            0
+        };
+        if times >= PUT_OFF_TOLD && !self.link.put_off_told {
+            self.link.put_off_told = true;
+            self.out.tell_word(Event::PutOff { reason: why });
         }
     }
 
@@ -74,7 +81,14 @@ impl Endpoint {
         Some(self.under_way(id)?.cid.clone())
     }
 
-    fn put_off_messages(&mut self, now_ms: u64, id: MessageId, cid: ConversationId, after_ms: u64) {
+    /// How often in a row the messages of this conversation were put off by now.
+    fn put_off_messages(
+        &mut self,
+        now_ms: u64,
+        id: MessageId,
+        cid: ConversationId,
+        after_ms: u64,
+    ) -> u32 {
         let retries = self.link.retries.iter();
         let waits = retries.filter(|(other, _)| self.conversation_of(other).as_ref() == Some(&cid));
         let waits = waits.map(|(other, at)| (*other, *at)).next();
@@ -83,19 +97,21 @@ impl Endpoint {
             let wait = retry_wait_ms(*times, after_ms);
             *times = times.saturating_add(1);
             self.link.retries.insert(id, now_ms.saturating_add(wait));
-            return;
+            return *times;
         };
         // One round of answers makes one wait.
         if self.out.questions.message(&id) < self.out.questions.message(&other) {
             self.link.retries.remove(&other);
             self.link.retries.insert(id, at);
         }
+        0
     }
 
     /// The hub has taken, or refused, something that it may have put off before.
     pub(crate) fn put_off_no_more(&mut self, id: &MessageId) {
-        self.link.retried.remove(id);
+        self.link.retried.remove(&self.counted_as(id));
         let put_off = self.link.retries.remove(id);
+        self.link.put_off_told &= !self.link.retries.is_empty();
         let Some(cid) = self.conversation_of(id) else { return };
         self.link.busy.remove(&cid);
         let Some(at) = put_off else { return };
@@ -106,6 +122,14 @@ impl Endpoint {
         });
         if let Some((_, next)) = later.next() {
             self.link.retries.insert(next.id, at);
+        }
+    }
+
+    /// What is asked for in a room is signed anew each time, and counts as one.
+    fn counted_as(&self, id: &MessageId) -> MessageId {
+        match self.out.questions.get(id) {
+            Some(Question::Order(order)) => *order,
+            _ => *id,
         }
     }
 

@@ -315,7 +315,7 @@ impl Endpoint {
 
     /// Joins a room that this user is not known to be in. The number and digest of the last link
     /// are the hub's word: if it lies, the link follows nothing and is worth nothing.
-    pub(crate) fn join(&mut self, cid: &ConversationId, now_ms: u64) {
+    pub(crate) fn join(&mut self, cid: &ConversationId, now_ms: u64) -> MessageId {
         let (mg, pm) = self.views.of(cid).head.as_ref().map_or((0, Digest::ZERO), |h| (h.mg, h.pm));
         let header = MemberHeader {
             v: VERSION,
@@ -334,6 +334,7 @@ impl Endpoint {
         };
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
         self.out.sign((header.id, Question::Join(cid.clone())), frame, Vec::new());
+        header.id
     }
 }
 

@@ -149,6 +149,9 @@ impl Lines {
                 let whose = if *by_hub { SERVER_SAYS } else { "" };
                 format!("✗ {whose}{}: {}{}", line(code), line(reason), hint(code, *by_hub))
             }
+            Event::PutOff { reason } => {
+                format!("* {SERVER_SAYS}{}; this device sends it again", line(reason))
+            }
             event => return rooms::line(&self.me, event),
         })
     }

@@ -357,7 +357,9 @@ impl Command {
     /// Passes on what an event says; a status when it was the last.
     fn take(&mut self, task: &mut Task, event: &Event) -> Result<Option<ExitStatus>, Failure> {
         self.presence(task, event)?;
-        if matches!(event, Event::Alarm { .. } | Event::Complaint { .. }) || self.is_gap(event) {
+        let is_word =
+            matches!(event, Event::Alarm { .. } | Event::Complaint { .. } | Event::PutOff { .. });
+        if is_word || self.is_gap(event) {
             task.mention(event);
         }
         // What becomes of the word that takes it back is none of the answer.

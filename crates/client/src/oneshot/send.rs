@@ -156,7 +156,7 @@ async fn answer(task: &mut Task, id: MessageId) -> Result<ExitStatus, Failure> {
                 task.mention(&notification.event);
                 ExitStatus::Refused
             }
-            Event::Alarm { .. } | Event::Complaint { .. } => {
+            Event::Alarm { .. } | Event::Complaint { .. } | Event::PutOff { .. } => {
                 task.mention(&notification.event);
                 continue;
             }

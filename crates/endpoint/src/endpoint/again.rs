@@ -34,7 +34,7 @@ impl Endpoint {
     fn ask_again(&mut self, now_ms: u64, id: &MessageId, question: Question) {
         self.out.questions.take(id);
         let again = match question {
-            Question::Join(cid) => return self.join(&cid, now_ms),
+            Question::Join(cid) => self.join(&cid, now_ms),
             Question::Bundles { names, kids, view, first } => {
                 self.ask_bundles_again(first, &names, kids, view)
             }

@@ -1,7 +1,8 @@
 //! What a connection that ends and a hub without room must not cost. Each of these was first shown
 //! by the simulation of the server's tests.
 
-use chat_endpoint::{CommandEnd, CommandOptions, Event};
+use chat_endpoint::{CommandEnd, CommandOptions, Event, RoomAction};
+use chat_protocol::name::RoomName;
 
 use crate::hub::{TestHub, lobby, name};
 
@@ -24,6 +25,28 @@ fn a_text_said_while_the_room_is_being_joined_is_sent_after_it() {
     assert_eq!(hub.texts(0), ["bob: already here"]);
     let joined = |event: &Event| matches!(event, Event::Joined { .. });
     assert_eq!(hub.count(bob, joined), 2, "a join that was put off is asked for again");
+}
+
+/// Goal: whoever asked for what the hub puts off again and again is told why, once until it is done; a moment's wait is
+/// no news.
+/// Method: a join is put off twice, then one five times, then a text five times.
+#[test]
+fn what_is_put_off_for_long_is_told_once_with_the_reason() {
+    let mut hub = TestHub::with(&["alice"]);
+    let put_off = |event: &Event| matches!(event, Event::PutOff { reason } if reason == "busy");
+    for (name, times, told) in [("crew", 2, 0), ("ops", 5, 1)] {
+        hub.faults.busy_links = times;
+        let (now, room) = (hub.now, RoomName::new(name).unwrap());
+        let join = RoomAction::Join { create: true };
+        hub.peers[0].endpoint.act_in_room(now, &room, join);
+        hub.run();
+        assert_eq!(hub.count(0, put_off), told, "{name}: {:?}", hub.peers[0].events);
+    }
+    hub.faults.busy = 5;
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "once more").unwrap();
+    hub.run();
+    assert_eq!(hub.count(0, put_off), 2, "a new trouble is told anew");
 }
 
 /// Goal: who was not there yet can be written to when they are.

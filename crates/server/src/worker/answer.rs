@@ -70,12 +70,15 @@ impl<T: Turns> Worker<T> {
         story::frame(&self.log, request, decision, recipients, story);
     }
 
-    /// Nothing of the batch was kept. People are told that for good; but a resend may have been
-    /// kept before, and what devices say by themselves nobody would say again: both may come later.
+    /// Nothing of the batch was kept. People are told that for good, by the refusal of a key too: what it was made for
+    /// waits on it. But a resend may have been kept before, and what devices say by themselves nobody would say again:
+    /// both may come later.
     pub(super) fn refuse_full(&mut self, queued: Open, is_probe: bool) {
         let refusal = Refusal::storage_full();
         match queued.item {
-            Request::Frame(ref request) if is_probe || request.header.shape() != Shape::Message => {
+            Request::Frame(ref request)
+                if is_probe || !matches!(request.header.shape(), Shape::Message | Shape::Key) =>
+            {
                 self.answers.retry.inc();
                 let (id, why) = (request.header.id(), refusal.reason);
                 let retry = HubToClient::Retry { id, after_ms: STORAGE_RETRY_MS, why };

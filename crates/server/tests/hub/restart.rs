@@ -107,6 +107,22 @@ async fn a_full_disk_refuses_what_is_new_and_the_server_goes_on() {
         }
     }
     assert!(is_asked, "the free pages hold no 500 receipts");
+    // What is said first in a conversation waits for its key: who writes it is to be told.
+    let mut is_refused = false;
+    let mut head = epoch;
+    for _ in 0..500 {
+        let next = alice.key(&place, Some(head), &devices).await;
+        match alice.answer().await {
+            HubToClient::Ack { .. } => head = next,
+            HubToClient::Noack { code, .. } => {
+                assert_eq!(code, "E_STORAGE_FULL");
+                is_refused = true;
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(is_refused, "the free pages hold no 500 keys");
     alice.settle().await;
     server.stop().await.unwrap();
 }

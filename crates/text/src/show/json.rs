@@ -37,6 +37,7 @@ pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
         Event::Complaint { code, reason, .. } => vec![json!({
             "event": "noack", "stage": "request", "code": code, "reason": reason,
         })],
+        Event::PutOff { reason } => vec![json!({"event": "put_off", "reason": reason})],
         Event::People { people, .. } => people.iter().map(person).collect(),
         Event::Joined { .. }
         | Event::Left { .. }

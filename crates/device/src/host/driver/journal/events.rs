@@ -59,6 +59,7 @@ impl Journal {
             | Event::Retention { .. } => self.about_rooms(event),
             Event::Alarm { .. }
             | Event::Complaint { .. }
+            | Event::PutOff { .. }
             | Event::Announcement { .. }
             | Event::NewDevice { .. } => self.noticed(event),
             Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
@@ -91,6 +92,12 @@ impl Journal {
                 level: Level::Warn,
                 outcome: Some(Outcome::Refused),
                 code: Some(code.as_str().into()),
+                reason: Some(reason.as_str().into()),
+                ..self.line("server.complaint")
+            },
+            Event::PutOff { reason } => Operation {
+                level: Level::Warn,
+                outcome: Some(Outcome::Retry),
                 reason: Some(reason.as_str().into()),
                 ..self.line("server.complaint")
             },
