@@ -247,7 +247,12 @@ impl Endpoint {
     /// The hub has kept a message.
     fn message_kept(&mut self, id: MessageId, key: &str, position: u64, kept: bool) {
         let at = self.positions.at(position);
-        if self.outbox.get(key).is_some_and(|outgoing| outgoing.copy_of == Some(at)) {
+        let message = self.outbox.get(key);
+        if message.is_some_and(|message| message.sealed.is_none()) {
+            // It was to be sealed again, and has not left since. The next key would name nothing of it.
+            return self.unasked();
+        }
+        if message.is_some_and(|message| message.copy_of == Some(at)) {
             // Said again of what the copy was made of; the copy has not been answered.
             return;
         }

@@ -9,6 +9,7 @@
 use chat_endpoint::limits::{DOUBTFUL_MAX, MAY_START_MAX_MS, STORAGE_WAIT_MS};
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, SendError};
 use chat_protocol::code;
+use chat_protocol::hub::{self, HubStage, HubToClient};
 use chat_protocol::id::MessageId;
 
 use crate::commands::digest_of;
@@ -260,6 +261,33 @@ fn the_first_words_on_a_full_disk_are_refused() {
     hub.peers[0].endpoint.handle_timeout(now);
     hub.run();
     assert_eq!(hub.texts(1), ["alice: again"]);
+}
+
+/// Goal: a hub that wants a message sealed again and then says that it has kept it does not make it vanish unseen:
+/// what is not sealed was not said. Before: it ended as stored, and in the next epoch nothing named it as missing.
+#[test]
+fn what_is_to_be_sealed_again_is_not_stored_before() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let id = want_it_sealed_again(&mut hub, |hub| {
+        hub.faults.hold_keys = true;
+        let now = hub.now;
+        hub.peers[0].endpoint.tell_user(now, &name("machine"), "withheld").unwrap()
+    });
+    let (stage, now) = (HubStage::Stored, hub.now);
+    let position = u64::try_from(hub.positions()).unwrap();
+    let ack = hub::write(&HubToClient::Ack { stage, id, position, kept: false });
+    hub.peers[0].endpoint.handle_text(now, &ack);
+    hub.run();
+    let is_stored = |event: &Event| matches!(event, Event::Stored { id: of, .. } if *of == id);
+    assert_eq!(hub.count(0, is_stored), 0);
+    hub.faults.hold_keys = false;
+    hub.restart(0);
+    hub.run();
+    assert_eq!((hub.count(0, is_stored), hub.texts(1)), (1, said(&["before", "withheld"])));
+}
+
+fn said(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| format!("alice: {text}")).collect()
 }
 
 /// Goal: of so many commands that could still start those are forgotten that were given up first. Before: those whose
