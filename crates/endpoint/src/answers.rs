@@ -54,15 +54,21 @@ impl Endpoint {
             HubToClient::Presence { joined, left } => self.on_presence(now_ms, joined, left),
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
             HubToClient::Heads { id: Some(id), heads, more } => {
-                let Some(Question::Heads { after }) = self.take_question(&id) else { return };
+                let is_it = |q: &Question| matches!(q, Question::Heads { .. });
+                let Some(Question::Heads { after }) = self.take_question(&id, is_it) else {
+                    return;
+                };
                 self.on_heads_page(now_ms, &after, &heads, more);
             }
             HubToClient::Counters { id, counters } => {
-                let Some(Question::Counters { cids }) = self.take_question(&id) else { return };
-                self.on_counters(cids, &counters);
+                let is_it = |q: &Question| matches!(q, Question::Counters { .. });
+                if let Some(Question::Counters { cids }) = self.take_question(&id, is_it) {
+                    self.on_counters(cids, &counters);
+                }
             }
             HubToClient::Reminded { id, .. } => {
-                if self.take_question(&id).is_some() {
+                let is_it = |q: &Question| matches!(q, Question::Remind { .. });
+                if self.take_question(&id, is_it).is_some() {
                     self.devices_are_known_again();
                     self.has_reminded();
                 }
@@ -85,18 +91,25 @@ impl Endpoint {
                 self.on_bundles(now_ms, &id, (&people, &unknown, more));
             }
             HubToClient::Members { id, cid, links, more, closed } => {
-                match self.take_question(&id) {
-                    Some(Question::Members { cid: asked, from }) if asked == cid => {
-                        self.note_deleted(now_ms, &cid, closed);
-                        self.on_members(&cid, from, &links, more);
-                        self.link.dirty.insert(cid);
-                    }
-                    _ => {}
+                let is_it =
+                    |q: &Question| matches!(q, Question::Members { cid: of, .. } if *of == cid);
+                if let Some(Question::Members { from, .. }) = self.take_question(&id, is_it) {
+                    self.note_deleted(now_ms, &cid, closed);
+                    self.on_members(&cid, from, &links, more);
+                    self.link.dirty.insert(cid);
                 }
             }
             HubToClient::Who { id, people, more } => self.on_who(&id, people, more),
-            HubToClient::Shared { id, offers } => self.on_shared(id, offers),
-            HubToClient::Found { id, offers, more } => self.on_found(id, offers, more),
+            HubToClient::Shared { id, offers } => {
+                if self.take_question(&id, Question::is_of_files).is_some() {
+                    self.out.tell(Event::Shared { id, offers });
+                }
+            }
+            HubToClient::Found { id, offers, more } => {
+                if self.take_question(&id, Question::is_of_files).is_some() {
+                    self.out.tell(Event::Found { id, offers, more });
+                }
+            }
             HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
                 self.out.complain(code::MALFORMED, "the hub greeted in the middle of a session");
             }
@@ -113,7 +126,8 @@ impl Endpoint {
 
     /// A page of the rooms has come.
     fn on_rooms(&mut self, id: &MessageId, rooms: Vec<RoomInfo>, more: bool) {
-        let Some(Question::Rooms { after }) = self.take_question(id) else { return };
+        let is_it = |q: &Question| matches!(q, Question::Rooms { .. });
+        let Some(Question::Rooms { after }) = self.take_question(id, is_it) else { return };
         let last = rooms.last().map(|info| info.room.clone()).filter(|_| more);
         let last = last.filter(|last| is_further_room(after.as_ref(), last));
         let more = last.is_some();
@@ -125,7 +139,8 @@ impl Endpoint {
 
     /// A page of the people has come.
     fn on_who(&mut self, id: &MessageId, people: Vec<Person>, more: bool) {
-        let Some(Question::Who { after }) = self.take_question(id) else { return };
+        let is_it = |q: &Question| matches!(q, Question::Who { .. });
+        let Some(Question::Who { after }) = self.take_question(id, is_it) else { return };
         let last = people.last().map(|person| person.name.clone()).filter(|_| more);
         let last = last.filter(|last| is_further_person(after.as_ref(), last));
         let more = last.is_some();
@@ -135,14 +150,19 @@ impl Endpoint {
         self.out.tell(Event::People { people, more });
     }
 
-    /// The question that the hub answers; an answer without one is dropped.
-    fn take_question(&mut self, id: &MessageId) -> Option<Question> {
-        let question = self.out.questions.take_request(id);
-        if question.is_none() {
+    /// The question that the hub answers. An answer to none, or to another one, is dropped and counted; what was asked
+    /// stays open.
+    fn take_question(
+        &mut self,
+        id: &MessageId,
+        is_it: impl Fn(&Question) -> bool,
+    ) -> Option<Question> {
+        if !self.out.questions.get(id).is_some_and(is_it) {
             self.unasked();
+            return None;
         }
         self.put_off_no_more(id);
-        question
+        self.out.questions.take(id)
     }
 
     /// An answer ends its question: what it brings nothing of is not there, but for people who did not
@@ -153,7 +173,8 @@ impl Endpoint {
         id: &MessageId,
         (people, unknown, more): (&BTreeMap<UserName, PersonBundles>, &[UserName], bool),
     ) {
-        let question = self.take_question(id);
+        let is_it = |q: &Question| matches!(q, Question::Bundles { .. });
+        let question = self.take_question(id, is_it);
         let Some(Question::Bundles { mut names, mut kids, view, first }) = question else { return };
         let asked = names.len() + kids.values().map(Vec::len).sum::<usize>();
         self.note_unknown(&names, unknown);
@@ -247,7 +268,12 @@ impl Endpoint {
     /// The hub has kept a message.
     fn message_kept(&mut self, id: MessageId, key: &str, position: u64, kept: bool) {
         let at = self.positions.at(position);
-        if self.outbox.get(key).is_some_and(|outgoing| outgoing.copy_of == Some(at)) {
+        let message = self.outbox.get(key);
+        if message.is_some_and(|message| message.sealed.is_none()) {
+            // It was to be sealed again, and has not left since. The next key would name nothing of it.
+            return self.unasked();
+        }
+        if message.is_some_and(|message| message.copy_of == Some(at)) {
             // Said again of what the copy was made of; the copy has not been answered.
             return;
         }

@@ -74,7 +74,7 @@ impl Endpoint {
     fn keep_doubtful(&mut self, now_ms: u64, id: &MessageId, doubtful: Doubtful) {
         self.state.doubtful.extract(|_, doubtful| doubtful.until_ms <= now_ms);
         if self.state.doubtful.len() >= DOUBTFUL_MAX {
-            self.state.doubtful.pop_first();
+            self.state.doubtful.keep_newest(DOUBTFUL_MAX - 1);
         }
         self.state.doubtful.put(id, doubtful);
     }

@@ -44,6 +44,10 @@ impl Endpoint {
         }
         if !self.link.audiences.contains_key(e) {
             let audience = self.audience_of(now_ms, e);
+            // A member can make one epoch after the other: nothing is kept of those that are forgotten.
+            if self.link.audiences.len() > self.epochs.len() {
+                self.link.audiences.retain(|e, _| self.epochs.get(e).is_some());
+            }
             self.link.audiences.insert(*e, audience);
         }
         let Some(audience) = self.link.audiences.get(e) else { return };

@@ -3,14 +3,13 @@
 
 use chat_protocol::content::Content;
 use chat_protocol::content::files::FileNote;
-use chat_protocol::file::catalogue::{Found, Offer, Query};
+use chat_protocol::file::catalogue::{Offer, Query};
 use chat_protocol::hub::ClientToHub;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind};
 use chat_protocol::tag::Tag;
 
 use crate::endpoint::Endpoint;
-use crate::event::Event;
 use crate::questions::Question;
 
 impl Endpoint {
@@ -24,15 +23,15 @@ impl Endpoint {
         self.draft(now_ms, cid, tag, None, &Content::File(note))
     }
 
-    /// Puts files on the hub's list, or takes them off; answered by [`Event::Shared`] or
-    /// [`Event::ListRefused`]. A question that the connection took with it has no answer.
+    /// Puts files on the hub's list, or takes them off; answered by [`Event::Shared`](crate::Event::Shared) or
+    /// [`Event::ListRefused`](crate::Event::ListRefused). A question that the connection took with it has no answer.
     pub fn share(&mut self, offers: Vec<Offer>, ended: Vec<MessageId>) -> MessageId {
         let id = MessageId(self.out.random());
         self.ask_of_files(id, ClientToHub::Share { id, offers, ended });
         id
     }
 
-    /// Asks for one page of the hub's list; answered by [`Event::Found`] or [`Event::ListRefused`].
+    /// Asks for one page of the hub's list; answered by [`Event::Found`](crate::Event::Found) or [`Event::ListRefused`](crate::Event::ListRefused).
     pub fn find(&mut self, query: Query) -> MessageId {
         let id = MessageId(self.out.random());
         self.ask_of_files(id, ClientToHub::Find { id, query });
@@ -42,28 +41,5 @@ impl Endpoint {
     pub(crate) fn ask_of_files(&mut self, id: MessageId, question: ClientToHub) {
         self.out.text(&question);
         self.out.questions.ask(id, Question::Files(Box::new(question)));
-    }
-
-    pub(crate) fn on_shared(&mut self, id: MessageId, offers: u32) {
-        if self.ends_question_of_files(&id) {
-            self.out.tell(Event::Shared { id, offers });
-        }
-    }
-
-    pub(crate) fn on_found(&mut self, id: MessageId, offers: Vec<Found>, more: bool) {
-        if self.ends_question_of_files(&id) {
-            self.out.tell(Event::Found { id, offers, more });
-        }
-    }
-
-    /// An answer about the list has come; says whether it was asked for.
-    fn ends_question_of_files(&mut self, id: &MessageId) -> bool {
-        let is_asked = matches!(self.out.questions.get(id), Some(Question::Files(_)));
-        if is_asked {
-            self.out.questions.take(id);
-        } else {
-            self.unasked();
-        }
-        is_asked
     }
 }

@@ -167,7 +167,7 @@ impl Gaps {
         let mut missing = Vec::new();
         for (e, counters) in gone {
             let chain = ChainName { e, ..ChainName::of(header) };
-            missing.extend(self.want(now_ms, chain, counters, false));
+            missing.extend(self.want(now_ms, out, chain, counters, false));
         }
         if !missing.is_empty() {
             let (cid, from) = (header.cid.clone(), header.from.clone());
@@ -200,6 +200,7 @@ impl Gaps {
     pub(crate) fn want(
         &mut self,
         now_ms: u64,
+        out: &mut Out,
         chain: ChainName,
         counters: Vec<u32>,
         quiet: bool,
@@ -211,7 +212,7 @@ impl Gaps {
         if counters.is_empty() {
             return counters;
         }
-        let Some(wanted) = self.wanted(chain, quiet) else { return counters };
+        let Some(wanted) = self.wanted(out, chain, quiet) else { return counters };
         let mut news = Vec::new();
         for n in counters {
             let known = wanted.counters.contains_key(&n) || wanted.top.is_some_and(|top| n <= top);
@@ -231,9 +232,9 @@ impl Gaps {
     }
 
     /// What is missing of a chain; nothing where too much is.
-    fn wanted(&mut self, chain: ChainName, quiet: bool) -> Option<&mut Wanted> {
+    fn wanted(&mut self, out: &mut Out, chain: ChainName, quiet: bool) -> Option<&mut Wanted> {
         let key = chain.key();
-        if self.missing.get(&key).is_none() && !self.make_room_for_wanted() {
+        if self.missing.get(&key).is_none() && !self.make_room_for_wanted(out, &chain.from) {
             return None;
         }
         let make = || Wanted {
@@ -250,14 +251,32 @@ impl Gaps {
         Some(self.missing.entry(&key, make))
     }
 
-    /// Whether one more chain may be asked for: what is over makes room.
-    fn make_room_for_wanted(&mut self) -> bool {
+    /// Whether one more chain of a person may be asked for. What is over makes room, and so does of whom the most is
+    /// asked for: a member can name any number of epochs, and must not keep others from being asked.
+    fn make_room_for_wanted(&mut self, out: &mut Out, from: &UserName) -> bool {
         if self.missing.len() < MISSING_CHAINS_MAX {
             return true;
         }
         let over = self.missing.iter().find(|(_, wanted)| !wanted.is_open());
-        let key = over.map(|(key, _)| key.clone());
-        key.is_some_and(|key| self.missing.remove(&key).is_some())
+        let key = over.map(|(key, _)| key.clone()).or_else(|| self.chain_of_most(from));
+        let Some(wanted) = key.and_then(|key| self.missing.remove(&key)) else { return false };
+        if wanted.is_open() && !wanted.quiet && !wanted.told {
+            let ChainName { cid, from, .. } = wanted.chain;
+            let (n, reason) = (wanted.counters.into_keys().collect(), too_much(&from));
+            out.tell(Event::Unhealed { cid, from, n, reason });
+        }
+        true
+    }
+
+    /// A chain of the person of whom the most are asked for, where that is more than of this one with one more.
+    fn chain_of_most(&self, from: &UserName) -> Option<String> {
+        let mut chains = BTreeMap::<&UserName, Vec<&String>>::new();
+        for (key, wanted) in self.missing.iter() {
+            chains.entry(&wanted.chain.from).or_default().push(key);
+        }
+        let own = chains.get(from).map_or(0, Vec::len);
+        let most = chains.into_values().max_by_key(Vec::len).filter(|most| most.len() > own + 1)?;
+        most.last().map(|key| (*key).clone())
     }
 
     /// A frame of an epoch whose key this device has not, with its sender's signature: it is kept,
@@ -278,10 +297,10 @@ impl Gaps {
         let before = if header.n.saturating_sub(next) < reach { next..header.n } else { 0..0 };
         // What asks is said again by itself.
         let said = Some(header.n).filter(|_| header.t != Tag::Keyreq);
-        if self.wanted(chain.clone(), false).is_none() {
+        if self.wanted(out, chain.clone(), false).is_none() {
             return;
         }
-        let news = self.want(now_ms, chain, before.clone().chain(said).collect(), false);
+        let news = self.want(now_ms, out, chain, before.clone().chain(said).collect(), false);
         let held = self.missing.iter();
         let held: usize = held.map(|(_, w)| w.counters.values().flatten().count()).sum();
         if let Some(wanted) = self.missing.get_mut(&key) {
@@ -505,6 +524,10 @@ impl Gaps {
             wanted.request = request;
         }
     }
+}
+
+fn too_much(from: &UserName) -> String {
+    format!("more of {from} is missing than is asked for at a time")
 }
 
 #[cfg(test)]

@@ -123,6 +123,10 @@ pub const TARGET_FRESH_MS: u64 = 10_000;
 /// Messages whose receipts are still accepted, oldest forgotten first.
 pub const SENT_REMEMBERED_MAX: usize = 8_192;
 
+/// So many of them are left when there are more: to find the oldest ones takes a look at all, which is not worth it for
+/// each message.
+pub const SENT_REMEMBERED_MIN: usize = SENT_REMEMBERED_MAX - 512;
+
 /// Ids of received messages that are remembered per device (rule R13). Beyond it the oldest epoch
 /// that is no conversation's current one is forgotten whole (rule R39).
 pub const RECEIVED_REMEMBERED_MAX: usize = 65_536;

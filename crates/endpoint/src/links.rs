@@ -130,7 +130,7 @@ impl Endpoint {
         }
         // The list of this message's epoch is not known here. The sender is asked, and nothing is shown
         // before the answer.
-        self.gaps.want(now_ms, chain, gone, true);
+        self.gaps.want(now_ms, &mut self.out, chain, gone, true);
         None
     }
 

@@ -14,7 +14,7 @@ use chat_protocol::{code, content};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::limits::{IN_FLIGHT_MAX, TARGET_FRESH_MS};
+use crate::limits::{IN_FLIGHT_MAX, SENT_REMEMBERED_MAX, SENT_REMEMBERED_MIN, TARGET_FRESH_MS};
 use crate::outgoing::{Outgoing, Sealed, command_window};
 use crate::questions::Question;
 use crate::state::Sent;
@@ -303,8 +303,8 @@ impl Endpoint {
         let sent = self.state.sent.entry(&header.id, make);
         sent.digests.push(digest);
         sent.e = header.e;
-        if self.state.sent.len() > crate::limits::SENT_REMEMBERED_MAX {
-            self.state.sent.pop_first();
+        if self.state.sent.len() > SENT_REMEMBERED_MAX {
+            self.state.sent.keep_newest(SENT_REMEMBERED_MIN);
         }
     }
 

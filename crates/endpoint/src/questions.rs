@@ -43,22 +43,15 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    /// Whether it is answered with what was asked for.
-    fn is_request(&self) -> bool {
+    pub(crate) fn is_of_files(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
+
+    /// The key of a message among the outgoing.
+    fn message(&self) -> Option<&String> {
         match self {
-            Self::Bundles { .. }
-            | Self::Members { .. }
-            | Self::Who { .. }
-            | Self::Rooms { .. }
-            | Self::Heads { .. }
-            | Self::Counters { .. }
-            | Self::Remind { .. }
-            | Self::Files(_) => true,
-            Self::Message(_)
-            | Self::Receipt
-            | Self::Key { .. }
-            | Self::Order(_)
-            | Self::Join(_) => false,
+            Self::Message(key) => Some(key),
+            _ => None,
         }
     }
 }
@@ -82,11 +75,6 @@ impl Questions {
         self.0.remove(id)
     }
 
-    /// Ends a question that is answered with what was asked for.
-    pub(crate) fn take_request(&mut self, id: &MessageId) -> Option<Question> {
-        self.0.get(id)?.is_request().then(|| self.0.remove(id))?
-    }
-
     /// Whether a question like this is open.
     pub(crate) fn any(&self, is_it: impl Fn(&Question) -> bool) -> bool {
         self.0.values().any(is_it)
@@ -99,26 +87,23 @@ impl Questions {
 
     /// The key of a message among the outgoing.
     pub(crate) fn message(&self, id: &MessageId) -> Option<&String> {
-        match self.0.get(id)? {
-            Question::Message(key) => Some(key),
-            _ => None,
-        }
+        self.0.get(id)?.message()
     }
 
-    /// How many are answered with what was asked for.
-    pub(crate) fn requests(&self) -> usize {
-        self.0.values().filter(|question| question.is_request()).count()
+    /// How many there are, but for messages: these are counted where they are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.0.values().filter(|question| question.message().is_none()).count()
     }
 
     /// Rows were loaded: these are the messages.
     pub(crate) fn set_messages(&mut self, messages: impl Iterator<Item = (MessageId, String)>) {
-        self.0.retain(|_, question| !matches!(question, Question::Message(_)));
+        self.0.retain(|_, question| question.message().is_none());
         self.0.extend(messages.map(|(id, key)| (id, Question::Message(key))));
     }
 
     /// The connection is gone, and with it all questions but messages, which are said again.
     pub(crate) fn disconnected(&mut self) {
-        self.0.retain(|_, question| matches!(question, Question::Message(_)));
+        self.0.retain(|_, question| question.message().is_some());
     }
 }
 
@@ -128,17 +113,6 @@ mod tests {
 
     const ID: MessageId = MessageId([1; 16]);
 
-    /// Goal: a hub that answers what it was not asked ends nothing of what was said to it.
-    #[test]
-    fn only_requests_are_taken_as_such() {
-        let mut questions = Questions::default();
-        questions.ask(ID, Question::Message("1".to_owned()));
-        assert!(questions.take_request(&ID).is_none() && questions.message(&ID).is_some());
-        questions.ask(ID, Question::Who { after: None });
-        assert_eq!(questions.requests(), 1);
-        assert!(questions.take_request(&ID).is_some() && questions.get(&ID).is_none());
-    }
-
     /// Goal: a new connection knows of messages alone, and of those that the rows have.
     #[test]
     fn messages_outlive_a_connection() {
@@ -146,6 +120,7 @@ mod tests {
         let mut questions = Questions::default();
         questions.ask(ID, Question::Message("1".to_owned()));
         questions.ask(other, Question::Receipt);
+        assert_eq!(questions.len(), 1);
         questions.disconnected();
         assert!(questions.message(&ID).is_some() && questions.get(&other).is_none());
         questions.set_messages([(other, "2".to_owned())].into_iter());

@@ -183,10 +183,8 @@ impl Receipts {
 
     /// Sends those without an answer again.
     pub(crate) fn resend(&self, out: &mut Out) {
-        for (id, frame) in self.sent.iter() {
-            if let Ok(id) = MessageId::parse(id) {
-                out.questions.ask(id, Question::Receipt);
-            }
+        for (id, frame) in self.sent.by_id() {
+            out.questions.ask(id, Question::Receipt);
             out.send_frame(frame.0.clone().into());
         }
     }

@@ -104,7 +104,7 @@ impl Endpoint {
 
     /// Whether the view of a conversation is up to date; starts a refresh if it is not.
     pub(crate) fn ensure_view(&mut self, cid: &ConversationId) -> bool {
-        if !self.views.of(cid).is_current && self.views.of(cid).refresh.is_none() {
+        if !self.views.of(cid).is_current && !self.views.is_refreshing(cid) {
             self.start_refresh(cid, false);
         }
         self.views.of(cid).is_current
@@ -138,7 +138,7 @@ impl Endpoint {
     /// Asks for the bundles of everybody in a conversation as far as the hub has others than this device.
     fn request_people(&mut self, cid: &ConversationId) {
         let mut names: BTreeSet<UserName> = self.people_of(cid).into_iter().collect();
-        let links = self.views.of(cid).refresh.iter().flat_map(|refresh| &refresh.links);
+        let links = self.views.refresh(cid).into_iter().flat_map(|refresh| &refresh.links);
         names.extend(links.filter_map(|link| Some(header(link)?.from)));
         let names: Vec<UserName> = names.into_iter().collect();
         let mut waiting = BTreeSet::new();
@@ -221,8 +221,7 @@ impl Endpoint {
     fn ask_for_rest(&mut self, cid: &ConversationId) {
         let asks = |question: &Question| matches!(question, Question::Members { cid: of, .. } if of == cid);
         let is_asked = self.out.questions.any(asks);
-        if !is_asked && self.views.of(cid).refresh.as_ref().is_some_and(|refresh| !refresh.complete)
-        {
+        if !is_asked && self.views.refresh(cid).is_some_and(|refresh| !refresh.complete) {
             self.request_links(cid);
         }
     }

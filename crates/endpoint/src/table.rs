@@ -159,13 +159,6 @@ impl<V: Serialize + DeserializeOwned, K: Key + ?Sized> Table<V, K> {
         Some(value)
     }
 
-    /// Takes the first row out.
-    pub(crate) fn pop_first(&mut self) -> Option<V> {
-        let (row, value) = self.rows.pop_first()?;
-        self.note(&row);
-        Some(value)
-    }
-
     /// Takes rows out.
     pub(crate) fn extract(&mut self, is_it: impl Fn(&str, &V) -> bool) -> Vec<V> {
         let rows = self.rows.iter().filter(|(row, value)| is_it(row, value));
@@ -213,6 +206,32 @@ impl<V: Serialize + DeserializeOwned, K: Key + ?Sized> Table<V, K> {
     }
 }
 
+impl<V: Serialize + DeserializeOwned> Table<V> {
+    /// Takes the first row out.
+    pub(crate) fn pop_first(&mut self) -> Option<V> {
+        let (row, value) = self.rows.pop_first()?;
+        self.note(&row);
+        Some(value)
+    }
+}
+
+impl<V: Serialize + DeserializeOwned> Table<V, MessageId> {
+    /// The rows with their ids. They stand in the order of the ids as text, which says nothing about their age.
+    pub(crate) fn by_id(&self) -> impl Iterator<Item = (MessageId, &V)> {
+        self.rows.iter().filter_map(|(row, value)| Some((MessageId::parse(row).ok()?, value)))
+    }
+
+    /// Forgets the rows whose ids were made first, but so many.
+    pub(crate) fn keep_newest(&mut self, count: usize) {
+        let mut ids: Vec<MessageId> = self.by_id().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        let old = ids.len().saturating_sub(count);
+        for id in ids.into_iter().take(old) {
+            self.remove(&id);
+        }
+    }
+}
+
 impl<V: Serialize + DeserializeOwned, K: Key + ?Sized> Rows for Table<V, K> {
     fn clear(&mut self) {
         *self = Self { changes: self.changes.saturating_add(1), ..Self::default() };
@@ -236,5 +255,52 @@ impl<V: Serialize + DeserializeOwned, K: Key + ?Sized> Rows for Table<V, K> {
 
     fn discard(&mut self) {
         self.changed.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: rows by id are forgotten by the age of their ids, which their order as text does not tell.
+    #[test]
+    fn the_newest_rows_by_id_are_kept() {
+        let ids: Vec<MessageId> = (0..64).map(|at| MessageId::new(at << 18, [0; 10])).collect();
+        let mut table = Table::<u64, MessageId>::default();
+        for (id, number) in ids.iter().zip(0..) {
+            table.put(id, number);
+        }
+        assert!(!table.by_id().map(|(id, _)| id).is_sorted(), "this tests nothing");
+        table.keep_newest(5);
+        let mut kept: Vec<u64> = table.by_id().map(|(_, number)| *number).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [59, 60, 61, 62, 63]);
+        let mut changes = Vec::new();
+        table.flush("kind", &mut changes);
+        let gone = changes.iter().filter(|change| change.value.is_none()).count();
+        assert_eq!((changes.len(), gone), (64, 59), "their rows go, too");
+    }
+
+    /// Goal: what is loaded is in the place of what was held, and each row comes under its own kind.
+    #[test]
+    fn rows_are_loaded_by_their_kind() {
+        let mut table = Table::<u64>::default();
+        table.put("a", 1);
+        let before = table.changes();
+        table.clear();
+        for (key, value) in [("kind/b", "2"), ("kind-of/c", "3"), ("other/d", "4"), ("kind", "5")] {
+            table.load("kind", key, value.as_bytes()).unwrap();
+        }
+        assert_eq!(
+            table.iter().map(|(key, value)| (key.as_str(), *value)).collect::<Vec<_>>(),
+            [("b", 2)]
+        );
+        assert!(table.changes() > before, "what followed from the rows before does not any more");
+        let mut counter = Counter::default();
+        for (key, value) in [("count/er", "7"), ("count", "8")] {
+            counter.load("count", key, value.as_bytes()).unwrap();
+        }
+        assert_eq!(counter.get(), 8);
+        assert!(table.load("kind", "kind/b", b"no number").is_err());
     }
 }

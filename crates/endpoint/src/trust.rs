@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::fingerprint::Fingerprint;
-use chat_protocol::id::KeyId;
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::keys::Bundle;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
@@ -105,14 +105,14 @@ impl Endpoint {
     fn unconfirmed(&self, name: &UserName) -> usize {
         let Ok(cid) = ConversationId::direct(&self.device.user, name) else { return 0 };
         let outgoing = self.outbox.iter();
-        let under_way: BTreeSet<String> = outgoing.map(|(_, out)| out.id.to_string()).collect();
-        let is_meant = |id: &String, sent: &Sent| {
+        let under_way: BTreeSet<MessageId> = outgoing.map(|(_, out)| out.id).collect();
+        let is_meant = |id: &MessageId, sent: &Sent| {
             sent.cid == cid
                 && !sent.refused
                 && !sent.confirmed.contains(name)
                 && !under_way.contains(id)
         };
-        self.state.sent.iter().filter(|(id, sent)| is_meant(id, sent)).count()
+        self.state.sent.by_id().filter(|(id, sent)| is_meant(id, sent)).count()
     }
 
     /// Whether another identity than the known one was offered for somebody, or refused.

@@ -205,7 +205,7 @@ impl Endpoint {
             self.start_refresh(cid, false);
             return Maker::Unknown;
         }
-        if self.views.of(cid).refresh.is_some() {
+        if self.views.is_refreshing(cid) {
             return Maker::Unknown;
         }
         // The hub's chain may have forked off from the one held here: then that is what is told.

@@ -22,7 +22,11 @@ impl Endpoint {
                 self.receipts.frame(id).into_iter().for_each(|frame| self.out.send_frame(frame));
             }
             Some(Question::Key { .. }) => self.say_key(id),
-            Some(Question::Order(order)) => self.requests.again(&order),
+            // What is signed anew has another id.
+            Some(Question::Order(order)) => {
+                self.out.questions.take(id);
+                self.requests.again(&order);
+            }
             Some(Question::Counters { cids }) => self.ask_counters_of(*id, cids),
             Some(Question::Files(question)) => self.ask_of_files(*id, *question),
             Some(question) => self.ask_again(now_ms, id, question),

@@ -71,8 +71,8 @@ impl Endpoint {
     /// Whether an epoch of ours for this conversation has no answer yet. One that another process of the home has
     /// made is asked about here, too.
     pub(super) fn awaits_answer(&mut self, cid: &ConversationId) -> bool {
-        let making = self.epochs.making().iter().find(|(_, making)| making.cid == *cid);
-        let Some(id) = making.and_then(|(id, _)| MessageId::parse(id).ok()) else { return false };
+        let making = self.epochs.making().by_id().find(|(_, making)| making.cid == *cid);
+        let Some((id, _)) = making else { return false };
         if self.out.questions.get(&id).is_none() {
             self.say_key(&id);
         }
@@ -99,8 +99,8 @@ impl Endpoint {
     /// On a new connection all of them.
     pub(crate) fn say_keys(&mut self) {
         self.forget_keys_of_others();
-        let ids = self.epochs.making().iter().filter_map(|(id, _)| MessageId::parse(id).ok());
-        for id in ids.collect::<Vec<_>>() {
+        let ids: Vec<MessageId> = self.epochs.making().by_id().map(|(id, _)| id).collect();
+        for id in ids {
             self.say_key(&id);
         }
     }

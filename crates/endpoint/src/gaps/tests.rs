@@ -79,6 +79,33 @@ fn one_person_is_asked_so_often_in_a_minute() {
     assert!(gaps.due(HEAL_DELAY_MS + 1, &mut out).is_empty(), "the others wait");
 }
 
+/// Goal: a member of whom any amount is missing, by their own word, keeps nobody else's messages from being asked for.
+/// Before: when so many chains were asked for, no other one was, and each message showed the same gap again.
+#[test]
+fn nobody_takes_all_the_room_for_what_is_missing() {
+    let (mut gaps, mut out) = alice();
+    let header = |from: &str, n| MessageHeader { from: name(from), ..header(n) };
+    for number in 0..2 * u16::try_from(MISSING_CHAINS_MAX).unwrap() {
+        let mut e = [2; 32];
+        e[..2].copy_from_slice(&number.to_be_bytes());
+        gaps.missed(0, &mut out, (&header("mallory", 1), None), vec![(Digest(e), vec![0])]);
+    }
+    assert_eq!(gaps.missing.len(), MISSING_CHAINS_MAX);
+    told(&mut out);
+    for from in ["bob", "carol"] {
+        gaps.missed(0, &mut out, (&header(from, 1), None), vec![(E, vec![0])]);
+        gaps.missed(0, &mut out, (&header(from, 2), None), vec![(E, vec![0])]);
+        let [Event::Unhealed { from: of, .. }, Event::Gap { .. }] = &told(&mut out)[..] else {
+            panic!("what is not asked for any more is told, and the gap once")
+        };
+        assert_eq!(*of, name("mallory"));
+    }
+    assert_eq!(gaps.missing.len(), MISSING_CHAINS_MAX);
+    let asked = gaps.due(HEAL_DELAY_MS, &mut out);
+    let others = asked.iter().filter(|ask| ask.from != name("mallory")).count();
+    assert_eq!(others, 2);
+}
+
 /// Goal: what comes closes the gap, and the host hears of it once.
 #[test]
 fn what_comes_is_not_asked_for_any_more() {

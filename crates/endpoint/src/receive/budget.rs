@@ -41,7 +41,7 @@ impl Endpoint {
         let (waiting, small) = self.inbox.held();
         let parts = link.parts.values().map(Parts::bytes).sum::<usize>();
         let links = self.views.bytes();
-        let small = small + self.out.questions.requests() + self.views.len();
+        let small = small + self.out.questions.len() + self.views.len();
         let small = small + link.retries.len() + self.receipts.counts().0;
         let held = self.gaps.held_bytes() + self.parked_grant_bytes() + self.resends.bytes();
         waiting + parts + links + self.receipts.bytes() + held + small * SMALL_BYTES

@@ -83,11 +83,13 @@ impl Fresh {
 }
 
 impl Endpoint {
-    /// Fetches the chain of a room from its beginning.
-    pub(crate) fn view_anew(&mut self, cid: &ConversationId) {
-        if self.views.begin_anew(cid) {
+    /// Fetches the chain of a room from its beginning; `false` if it was on this connection.
+    pub(crate) fn view_anew(&mut self, cid: &ConversationId) -> bool {
+        let is_first = self.views.begin_anew(cid);
+        if is_first {
             self.ask_for_view(cid);
         }
+        is_first
     }
 
     /// Whether a link of the hub follows another one than the last of the chain held here.
@@ -117,7 +119,7 @@ impl Endpoint {
         }
         match problem {
             Some(reason) => {
-                self.views.at(cid).accepted.take();
+                self.views.known(cid).and_then(|view| view.accepted.take());
                 let server = UserName::server();
                 self.out.alarm(
                     Alarm::BadChain,
@@ -133,7 +135,7 @@ impl Endpoint {
 
     /// The hub's chain is taken, or it is not.
     fn compare_anew(&mut self, cid: &ConversationId, fresh: Fresh) {
-        let accepted = self.views.at(cid).accepted.take();
+        let accepted = self.views.known(cid).and_then(|view| view.accepted.take());
         let is_decided = accepted.is_some_and(|place| fresh.has_place(place));
         let held = self.place_of(cid);
         let fork = self.fork_of(cid, &fresh);
@@ -181,8 +183,8 @@ impl Endpoint {
     fn hub_serves_less(&mut self, cid: &ConversationId, end: Place) {
         let epoch = self.link.epochs.get(cid).copied().flatten();
         let head = Head { cid: cid.clone(), mg: end.mg, pm: end.pm, epoch };
-        self.views.at(cid).head = Some(head);
-        self.views.at(cid).was_anew = false;
+        let view = self.views.at(cid);
+        (view.head, view.was_anew) = (Some(head), false);
         self.link.behind.entry(cid.clone()).or_insert(Behind::Noticed);
     }
 
@@ -276,7 +278,7 @@ impl Endpoint {
             }
         }
         self.mark_epochs(cid);
-        self.views.at(cid).forked = None;
+        self.views.known(cid).and_then(|view| view.forked.take());
         self.say_again(cid, lost);
     }
 
@@ -316,9 +318,10 @@ impl Endpoint {
     /// that the alarm was about, and what goes on from it, is taken. `false` if there is nothing to
     /// decide.
     pub fn accept_room(&mut self, cid: &ConversationId) -> bool {
-        let Some(place) = self.views.at(cid).forked.take() else { return false };
-        self.views.at(cid).accepted = Some(place);
-        self.views.at(cid).was_anew = false;
+        let Some(view) = self.views.known(cid).filter(|view| view.forked.is_some()) else {
+            return false;
+        };
+        (view.accepted, view.was_anew) = (view.forked.take(), false);
         self.view_anew(cid);
         self.link.dirty.insert(cid.clone());
         true

@@ -130,8 +130,9 @@ impl Endpoint {
         // Somebody may have told it meanwhile.
         let is_shown =
             self.views.of(cid).head.as_ref().is_some_and(|head| head.mg >= self.place_of(cid).mg);
-        let is_forgotten =
-            std::mem::take(&mut self.views.at(cid).is_unlisted) && self.is_member(cid) && !is_shown;
+        let view = self.views.known(cid);
+        let was_unlisted = view.is_some_and(|view| std::mem::take(&mut view.is_unlisted));
+        let is_forgotten = was_unlisted && self.is_member(cid) && !is_shown;
         if is_forgotten {
             let head = Head { cid: cid.clone(), mg: 0, pm: Digest::ZERO, epoch: None };
             self.note_hub_head(self.link.clock_ms, &head);
@@ -160,7 +161,7 @@ impl Endpoint {
         let room = self.state.rooms.get(cid).unwrap_or(&fresh);
         let has_grown = self.views.of(cid).head.as_ref().is_none_or(|head| head.mg > room.next());
         let is_followed = !cid.is_direct() && !room.is_implicit();
-        if is_followed && has_grown && self.views.of(cid).refresh.is_none() {
+        if is_followed && has_grown && !self.views.is_refreshing(cid) {
             self.start_refresh(cid, false);
         }
     }

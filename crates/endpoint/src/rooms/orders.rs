@@ -339,8 +339,7 @@ impl Endpoint {
     /// The view of a room is not to be had: nothing can be done or said there.
     pub(crate) fn view_refused(&mut self, now_ms: u64, cid: &ConversationId, refusal: &Refusal) {
         let Refusal { code, reason, .. } = refusal;
-        let asked = self.views.end(cid);
-        if asked {
+        if self.views.end(cid).asked {
             self.out.complain(code, reason);
         }
         if self.is_forgotten(cid) || self.is_told_first(cid) {

@@ -85,7 +85,7 @@ impl Endpoint {
     /// Notes whether a room was deleted, and tells a member of it once. What is said there the hub refuses
     /// anyway.
     pub(crate) fn note_deleted(&mut self, now_ms: u64, cid: &ConversationId, is_deleted: bool) {
-        self.views.at(cid).is_deleted = is_deleted;
+        self.views.hear_deleted(cid, is_deleted);
         if !is_deleted {
             self.state.deleted.remove(cid);
             return;

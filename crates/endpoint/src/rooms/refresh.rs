@@ -34,8 +34,9 @@ impl Endpoint {
             return self.request_links(cid);
         }
         if !is_anew && links.first().is_some_and(|link| self.is_fork(cid, link)) {
-            self.views.end(cid);
-            self.view_anew(cid);
+            if !self.view_anew(cid) {
+                self.views.end(cid);
+            }
             return;
         }
         let known = self.state.rooms.get(cid).map_or(0, Membership::next);
@@ -69,10 +70,10 @@ impl Endpoint {
 
     /// Everything of a view has come; the chain had so many links before.
     fn end_refresh(&mut self, cid: &ConversationId, known: u32) {
-        let asked = self.views.end(cid);
-        if self.views.of(cid).is_overtaken {
+        let ended = self.views.end(cid);
+        if ended.is_overtaken {
             // Once for each time that the hub says so: a hub that lies keeps nobody busy alone.
-            self.start_refresh(cid, asked);
+            self.start_refresh(cid, ended.asked);
             return;
         }
         self.settle_struck(cid);
@@ -86,7 +87,7 @@ impl Endpoint {
         if next > known && self.views.of(cid).head.as_ref().is_some_and(|head| head.mg > next) {
             self.start_refresh(cid, false);
         }
-        if asked {
+        if ended.asked {
             self.out.tell(Event::Refreshed { cid: cid.clone() });
         }
     }

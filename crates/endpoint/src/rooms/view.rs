@@ -1,5 +1,5 @@
 //! Whether the view of a conversation is up to date, what the hub says about it on this connection, and what is on its
-//! way for it. One map: all of it ends with the connection.
+//! way for it. All of it ends with the connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,9 @@ pub(crate) struct Refresh {
     /// Requests without an answer.
     pub(super) waiting: BTreeSet<MessageId>,
     /// The host asked for it and wants to know.
-    asked: bool,
+    pub(super) asked: bool,
+    /// The room has grown since it began: its answers may be from before.
+    pub(super) is_overtaken: bool,
     /// Number of links that were known before.
     known: Option<u32>,
     /// The chain is fetched from its beginning, because it does not go on from the one held here.
@@ -48,11 +50,6 @@ pub(crate) struct View {
     /// What the hub says about it.
     pub(crate) head: Option<Head>,
     pub(crate) is_current: bool,
-    pub(crate) refresh: Option<Refresh>,
-    /// When the answers were asked for that are on their way, Unix time in milliseconds.
-    began_ms: Option<u64>,
-    /// The room has grown since its refresh began: its answers may be from before.
-    pub(crate) is_overtaken: bool,
     /// The chain was fetched from its beginning.
     pub(crate) was_anew: bool,
     /// The end of the hub's chain, where it is not the one seen.
@@ -63,6 +60,15 @@ pub(crate) struct View {
     pub(crate) is_unlisted: bool,
     /// Who runs the hub has deleted it.
     pub(crate) is_deleted: bool,
+}
+
+impl View {
+    /// Whether nothing is lost with it: what is needed again is asked for again.
+    fn is_bare(&self) -> bool {
+        let has_place = self.forked.is_some() || self.accepted.is_some();
+        let is_marked = self.was_anew || self.is_unlisted || self.is_deleted;
+        self.head.is_none() && !has_place && !is_marked
+    }
 }
 
 /// What is to be asked for next.
@@ -91,6 +97,9 @@ pub(crate) struct Views {
     all: BTreeMap<ConversationId, View>,
     /// One of which nothing is known.
     unknown: View,
+    refreshing: BTreeMap<ConversationId, Refresh>,
+    /// When the answers were asked for that are on their way, Unix time in milliseconds.
+    began_ms: BTreeMap<ConversationId, u64>,
     /// Those that have just come up to date.
     viewed: Vec<ConversationId>,
     /// How long the hub took for the last one, in milliseconds.
@@ -103,19 +112,47 @@ impl Views {
         self.all.get(cid).unwrap_or(&self.unknown)
     }
 
+    /// The same for change, where anything is known.
+    pub(super) fn known(&mut self, cid: &ConversationId) -> Option<&mut View> {
+        self.all.get_mut(cid)
+    }
+
+    /// The same for change, in any case.
     pub(super) fn at(&mut self, cid: &ConversationId) -> &mut View {
+        if !self.all.contains_key(cid) {
+            self.has_room();
+        }
         self.all.entry(cid.clone()).or_default()
     }
 
-    pub(super) fn refresh(&mut self, cid: &ConversationId) -> Option<&mut Refresh> {
-        self.all.get_mut(cid)?.refresh.as_mut()
+    /// Whether one more conversation that the hub names may be known. One that names them without end fills nothing.
+    fn has_room(&mut self) -> bool {
+        if self.all.len() >= HEADS_MAX {
+            self.all.retain(|_, view| !view.is_bare());
+        }
+        self.all.len() < HEADS_MAX
     }
 
-    /// The hub says where a conversation stands. One that names conversations without end is not followed without
-    /// end.
+    /// What is on its way for a view.
+    pub(super) fn refresh(&mut self, cid: &ConversationId) -> Option<&mut Refresh> {
+        self.refreshing.get_mut(cid)
+    }
+
+    pub(crate) fn is_refreshing(&self, cid: &ConversationId) -> bool {
+        self.refreshing.contains_key(cid)
+    }
+
+    /// The hub says where a conversation stands.
     pub(super) fn hear(&mut self, head: &Head) {
-        if self.all.len() < HEADS_MAX || self.of(&head.cid).head.is_some() {
+        if self.of(&head.cid).head.is_some() || self.has_room() {
             self.at(&head.cid).head = Some(head.clone());
+        }
+    }
+
+    /// The hub says whether a room is deleted.
+    pub(super) fn hear_deleted(&mut self, cid: &ConversationId, is_deleted: bool) {
+        if is_deleted != self.of(cid).is_deleted {
+            self.at(cid).is_deleted = is_deleted;
         }
     }
 
@@ -133,30 +170,34 @@ impl Views {
 
     /// Something is news in a conversation: what is on its way may be from before.
     pub(crate) fn overtake(&mut self, cid: &ConversationId) {
-        if let Some(view) = self.all.get_mut(cid) {
-            view.is_current = false;
-            view.is_overtaken |= view.refresh.is_some();
+        self.outdate(cid);
+        if let Some(refresh) = self.refresh(cid) {
+            refresh.is_overtaken = true;
         }
     }
 
-    /// Conversations of which anything is known on this connection.
+    /// Views that are up to date, or about to be.
     pub(crate) fn all(&self) -> impl Iterator<Item = &ConversationId> {
-        self.all.keys()
+        let current = self.all.iter().filter(|(_, view)| view.is_current).map(|(cid, _)| cid);
+        current.chain(self.refreshing.keys())
     }
 
     /// Views that are being brought up to date.
     pub(crate) fn refreshing(&self) -> impl Iterator<Item = &ConversationId> {
-        self.all.iter().filter(|(_, view)| view.refresh.is_some()).map(|(cid, _)| cid)
+        self.refreshing.keys()
     }
 
-    /// Begins to bring a view up to date; one that is fetched from its beginning is fetched so again.
+    /// Begins to bring a view up to date. One that is fetched from its beginning is fetched so again, and a host that
+    /// waits for one goes on waiting.
     pub(super) fn begin(&mut self, cid: &ConversationId, asked: bool) {
-        let view = self.at(cid);
-        let anew = view.refresh.as_ref().is_some_and(|refresh| refresh.anew);
-        (view.is_current, view.is_overtaken) = (false, false);
-        let until = view.head.as_ref().map(|head| head.mg);
+        self.outdate(cid);
+        let before = self.refreshing.get(cid);
+        let anew = before.is_some_and(|refresh| refresh.anew);
+        let asked = asked || before.is_some_and(|refresh| refresh.asked);
+        let until = self.of(cid).head.as_ref().map(|head| head.mg);
         let complete = cid.is_direct();
-        view.refresh = Some(Refresh { complete, asked, anew, until, ..Refresh::default() });
+        let refresh = Refresh { complete, asked, anew, until, ..Refresh::default() };
+        self.refreshing.insert(cid.clone(), refresh);
     }
 
     /// From now on the chain is fetched from its beginning; `false` if it was on this connection.
@@ -173,7 +214,7 @@ impl Views {
 
     /// The number of the link behind those that are held, so many of the chain, or wait.
     pub(super) fn next_link(&self, cid: &ConversationId, held: u32) -> u32 {
-        let Some(refresh) = &self.of(cid).refresh else { return held };
+        let Some(refresh) = self.refreshing.get(cid) else { return held };
         let fresh = refresh.fresh.as_ref().map_or(0, |fresh| fresh.len());
         let known = if refresh.anew { fresh } else { held };
         known.saturating_add(u32::try_from(refresh.links.len()).unwrap_or(u32::MAX))
@@ -266,10 +307,9 @@ impl Views {
         true
     }
 
-    /// Ends a refresh; says whether the host wants to know.
-    pub(super) fn end(&mut self, cid: &ConversationId) -> bool {
-        let refresh = self.all.get_mut(cid).and_then(|view| view.refresh.take());
-        refresh.is_some_and(|refresh| refresh.asked)
+    /// Ends a refresh.
+    pub(super) fn end(&mut self, cid: &ConversationId) -> Refresh {
+        self.refreshing.remove(cid).unwrap_or_default()
     }
 
     /// A view is up to date.
@@ -285,28 +325,31 @@ impl Views {
 
     /// Learns how long the hub takes for a view.
     pub(crate) fn pass_time(&mut self, now_ms: u64) {
-        let over = self.all.values_mut().filter(|view| view.refresh.is_none());
-        let over = over.filter_map(|view| view.began_ms.take());
-        if let Some(longest) = over.map(|began| now_ms.saturating_sub(began)).max() {
+        let refreshing = &self.refreshing;
+        let over = self.began_ms.extract_if(.., |cid, _| !refreshing.contains_key(cid));
+        if let Some(longest) = over.map(|(_, began)| now_ms.saturating_sub(began)).max() {
             self.answer_ms = longest;
         }
-        for view in self.all.values_mut().filter(|view| view.refresh.is_some()) {
-            view.began_ms.get_or_insert(now_ms);
+        for cid in refreshing.keys() {
+            if !self.began_ms.contains_key(cid) {
+                self.began_ms.insert(cid.clone(), now_ms);
+            }
         }
     }
 
     /// Bytes of the links that wait for bundles.
     pub(crate) fn bytes(&self) -> usize {
-        let links = self.all.values().flat_map(|view| &view.refresh);
-        links.flat_map(|refresh| &refresh.links).map(|link| link.bytes().len()).sum()
+        let links = self.refreshing.values().flat_map(|refresh| &refresh.links);
+        links.map(|link| link.bytes().len()).sum()
     }
 
-    /// Of how many conversations something is held by the hub's word.
+    /// How many things are held by the hub's word.
     pub(crate) fn len(&self) -> usize {
-        self.all
-            .values()
-            .map(|view| usize::from(view.head.is_some()) + usize::from(view.is_deleted))
-            .sum()
+        let facts = |view: &View| {
+            let facts = [view.head.is_some(), view.is_current, view.is_deleted];
+            facts.into_iter().filter(|fact| *fact).count()
+        };
+        self.all.values().map(facts).sum::<usize>() + self.refreshing.len()
     }
 }
 
@@ -327,7 +370,7 @@ mod tests {
     fn a_refresh_waits_for_all_of_its_answers() {
         let (mut views, cid) = (Views::default(), room());
         views.begin(&cid, true);
-        assert!(views.of(&cid).refresh.is_some() && !views.of(&cid).is_current);
+        assert!(views.is_refreshing(&cid) && !views.of(&cid).is_current);
         assert_eq!(views.take_links(&cid, (&[], true), 3, 0), Some(Need::People));
         views.people_asked(&cid, [ID].into());
         assert!(views.complete(&cid).is_none());
@@ -335,22 +378,38 @@ mod tests {
         let complete = views.complete(&cid).unwrap();
         assert!(complete.is_first && !complete.more && !complete.is_anew);
         assert_eq!(views.applies(&cid, 3), Some(3));
-        assert!(!views.goes_on(&cid) && views.end(&cid), "the host has asked");
+        assert!(!views.goes_on(&cid) && views.end(&cid).asked);
         views.set_current(&cid);
         assert!(views.of(&cid).is_current && views.take_viewed() == [cid]);
     }
 
-    /// Goal: news that come while answers are on their way are not lost; those before it begins are.
+    /// Goal: news that come while answers are on their way are not lost; those before it begins are. A host that has
+    /// asked is told, whatever begins a refresh anew. (Before: where the device itself began it anew, it was not.)
     #[test]
     fn what_grows_meanwhile_overtakes_a_refresh() {
         let (mut views, cid) = (Views::default(), room());
         views.overtake(&cid);
-        views.begin(&cid, false);
-        assert!(!views.of(&cid).is_overtaken);
+        views.begin(&cid, true);
+        assert!(!views.refresh(&cid).unwrap().is_overtaken);
         views.overtake(&cid);
-        assert!(views.of(&cid).is_overtaken);
+        assert!(views.refresh(&cid).unwrap().is_overtaken);
         views.begin(&cid, false);
-        assert!(!views.of(&cid).is_overtaken);
+        let ended = views.end(&cid);
+        assert!(!ended.is_overtaken && ended.asked);
+    }
+
+    /// Goal: the time that the hub takes is that of the whole refresh, however often it begins anew.
+    #[test]
+    fn the_time_of_a_refresh_is_learnt() {
+        let (mut views, cid) = (Views::default(), room());
+        views.begin(&cid, false);
+        views.pass_time(10);
+        views.begin(&cid, false);
+        views.pass_time(20);
+        assert_eq!(views.answer_ms, 0);
+        views.end(&cid);
+        views.pass_time(35);
+        assert_eq!(views.answer_ms, 25);
     }
 
     /// Goal: a chain is fetched from its beginning once in a connection, and stays so while it is fetched.
@@ -365,14 +424,29 @@ mod tests {
         assert!(views.begin_anew(&cid));
     }
 
-    /// Goal: a hub that names conversations without end fills nothing.
+    fn invented(number: usize) -> ConversationId {
+        ConversationId::parse(&format!("room:r{number}")).unwrap()
+    }
+
+    /// Goal: a hub that names conversations without end fills nothing. Before: of each view that was asked for something
+    /// stayed, also where the hub refused it. Method: they are refused, then they come, then it says where they stand.
     #[test]
-    fn heads_are_bounded() {
+    fn invented_conversations_are_bounded() {
         let mut views = Views::default();
-        for number in 0..HEADS_MAX + 10 {
-            let cid = ConversationId::parse(&format!("room:r{number}")).unwrap();
-            views.hear(&Head { cid, mg: 1, pm: Digest::ZERO, epoch: None });
+        for number in 0..10 {
+            views.begin(&invented(number), false);
+            views.end(&invented(number));
         }
-        assert_eq!((views.len(), views.listed().count()), (HEADS_MAX, HEADS_MAX));
+        assert_eq!((views.all.len(), views.len()), (0, 0));
+        views.at(&room()).is_unlisted = true;
+        for number in 0..HEADS_MAX + 10 {
+            views.set_current(&invented(number));
+            assert!(views.of(&invented(number)).is_current && views.all.len() <= HEADS_MAX);
+        }
+        for number in 0..HEADS_MAX + 10 {
+            views.hear(&Head { cid: invented(number), mg: 1, pm: Digest::ZERO, epoch: None });
+        }
+        assert_eq!((views.all.len(), views.listed().count()), (HEADS_MAX, HEADS_MAX - 1));
+        assert!(views.of(&room()).is_unlisted, "what is not to be had again stays");
     }
 }

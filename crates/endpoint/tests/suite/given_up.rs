@@ -6,9 +6,10 @@
     reason = "a test may panic: that is how it says what went wrong"
 )]
 
-use chat_endpoint::limits::{MAY_START_MAX_MS, STORAGE_WAIT_MS};
+use chat_endpoint::limits::{DOUBTFUL_MAX, MAY_START_MAX_MS, STORAGE_WAIT_MS};
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, SendError};
 use chat_protocol::code;
+use chat_protocol::hub::{self, HubStage, HubToClient};
 use chat_protocol::id::MessageId;
 
 use crate::commands::digest_of;
@@ -260,4 +261,57 @@ fn the_first_words_on_a_full_disk_are_refused() {
     hub.peers[0].endpoint.handle_timeout(now);
     hub.run();
     assert_eq!(hub.texts(1), ["alice: again"]);
+}
+
+/// Goal: a hub that wants a message sealed again and then says that it has kept it does not make it vanish unseen:
+/// what is not sealed was not said. Before: it ended as stored, and in the next epoch nothing named it as missing.
+#[test]
+fn what_is_to_be_sealed_again_is_not_stored_before() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    let id = want_it_sealed_again(&mut hub, |hub| {
+        hub.faults.hold_keys = true;
+        let now = hub.now;
+        hub.peers[0].endpoint.tell_user(now, &name("machine"), "withheld").unwrap()
+    });
+    let (stage, now) = (HubStage::Stored, hub.now);
+    let position = u64::try_from(hub.positions()).unwrap();
+    let ack = hub::write(&HubToClient::Ack { stage, id, position, kept: false });
+    hub.peers[0].endpoint.handle_text(now, &ack);
+    hub.run();
+    let is_stored = |event: &Event| matches!(event, Event::Stored { id: of, .. } if *of == id);
+    assert_eq!(hub.count(0, is_stored), 0);
+    hub.faults.hold_keys = false;
+    hub.restart(0);
+    hub.run();
+    assert_eq!((hub.count(0, is_stored), hub.texts(1)), (1, said(&["before", "withheld"])));
+}
+
+fn said(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| format!("alice: {text}")).collect()
+}
+
+/// Goal: of so many commands that could still start those are forgotten that were given up first. Before: those whose
+/// ids came first as text, which were the newest ones for hours at a time. Method: the text form of ids goes from
+/// letters to digits, which sort before them.
+#[test]
+fn the_oldest_command_in_doubt_is_forgotten_first() {
+    let mut hub = TestHub::with(&["alice", "machine"]);
+    hub.disconnect(0);
+    let bits = 18;
+    let letters_end = (hub.now >> 24 << 24) + (1 << 24) + (52 << bits);
+    let mut at = letters_end - u64::try_from(DOUBTFUL_MAX).unwrap();
+    let words = |number: u64| vec!["reboot".to_owned(), number.to_string()];
+    let alice = &mut hub.peers[0].endpoint;
+    let ask = |alice: &mut chat_endpoint::Endpoint, now: u64, number: u64| {
+        alice.run(now, &name("machine"), words(number), CommandOptions::default())
+    };
+    for number in 0..u64::try_from(DOUBTFUL_MAX).unwrap() + 8 {
+        let id = ask(alice, at, number).unwrap();
+        assert!(alice.give_up(at, &id, words(number)).is_some());
+        at += 1;
+    }
+    let in_doubt: Vec<u64> = (0..u64::try_from(DOUBTFUL_MAX).unwrap() + 8)
+        .filter(|number| matches!(ask(alice, at, *number), Err(SendError::MayStart { .. })))
+        .collect();
+    assert_eq!(in_doubt, (8..u64::try_from(DOUBTFUL_MAX).unwrap() + 8).collect::<Vec<_>>());
 }

@@ -1,6 +1,10 @@
 //! Rooms (rule R2): who is in them is what the signed chain says, never what the hub says.
 
-use chat_endpoint::{Alarm, Event, MemberChange, RoomAction};
+use chat_endpoint::{Alarm, Event, MemberChange, RoomAction, Transmit};
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::Header;
+use chat_protocol::hub::{self, HubToClient};
+use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::hub::{Forgery, TestHub, name, room};
@@ -300,4 +304,38 @@ fn a_link_that_is_kept_while_the_view_is_fetched_stops_nothing() {
     hub.run();
     hub.say_in(0, "crew", "goes on");
     assert_eq!(hub.texts(1), ["alice: welcome", "alice: goes on"]);
+}
+
+/// The links that a step of alice's sends, by their ids.
+fn links_sent(hub: &mut TestHub) -> Vec<MessageId> {
+    let now = hub.now;
+    let step = hub.peers[0].endpoint.finish(now);
+    let link = |transmit| {
+        let Transmit::Binary(bytes) = transmit else { return None };
+        match Header::parse(RawFrame::decode(bytes).ok()?.header()) {
+            Ok(Header::Member(link)) => Some(link.id),
+            _ => None,
+        }
+    };
+    step.transmits.into_iter().filter_map(link).collect()
+}
+
+/// Goal: what was put off is signed anew, and the hub can put that off no more by what it was before. Before: a link
+/// that was under way was signed once more.
+#[test]
+fn a_link_that_is_signed_anew_is_not_put_off_as_the_one_before() {
+    let mut hub = crew(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[0].endpoint.act_in_room(now, &room("crew"), kick("bob"));
+    let first = links_sent(&mut hub);
+    assert_eq!(first.len(), 1);
+    for signed_anew in [1, 0] {
+        let retry = HubToClient::Retry { id: first[0], after_ms: 100, why: "busy".to_owned() };
+        let now = hub.now;
+        hub.peers[0].endpoint.handle_text(now, &hub::write(&retry));
+        hub.now += 1_000;
+        let now = hub.now;
+        hub.peers[0].endpoint.handle_timeout(now);
+        assert_eq!(links_sent(&mut hub).len(), signed_anew);
+    }
 }

@@ -98,6 +98,38 @@ fn person(number: usize) -> Person {
     Person { name: name(&format!("p{number:06}")), online: false, agent: false }
 }
 
+/// Goal: an answer of another kind than was asked for ends no question. Before: it did, and what waited for the answer
+/// waited until the next connection.
+#[test]
+fn an_answer_of_another_kind_ends_no_question() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let (now, cid) = (hub.now, ConversationId::room(&lobby()));
+    let bob = &mut hub.peers[1].endpoint;
+    bob.refresh(&cid);
+    let asked = bob.finish(now).transmits.into_iter().find_map(|transmit| match transmit {
+        Transmit::Text(text) => match hub::read(&text).expect("a question") {
+            ClientToHub::Members { id, .. } => Some(id),
+            _ => None,
+        },
+        Transmit::Binary(_) => None,
+    });
+    let id = asked.expect("a question about the chain");
+    let (bundles, links) = (0, 0);
+    for wrong in [
+        HubToClient::Who { id, people: vec![person(1)], more: false },
+        HubToClient::Reminded { id, bundles, links },
+        HubToClient::Shared { id, offers: 0 },
+    ] {
+        bob.handle_text(now, &hub::write(&wrong));
+    }
+    let is_shown = |event: &Event| matches!(event, Event::People { .. } | Event::Shared { .. });
+    let right = HubToClient::Members { id, cid, links: vec![], more: false, closed: false };
+    bob.handle_text(now, &hub::write(&right));
+    hub.run();
+    assert_eq!(hub.count(1, is_shown), 0);
+    assert_eq!(hub.count(1, |event| matches!(event, Event::Refreshed { .. })), 1);
+}
+
 /// Goal: answers that nobody asked for are dropped, and end the connection. Before: they were shown,
 /// and bundles in them kept.
 #[test]
