@@ -29,7 +29,7 @@ mod outbox;
 mod screen;
 mod terminal;
 
-use keyboard::{Keyboard, Typed, Typing};
+use keyboard::{Draft, Keyboard, Typed, Typing};
 use outbox::{Outbox, TOGETHER};
 use screen::{Screen, Shown};
 use terminal::TerminalState;
@@ -76,10 +76,12 @@ struct Desk {
     interrupted_at: Option<Instant>,
     /// The editor reads a line.
     is_reading: bool,
-    /// A line that was not sent; the editor begins the next one with it.
-    draft: String,
+    /// What was typed and not sent; the editor begins the next line with it.
+    draft: Draft,
+    /// Ctrl-C between two lines throws away what is given back of the one before.
+    drops_draft: bool,
     /// What the editor has begun its line with.
-    offered: String,
+    offered: Draft,
 }
 
 /// Why the conversation is over.
@@ -115,8 +117,9 @@ pub(super) async fn talk(
         interrupted_at: None,
         // The first line is read without being told to.
         is_reading: true,
-        draft: String::new(),
-        offered: String::new(),
+        draft: Draft::default(),
+        drops_draft: false,
+        offered: Draft::default(),
     };
     desk.screen.turn(true);
     desk.screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves");
@@ -149,11 +152,12 @@ async fn last_words(desk: &mut Desk, failure: &Failure) {
             typed = desk.keyboard.next() => {
                 desk.line_has_ended();
                 let Some(Typed::Line(line)) = typed else { break };
-                if line.trim().is_empty() || line == desk.offered {
+                let (before, after) = &desk.offered;
+                if line.trim().is_empty() || line == format!("{before}{after}") {
                     break;
                 }
                 desk.screen.print(&format!("✗ this was not sent: {}", sanitise::line(&line)));
-                desk.draft = line;
+                desk.draft = (line, String::new());
                 desk.go_on();
             }
             printed = desk.screen.printed() => if printed.is_err() { break },
@@ -205,7 +209,10 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
                 Told::default()
             }
             // Between two lines the terminal makes a signal of Ctrl-C.
-            () = pressed() => desk.interrupted(talk),
+            () = pressed() => {
+                desk.drops_draft = true;
+                desk.interrupted(talk)
+            }
             () = &mut ends => return Ok(Over::Ended),
         };
         let is_over = told.is_over;
@@ -256,7 +263,7 @@ impl Desk {
         self.screen.show(Shown { clear, lines, consumed: told.consumed });
         let draft = talk.take_draft();
         if !draft.is_empty() {
-            self.draft = draft;
+            self.draft = (draft, String::new());
         }
         *self.prompt.lock().unwrap_or_else(PoisonError::into_inner) = prompt(talk);
     }
@@ -273,9 +280,11 @@ impl Desk {
         match typed {
             Some(Typed::Line(line)) => {
                 self.interrupted_at = None;
+                self.drops_draft = false;
                 talk.read(&line).await
             }
-            Some(Typed::NotUtf8) => {
+            Some(Typed::NotUtf8(draft)) => {
+                self.draft = draft;
                 self.screen.print(
                     "✗ a byte that is not UTF-8 was typed and left out; is the terminal set to UTF-8?",
                 );
@@ -331,7 +340,9 @@ impl Desk {
         if std::mem::replace(&mut self.is_reading, true) {
             return;
         }
-        self.offered = std::mem::take(&mut self.draft);
+        let draft = std::mem::take(&mut self.draft);
+        let is_dropped = std::mem::take(&mut self.drops_draft);
+        self.offered = if is_dropped { Draft::default() } else { draft };
         self.screen.turn(true);
         self.keyboard.go_on(self.offered.clone());
     }

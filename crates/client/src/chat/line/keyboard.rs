@@ -32,8 +32,8 @@ const ESCAPE_TIMEOUT_MS: u16 = 100;
 /// What the keyboard says.
 pub(super) enum Typed {
     Line(String),
-    /// A byte that is no text; what was typed before it is in the next line.
-    NotUtf8,
+    /// A byte that is no text, and what was typed before it: the editor has given that up.
+    NotUtf8(Draft),
     Interrupt,
     End,
 }
@@ -46,7 +46,7 @@ pub(super) struct Keyboard {
 }
 
 /// What stands in a line before anything is typed into it, before and after the cursor.
-type Draft = (String, String);
+pub(super) type Draft = (String, String);
 
 impl Keyboard {
     /// What is typed next; may be dropped at any time without loss.
@@ -55,9 +55,9 @@ impl Keyboard {
     }
 
     /// Lets the editor read another line, in which this stands already.
-    pub(super) fn go_on(&self, draft: String) {
+    pub(super) fn go_on(&self, draft: Draft) {
         // There is one turn per line, so there is room for it; an editor that has ended needs none.
-        self.turns.try_send((draft, String::new())).ok();
+        self.turns.try_send(draft).ok();
     }
 }
 
@@ -90,26 +90,22 @@ pub(super) fn open(typing: Typing) -> io::Result<(Screen, Keyboard)> {
     let (sender, typed) = mpsc::channel(1);
     let (turns, mut may_go_on) = mpsc::channel(1);
     std::thread::spawn(move || {
-        let mut kept = Draft::default();
+        let (mut before, mut after) = Draft::default();
         loop {
             let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (before, after) = std::mem::take(&mut kept);
             let typed = match editor.readline_with_initial(&prompt, (&before, &after)) {
                 Ok(line) => Typed::Line(line),
                 Err(ReadlineError::Interrupted) => Typed::Interrupt,
                 Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                    kept = draft.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                    Typed::NotUtf8
+                    Typed::NotUtf8(draft.lock().unwrap_or_else(PoisonError::into_inner).clone())
                 }
                 Err(_) => Typed::End,
             };
             if sender.blocking_send(typed).is_err() {
                 return;
             }
-            let Some(draft) = may_go_on.blocking_recv() else { return };
-            if kept == Draft::default() {
-                kept = draft;
-            }
+            let Some(next) = may_go_on.blocking_recv() else { return };
+            (before, after) = next;
         }
     });
     Ok((screen, Keyboard { typed, turns }))

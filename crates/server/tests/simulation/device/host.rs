@@ -193,6 +193,7 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Found { .. }
         | Event::OffersChecked { .. }
         | Event::ListRefused { .. }
+        | Event::PutOff { .. }
         | Event::Announcement { .. } => None,
     }
 }
