@@ -73,9 +73,13 @@ impl Endpoint {
                     self.has_reminded();
                 }
             }
-            HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
+            HubToClient::Topic { id, cid, text, by } => {
+                let id = self.ends_setting(id);
+                self.out.tell_word(Event::Topic { id, cid, text, by });
+            }
             HubToClient::Retention { id, cid, keep_ms, by } => {
-                self.on_retention(id, cid, keep_ms, by);
+                let id = self.ends_setting(id);
+                self.out.tell_word(Event::Retention { id, cid, keep_ms, by });
             }
             HubToClient::Moderated { id, cid, who, act, by, mg: links, past } => {
                 let said = Moderated { who, act, by, links, past };
@@ -204,7 +208,7 @@ impl Endpoint {
         // A page that brings nobody ends the asking.
         let is_asked_again = left > 0 && left < asked;
         if is_asked_again {
-            self.ask_bundles_again(first, &missing, kids, view.clone());
+            self.ask_bundles_again(Some(first), &missing, kids, view.clone());
         }
         for name in &names {
             // A later question may be the one that brings what is new. The many of a view are not
