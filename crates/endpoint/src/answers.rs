@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
-use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo};
+use chat_protocol::hub::{
+    Counter, EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo,
+};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
@@ -54,18 +56,9 @@ impl Endpoint {
             HubToClient::Presence { joined, left } => self.on_presence(now_ms, joined, left),
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
             HubToClient::Heads { id: Some(id), heads, more } => {
-                let is_it = |q: &Question| matches!(q, Question::Heads { .. });
-                let Some(Question::Heads { after }) = self.take_question(&id, is_it) else {
-                    return;
-                };
-                self.on_heads_page(now_ms, &after, &heads, more);
+                self.on_heads_page(now_ms, &id, &heads, more);
             }
-            HubToClient::Counters { id, counters } => {
-                let is_it = |q: &Question| matches!(q, Question::Counters { .. });
-                if let Some(Question::Counters { cids }) = self.take_question(&id, is_it) {
-                    self.on_counters(cids, &counters);
-                }
-            }
+            HubToClient::Counters { id, counters } => self.on_counters_page(&id, &counters),
             HubToClient::Reminded { id, .. } => {
                 let is_it = |q: &Question| matches!(q, Question::Remind { .. });
                 if self.take_question(&id, is_it).is_some() {
@@ -104,15 +97,9 @@ impl Endpoint {
                 }
             }
             HubToClient::Who { id, people, more } => self.on_who(&id, people, more),
-            HubToClient::Shared { id, offers } => {
-                if self.take_question(&id, Question::is_of_files).is_some() {
-                    self.out.tell(Event::Shared { id, offers });
-                }
-            }
+            HubToClient::Shared { id, offers } => self.on_list(&id, Event::Shared { id, offers }),
             HubToClient::Found { id, offers, more } => {
-                if self.take_question(&id, Question::is_of_files).is_some() {
-                    self.out.tell(Event::Found { id, offers, more });
-                }
+                self.on_list(&id, Event::Found { id, offers, more });
             }
             HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
                 self.out.complain(code::MALFORMED, "the hub greeted in the middle of a session");
@@ -126,6 +113,29 @@ impl Endpoint {
         self.unknown_came(&joined);
         let followed = self.followed_among(joined.iter().chain(&left));
         self.out.tell_word(Event::Presence { joined, left, followed });
+    }
+
+    /// A page of the rooms that did not fit into OK has come.
+    fn on_heads_page(&mut self, now_ms: u64, id: &MessageId, heads: &[Head], more: bool) {
+        let is_it = |q: &Question| matches!(q, Question::Heads { .. });
+        if let Some(Question::Heads { after }) = self.take_question(id, is_it) {
+            self.on_more_heads(now_ms, &after, heads, more);
+        }
+    }
+
+    /// The hub says how far it has seen this device's key in the conversations of a question.
+    fn on_counters_page(&mut self, id: &MessageId, counters: &[Counter]) {
+        let is_it = |q: &Question| matches!(q, Question::Counters { .. });
+        if let Some(Question::Counters { cids }) = self.take_question(id, is_it) {
+            self.on_counters(cids, counters);
+        }
+    }
+
+    /// A question about the list of shared files has its answer.
+    fn on_list(&mut self, id: &MessageId, answer: Event) {
+        if self.take_question(id, Question::is_of_files).is_some() {
+            self.out.tell(answer);
+        }
     }
 
     /// A page of the rooms has come.

@@ -84,7 +84,7 @@ impl Endpoint {
     }
 
     /// A page of the rooms that did not fit into OK.
-    pub(crate) fn on_heads_page(
+    pub(crate) fn on_more_heads(
         &mut self,
         now_ms: u64,
         after: &ConversationId,
