@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
-use chat_protocol::hub::{EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo};
+use chat_protocol::hub::{
+    Counter, EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo,
+};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
@@ -54,18 +56,9 @@ impl Endpoint {
             HubToClient::Presence { joined, left } => self.on_presence(now_ms, joined, left),
             HubToClient::Heads { id: None, heads, .. } => self.on_heads(now_ms, heads),
             HubToClient::Heads { id: Some(id), heads, more } => {
-                let is_it = |q: &Question| matches!(q, Question::Heads { .. });
-                let Some(Question::Heads { after }) = self.take_question(&id, is_it) else {
-                    return;
-                };
-                self.on_heads_page(now_ms, &after, &heads, more);
+                self.on_heads_page(now_ms, &id, &heads, more);
             }
-            HubToClient::Counters { id, counters } => {
-                let is_it = |q: &Question| matches!(q, Question::Counters { .. });
-                if let Some(Question::Counters { cids }) = self.take_question(&id, is_it) {
-                    self.on_counters(cids, &counters);
-                }
-            }
+            HubToClient::Counters { id, counters } => self.on_counters_page(&id, &counters),
             HubToClient::Reminded { id, .. } => {
                 let is_it = |q: &Question| matches!(q, Question::Remind { .. });
                 if self.take_question(&id, is_it).is_some() {
@@ -73,9 +66,13 @@ impl Endpoint {
                     self.has_reminded();
                 }
             }
-            HubToClient::Topic { id, cid, text, by } => self.on_topic(id, cid, text, by),
+            HubToClient::Topic { id, cid, text, by } => {
+                let id = self.ends_setting(id);
+                self.out.tell_word(Event::Topic { id, cid, text, by });
+            }
             HubToClient::Retention { id, cid, keep_ms, by } => {
-                self.on_retention(id, cid, keep_ms, by);
+                let id = self.ends_setting(id);
+                self.out.tell_word(Event::Retention { id, cid, keep_ms, by });
             }
             HubToClient::Moderated { id, cid, who, act, by, mg: links, past } => {
                 let said = Moderated { who, act, by, links, past };
@@ -100,15 +97,9 @@ impl Endpoint {
                 }
             }
             HubToClient::Who { id, people, more } => self.on_who(&id, people, more),
-            HubToClient::Shared { id, offers } => {
-                if self.take_question(&id, Question::is_of_files).is_some() {
-                    self.out.tell(Event::Shared { id, offers });
-                }
-            }
+            HubToClient::Shared { id, offers } => self.on_list(&id, Event::Shared { id, offers }),
             HubToClient::Found { id, offers, more } => {
-                if self.take_question(&id, Question::is_of_files).is_some() {
-                    self.out.tell(Event::Found { id, offers, more });
-                }
+                self.on_list(&id, Event::Found { id, offers, more });
             }
             HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
                 self.out.complain(code::MALFORMED, "the hub greeted in the middle of a session");
@@ -122,6 +113,29 @@ impl Endpoint {
         self.unknown_came(&joined);
         let followed = self.followed_among(joined.iter().chain(&left));
         self.out.tell_word(Event::Presence { joined, left, followed });
+    }
+
+    /// A page of the rooms that did not fit into OK has come.
+    fn on_heads_page(&mut self, now_ms: u64, id: &MessageId, heads: &[Head], more: bool) {
+        let is_it = |q: &Question| matches!(q, Question::Heads { .. });
+        if let Some(Question::Heads { after }) = self.take_question(id, is_it) {
+            self.on_more_heads(now_ms, &after, heads, more);
+        }
+    }
+
+    /// The hub says how far it has seen this device's key in the conversations of a question.
+    fn on_counters_page(&mut self, id: &MessageId, counters: &[Counter]) {
+        let is_it = |q: &Question| matches!(q, Question::Counters { .. });
+        if let Some(Question::Counters { cids }) = self.take_question(id, is_it) {
+            self.on_counters(cids, counters);
+        }
+    }
+
+    /// A question about the list of shared files has its answer.
+    fn on_list(&mut self, id: &MessageId, answer: Event) {
+        if self.take_question(id, Question::is_of_files).is_some() {
+            self.out.tell(answer);
+        }
     }
 
     /// A page of the rooms has come.
@@ -204,7 +218,7 @@ impl Endpoint {
         // A page that brings nobody ends the asking.
         let is_asked_again = left > 0 && left < asked;
         if is_asked_again {
-            self.ask_bundles_again(first, &missing, kids, view.clone());
+            self.ask_bundles_again(Some(first), &missing, kids, view.clone());
         }
         for name in &names {
             // A later question may be the one that brings what is new. The many of a view are not

@@ -11,6 +11,7 @@ use chat_protocol::tag::Tag;
 
 use crate::endpoint::Endpoint;
 use crate::questions::Question;
+use crate::rooms::Kids;
 
 impl Endpoint {
     /// The hub says that these people have new keys. Views with them in it are fetched again
@@ -46,7 +47,7 @@ impl Endpoint {
         self.link.keys_again.extend(late);
         let names: Vec<UserName> = names.into_iter().collect();
         for page in names.chunks(PAGE_ITEMS_MAX) {
-            let id = self.request_bundles(page, None);
+            let id = self.ask_bundles(page, Kids::new(), None);
             self.inbox.ask_again(page, id);
             self.link.keys_asked.insert(id, page.to_vec());
         }

@@ -145,7 +145,7 @@ impl Endpoint {
     }
 
     /// Takes the state that another process of the same device has written meanwhile. What belongs
-    /// to this process's connection stays.
+    /// to this process's connection stays. After an error the device has a part of the rows, and is not used any more.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
         let stood = self.standing_keys();
         self.load(records)?;

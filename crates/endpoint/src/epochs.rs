@@ -6,7 +6,6 @@ mod left_out;
 mod lists;
 mod luck;
 mod making;
-mod newest;
 mod parts;
 mod race;
 
@@ -29,7 +28,7 @@ use crate::answers::Refusal;
 use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::{EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
+use crate::limits::{AGENT_EPOCHS_MAX, EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
 use crate::pace::GivenUp;
 use crate::questions::Question;
 use crate::receive::Received;
@@ -185,11 +184,8 @@ impl Endpoint {
             Ok(new) => self.upload_epoch(now_ms, cid, list, new),
             Err(reason) => {
                 let me = self.device.user.clone();
-                self.out.alarm(
-                    Alarm::BadChain,
-                    &me,
-                    &format!("no key for {}: {reason}", cid.spoken()),
-                );
+                let detail = format!("no key for {}: {reason}", cid.spoken());
+                self.out.alarm(Alarm::BadChain, &me, &detail);
             }
         }
     }
@@ -266,7 +262,10 @@ impl Endpoint {
         let Some(cid) = self.epochs.get(e).map(|epoch| epoch.cid.clone()) else { return };
         self.mark(&cid, place, position);
         self.removals_are_counted(&cid, place);
-        self.keep_newest_epochs(&cid);
+        // Whoever may write to an agent could make it keep one a second, for ever (rule R41).
+        if self.device.bundle.header().rb.is_some() {
+            self.epochs.keep_newest(&cid, AGENT_EPOCHS_MAX);
+        }
     }
 
     /// An epoch of this conversation has come: of those in which nothing was said, the oldest go.

@@ -94,7 +94,7 @@ impl Endpoint {
         }
         let feed = ConversationId::feed(&self.device.user);
         // The view may be on its way: the copy waits for it, and goes where nobody follows.
-        let is_told = self.views.of(&feed).head.as_ref().is_some_and(|head| head.mg > 0);
+        let is_told = self.views.of(&feed).end.is_some_and(|end| end.mg > 0);
         if !is_told && !self.has_subscribers(&feed) {
             return;
         }

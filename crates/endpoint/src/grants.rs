@@ -191,11 +191,8 @@ impl Endpoint {
             Verdict::Wait if has_room => self.state.parked.put(&place, parked),
             Verdict::Wait => {
                 let by = by.clone();
-                self.out.alarm(
-                    Alarm::BadGrant,
-                    &by,
-                    "more was granted than can be checked at a time",
-                );
+                let detail = "more was granted than can be checked at a time";
+                self.out.alarm(Alarm::BadGrant, &by, detail);
             }
             Verdict::Known => {}
             Verdict::Refuse(why) => {

@@ -104,7 +104,10 @@ impl Endpoint {
     }
 
     fn ask_for_owners(&mut self, owners: &[UserName]) -> BTreeSet<MessageId> {
-        owners.chunks(PAGE_ITEMS_MAX).map(|page| self.request_bundles(page, None)).collect()
+        owners
+            .chunks(PAGE_ITEMS_MAX)
+            .map(|page| self.ask_bundles(page, Kids::new(), None))
+            .collect()
     }
 
     /// A request for bundles was answered.

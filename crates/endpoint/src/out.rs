@@ -251,3 +251,79 @@ impl Out {
         std::mem::take(&mut self.events).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::tag::label;
+
+    use super::*;
+    use crate::random::SystemRandom;
+
+    fn out() -> Out {
+        Out::new(UserName::new("alice").unwrap(), Box::new(SystemRandom))
+    }
+
+    fn started(number: u8) -> Event {
+        let (re, by) = (MessageId([number; 16]), UserName::new("bob").unwrap());
+        Event::Started { re, by }
+    }
+
+    /// Writes the rows of one and loads them into the other, as another process of the home does.
+    fn load(from: &mut Out, into: &mut Out) {
+        let mut changes = Vec::new();
+        from.rows().into_iter().for_each(|(kind, rows)| rows.flush(kind, &mut changes));
+        for change in changes {
+            for (kind, rows) in into.rows() {
+                rows.load(kind, &change.key, change.value.as_ref().unwrap()).unwrap();
+            }
+        }
+        into.loaded();
+    }
+
+    /// Goal: a durable event is told once in each process and kept until the host has dealt with it. Its number is not
+    /// used twice, also when nothing is left of it.
+    #[test]
+    fn a_durable_event_is_told_once_and_kept_until_it_is_dealt_with() {
+        let (mut first, mut second) = (out(), out());
+        first.tell(started(1));
+        let key = first.take_events()[0].key.unwrap();
+        load(&mut first, &mut second);
+        second.loaded();
+        assert_eq!(second.take_events().len(), 1, "once");
+        assert!(first.consumed(key).is_some() && first.consumed(key).is_none());
+        first.tell(started(2));
+        assert!(first.take_events()[0].key.unwrap() > key);
+        assert!(first.is_unheard(|event| event.is_said_by_command(&MessageId([2; 16]))));
+        first.forget(|event| event.is_said_by_command(&MessageId([2; 16])));
+        assert!(!first.is_unheard(|_| true));
+    }
+
+    /// Goal: a device that keeps nothing gives its events no keys, and has no rows.
+    #[test]
+    fn nothing_is_kept_where_nothing_is_durable() {
+        let mut out = out();
+        out.keep_nothing();
+        out.tell(started(1));
+        assert!(out.take_events()[0].key.is_none() && !out.is_unheard(|_| true));
+    }
+
+    /// Goal: what is signed leaves in its place among the rest, and comes back with what it answers.
+    #[test]
+    fn messages_leave_in_their_order() {
+        let (keys, mut out) = (chat_testkit::keys::keys(0), out());
+        out.send_frame(Bytes::from_static(b"before"));
+        let frame = Unsigned::new(label::RECEIPT, b"{}".to_vec(), Vec::new());
+        out.sign((MessageId([7; 16]), Question::Receipt), frame, vec![Bytes::from_static(b"part")]);
+        out.send_frame(Bytes::from_static(b"after"));
+        assert!(matches!(out.questions.get(&MessageId([7; 16])), Some(Question::Receipt)));
+        let (transmits, signed) = out.take_messages(&keys.signing);
+        assert_eq!((transmits.len(), signed.len()), (4, 1));
+        let (id, _, frame) = &signed[0];
+        assert_eq!(*id, MessageId([7; 16]));
+        let binary = |bytes: &'static [u8]| Transmit::Binary(Bytes::from_static(bytes));
+        assert_eq!(transmits[0], binary(b"before"));
+        assert_eq!(transmits[1], Transmit::Binary(frame.clone()));
+        assert_eq!(transmits[2..], [binary(b"part"), binary(b"after")]);
+        assert!(out.take_messages(&keys.signing).0.is_empty());
+    }
+}

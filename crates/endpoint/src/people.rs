@@ -421,14 +421,7 @@ impl Endpoint {
             self.people.devices(name).map(|bundle| bundle.header().dev).collect();
         let (mut pinned, mut strange) = (false, false);
         for B64Vec(bytes) in &offered.bundles {
-            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
-                self.out.alarm(
-                    Alarm::BadSignature,
-                    name,
-                    "the hub offered a bundle that is not valid",
-                );
-                continue;
-            };
+            let Some(bundle) = self.verify_offered(name, bytes) else { continue };
             match self.accept_bundle(name, &bundle) {
                 Whose::Pinned => pinned = true,
                 Whose::Strangers => strange = true,
@@ -445,6 +438,15 @@ impl Endpoint {
         }
     }
 
+    fn verify_offered(&mut self, name: &UserName, bytes: &[u8]) -> Option<Bundle> {
+        let bundle = self.bundles.verify(bytes.to_vec().into());
+        if bundle.is_none() {
+            let detail = "the hub offered a bundle that is not valid";
+            self.out.alarm(Alarm::BadSignature, name, detail);
+        }
+        bundle
+    }
+
     /// Keys of somebody who had this name before, as far as they were asked for, for this connection: links
     /// by which they let others into rooms verify by them. The hub's word that they are of the past decides
     /// nothing: nothing is sealed for them, and nothing else that they sign is taken.
@@ -455,14 +457,7 @@ impl Endpoint {
         asked: &[KeyId],
     ) {
         for B64Vec(bytes) in &offered.former {
-            let Some(bundle) = self.bundles.verify(bytes.clone().into()) else {
-                self.out.alarm(
-                    Alarm::BadSignature,
-                    name,
-                    "the hub offered a bundle that is not valid",
-                );
-                continue;
-            };
+            let Some(bundle) = self.verify_offered(name, bytes) else { continue };
             let header = bundle.header();
             if header.u == *name && header.sk.iter().any(|key| asked.contains(&key.kid)) {
                 self.link.shown_former.insert(&bundle);

@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::limits::{IN_FLIGHT_MAX, SENT_REMEMBERED_MAX, SENT_REMEMBERED_MIN, TARGET_FRESH_MS};
 use crate::outgoing::{Outgoing, Sealed, command_window};
 use crate::questions::Question;
+use crate::rooms::Kids;
 use crate::state::Sent;
 use chat_protocol::b64::B64Vec;
 
@@ -318,7 +319,7 @@ impl Endpoint {
             Some(None) => return Target::Unknown,
             _ => {
                 self.link.targets.insert(name.clone(), None);
-                self.request_bundles(std::slice::from_ref(&name), None);
+                self.ask_bundles(std::slice::from_ref(&name), Kids::new(), None);
                 return Target::Unknown;
             }
         }

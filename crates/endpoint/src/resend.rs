@@ -211,7 +211,7 @@ impl Endpoint {
 
     /// Whether the hub shows more of a room's chain than the view has.
     fn is_behind_hub(&self, cid: &ConversationId) -> bool {
-        self.views.of(cid).head.as_ref().is_some_and(|head| head.mg > self.place_of(cid).mg)
+        self.views.of(cid).end.is_some_and(|end| end.mg > self.place_of(cid).mg)
     }
 }
 
@@ -247,4 +247,70 @@ pub(crate) fn pieces(grant: Grant) -> Vec<Grant> {
         done.push(piece);
     }
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::ratchet::Chain;
+
+    use super::*;
+
+    const SK: KeyId = KeyId([1; 16]);
+
+    fn cid() -> ConversationId {
+        ConversationId::parse("room:ops").unwrap()
+    }
+
+    fn keep(resends: &mut Resends, n: u32, bytes: usize, said: bool) {
+        let (_, key) = Chain::new(&[7; 32]).advance();
+        let (e, digest, frame) = (Digest([2; 32]), Digest::ZERO, B64Vec(vec![0; bytes]));
+        let sealed = Sealed { e, n, digest, void: Vec::new(), key, frame };
+        resends.keep((&cid(), SK), MessageId([3; 16]), &sealed, said);
+    }
+
+    fn asked() -> Counters {
+        Counters { cid: cid(), e: Digest([2; 32]), sk: SK, n: Vec::new() }
+    }
+
+    /// Goal: who asks is told what was said under a counter, that nothing was, or that nothing is known of it; another
+    /// conversation, epoch or key has other counters.
+    #[test]
+    fn a_counter_is_found_or_known_as_burnt() {
+        let mut resends = Resends::default();
+        keep(&mut resends, 0, 10, true);
+        keep(&mut resends, 1, 10, false);
+        assert!(matches!(resends.find(&asked(), 0), Found::Said(entry) if entry.n == 0));
+        assert!(matches!(resends.find(&asked(), 1), Found::Burnt));
+        assert!(matches!(resends.find(&asked(), 2), Found::Nothing));
+        for other in [
+            Counters { cid: ConversationId::parse("room:other").unwrap(), ..asked() },
+            Counters { e: Digest::ZERO, ..asked() },
+            Counters { sk: KeyId([9; 16]), ..asked() },
+        ] {
+            assert!(matches!(resends.find(&other, 0), Found::Nothing));
+        }
+    }
+
+    /// Goal: so many messages are kept, and so many bytes of them; the oldest go first.
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut resends = Resends::default();
+        let max = u32::try_from(KEPT_SENT_MAX).unwrap();
+        (0..=max).for_each(|n| keep(&mut resends, n, 1, true));
+        assert!(matches!(resends.find(&asked(), 0), Found::Nothing));
+        assert!(matches!(resends.find(&asked(), 1), Found::Said(_)));
+        keep(&mut resends, max + 1, KEPT_SENT_BYTES_MAX, true);
+        assert_eq!(resends.bytes(), KEPT_SENT_BYTES_MAX);
+        assert!(matches!(resends.find(&asked(), max), Found::Nothing));
+    }
+
+    /// Goal: one person is not granted more than so much in a time, and that takes nothing from others.
+    #[test]
+    fn one_person_is_answered_so_often() {
+        let mut resends = Resends::default();
+        let [bob, carol] = ["bob", "carol"].map(|text| UserName::new(text).unwrap());
+        assert!(resends.may_answer(0, &bob, ANSWERS_MAX));
+        assert!(!resends.may_answer(1, &bob, 1) && resends.may_answer(1, &carol, 1));
+        assert!(resends.may_answer(ANSWER_WINDOW_MS, &bob, 1));
+    }
 }

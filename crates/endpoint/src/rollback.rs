@@ -12,7 +12,7 @@ use chat_protocol::frame::RawFrame;
 use chat_protocol::hub::{ClientToHub, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::limits::REMIND_BYTES_MAX;
-use chat_protocol::members::{Membership, Place};
+use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
@@ -103,14 +103,8 @@ impl Endpoint {
             self.key_stands(&shown.e);
         }
         let place = self.place_of(cid);
-        if self
-            .views
-            .of(cid)
-            .head
-            .as_ref()
-            .is_some_and(|head| head.mg == place.mg && head.pm == place.pm)
-        {
-            self.chain_stands(cid);
+        if self.views.of(cid).end == Some(place) {
+            self.epochs.links_stand(cid, self.positions.era());
         }
     }
 
@@ -121,11 +115,6 @@ impl Endpoint {
             self.mark(&cid, place, position);
             self.removals_are_counted(&cid, place);
         }
-    }
-
-    /// The hub has the end of the chain that is held here.
-    pub(crate) fn chain_stands(&mut self, cid: &ConversationId) {
-        self.epochs.links_stand(cid, self.positions.era());
     }
 
     /// The keys that stand in the hub's log, as far as is known here.
@@ -175,10 +164,8 @@ impl Endpoint {
     /// The hub shows a chain whose end lies within the one held here, of a room that this user is in.
     pub(crate) fn chain_is_behind(&self, cid: &ConversationId) -> bool {
         let Some(room) = self.state.rooms.get(cid) else { return false };
-        let Some(head) = self.views.of(cid).head.as_ref() else { return false };
-        head.mg < room.next()
-            && self.is_in(room)
-            && self.has_place(cid, Place { mg: head.mg, pm: head.pm })
+        let Some(end) = self.views.of(cid).end else { return false };
+        end.mg < room.next() && self.is_in(room) && self.has_place(cid, end)
     }
 
     /// Whether the hub is told first what it forgot of a room: what is asked for and said there waits.
@@ -337,7 +324,7 @@ impl Endpoint {
         if !self.link.reminded_chains.insert(cid.clone()) {
             return;
         }
-        let first = self.views.of(cid).head.as_ref().map_or(0, |head| head.mg);
+        let first = self.views.of(cid).end.map_or(0, |end| end.mg);
         let next = self.state.rooms.get(cid).map_or(0, Membership::next);
         let lost: Vec<_> = (first..next).filter_map(|n| self.kept_link(cid, n)).collect();
         let signers: BTreeSet<&UserName> = lost.iter().map(|link| &link.by).collect();

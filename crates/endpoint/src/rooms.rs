@@ -8,7 +8,7 @@ use chat_protocol::header::{
     Canonical as _, Header, MemberArgument, MemberHeader, MemberOperation,
 };
 use chat_protocol::hub::{ClientToHub, Head};
-use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::keys::Held;
 use chat_protocol::limits::{PAGE_ITEMS_MAX, VERSION};
 use chat_protocol::members::{Membership, Place};
@@ -30,8 +30,6 @@ mod put_out;
 mod refresh;
 mod refusal;
 mod requests;
-mod sequence;
-mod shown;
 mod struck;
 mod unproved;
 mod view;
@@ -143,57 +141,37 @@ impl Endpoint {
         let names: Vec<UserName> = names.into_iter().collect();
         let mut waiting = BTreeSet::new();
         for page in names.chunks(PAGE_ITEMS_MAX) {
-            waiting.insert(self.request_bundles(page, Some(cid.clone())));
+            waiting.insert(self.ask_bundles(page, Kids::new(), Some(cid.clone())));
         }
         self.views.people_asked(cid, waiting);
         self.advance_refresh(cid);
     }
 
-    /// Asks for bundles of these people, on behalf of a view or not.
-    pub(crate) fn request_bundles(
-        &mut self,
-        names: &[UserName],
-        view: Option<ConversationId>,
-    ) -> MessageId {
-        self.ask_bundles(names, Kids::new(), view)
-    }
-
-    /// The same, and for older bundles by the signing keys in them.
+    /// Asks for bundles of these people, and for older ones by the signing keys in them, on behalf of a view or not.
     pub(crate) fn ask_bundles(
         &mut self,
         names: &[UserName],
         kids: Kids,
         view: Option<ConversationId>,
     ) -> MessageId {
-        let id = MessageId(self.out.random());
-        self.send_bundles_question((id, id), names, kids, view);
-        id
+        self.ask_bundles_again(None, names, kids, view)
     }
 
     /// Asks once more for bundles that were asked for first under this id; the id of the new question.
     pub(crate) fn ask_bundles_again(
         &mut self,
-        first: MessageId,
+        first: Option<MessageId>,
         names: &[UserName],
         kids: Kids,
         view: Option<ConversationId>,
     ) -> MessageId {
-        let id = MessageId(self.out.random());
-        self.send_bundles_question((id, first), names, kids, view);
-        id
-    }
-
-    fn send_bundles_question(
-        &mut self,
-        (id, first): (MessageId, MessageId),
-        names: &[UserName],
-        kids: Kids,
-        view: Option<ConversationId>,
-    ) {
         let known: BTreeMap<UserName, Held> =
             names.iter().map(|name| (name.clone(), self.held_bundles(name))).collect();
+        let id = MessageId(self.out.random());
         self.out.text(&ClientToHub::Bundles { id, known, kids: kids.clone() });
-        self.out.questions.ask(id, Question::Bundles { names: names.to_vec(), kids, view, first });
+        let (names, first) = (names.to_vec(), first.unwrap_or(id));
+        self.out.questions.ask(id, Question::Bundles { names, kids, view, first });
+        id
     }
 
     /// Takes links of a chain that were asked for, from this number on. What another page answers than
@@ -312,25 +290,38 @@ impl Endpoint {
         link.who == self.device.user && link.ik != own && room.holds(&link.who, &own)
     }
 
-    /// Joins a room that this user is not known to be in. The number and digest of the last link
-    /// are the hub's word: if it lies, the link follows nothing and is worth nothing.
-    pub(crate) fn join(&mut self, cid: &ConversationId, now_ms: u64) -> MessageId {
-        let (mg, pm) = self.views.of(cid).head.as_ref().map_or((0, Digest::ZERO), |h| (h.mg, h.pm));
-        let header = MemberHeader {
+    /// A link of this user's behind this place of a chain, about somebody with this identity.
+    fn link_header(
+        &mut self,
+        now_ms: u64,
+        (cid, Place { mg, pm }): (&ConversationId, Place),
+        (op, arg): (MemberOperation, MemberArgument),
+        (who, ik): (UserName, KeyId),
+    ) -> MemberHeader {
+        MemberHeader {
             v: VERSION,
             t: Tag::Member,
             cid: cid.clone(),
             from: self.device.user.clone(),
             sk: self.device.keys.signing_id(),
-            op: MemberOperation::Join,
-            who: self.device.user.clone(),
-            ik: self.device.bundle.identity(),
-            arg: MemberArgument::None,
+            op,
+            who,
+            ik,
+            arg,
             mg,
             pm,
             id: self.out.new_id(now_ms),
             ts: now_ms,
-        };
+        }
+    }
+
+    /// Joins a room that this user is not known to be in. The number and digest of the last link
+    /// are the hub's word: if it lies, the link follows nothing and is worth nothing.
+    pub(crate) fn join(&mut self, cid: &ConversationId, now_ms: u64) -> MessageId {
+        let place = self.views.of(cid).end.unwrap_or(Place::START);
+        let join = (MemberOperation::Join, MemberArgument::None);
+        let me = (self.device.user.clone(), self.device.bundle.identity());
+        let header = self.link_header(now_ms, (cid, place), join, me);
         let frame = Unsigned::new(label::MEMBER, header.to_bytes(), Vec::new());
         self.out.sign((header.id, Question::Join(cid.clone())), frame, Vec::new());
         header.id

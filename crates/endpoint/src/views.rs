@@ -120,7 +120,7 @@ impl Endpoint {
             link.frame = None;
         }
         self.state.links.put(&link_key(cid, number), link);
-        self.chain_stands(cid);
+        self.epochs.links_stand(cid, self.positions.era());
         let old = number.checked_sub(LINKS_KEPT_MAX).map(|old| link_key(cid, old));
         if let Some(old) = old
             && self.state.links.get(&old).is_some_and(|link| link.frame.is_some())
@@ -209,12 +209,7 @@ impl Endpoint {
             return Maker::Unknown;
         }
         // The hub's chain may have forked off from the one held here: then that is what is told.
-        let is_other = self
-            .views
-            .of(cid)
-            .head
-            .as_ref()
-            .is_some_and(|head| !self.has_place(cid, Place { mg: head.mg, pm: head.pm }));
+        let is_other = self.views.of(cid).end.is_some_and(|end| !self.has_place(cid, end));
         if is_other && !self.views.of(cid).was_anew {
             self.view_anew(cid);
             return Maker::Unknown;

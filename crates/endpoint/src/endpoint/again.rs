@@ -40,7 +40,7 @@ impl Endpoint {
         let again = match question {
             Question::Join(cid) => self.join(&cid, now_ms),
             Question::Bundles { names, kids, view, first } => {
-                self.ask_bundles_again(first, &names, kids, view)
+                self.ask_bundles_again(Some(first), &names, kids, view)
             }
             Question::Remind { bundles, links } => self.send_reminder(bundles, links),
             page => self.ask_page(page),

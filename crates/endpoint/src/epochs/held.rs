@@ -502,23 +502,42 @@ impl Epochs {
         cid: &ConversationId,
         said: impl Iterator<Item = Digest>,
     ) {
-        let of_cid = self.all.iter().filter(|(_, epoch)| epoch.cid == *cid);
-        let placed = of_cid.filter(|(_, epoch)| epoch.position.is_some());
-        let mut silent: Vec<_> = placed.map(|(_, epoch)| (epoch.age(), epoch.head.e)).collect();
+        let mut silent = self.by_age(cid);
         if silent.len() <= SILENT_EPOCHS_MAX {
             return;
         }
-        let conversation = self.conversations.get(cid);
-        let sending = conversation.and_then(|c| Some(c.sending.as_ref()?.head.e));
-        let current = conversation.and_then(|c| Some(c.head?.e));
         let received = self.received_in.iter().map(|(_, of)| of.e);
-        let used: HashSet<Digest> = received.chain(said).chain(sending).chain(current).collect();
-        silent.retain(|(_, e)| !used.contains(e));
-        silent.sort_unstable();
+        let used: HashSet<Digest> = received.chain(said).chain(self.in_use(cid)).collect();
+        silent.retain(|e| !used.contains(e));
         let old = silent.len().saturating_sub(SILENT_EPOCHS_MAX);
-        for (_, e) in silent.into_iter().take(old) {
+        for e in silent.into_iter().take(old) {
             self.forget_keys(&e);
         }
+    }
+
+    /// Keeps the newest epochs of a conversation, so many, and those in use. The digests of the others stay, so that
+    /// nothing of them is opened again.
+    pub(super) fn keep_newest(&mut self, cid: &ConversationId, count: usize) {
+        let (epochs, used) = (self.by_age(cid), self.in_use(cid));
+        let old = epochs.len().saturating_sub(count);
+        for e in epochs.into_iter().take(old).filter(|e| !used.contains(e)) {
+            self.forget_epoch(&e, cid);
+        }
+    }
+
+    /// The epochs of a conversation, the oldest first. One without a position is on its way to the hub.
+    fn by_age(&self, cid: &ConversationId) -> Vec<Digest> {
+        let placed = self.iter().filter(|epoch| epoch.cid == *cid && epoch.position.is_some());
+        let mut placed: Vec<_> = placed.map(|epoch| (epoch.age(), epoch.head.e)).collect();
+        placed.sort_unstable();
+        placed.into_iter().map(|(_, e)| e).collect()
+    }
+
+    /// The newest epoch of a conversation, and the one that is sealed in.
+    fn in_use(&self, cid: &ConversationId) -> Vec<Digest> {
+        let current = self.conversation(cid).and_then(|conversation| conversation.head);
+        let sending = self.sending(cid).map(|sending| sending.head);
+        current.into_iter().chain(sending).map(|head| head.e).collect()
     }
 }
 
@@ -530,6 +549,7 @@ fn chain_key(e: &Digest, line: usize) -> String {
 #[cfg(test)]
 mod tests {
     use chat_protocol::header::Recipient;
+    use chat_protocol::id::Nonce16;
     use chat_protocol::tag::Tag;
 
     use super::*;
@@ -595,5 +615,94 @@ mod tests {
         assert!(!is_known(&state, &header(2, 1)) && !is_known(&state, &header(2, max / 2)));
         assert!(is_known(&state, &header(1, 0)) && is_known(&state, &header(3, max - 1)));
         assert!(state.received.len() <= RECEIVED_REMEMBERED_MAX / 2 + 2);
+    }
+
+    fn cid() -> ConversationId {
+        ConversationId::parse("room:lobby").unwrap()
+    }
+
+    fn head(g: u8) -> EpochHead {
+        EpochHead { g: g.into(), e: Digest([g; 32]) }
+    }
+
+    /// An epoch that came at this time, and stands at this position if it has one.
+    fn epoch(g: u8, position: Option<u64>) -> Epoch {
+        let header = KeyHeader {
+            v: 1,
+            t: Tag::Key,
+            cid: cid(),
+            from: UserName::new("alice").unwrap(),
+            sk: KeyId([1; 16]),
+            eid: Nonce16([g; 16]),
+            g: g.into(),
+            pe: Digest::ZERO,
+            mg: 0,
+            pm: Digest::ZERO,
+            kc: Digest::ZERO,
+            mh: Digest::ZERO,
+            ts: 0,
+            wo: Vec::new(),
+        };
+        let me = UserName::new("bob").unwrap();
+        Epoch { position, ..Epoch::new(&header, head(g), MemberList::default(), &me, g.into()) }
+    }
+
+    /// Goal: the newest epochs are kept, those in use, and those that the hub has not placed; nothing of the others is
+    /// opened again.
+    #[test]
+    fn the_newest_epochs_and_those_in_use_are_kept() {
+        let mut epochs = Epochs::default();
+        for g in 1..=6 {
+            epochs.all.put(&head(g).e, epoch(g, Some(g.into())));
+        }
+        epochs.all.put(&head(7).e, epoch(7, None));
+        epochs.note_newest(&cid(), head(2));
+        epochs.keep_newest(&cid(), 2);
+        let kept: Vec<u32> = epochs.iter().map(|epoch| epoch.head.g).collect();
+        assert_eq!(kept, [2, 5, 6, 7]);
+        assert!([1, 3, 4].into_iter().all(|g| epochs.is_gone(&head(g).e)));
+    }
+
+    /// Goal: of replaced epochs in which nothing was said so many are kept, and all in which something was.
+    #[test]
+    fn silent_epochs_are_forgotten() {
+        let mut epochs = Epochs::default();
+        let count = u8::try_from(SILENT_EPOCHS_MAX).unwrap() + 3;
+        for g in 1..=count {
+            epochs.all.put(&head(g).e, epoch(g, Some(g.into())));
+        }
+        epochs.forget_silent(&cid(), [head(1).e].into_iter());
+        assert!(!epochs.is_gone(&head(1).e) && epochs.is_gone(&head(2).e));
+        assert_eq!(epochs.len(), SILENT_EPOCHS_MAX + 1);
+    }
+
+    /// Goal: a chain is used once, an answer to an earlier message is not the last one, and what is burnt is told with
+    /// the next message of the same epoch.
+    #[test]
+    fn sending_goes_on_behind_what_was_kept_and_burnt() {
+        let mut epochs = Epochs::default();
+        let sealed = |n: u32| Sealed {
+            e: head(1).e,
+            n,
+            digest: Digest([9; 32]),
+            void: vec![(7, Digest::ZERO)],
+            key: Chain::new(&[7; 32]).advance().1,
+            frame: B64Vec(Vec::new()),
+        };
+        let own = Receiving { chain: Chain::new(&[7; 32]), last: None };
+        epochs.chains.put(&chain_key(&head(1).e, 0), own);
+        assert!(epochs.enter(&cid(), head(1), 0) && !epochs.enter(&cid(), head(1), 0));
+        epochs.kept(&cid(), &sealed(5));
+        epochs.kept(&cid(), &sealed(4));
+        let last = epochs.conversation(&cid()).unwrap().last.as_ref();
+        assert_eq!(last.map(|(at, _)| at.n), Some(5));
+        epochs.burnt(&cid(), sealed(6));
+        epochs.burnt(&cid(), Sealed { e: head(2).e, ..sealed(8) });
+        let burnt = epochs.sending(&cid()).unwrap().void.iter().map(|(n, _)| *n);
+        assert_eq!(burnt.collect::<Vec<_>>(), [7, 6]);
+        epochs.close(&cid(), &head(2).e);
+        assert!(!epochs.sending(&cid()).unwrap().closed);
+        epochs.close(&cid(), &head(1).e);
+        assert!(epochs.sending(&cid()).unwrap().closed);
     }
 }

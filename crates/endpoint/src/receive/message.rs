@@ -127,11 +127,8 @@ impl Endpoint {
     ) -> bool {
         let is_signed = signer.has_signed(&delivery.frame, label::MSG, &mut self.verified);
         if !is_signed {
-            self.out.alarm(
-                Alarm::BadSignature,
-                &header.from,
-                "a message was not signed by its sender",
-            );
+            let detail = "a message was not signed by its sender";
+            self.out.alarm(Alarm::BadSignature, &header.from, detail);
         }
         is_signed
     }
@@ -286,9 +283,8 @@ impl Endpoint {
         if known.is_some_and(|known| known == *digest) {
             self.owe_again(now_ms, Owed::new(header, *digest, true));
         } else {
-            self.out
-                .trace
-                .received(&opened.delivery.frame, || "refused: its counter was used".into());
+            let frame = &opened.delivery.frame;
+            self.out.trace.received(frame, || "refused: its counter was used".into());
             self.out.alarm(Alarm::Replay, &header.from, "a message came a second time");
         }
         Received::Done

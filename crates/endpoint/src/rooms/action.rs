@@ -47,6 +47,30 @@ pub enum RoomAction {
 }
 
 impl RoomAction {
+    /// Whether it waits for what this device has said there before: who has left can say nothing more, and
+    /// who is let in would read it. Who is put out goes at once, and reads less.
+    pub(super) fn waits_for_messages(&self) -> bool {
+        matches!(self, Self::Leave | Self::Admit(_))
+    }
+
+    /// Whether its user comes into the room by it.
+    pub(super) fn comes_in(&self) -> bool {
+        matches!(self, Self::Join { .. } | Self::Create { .. })
+    }
+
+    /// Whether what is said there after it waits for its answer: it changes who reads that, or whether it can
+    /// be said at all.
+    pub(super) fn holds_messages(&self) -> bool {
+        match self {
+            Self::Join { .. }
+            | Self::Create { .. }
+            | Self::Leave
+            | Self::Admit(_)
+            | Self::Remove { .. } => true,
+            Self::Unban(_) | Self::Role { .. } | Self::Topic(_) | Self::Retention(_) => false,
+        }
+    }
+
     /// Whom it is about.
     pub(super) fn who<'a>(&'a self, me: &'a UserName) -> &'a UserName {
         match self {

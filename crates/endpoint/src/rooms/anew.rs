@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use chat_protocol::frame::RawFrame;
 use chat_protocol::header::{MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::hub::Head;
 use chat_protocol::members::{Membership, Place};
 use chat_protocol::name::{ConversationId, UserName};
 
@@ -120,12 +119,8 @@ impl Endpoint {
         match problem {
             Some(reason) => {
                 self.views.known(cid).and_then(|view| view.accepted.take());
-                let server = UserName::server();
-                self.out.alarm(
-                    Alarm::BadChain,
-                    &server,
-                    &format!("membership of {}: {reason}", cid.spoken()),
-                );
+                let detail = format!("membership of {}: {reason}", cid.spoken());
+                self.out.alarm(Alarm::BadChain, &UserName::server(), &detail);
                 self.views.end_pages(cid);
             }
             None => self.compare_anew(cid, *fresh),
@@ -181,10 +176,8 @@ impl Endpoint {
     /// The hub's chain ends within the one held here: what is done then is that of a hub that went back
     /// (rule R36). It is taken only after the hub was reminded and still shows no more.
     fn hub_serves_less(&mut self, cid: &ConversationId, end: Place) {
-        let epoch = self.link.epochs.get(cid).copied().flatten();
-        let head = Head { cid: cid.clone(), mg: end.mg, pm: end.pm, epoch };
         let view = self.views.at(cid);
-        (view.head, view.was_anew) = (Some(head), false);
+        (view.end, view.was_anew) = (Some(end), false);
         self.link.behind.entry(cid.clone()).or_insert(Behind::Noticed);
     }
 

@@ -74,7 +74,7 @@ impl Endpoint {
     pub(crate) fn on_heads(&mut self, now_ms: u64, heads: Vec<Head>) {
         for head in heads {
             self.note_head(&head);
-            if self.views.of(&head.cid).head.is_none() {
+            if self.views.of(&head.cid).end.is_none() {
                 continue;
             }
             self.suspect(now_ms, &head.cid);
@@ -84,7 +84,7 @@ impl Endpoint {
     }
 
     /// A page of the rooms that did not fit into OK.
-    pub(crate) fn on_heads_page(
+    pub(crate) fn on_more_heads(
         &mut self,
         now_ms: u64,
         after: &ConversationId,
@@ -109,7 +109,7 @@ impl Endpoint {
         let me = &self.device.user;
         let unlisted =
             self.state.rooms.iter().map(|(_, room)| room).filter(|room| {
-                room.contains(me) && self.views.of(room.conversation()).head.is_none()
+                room.contains(me) && self.views.of(room.conversation()).end.is_none()
             });
         let unlisted: Vec<ConversationId> =
             unlisted.map(|room| room.conversation().clone()).collect();
@@ -128,8 +128,7 @@ impl Endpoint {
     /// out, which the chain says, or the hub has forgotten that they were in, and is told again.
     pub(crate) fn is_forgotten(&mut self, cid: &ConversationId) -> bool {
         // Somebody may have told it meanwhile.
-        let is_shown =
-            self.views.of(cid).head.as_ref().is_some_and(|head| head.mg >= self.place_of(cid).mg);
+        let is_shown = self.views.of(cid).end.is_some_and(|end| end.mg >= self.place_of(cid).mg);
         let view = self.views.known(cid);
         let was_unlisted = view.is_some_and(|view| std::mem::take(&mut view.is_unlisted));
         let is_forgotten = was_unlisted && self.is_member(cid) && !is_shown;
@@ -159,7 +158,7 @@ impl Endpoint {
     fn follow(&mut self, cid: &ConversationId) {
         let fresh = Membership::new(cid.clone());
         let room = self.state.rooms.get(cid).unwrap_or(&fresh);
-        let has_grown = self.views.of(cid).head.as_ref().is_none_or(|head| head.mg > room.next());
+        let has_grown = self.views.of(cid).end.is_none_or(|end| end.mg > room.next());
         let is_followed = !cid.is_direct() && !room.is_implicit();
         if is_followed && has_grown && !self.views.is_refreshing(cid) {
             self.start_refresh(cid, false);

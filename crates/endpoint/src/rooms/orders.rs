@@ -4,19 +4,16 @@
 use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::frame::{RawFrame, Unsigned};
-use chat_protocol::header::{
-    Canonical as _, Header, MemberArgument, MemberHeader, MemberOperation,
-};
+use chat_protocol::header::{Canonical as _, Header, MemberOperation};
 use chat_protocol::id::{KeyId, MessageId};
-use chat_protocol::limits::VERSION;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::spoken::{deleted, nobody};
-use chat_protocol::tag::{Tag, label};
+use chat_protocol::tag::label;
 
 use super::action::RoomAction;
-use super::refusal;
 use super::requests::RoomOrder;
+use super::{Kids, refusal};
 use crate::answers::Refusal;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, MemberChange};
@@ -119,6 +116,18 @@ impl Endpoint {
         }
     }
 
+    /// Whether something that is asked for waits for messages of this device that were said there before and
+    /// have no answer yet. Where nothing can be said it does not, nor for longer than `ORDER_WAIT_MS`.
+    fn waits_for_messages(&mut self, now_ms: u64, id: &MessageId) -> bool {
+        let Some(order) = self.requests.get(id) else { return false };
+        let cid = &order.cid;
+        let has_before = order.action.waits_for_messages()
+            && self.outbox.has_before(cid, order.before)
+            && !self.views.of(cid).is_deleted
+            && self.cannot_send(now_ms, cid).is_none();
+        self.requests.waits(now_ms, id, has_before)
+    }
+
     /// Signs the link that an order asks for, about this person with this key, and sends it.
     fn send_link(
         &mut self,
@@ -128,7 +137,7 @@ impl Endpoint {
         (room, who, ik): (&Membership, UserName, KeyId),
     ) {
         let (op, arg) = order.action.link(room.exists());
-        let header = self.link_header(now_ms, room, (op, arg), (who, ik));
+        let header = self.link_header(now_ms, (&order.cid, room.place()), (op, arg), (who, ik));
         let signer = self.device.bundle.identity();
         let problem =
             room.check(&header, signer).err().map(|error| error.to_string()).or_else(|| {
@@ -166,30 +175,6 @@ impl Endpoint {
         true
     }
 
-    fn link_header(
-        &mut self,
-        now_ms: u64,
-        room: &Membership,
-        (op, arg): (MemberOperation, MemberArgument),
-        (who, ik): (UserName, KeyId),
-    ) -> MemberHeader {
-        MemberHeader {
-            v: VERSION,
-            t: Tag::Member,
-            cid: room.conversation().clone(),
-            from: self.device.user.clone(),
-            sk: self.device.keys.signing_id(),
-            op,
-            who,
-            ik,
-            arg,
-            mg: room.next(),
-            pm: room.head(),
-            id: self.out.new_id(now_ms),
-            ts: now_ms,
-        }
-    }
-
     /// Whether the keys of somebody outside are known, or are not to be had; asks for them once.
     fn has_keys(&mut self, id: MessageId, who: &UserName) -> bool {
         if self.people.devices(who).next().is_some() {
@@ -200,7 +185,7 @@ impl Endpoint {
                 |q: &Question| matches!(q, Question::Bundles { first, .. } if *first == request);
             return !self.out.questions.any(is_it);
         }
-        let request = self.request_bundles(std::slice::from_ref(who), None);
+        let request = self.ask_bundles(std::slice::from_ref(who), Kids::new(), None);
         self.requests.asks_for_keys(&id, request);
         false
     }
@@ -352,27 +337,8 @@ impl Endpoint {
         self.refuse_drafts(now_ms, cid, code, reason);
     }
 
-    /// The topic of a room was set, by this user or another one.
-    pub(crate) fn on_topic(
-        &mut self,
-        id: Option<MessageId>,
-        cid: ConversationId,
-        text: String,
-        by: UserName,
-    ) {
-        let id = id.filter(|id| self.end_order(id).is_some());
-        self.out.tell_word(Event::Topic { id, cid, text, by });
-    }
-
-    /// How long the messages of a room are kept was set, by this user or another one.
-    pub(crate) fn on_retention(
-        &mut self,
-        id: Option<MessageId>,
-        cid: ConversationId,
-        keep_ms: u64,
-        by: UserName,
-    ) {
-        let id = id.filter(|id| self.end_order(id).is_some());
-        self.out.tell_word(Event::Retention { id, cid, keep_ms, by });
+    /// The hub says what was set in a room: by which id this user has asked for it, if so.
+    pub(crate) fn ends_setting(&mut self, id: Option<MessageId>) -> Option<MessageId> {
+        id.filter(|id| self.end_order(id).is_some())
     }
 }

@@ -37,7 +37,7 @@ impl Endpoint {
         cid: &ConversationId,
         said: Moderated,
     ) {
-        let id = id.filter(|id| self.end_order(id).is_some());
+        let id = self.ends_setting(id);
         if *cid != ConversationId::room(&RoomName::lobby()) {
             return;
         }

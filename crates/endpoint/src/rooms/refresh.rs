@@ -1,8 +1,11 @@
-//! A view that is being brought up to date: what it waits for, and what follows when all of it has come.
+//! A view that is being brought up to date: what it waits for, what follows when all of it has come, and how far the hub
+//! has shown the chain by then.
 
+use chat_protocol::frame::RawFrame;
 use chat_protocol::id::MessageId;
 use chat_protocol::members::Membership;
 use chat_protocol::name::ConversationId;
+use chat_protocol::tag::label;
 
 use super::view::Complete;
 use crate::endpoint::Endpoint;
@@ -84,11 +87,36 @@ impl Endpoint {
         self.epoch_is_contested(cid);
         // The chain may have grown meanwhile; one that does not verify is not asked for again.
         let next = self.state.rooms.get(cid).map_or(0, Membership::next);
-        if next > known && self.views.of(cid).head.as_ref().is_some_and(|head| head.mg > next) {
+        if next > known && self.views.of(cid).end.is_some_and(|end| end.mg > next) {
             self.start_refresh(cid, false);
         }
         if ended.asked {
             self.out.tell(Event::Refreshed { cid: cid.clone() });
         }
+    }
+
+    /// Notes how far the hub has shown a room's chain with the links that it has just served. A restored hub may have
+    /// served a part of what another process of the home has applied meanwhile: then it is behind (rule R36).
+    fn note_shown(&mut self, cid: &ConversationId, links: &[RawFrame], is_anew: bool) {
+        // Of a chain that was fetched anew only what does not verify is left over.
+        let is_whole = is_anew && links.is_empty() && self.is_taken(cid);
+        if is_whole || (!is_anew && self.is_end_among(cid, links)) {
+            self.hub_has_shown(cid);
+        } else if !links.is_empty() {
+            self.suspect(self.link.clock_ms, cid);
+        }
+    }
+
+    /// Whether the last link of the view is one of these.
+    fn is_end_among(&self, cid: &ConversationId, links: &[RawFrame]) -> bool {
+        let end = self.place_of(cid).pm;
+        links.iter().rev().any(|link| link.digest(label::MEMBER) == end)
+    }
+
+    /// The hub has served links up to the end of the view.
+    pub(super) fn hub_has_shown(&mut self, cid: &ConversationId) {
+        let place = self.place_of(cid);
+        let end = self.views.of(cid).end.filter(|end| end.mg >= place.mg);
+        self.views.at(cid).end = end.or(Some(place));
     }
 }

@@ -47,8 +47,8 @@ pub(crate) struct Refresh {
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a conversation")]
 pub(crate) struct View {
-    /// What the hub says about it.
-    pub(crate) head: Option<Head>,
+    /// The end of its chain by the hub's word.
+    pub(crate) end: Option<Place>,
     pub(crate) is_current: bool,
     /// The chain was fetched from its beginning.
     pub(crate) was_anew: bool,
@@ -67,7 +67,7 @@ impl View {
     fn is_bare(&self) -> bool {
         let has_place = self.forked.is_some() || self.accepted.is_some();
         let is_marked = self.was_anew || self.is_unlisted || self.is_deleted;
-        self.head.is_none() && !has_place && !is_marked
+        self.end.is_none() && !has_place && !is_marked
     }
 }
 
@@ -144,8 +144,8 @@ impl Views {
 
     /// The hub says where a conversation stands.
     pub(super) fn hear(&mut self, head: &Head) {
-        if self.of(&head.cid).head.is_some() || self.has_room() {
-            self.at(&head.cid).head = Some(head.clone());
+        if self.of(&head.cid).end.is_some() || self.has_room() {
+            self.at(&head.cid).end = Some(Place { mg: head.mg, pm: head.pm });
         }
     }
 
@@ -158,7 +158,7 @@ impl Views {
 
     /// Conversations of which the hub has said where they stand.
     pub(crate) fn listed(&self) -> impl Iterator<Item = &ConversationId> {
-        self.all.iter().filter(|(_, view)| view.head.is_some()).map(|(cid, _)| cid)
+        self.all.iter().filter(|(_, view)| view.end.is_some()).map(|(cid, _)| cid)
     }
 
     /// A view is not up to date any more.
@@ -194,7 +194,7 @@ impl Views {
         let before = self.refreshing.get(cid);
         let anew = before.is_some_and(|refresh| refresh.anew);
         let asked = asked || before.is_some_and(|refresh| refresh.asked);
-        let until = self.of(cid).head.as_ref().map(|head| head.mg);
+        let until = self.of(cid).end.map(|end| end.mg);
         let complete = cid.is_direct();
         let refresh = Refresh { complete, asked, anew, until, ..Refresh::default() };
         self.refreshing.insert(cid.clone(), refresh);
@@ -346,7 +346,7 @@ impl Views {
     /// How many things are held by the hub's word.
     pub(crate) fn len(&self) -> usize {
         let facts = |view: &View| {
-            let facts = [view.head.is_some(), view.is_current, view.is_deleted];
+            let facts = [view.end.is_some(), view.is_current, view.is_deleted];
             facts.into_iter().filter(|fact| *fact).count()
         };
         self.all.values().map(facts).sum::<usize>() + self.refreshing.len()
