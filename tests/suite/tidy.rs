@@ -261,6 +261,43 @@ fn the_slash_commands_of_the_readme_exist() {
     }
 }
 
+/// Goal: a server and a device say what is wrong, and each front end says what to type about it.
+/// Before: nine sentences of the server named slash commands, which a program without any cannot type.
+#[test]
+fn the_server_and_the_core_name_no_slash_command() {
+    let table = workspace().join("crates/text/src/slash/table.rs");
+    let table = std::fs::read_to_string(table).unwrap();
+    let names = table.lines().filter_map(|line| line.trim().strip_prefix("name: \""));
+    let names: BTreeSet<&str> = names.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.contains("join") && names.len() > 40, "{names:?}");
+    for name in ["server", "endpoint", "protocol", "device"] {
+        for path in sources(&workspace().join("crates").join(name).join("src")) {
+            // The console of the operator tells what people in the lobby may do.
+            if path.ends_with("admin/command.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                let named = slash_words(line).find(|word| names.contains(word));
+                assert_eq!(named, None, "{}: {line}", path.display());
+            }
+        }
+    }
+    let found: Vec<&str> = slash_words(r#""say /join it, or /op; GET /a/who or x/run""#).collect();
+    assert_eq!(found, ["join", "op", "a"], "words, and no parts of paths");
+}
+
+/// The words of a line that stand behind a slash at the beginning of a word.
+fn slash_words(line: &str) -> impl Iterator<Item = &str> {
+    line.match_indices('/').filter_map(|(at, _)| {
+        let (before, behind) = (line.get(..at)?, line.get(at + 1..)?);
+        let inside = |c: char| c.is_alphanumeric() || "/.}".contains(c);
+        let begins = !before.ends_with(inside);
+        let end = behind.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(behind.len());
+        behind.get(..end).filter(|word| begins && !word.is_empty())
+    })
+}
+
 /// The words behind `start`, as far as a command goes, wherever a document has it.
 fn commands(documents: &str, start: &str) -> Vec<String> {
     let ends = ['`', '#', '\n', ')'];
