@@ -138,7 +138,7 @@ fn wait_until_accepting(client: &Client, name: &str) {
         let users = client.run(&["users"]).expect_code(0).stdout;
         users.lines().any(|line| line.starts_with(name) && line.contains("accepts commands"))
     };
-    until(accepts, "the agent accepts commands");
+    until("the agent accepts commands", accepts);
 }
 
 #[test]
