@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use chat_tests::{Program, Rig, Scene, Server, get, operator, types, until};
