@@ -44,4 +44,6 @@ else
   echo "skipped: the toolchain has no target $wasm (rustup target add $wasm)"
 fi
 step "tests"
+# Scenarios wait for programs more than they compute: one test for each core leaves cores idle.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
 cargo test --workspace --tests

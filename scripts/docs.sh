@@ -16,6 +16,8 @@ gate | node scripts/vectors.mjs |
 gate | scripts/operations.sh |
 gate | scripts/docs.sh |
 here | scripts/check.sh --quick | scripts/check.sh --quick
+here | scripts/slow-tests.sh | scripts/slow-tests.sh -p chat-protocol --test rules
+here | scripts/slow-tests.sh -p chat-tests --test suite | scripts/slow-tests.sh -p chat-protocol --test rules
 here | cargo build --workspace --bins | cargo build --workspace --bins
 here | cargo test -p chat-tests --test suite rooms | cargo test -p chat-tests --test suite rooms
 here | cargo build --release -p chat-server -p chat-client | cargo build --release -p chat-server -p chat-client

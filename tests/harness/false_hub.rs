@@ -1,8 +1,8 @@
 //! A hub that answers sign-ins as a test likes: with its own keys, and with whatever it makes up.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_protocol::code;
 use chat_protocol::crypto::{KeyBits, UnwrapKey, random};
@@ -12,6 +12,7 @@ use chat_protocol::id::{KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions, DeviceKeys, KeySizes, PublishedWrapKey};
 use chat_protocol::name::UserName;
 use futures_util::{SinkExt as _, StreamExt as _};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -87,7 +88,7 @@ impl FalseHub {
 
     /// How many login secrets it was sent.
     pub fn secrets(&self) -> usize {
-        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.secrets.lock()
     }
 }
 
@@ -116,7 +117,7 @@ impl HubKeys {
             let Message::Text(text) = message? else { continue };
             let received = reception.open(&text, &self.link, None)?;
             if received.body.pw.is_some() {
-                *secrets.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                *secrets.lock() += 1;
             }
             socket.send(Message::text(self.answer(&received, vault))).await?;
         }

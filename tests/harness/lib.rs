@@ -27,7 +27,7 @@ mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chat_testkit::json_page::JsonPage;
 
@@ -49,6 +49,22 @@ pub use terminal::Terminal;
 
 /// The longest that anything may take. Long, because test machines may be slow and shared.
 pub const LIMIT: Duration = Duration::from_mins(1);
+
+/// How often [`until`] looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Looks again and again until something is so of which no event tells: a file has grown, a process is gone.
+///
+/// # Panics
+/// When it is not so within [`LIMIT`].
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < end, "not reached: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
 
 /// One of the two programs, built beside this program or above this test binary.
 ///

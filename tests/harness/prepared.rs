@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use chat_device::home::{HomeFolder, file, save_device};
 use chat_device::own_device::OwnDevice;
@@ -25,6 +25,7 @@ use chat_protocol::id::KeyId;
 use chat_protocol::keys::{Bundle, DeviceKeys, KeySizes};
 use chat_protocol::name::UserName;
 use chat_testkit::now_ms;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -34,10 +35,15 @@ use crate::rig::Rig;
 /// The keys of a server, in its data folder.
 const SERVER_KEYS: &str = "server.key";
 
+/// The journal of the agent there. The keys are published together with a number of it: beside another journal
+/// the server would make a new signing key.
+const JOURNAL: &str = "journal.db";
+
 /// The server of all prepared scenarios.
 struct Server {
     id: KeyId,
     key_file: Vec<u8>,
+    journal: Vec<u8>,
 }
 
 static SERVER: LazyLock<Server> = LazyLock::new(Server::make);
@@ -69,12 +75,13 @@ impl Prepared {
             return;
         }
         write(data, SERVER_KEYS.as_ref(), &SERVER.key_file);
+        write(&data.join("agent"), JOURNAL.as_ref(), &SERVER.journal);
         self.has_server.store(true, Ordering::SeqCst);
     }
 
     /// Notes that this name's client is started: whether that is the first time.
     pub(crate) fn meets(&self, user: &str) -> bool {
-        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut met = self.met.lock();
         met.insert(user.to_ascii_lowercase())
     }
 
@@ -100,11 +107,12 @@ impl Server {
             bundle: B64Vec,
         }
         let rig = Rig::unprepared();
-        let _server = rig.server();
+        rig.server().terminate().assert_code(0);
         let key_file = std::fs::read(rig.data().join(SERVER_KEYS)).unwrap();
+        let journal = std::fs::read(rig.data().join("agent").join(JOURNAL)).unwrap();
         let read: KeyFile = serde_json::from_slice(&key_file).unwrap();
         let id = Bundle::verify(read.bundle.0.into()).unwrap().identity();
-        Self { id, key_file }
+        Self { id, key_file, journal }
     }
 }
 
@@ -127,7 +135,7 @@ fn make_pair() -> Vec<u8> {
 }
 
 fn home_of(user: &UserName) -> Arc<OnceLock<Files>> {
-    let mut homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut homes = HOMES.lock();
     Arc::clone(homes.entry(user.clone()).or_default())
 }
 

@@ -2,9 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -32,28 +33,21 @@ impl Lines {
             while stream.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
                 let line = String::from_utf8_lossy(&bytes);
                 let line = line.strip_suffix('\n').unwrap_or(&line).to_owned();
-                writer.lock().lines.push(line);
+                writer.heard.0.lock().lines.push(line);
                 writer.heard.1.notify_all();
                 bytes.clear();
             }
-            writer.lock().is_ended = true;
+            writer.heard.0.lock().is_ended = true;
             writer.heard.1.notify_all();
         });
         lines
     }
 
-    fn lock(&self) -> MutexGuard<'_, Heard> {
-        self.heard.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until `done` says yes, or the stream has ended, or the time is over.
     fn wait(&self, limit: Duration, mut done: impl FnMut(&Heard) -> bool) -> bool {
-        let heard = self.lock();
-        let wait = self.heard.1.wait_timeout_while(heard, limit, |heard| {
-            let is_done = done(heard);
-            !is_done && !heard.is_ended
-        });
-        let (heard, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.0.lock();
+        let waits = |heard: &mut Heard| !done(heard) && !heard.is_ended;
+        self.heard.1.wait_while_for(&mut heard, waits, limit);
         done(&heard)
     }
 
@@ -64,7 +58,7 @@ impl Lines {
     pub fn wait_for(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
         let find = |heard: &Heard| heard.lines.iter().find(|line| matches(line)).cloned();
         if self.wait(LIMIT, |heard| find(heard).is_some())
-            && let Some(line) = find(&self.lock())
+            && let Some(line) = find(&self.heard.0.lock())
         {
             return line;
         }
@@ -97,7 +91,7 @@ impl Lines {
 
     /// How many lines came so far.
     pub fn count(&self) -> usize {
-        self.lock().lines.len()
+        self.heard.0.lock().lines.len()
     }
 
     fn wait_for_end(&self, limit: Duration) -> bool {
@@ -106,7 +100,7 @@ impl Lines {
 
     /// What came so far.
     pub fn text(&self) -> String {
-        self.lock().lines.iter().fold(String::new(), |text, line| text + line + "\n")
+        self.heard.0.lock().lines.iter().fold(String::new(), |text, line| text + line + "\n")
     }
 }
 

@@ -8,11 +8,12 @@ mod wire;
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_protocol::crypto::UnwrapKey;
 use chat_testkit::middle::{Message, Middle, Passing, Way};
+use parking_lot::Mutex;
 
 use fate::Obey;
 pub use fate::{Fate, Rule};
@@ -152,13 +153,13 @@ impl Drop for Proxy {
 
 fn new_tape(tapes: &Mutex<Vec<Tape>>) -> Tape {
     let tape = Tape::default();
-    tapes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&tape));
+    tapes.lock().push(Arc::clone(&tape));
     tape
 }
 
 fn tapes(tapes: &Mutex<Vec<Tape>>) -> Vec<Vec<u8>> {
-    let tapes = tapes.lock().unwrap_or_else(PoisonError::into_inner);
-    tapes.iter().map(|tape| tape.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    let tapes = tapes.lock();
+    tapes.iter().map(|tape| tape.lock().clone()).collect()
 }
 
 /// Starts both directions of one connection.
@@ -214,7 +215,7 @@ fn forward(mut from: TcpStream, mut to: Target, tape: Tape) {
             let Some(bytes) = chunk.get(..count).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
-            tape.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            tape.lock().extend_from_slice(bytes);
             if to.write(bytes).is_err() {
                 break;
             }

@@ -2,9 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::LIMIT;
@@ -65,7 +66,7 @@ impl Terminal {
             let mut chunk = [0; 1024];
             loop {
                 let count = output.read(&mut chunk).unwrap_or(0);
-                let mut screen = writer.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut screen = writer.0.lock();
                 let bytes = chunk.get(..count).unwrap_or_default();
                 screen.text.push_str(&String::from_utf8_lossy(bytes));
                 screen.is_ended = count == 0;
@@ -76,10 +77,6 @@ impl Terminal {
             }
         });
         Self { keys: child.stdin.take().unwrap(), child, screen }
-    }
-
-    fn screen(&self) -> MutexGuard<'_, Screen> {
-        self.screen.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until `part` stands on the screen, behind what was waited for before.
@@ -98,7 +95,7 @@ impl Terminal {
     #[track_caller]
     pub fn wait_for_one(&self, parts: &[&str]) -> usize {
         self.shown_within(parts, LIMIT).unwrap_or_else(|| {
-            panic!("none of {parts:?} came; the screen:\n{}", self.screen().text)
+            panic!("none of {parts:?} came; the screen:\n{}", self.screen.0.lock().text)
         })
     }
 
@@ -118,8 +115,8 @@ impl Terminal {
             places.min().map(|(end, which)| (screen.read + end, which))
         };
         let waits = |screen: &mut Screen| found(screen).is_none() && !screen.is_ended;
-        let waited = self.screen.1.wait_timeout_while(self.screen(), limit, waits);
-        let (mut screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut screen = self.screen.0.lock();
+        self.screen.1.wait_while_for(&mut screen, waits, limit);
         let (end, which) = found(&screen)?;
         screen.read = end;
         Some(which)
@@ -131,9 +128,9 @@ impl Terminal {
     /// When the line does not end in time.
     #[track_caller]
     pub fn wait_for_rest_of_line(&self) -> String {
-        let begin = self.screen().read;
+        let begin = self.screen.0.lock().read;
         self.wait_for("\n");
-        let screen = self.screen();
+        let screen = self.screen.0.lock();
         let line = screen.text.get(begin..screen.read).unwrap_or_default();
         line.split(['\r', '\n', '\u{1b}']).next().unwrap_or_default().trim().to_owned()
     }
@@ -146,6 +143,16 @@ impl Terminal {
         // A terminal's Enter is a carriage return.
         self.keys.write_all(format!("{line}\r").as_bytes()).unwrap();
         self.keys.flush().unwrap();
+    }
+
+    /// Types a line and waits for what it comes to.
+    ///
+    /// # Panics
+    /// When that does not come in time.
+    #[track_caller]
+    pub fn types(&mut self, line: &str, expected: &str) {
+        self.type_line(line);
+        self.wait_for(expected);
     }
 
     /// Types keys, all in one packet.
@@ -215,7 +222,7 @@ impl Terminal {
 
     /// Everything that stood on the screen.
     pub fn text(&self) -> String {
-        self.screen().text.clone()
+        self.screen.0.lock().text.clone()
     }
 
     /// Waits for the end; the exit code.
@@ -225,9 +232,8 @@ impl Terminal {
     #[track_caller]
     pub fn wait(&mut self) -> Option<i32> {
         let begun = Instant::now();
-        let waited =
-            self.screen.1.wait_timeout_while(self.screen(), LIMIT, |screen| !screen.is_ended);
-        let (screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut screen = self.screen.0.lock();
+        self.screen.1.wait_while_for(&mut screen, |screen| !screen.is_ended, LIMIT);
         assert!(begun.elapsed() < LIMIT, "it does not end; the screen:\n{}", screen.text);
         drop(screen);
         self.child.wait().unwrap().code()

@@ -1,10 +1,11 @@
 //! Requests for one file, over connections that stay.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chat_tests::cpu_seconds;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -40,7 +41,7 @@ impl Requests {
     pub(crate) fn end(mut self) -> String {
         self.asking.abort_all();
         let seconds = self.began.elapsed().as_secs_f64();
-        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latencies = self.latencies.lock();
         latencies.sort_unstable();
         let at = |percent: usize| {
             let index = latencies.len().saturating_sub(1) * percent / 100;
@@ -90,7 +91,7 @@ async fn ask(
         let began = Instant::now();
         stream.write_all(request.as_bytes()).await?;
         read_answer(&mut stream, &mut buffer).await?;
-        latencies.lock().unwrap_or_else(PoisonError::into_inner).push(began.elapsed());
+        latencies.lock().push(began.elapsed());
     }
 }
 

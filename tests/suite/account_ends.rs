@@ -11,8 +11,7 @@ fn say_in_vain(rig: &Rig, url: &str, end_server: impl FnOnce()) {
     bob.stdout.wait_for_part("offline");
     bob.type_line("my last words");
     bob.type_line("and one more");
-    bob.type_line("/pending");
-    bob.stdout.wait_for_part(": and one more");
+    types(&mut bob, "/pending", ": and one more");
     bob.kill_hard();
 }
 
@@ -20,14 +19,12 @@ fn say_in_vain(rig: &Rig, url: &str, end_server: impl FnOnce()) {
 /// name is typed, and a script is refused until it says that it knows. (The build before deleted it without a word.)
 #[test]
 fn what_waits_to_be_sent_is_told_before_the_account_goes() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let here = alice.chat();
-    let url = server.url().to_owned();
-    say_in_vain(&rig, &url, || server.kill_hard());
+    say_in_vain(&scene.rig, &url, || scene.server.kill_hard());
     drop(here);
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     let refused = bob.run_known(&["account", "delete", "bob"]).expect_code(1);
     assert!(refused.stderr.contains("2 messages wait here"), "{refused:?}");
     assert!(refused.stderr.contains("--drop-unsent"), "{refused:?}");
@@ -55,19 +52,18 @@ fn ended(mut program: Program) -> Finished {
 /// machine, an agent, a listener, a share and a fetch that waits, each of which may make accounts; then the list of accounts.
 #[test]
 fn all_that_runs_of_a_deleted_account_ends_and_says_why() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = folder(&rig, "alices", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let shared = folder(&scene.rig, "alices", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
     let mut sharing = share(&alice, &shared, "ALL");
     sharing.terminate();
     sharing.wait().assert_code(130);
     bob.run(&["users"]).assert_code(0);
-    let chat = rig.client("bob", server.url()).with_home(rig.path("second")).chat();
+    let chat = scene.client("bob").with_home(scene.rig.path("second")).chat();
     let agent = bob.start(&["agent"]);
     agent.stderr.wait_for_part("accepting commands");
     let listener = bob.start(&["listen"]);
-    let shared = folder(&rig, "bobs", "k, a.txt", &[("a.txt", b"a")]);
+    let shared = folder(&scene.rig, "bobs", "k, a.txt", &[("a.txt", b"a")]);
     let sharing = share(&bob, &shared, "ALL");
     let fetch = bob.start(&["get", "--wait", "alice", "big.bin"]);
     fetch.stderr.wait_for_part("the request waits");

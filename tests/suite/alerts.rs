@@ -1,9 +1,8 @@
 //! The alerts and the dashboard speak of figures that a server has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
-use chat_tests::{LIMIT, Rig, Server, get, operator, workspace};
+use chat_tests::{Rig, Server, get, operator, until, workspace};
 use serde_json::Value;
 
 /// What the scene below leaves where it was, and why.
@@ -85,15 +84,12 @@ fn sum(lines: &[String]) -> f64 {
 
 /// What is scraped once this metric has moved.
 fn scrape_after(server: &Server, name: &str) -> BTreeMap<String, Vec<String>> {
-    let begun = Instant::now();
-    loop {
-        let samples = scrape(server);
-        if samples.get(name).is_some_and(|lines| sum(lines) > 0.0) {
-            return samples;
-        }
-        assert!(begun.elapsed() < LIMIT, "{name} never moves");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let mut samples = BTreeMap::new();
+    until(&format!("{name} moves"), || {
+        samples = scrape(server);
+        samples.get(name).is_some_and(|lines| sum(lines) > 0.0)
+    });
+    samples
 }
 
 #[test]

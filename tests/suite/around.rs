@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use chat_tests::{Client, Finished, Program, Rig, binary, operator};
+use chat_tests::{Client, Finished, Program, Rig, Scene, binary, operator, types};
 
 /// The client's command without `--logs`, started in `folder` by somebody with this state folder.
 fn without_logs(client: &Client, words: &[&str], folder: &Path, state: &Path) -> Command {
@@ -41,10 +41,9 @@ fn server_says(rig: &Rig, words: &[&str], variables: &[(&str, &str)]) -> Finishe
 
 #[test]
 fn the_client_makes_no_logs_in_a_folder_where_somebody_happens_to_stand() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let (bare, state) = (rig.path("bare"), rig.path("state"));
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let (bare, state) = (scene.rig.path("bare"), scene.rig.path("state"));
     let of_user = state.join("chat/logs");
     fs::create_dir(&bare).unwrap();
     let start = |words: &[&str], folder: &Path| ends(without_logs(&alice, words, folder, &state));
@@ -52,13 +51,13 @@ fn the_client_makes_no_logs_in_a_folder_where_somebody_happens_to_stand() {
     assert!(!bare.join("logs").exists() && of_user.join("client-alice.jsonl").exists());
 
     // Beside a server all is in one place.
-    let beside = rig.path("beside");
+    let beside = scene.rig.path("beside");
     fs::create_dir_all(beside.join("logs")).unwrap();
     start(&["users"], &beside).assert_code(0);
     assert!(beside.join("logs/client-alice.jsonl").exists());
 
     // One that takes nothing ends nothing. (Whoever may write everywhere is not kept from it.)
-    let closed = rig.path("closed");
+    let closed = scene.rig.path("closed");
     fs::create_dir_all(closed.join("logs")).unwrap();
     fs::set_permissions(closed.join("logs"), Permissions::from_mode(0o500)).unwrap();
     start(&["users"], &closed).assert_code(0);
@@ -69,7 +68,7 @@ fn the_client_makes_no_logs_in_a_folder_where_somebody_happens_to_stand() {
         let told = start(&["story", &id], folder).expect_code(0);
         assert!(told.stdout.contains("message.send"), "{told:?}");
     }
-    let other = rig.path("other");
+    let other = scene.rig.path("other");
     fs::create_dir(&other).unwrap();
     let none = start(&["story", &id, "--logs", other.to_str().unwrap()], &bare).expect_code(1);
     assert!(none.stderr.contains("no line of 0 logs"), "{none:?}");
@@ -77,22 +76,20 @@ fn the_client_makes_no_logs_in_a_folder_where_somebody_happens_to_stand() {
 
 #[test]
 fn the_emulator_makes_its_logs_where_it_is_started() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let here = rig.path("here");
+    let scene = Scene::empty();
+    let here = scene.rig.path("here");
     fs::create_dir(&here).unwrap();
-    let lines = rig.write("lines.txt", "a line of the script\n").display().to_string();
+    let lines = scene.rig.write("lines.txt", "a line of the script\n").display().to_string();
     let words = ["--emulate", "2", "--per-client", "1", "--messages", &lines];
-    let emulator = rig.emulator(server.url());
-    ends(without_logs(&emulator, &words, &here, &rig.path("state"))).assert_code(0);
+    let emulator = scene.rig.emulator(scene.url());
+    ends(without_logs(&emulator, &words, &here, &scene.rig.path("state"))).assert_code(0);
     assert!(here.join("logs/client-emu-001.jsonl").exists());
 }
 
 #[test]
 fn verbose_is_ours_and_has_no_colours_in_a_pipe() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let said = |words: &[&str]| alice.run(words).expect_code(0).stderr;
     let quiet = said(&["send", "#lobby", "one"]);
     let verbose = said(&["-v", "send", "#lobby", "two"]);
@@ -109,23 +106,17 @@ fn verbose_is_ours_and_has_no_colours_in_a_pipe() {
 
 #[test]
 fn no_internal_name_reaches_a_screen() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let mut chat = alice.chat();
-    chat.type_line("/join ops");
-    chat.stdout.wait_for_part("#ops");
-    chat.type_line("said in ops");
-    chat.stdout.wait_for_part("✓ stored");
-    chat.type_line("/history ops");
-    chat.stdout.wait_for_part("#ops you: said in ops");
-    chat.type_line("/search said");
-    chat.stdout.wait_for_part("1 of 1 message fits");
+    types(&mut chat, "/join ops", "#ops");
+    types(&mut chat, "said in ops", "✓ stored");
+    types(&mut chat, "/history ops", "#ops you: said in ops");
+    types(&mut chat, "/search said", "1 of 1 message fits");
     chat.type_line("/status");
     let status = chat.stdout.wait_for_part("the last answer took");
     assert!(status.contains(" ms") && !status.contains('µ'), "{status}");
-    chat.type_line("/history before AAAAAAAAAAAAAAAAAAAAAA");
-    chat.stdout.wait_for_part("no message");
+    types(&mut chat, "/history before AAAAAAAAAAAAAAAAAAAAAA", "no message");
     let said = chat.finish();
     for internal in ["room:", "dm:", "feed:"] {
         assert!(!said.stdout.contains(internal), "{internal} in {said:?}");
@@ -137,25 +128,22 @@ fn no_internal_name_reaches_a_screen() {
 
 #[test]
 fn who_is_called_like_nobody_is_refused_in_one_sentence() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let sentence = "nobody is called ghost; see the list of users";
     let sent = alice.run(&["send", "ghost", "boo"]).expect_code(6);
     let ran = alice.run(&["run", "ghost", "--", "true"]);
     let mut chat = alice.chat();
-    chat.type_line("/subscribe ghost");
-    chat.stdout.wait_for_part(sentence);
-    chat.type_line("/join crew");
-    chat.stdout.wait_for_part("#crew");
+    types(&mut chat, "/subscribe ghost", sentence);
+    types(&mut chat, "/join crew", "#crew");
     chat.type_line("/invite ghost");
     chat.stdout.wait_for_count(2, |line| line.contains(sentence));
     for (line, count) in [("/fingerprint ghost", 3), ("/verify ghost", 4), ("/devices ghost", 5)] {
         chat.type_line(line);
         chat.stdout.wait_for_count(count, |line| line.contains(sentence));
     }
-    let asked = operator(&rig, &["user", "show", "ghost"]).expect_code(1);
-    let disabled = operator(&rig, &["user", "disable", "ghost"]).expect_code(1);
+    let asked = operator(&scene.rig, &["user", "show", "ghost"]).expect_code(1);
+    let disabled = operator(&scene.rig, &["user", "disable", "ghost"]).expect_code(1);
     for said in [&sent, &ran, &asked, &disabled] {
         assert!(said.stderr.contains(sentence), "{said:?}");
     }
@@ -163,9 +151,8 @@ fn who_is_called_like_nobody_is_refused_in_one_sentence() {
 
 #[test]
 fn a_second_chat_of_one_home_names_the_home() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let first = alice.chat();
     let second = alice.start(&[]).wait().expect_code(5);
     assert!(second.stderr.contains("--home"), "{second:?}");
@@ -259,9 +246,8 @@ fn a_text_that_cannot_be_sent_is_refused_before_anybody_signs_in() {
 
 #[test]
 fn a_key_file_that_others_can_read_is_told() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
     let homes = fs::read_dir(alice.home()).unwrap().flatten();
     let key = homes.map(|home| home.path().join("alice/key")).find(|key| key.exists()).unwrap();
@@ -279,14 +265,13 @@ fn a_key_file_that_others_can_read_is_told() {
 
 #[test]
 fn an_agent_started_again_tells_only_of_new_commands() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, web) = (rig.client("alice", server.url()), rig.client("web1", server.url()));
+    let scene = Scene::empty();
+    let (alice, web) = (scene.client("alice"), scene.client("web1"));
     let key = alice.pipe(&["/fingerprint"], &["--json"]).expect_code(0);
     let key = key.events_named("fingerprint").remove(0)["key"].as_str().unwrap().to_owned();
     let who = format!("[{{ name = \"alice\", key = \"{key}\" }}]");
     let rule = format!("[[rule]]\nwho = {who}\nargv = [[\"echo\", \"*\"]]\n");
-    let policy = rig.write("policy.toml", &rule).display().to_string();
+    let policy = scene.rig.write("policy.toml", &rule).display().to_string();
     let agent = |expected: &str| {
         let agent = web.start(&["agent", "--policy", &policy]);
         agent.stderr.wait_for_part("accepting commands");

@@ -18,17 +18,20 @@ fn the_chat_says_until_when_a_command_can_start_and_when_that_is_over() {
     let mark = machines.rig.path("mark").display().to_string();
     let mut chat = machines.alice.at_terminal_before(&[], "");
     chat.wait_for("alice #lobby>");
-    chat.type_line(&format!("/run web1 -- sh -c 'touch {mark}'"));
-    chat.wait_for("it starts if the machine is here by ");
+    chat.types(
+        &format!("/run web1 -- sh -c 'touch {mark}'"),
+        "it starts if the machine is here by ",
+    );
     let over = "✗ no answer came from web1 in time; the command is taken back. If the server holds that back";
     assert!(chat.shows_within(over, START_MAX), "{}", chat.text());
-    chat.type_line(&format!("/run web1 -- sh -c 'touch {mark}'"));
-    chat.wait_for("or say --again to ask for it once more");
+    chat.types(
+        &format!("/run web1 -- sh -c 'touch {mark}'"),
+        "or say --again to ask for it once more",
+    );
     let _agent = machines.agent();
     chat.wait_for("! web1 answers a command that was given up");
     chat.wait_for("NOACK E_EXPIRED");
-    chat.type_line("/run web1 -- sh -c 'echo back'");
-    chat.wait_for("│ back");
+    chat.types("/run web1 -- sh -c 'echo back'", "│ back");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
     assert!(!std::path::Path::new(&mark).exists(), "it was started");

@@ -2,12 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use chat_tests::{Program, Rig, Server, get, messages, operator};
-
-/// Long enough for ten clients to say all of it on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+use chat_tests::{Program, Rig, Server, get, messages, operator, until};
 
 /// `chat-server mkcert` into a folder; what it says of the certificate.
 fn make(rig: &Rig, folder: &Path) -> String {
@@ -31,11 +27,7 @@ fn taken(server: &Server) -> f64 {
 }
 
 fn wait_until_taken(server: &Server, texts: f64) {
-    let begin = Instant::now();
-    while taken(server) < texts {
-        assert!(begin.elapsed() < PATIENCE, "{} texts came", taken(server));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("so many texts came", || taken(server) >= texts);
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! Messages between people, in line mode and from scripts.
 
-use chat_tests::{Program, Rig};
+use chat_tests::{Program, Scene};
 
 #[test]
 fn a_text_reaches_everybody_in_the_lobby() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let people: Vec<Program> =
-        ["bob", "carol"].map(|name| rig.client(name, server.url()).chat()).into();
-    let sent = rig.client("alice", server.url()).pipe(&["hello, pier"], &[]).expect_code(0);
+    let scene = Scene::empty();
+    let people: Vec<Program> = ["bob", "carol"].map(|name| scene.client(name).chat()).into();
+    let sent = scene.client("alice").pipe(&["hello, pier"], &[]).expect_code(0);
     assert!(sent.stdout.contains('✓'), "{sent:?}");
     for person in &people {
         person.stdout.wait_for_part("#lobby alice: hello, pier");
@@ -17,12 +15,11 @@ fn a_text_reaches_everybody_in_the_lobby() {
 
 #[test]
 fn a_direct_message_reaches_only_whom_it_names() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url()).chat();
-    let carol = rig.client("carol", server.url()).chat();
+    let scene = Scene::empty();
+    let bob = scene.client("bob").chat();
+    let carol = scene.client("carol").chat();
     let lines = ["bob*star 2*3", "/msg bob slash", "DM bob capitals", "ALL*to all", "PM room"];
-    rig.client("alice", server.url()).pipe(&lines, &[]).assert_code(0);
+    scene.client("alice").pipe(&lines, &[]).assert_code(0);
     for text in ["star 2*3", "slash", "capitals"] {
         bob.stdout.wait_for_part(&format!("alice → you: {text}"));
     }
@@ -38,10 +35,9 @@ fn a_direct_message_reaches_only_whom_it_names() {
 
 #[test]
 fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
     let mut chat = alice.chat();
     let texts: Vec<String> = (1..=12).map(|number| format!("number {number}")).collect();
@@ -58,10 +54,9 @@ fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_
 
 #[test]
 fn receipts_that_come_while_the_sender_is_away_are_shown_later() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
     let sent = alice.run(&["send", "bob", "one", "--json"]).expect_code(0);
     let stored = sent.events_named("ack").remove(0);
@@ -76,11 +71,10 @@ fn receipts_that_come_while_the_sender_is_away_are_shown_later() {
 
 #[test]
 fn an_unknown_slash_word_is_a_local_error_with_a_suggestion() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url()).chat();
+    let scene = Scene::empty();
+    let bob = scene.client("bob").chat();
     let lines = ["/hlep me", "//half a slash", "the end"];
-    let alice = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(1);
+    let alice = scene.client("alice").pipe(&lines, &[]).expect_code(1);
     assert!((alice.stdout + &alice.stderr).contains("did you mean /help?"));
     bob.stdout.wait_for_part("alice: /half a slash");
     bob.stdout.wait_for_part("alice: the end");
@@ -90,9 +84,8 @@ fn an_unknown_slash_word_is_a_local_error_with_a_suggestion() {
 
 #[test]
 fn a_message_to_nobody_is_refused_and_the_end_of_input_still_ends_well() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let chat = alice.pipe(&["nemo*where are you"], &["--json"]).expect_code(6);
     let refused = chat.events_named("noack").remove(0);
     assert_eq!(refused["code"], "E_NO_SUCH_USER");
@@ -102,25 +95,23 @@ fn a_message_to_nobody_is_refused_and_the_end_of_input_still_ends_well() {
 
 #[test]
 fn who_comes_and_goes_is_shown() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url()).chat();
-    let bob = rig.client("bob", server.url()).chat();
+    let scene = Scene::empty();
+    let alice = scene.client("alice").chat();
+    let bob = scene.client("bob").chat();
     alice.stdout.wait_for_part("[bob] just joined the server");
-    server.program().stdout.wait_for_part("[bob] just joined the chat");
+    scene.server.program().stdout.wait_for_part("[bob] just joined the chat");
     bob.finish().assert_code(0);
     alice.stdout.wait_for_part("[bob] just left the server");
-    server.program().stdout.wait_for_part("[bob] just left the chat");
+    scene.server.program().stdout.wait_for_part("[bob] just left the chat");
 }
 
 #[test]
 fn the_end_of_input_waits_for_every_answer() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let lines: Vec<String> = (1..=40).map(|number| format!("line {number}")).collect();
     let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     lines.extend(["/run server -- uname", "/run server -- false"]);
-    let alice = rig.client("alice", server.url()).pipe(&lines, &["--json"]).expect_code(6);
+    let alice = scene.client("alice").pipe(&lines, &["--json"]).expect_code(6);
     let is_stage = |event: &&serde_json::Value, stage: &str| event["stage"] == stage;
     let acks = alice.events_named("ack");
     assert_eq!(acks.iter().filter(|ack| is_stage(ack, "stored")).count(), 42);
@@ -130,10 +121,9 @@ fn the_end_of_input_waits_for_every_answer() {
 
 #[test]
 fn quit_leaves_at_once_after_the_answers() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     for word in ["/quit", "EX", "/ex"] {
-        let mut alice = rig.client("alice", server.url()).chat();
+        let mut alice = scene.client("alice").chat();
         alice.type_line("bye");
         alice.type_line(word);
         let ended = alice.wait().expect_code(0);
@@ -143,12 +133,11 @@ fn quit_leaves_at_once_after_the_answers() {
 
 #[test]
 fn escape_sequences_of_others_do_nothing_to_my_terminal() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
     let evil = "wipe \u{1b}[2J title \u{1b}]0;owned\u{7} c1 \u{9b}31m back\rwards \u{202e}txt.exe";
-    let alice = rig.client("alice", server.url());
+    let alice = scene.client("alice");
     alice.run(&["send", "bob", evil]).assert_code(0);
     let bob = bob.run(&["listen", "--count", "1", "--for", "30s"]).expect_code(0);
     assert!(bob.stdout.contains("wipe") && bob.stdout.contains("txt.exe"), "{bob:?}");
@@ -158,11 +147,10 @@ fn escape_sequences_of_others_do_nothing_to_my_terminal() {
 
 #[test]
 fn a_text_from_standard_input_keeps_its_lines() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
-    let mut send = rig.client("alice", server.url()).start(&["send", "bob", "-"]);
+    let mut send = scene.client("alice").start(&["send", "bob", "-"]);
     send.type_line("first");
     send.type_line("second");
     send.finish().assert_code(0);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat_tests::{FalseClock, Rig, Server, person};
+use chat_tests::{FalseClock, Rig, Scene, Server};
 
 use crate::suite::commands_end::{Machines, NAPS};
 
@@ -24,10 +24,8 @@ fn a_command_runs_under_a_clock_that_is_a_few_minutes_off() {
 #[test]
 fn a_clock_far_ahead_is_named_and_a_message_shows_both_times() {
     let Some(clock) = FalseClock::found() else { return };
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let alice = rig.client("alice", server.url());
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
     let ahead = alice.with_env(clock.at("+20m"));
     let sent = ahead.run(&["send", "bob", "from the future"]);

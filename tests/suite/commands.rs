@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chat_protocol::frame::Binary;
 use chat_protocol::header::Header;
 use chat_protocol::tag::Tag;
-use chat_tests::{Client, Fate, Program, Proxy, Rig, Rule};
+use chat_tests::{Client, Fate, Program, Proxy, Rig, Rule, Scene, until};
 
 /// More than one frame of output, and more than a text may have.
 const MANY_LINES: usize = 30_000;
@@ -35,9 +35,8 @@ fn server_for_alice(rig: &Rig, argv: &str, more: &str) -> (chat_tests::Server, C
 
 #[test]
 fn the_server_runs_what_is_on_its_list_and_the_client_exits_with_its_status() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let uname = alice.run(&["run", "server", "--", "uname"]).expect_code(0);
     assert_eq!(uname.stdout, "Linux\n");
     let failed = alice.run(&["run", "server", "--", "false"]).expect_code(1);
@@ -51,9 +50,8 @@ fn the_server_runs_what_is_on_its_list_and_the_client_exits_with_its_status() {
 
 #[test]
 fn what_no_rule_allows_is_refused_with_a_reason() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let refused = [
         vec!["rm", "-rf", "nothing"],
         vec!["sh", "-c", "id"],
@@ -73,10 +71,9 @@ fn what_no_rule_allows_is_refused_with_a_reason() {
 
 #[test]
 fn a_target_without_an_agent_is_exit_255() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url()).chat();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob").chat();
+    let alice = scene.client("alice");
     let refused = alice.run(&["run", "bob", "--", "uname"]).expect_code(255);
     assert!(refused.stderr.contains("E_NO_AGENT"), "{refused:?}");
     let refused = alice.run(&["run", "nemo", "--", "uname"]).expect_code(255);
@@ -114,20 +111,11 @@ fn the_time_limit_ends_the_whole_tree() {
     let argv = format!("[[\"sh\", \"-c\", \"{script}\"]]");
     let (_server, alice) = server_for_alice(&rig, &argv, "shell = true\ntime_limit_s = 2");
     let run = alice.start(&["run", "server", "--", "sh", "-c", &script]);
-    until(|| sleepers(&seconds) == 2, "both sleep");
+    until("both sleep", || sleepers(&seconds) == 2);
     let ended = run.finish();
     assert!(ended.stderr.contains("E_TIMEOUT"), "{ended:?}");
     assert_eq!(ended.code, Some(124), "{ended:?}");
-    until(|| sleepers(&seconds) == 0, "none is left");
-}
-
-/// Processes have no event for whoever is not their parent: short looks until a deadline.
-fn until(mut is_so: impl FnMut() -> bool, what: &str) {
-    let end = std::time::Instant::now() + chat_tests::LIMIT;
-    while !is_so() {
-        assert!(std::time::Instant::now() < end, "not reached: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("none is left", || sleepers(&seconds) == 0);
 }
 
 /// Processes that are `sleep SECONDS` now.
@@ -150,18 +138,17 @@ fn wait_until_accepting(client: &Client, name: &str) {
         let users = client.run(&["users"]).expect_code(0).stdout;
         users.lines().any(|line| line.starts_with(name) && line.contains("accepts commands"))
     };
-    until(accepts, "the agent accepts commands");
+    until("the agent accepts commands", accepts);
 }
 
 #[test]
 fn an_agent_decides_by_name_and_key() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let mallory = rig.client("mallory", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let mallory = scene.client("mallory");
     let argv = "[[\"uname\"], [\"echo\", \"*\"]]";
-    let path = policy(&rig, "alice", &key_of(&alice), argv, "").display().to_string();
-    let web = rig.client("web1", server.url());
+    let path = policy(&scene.rig, "alice", &key_of(&alice), argv, "").display().to_string();
+    let web = scene.client("web1");
     let _agent = start_agent(&web, &["--policy", &path]);
     wait_until_accepting(&alice, "web1");
     let uname = alice.run(&["run", "web1", "--", "uname"]).expect_code(0);
@@ -174,13 +161,12 @@ fn an_agent_decides_by_name_and_key() {
 
 #[test]
 fn the_right_name_with_another_key_is_refused() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let bob = scene.client("bob");
     let (_, key_of_bob) = (key_of(&alice), key_of(&bob));
-    let path = policy(&rig, "alice", &key_of_bob, "[[\"uname\"]]", "").display().to_string();
-    let _agent = start_agent(&rig.client("web1", server.url()), &["--policy", &path]);
+    let path = policy(&scene.rig, "alice", &key_of_bob, "[[\"uname\"]]", "").display().to_string();
+    let _agent = start_agent(&scene.client("web1"), &["--policy", &path]);
     wait_until_accepting(&alice, "web1");
     for person in [&alice, &bob] {
         let refused = person.run(&["run", "web1", "--", "uname"]).expect_code(6);
@@ -190,10 +176,9 @@ fn the_right_name_with_another_key_is_refused() {
 
 #[test]
 fn an_agent_without_a_policy_refuses_everything() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let _agent = start_agent(&rig.client("web1", server.url()), &[]);
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let _agent = start_agent(&scene.client("web1"), &[]);
     wait_until_accepting(&alice, "web1");
     let refused = alice.run(&["run", "web1", "--", "true"]).expect_code(6);
     assert!(refused.stderr.contains("E_POLICY"), "{refused:?}");
@@ -201,11 +186,10 @@ fn an_agent_without_a_policy_refuses_everything() {
 
 #[test]
 fn a_policy_with_a_mistake_starts_no_agent_and_names_the_line() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let path = rig.write("policy.toml", "[[rule]]\nwho = \"*\"\nargv = [[\"uname\"]]\n");
+    let scene = Scene::empty();
+    let path = scene.rig.write("policy.toml", "[[rule]]\nwho = \"*\"\nargv = [[\"uname\"]]\n");
     let path = path.display().to_string();
-    let mut agent = start_agent(&rig.client("web1", server.url()), &["--policy", &path]);
+    let mut agent = start_agent(&scene.client("web1"), &["--policy", &path]);
     let ended = agent.wait();
     assert!(![Some(0), None].contains(&ended.code), "{ended:?}");
     assert!(ended.stderr.contains("policy.toml:2"), "{ended:?}");
@@ -235,18 +219,17 @@ fn started(ended: &chat_tests::Finished) -> Vec<String> {
 
 #[test]
 fn commands_that_the_hub_swaps_start_in_their_order() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let path = policy(&rig, "alice", &key_of(&alice), "[[\"echo\", \"*\"]]", "");
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let path = policy(&scene.rig, "alice", &key_of(&alice), "[[\"echo\", \"*\"]]", "");
     let mut left = 1;
     let rule: Rule = Box::new(move |payload| {
         let is_late = left > 0 && is_command(payload);
         left -= i32::from(is_late);
         if is_late { Fate::Late } else { Fate::Good }
     });
-    let proxy = Proxy::lying(server.address(), rule);
-    let web = rig.client("web1", &proxy.url());
+    let proxy = Proxy::lying(scene.server.address(), rule);
+    let web = scene.rig.client("web1", &proxy.url());
     let _agent = start_agent(&web, &["--policy", &path.display().to_string()]);
     wait_until_accepting(&alice, "web1");
     let lines = ["/run web1 -- echo first", "/run web1 -- echo second"];

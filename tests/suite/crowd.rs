@@ -15,7 +15,7 @@ use chat_server::store::{LogId, NewAccount, NewLink, Proposal, Store as _, Store
 use chat_testkit::cid;
 use chat_testkit::device::Device;
 use chat_testkit::keys::keys;
-use chat_tests::Rig;
+use chat_tests::{Scene, types};
 
 /// People who are put in with one transaction.
 const BATCH: usize = 500;
@@ -87,24 +87,22 @@ async fn crowd(data: &Path, people: usize) {
 /// and writes to anybody. Before: no key of the lobby or ALL could be made by anybody any more, and newcomers were cut.
 #[test]
 fn who_comes_after_five_thousand_people_is_told_so_and_everybody_goes_on() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let mut scene = Scene::empty();
+    let alice = scene.client("alice");
     let here = alice.chat();
     here.stdout.wait_for_part("you are in #lobby");
     here.finish().assert_code(0);
-    server.kill_hard();
+    scene.server.kill_hard();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("made").block_on(crowd(&rig.data(), ROOM_PEOPLE_MAX - 1));
-    server.restart(&rig, &[]);
+    runtime.expect("made").block_on(crowd(&scene.rig.data(), ROOM_PEOPLE_MAX - 1));
+    scene.server.restart(&scene.rig, &[]);
     let mut here = alice.chat();
-    let mut bob = rig.client("bob", server.url()).chat();
+    let mut bob = scene.client("bob").chat();
     for room in ["#lobby", "ALL"] {
         let told = format!("{room} has {ROOM_PEOPLE_MAX} people, which is the most");
         bob.stdout.wait_for_part(&told);
     }
-    here.type_line("are we all here?");
-    here.stdout.wait_for_part("✓ stored for #lobby");
+    types(&mut here, "are we all here?", "✓ stored for #lobby");
     bob.type_line("alice*I am");
     here.stdout.wait_for_part("bob → you: I am");
     assert!(!here.stdout.text().contains("ALARM"), "{}", here.stdout.text());

@@ -1,9 +1,8 @@
 //! Many clients at once, and whether anything was lost.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use chat_tests::{Finished, LIMIT, Rig, get, messages};
+use chat_tests::{Finished, Rig, Scene, get, messages, until};
 use serde_json::Value;
 
 fn report(run: &Finished) -> Value {
@@ -35,9 +34,8 @@ fn assert_nothing_wrong(report: &Value) {
 
 #[test]
 fn clients_in_rooms_get_what_is_said_in_theirs_and_nothing_else() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let messages = rig.write("room.txt", "to a room\n").display().to_string();
+    let scene = Scene::empty();
+    let messages = scene.rig.write("room.txt", "to a room\n").display().to_string();
     let arguments = [
         "--emulate",
         "12",
@@ -49,23 +47,22 @@ fn clients_in_rooms_get_what_is_said_in_theirs_and_nothing_else() {
         &messages,
         "--json",
     ];
-    let run = rig.emulator(server.url()).run(&arguments).expect_code(0);
+    let run = scene.rig.emulator(scene.url()).run(&arguments).expect_code(0);
     let report = report(&run);
     assert_nothing_wrong(&report);
     assert_eq!(number(&report, "sent"), 120);
     // Whoever is in a room is one of about six, and the lobby has twelve.
     assert!(number(&report, "expected") < 120 * 11, "{report}");
-    let listed = rig.client("alice", server.url()).run(&["rooms"]).expect_code(0).stdout;
+    let listed = scene.client("alice").run(&["rooms"]).expect_code(0).stdout;
     assert!(listed.contains("#emu-room-004"), "{listed}");
 }
 
 #[test]
 fn twenty_clients_lose_nothing_and_their_sums_are_the_servers() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let messages = messages().display().to_string();
     let arguments = ["--emulate", "20", "--per-client", "15", "--messages", &messages, "--json"];
-    let run = rig.emulator(server.url()).run(&arguments).expect_code(0);
+    let run = scene.rig.emulator(scene.url()).run(&arguments).expect_code(0);
     let report = report(&run);
     assert_nothing_wrong(&report);
     assert_eq!((number(&report, "clients"), number(&report, "sent")), (20, 300));
@@ -74,7 +71,7 @@ fn twenty_clients_lose_nothing_and_their_sums_are_the_servers() {
     for sum in sums {
         assert_eq!(sum["clients"], sum["server"], "{report}");
     }
-    let metrics = get(server.address(), "/metrics", &[]).body;
+    let metrics = get(scene.server.address(), "/metrics", &[]).body;
     #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "small counts")]
     let delivered = number(&report, "delivered") as f64;
     assert!(metric(&metrics, "chat_deliveries_total") >= delivered, "{metrics}");
@@ -82,18 +79,17 @@ fn twenty_clients_lose_nothing_and_their_sums_are_the_servers() {
 
 #[test]
 fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
-    let rig = Rig::new();
-    let mut server = rig.server();
+    let mut scene = Scene::empty();
     let messages = messages().display().to_string();
     let arguments =
         ["--emulate", "20", "--duration", "6s", "--rate", "60", "--messages", &messages, "--json"];
-    let emulator = rig.emulator(server.url());
+    let emulator = scene.rig.emulator(scene.url());
     let mut run = emulator.start(&arguments);
-    let log = rig.logs().join("server.jsonl");
+    let log = scene.rig.logs().join("scene.server.jsonl");
     for _ in 0..2 {
         // Messages flow through this server process when it is killed.
         wait_for_texts(&log, texts_in(&log) + 40);
-        server.restart(&rig, &[]);
+        scene.server.restart(&scene.rig, &[]);
     }
     let finished = run.wait().expect_code(0);
     let report = report(&finished);
@@ -105,8 +101,7 @@ fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
 /// not theirs, also when the server is killed meanwhile.
 #[test]
 fn thirty_clients_come_and_go_and_leave_and_join_while_the_server_is_killed() {
-    let rig = Rig::new();
-    let mut server = rig.server();
+    let mut scene = Scene::empty();
     let messages = messages().display().to_string();
     let arguments = [
         "--emulate",
@@ -125,11 +120,11 @@ fn thirty_clients_come_and_go_and_leave_and_join_while_the_server_is_killed() {
         &messages,
         "--json",
     ];
-    let emulator = rig.emulator(server.url());
+    let emulator = scene.rig.emulator(scene.url());
     let mut run = emulator.start(&arguments);
-    let log = rig.logs().join("server.jsonl");
+    let log = scene.rig.logs().join("scene.server.jsonl");
     wait_for_texts(&log, 60);
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     let finished = run.wait().expect_code(0);
     let report = report(&finished);
     assert_nothing_wrong(&report);
@@ -146,13 +141,13 @@ fn thirty_clients_come_and_go_and_leave_and_join_while_the_server_is_killed() {
 /// Goal: small files are shared, found and fetched beside the messages, and every byte is as it was.
 #[test]
 fn ten_clients_share_find_and_fetch_files_beside_their_messages() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let messages = messages().display().to_string();
     let arguments =
         ["--emulate", "10", "--files", "40", "--per-client", "12", "--seed", "5", "--json"];
-    let finished = rig
-        .emulator(server.url())
+    let finished = scene
+        .rig
+        .emulator(scene.url())
         .run(&[arguments.as_slice(), &["--messages", &messages]].concat())
         .expect_code(0);
     let report = report(&finished);
@@ -176,24 +171,18 @@ fn texts_in(log: &Path) -> usize {
     log.lines().filter(is_text).count()
 }
 
-/// A file has no event for its growth: short looks until a deadline.
 fn wait_for_texts(log: &Path, count: usize) {
-    let end = Instant::now() + LIMIT;
-    while texts_in(log) < count {
-        assert!(Instant::now() < end, "fewer than {count} texts in {}", log.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until(&format!("{count} texts in {}", log.display()), || texts_in(log) >= count);
 }
 
 #[test]
 fn a_threshold_that_fails_is_exit_99() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let messages = messages().display().to_string();
     // Nobody seals, syncs to disk and delivers 1000 messages of 20 clients within a millisecond.
     let arguments =
         ["--emulate", "20", "--per-client", "50", "--messages", &messages, "--max-p99", "1"];
-    let run = rig.emulator(server.url()).run(&arguments);
+    let run = scene.rig.emulator(scene.url()).run(&arguments);
     assert_eq!(run.code, Some(99), "{run:#?}");
 }
 

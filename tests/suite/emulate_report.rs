@@ -1,19 +1,17 @@
 //! The emulator beside people: whom it reaches, what it says on its way, and what its report holds.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use chat_tests::{LIMIT, Rig, Signal, messages};
+use chat_tests::{Scene, Signal, messages, until};
 
 #[test]
 fn people_get_what_is_said_to_everybody_and_no_texts_unless_the_lobby_is_asked_for() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url()).chat();
-    let lines = rig.write("lines.txt", "a text of the script\nALL*a line for everybody\n");
+    let scene = Scene::empty();
+    let alice = scene.client("alice").chat();
+    let lines = scene.rig.write("lines.txt", "a text of the script\nALL*a line for everybody\n");
     let lines = lines.display().to_string();
     let words = ["--emulate", "3", "--per-client", "8", "--seed", "1", "--messages", &lines];
-    let run = |more: &[&str]| rig.emulator(server.url()).run(&[&words, more].concat());
+    let run = |more: &[&str]| scene.rig.emulator(scene.url()).run(&[&words, more].concat());
 
     let own = run(&["--json"]).expect_code(0);
     let report = own.events_named("report").remove(0);
@@ -35,34 +33,29 @@ fn people_get_what_is_said_to_everybody_and_no_texts_unless_the_lobby_is_asked_f
 
 #[test]
 fn a_report_that_cannot_be_written_ends_the_run_before_it_begins() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let messages = messages().display().to_string();
     let words = ["--emulate", "2", "--messages", &messages, "--html", "no/such/folder/report.html"];
-    let refused = rig.emulator(server.url()).run(&words).expect_code(70);
+    let refused = scene.rig.emulator(scene.url()).run(&words).expect_code(70);
     assert!(refused.stderr.contains("cannot write no/such/folder/report.html"), "{refused:?}");
-    let users = rig.client("alice", server.url()).run(&["users"]).expect_code(0);
+    let users = scene.client("alice").run(&["users"]).expect_code(0);
     assert!(!users.stdout.contains("emu-001"), "{users:?}");
 }
 
 #[test]
 fn an_interrupted_run_never_says_that_all_is_well() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let messages = messages().display().to_string();
     for is_json in [true, false] {
-        let page = rig.path("report.html");
+        let page = scene.rig.path("report.html");
         let words =
             ["--emulate", "3", "--rate", "30", "--duration", "60s", "--messages", &messages];
         let page_words = ["--html", page.to_str().unwrap(), "--json"];
         let more = if is_json { &page_words[..] } else { &page_words[..2] };
-        let before = sent(&rig.logs().join("client-emu-001.jsonl"));
-        let mut run = rig.emulator(server.url()).start(&[&words, more].concat());
-        let end = Instant::now() + LIMIT;
-        while sent(&rig.logs().join("client-emu-001.jsonl")) < before + 3 {
-            assert!(Instant::now() < end, "nothing is sent: {}", run.stderr.text());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let before = sent(&scene.rig.logs().join("client-emu-001.jsonl"));
+        let mut run = scene.rig.emulator(scene.url()).start(&[&words, more].concat());
+        let log = scene.rig.logs().join("client-emu-001.jsonl");
+        until("something is sent", || sent(&log) >= before + 3);
         run.signal(Signal::INT);
         let ended = run.wait().expect_code(130);
         if is_json {
@@ -87,11 +80,10 @@ fn sent(log: &Path) -> usize {
 
 #[test]
 fn a_long_run_says_now_and_then_how_far_it_is_where_no_terminal_shows_a_bar() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let messages = messages().display().to_string();
     let words = ["--emulate", "2", "--rate", "5", "--duration", "11s", "--messages", &messages];
-    let run = rig.emulator(server.url()).run(&words).expect_code(0);
+    let run = scene.rig.emulator(scene.url()).run(&words).expect_code(0);
     let line = run.stderr.lines().find(|line| line.contains(" answered, ")).unwrap();
     // What is counted is the sending, and not the making of keys before it.
     let rate = line.split(" answered, ").nth(1).unwrap().trim_end_matches("/s");
@@ -100,16 +92,15 @@ fn a_long_run_says_now_and_then_how_far_it_is_where_no_terminal_shows_a_bar() {
 
 #[test]
 fn the_page_says_when_where_and_with_what_and_how_it_went() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let page = rig.path("report.html");
+    let scene = Scene::empty();
+    let page = scene.rig.path("report.html");
     let messages = messages().display().to_string();
     let words = ["--emulate", "4", "--per-client", "20", "--seed", "3", "--messages", &messages];
     let page_words = ["--html", page.to_str().unwrap()];
-    rig.emulator(server.url()).run(&[&words[..], &page_words].concat()).assert_code(0);
+    scene.rig.emulator(scene.url()).run(&[&words[..], &page_words].concat()).assert_code(0);
     let page = std::fs::read_to_string(&page).unwrap();
     let version = env!("CARGO_PKG_VERSION");
-    let with = format!("chat-client {version} with chat-server {version} at {}", server.url());
+    let with = format!("chat-client {version} with chat-server {version} at {}", scene.url());
     for part in [
         with.as_str(),
         "clients on Linux ",

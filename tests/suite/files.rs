@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use chat_tests::{Client, Program, Rig};
+use chat_tests::{Client, Program, Rig, Scene, types, until};
 use serde_json::Value;
 
 /// A shared folder with these files; the last of each three are its keywords.
@@ -66,19 +66,18 @@ fn find(client: &Client, words: &[&str]) -> Vec<String> {
 /// Goal: mission row C5. Method: many keywords to many files; queries; a fetch compared by bytes.
 #[test]
 fn files_are_found_by_their_keywords_and_arrive_whole() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let (plan, photo) = (bytes(200_001), bytes(65_536));
     let keywords = "plan, plan.pdf; photo, a photo.jpg; alice, plan.pdf; alice, a photo.jpg";
     let files: [(&str, &[u8]); 3] =
         [("plan.pdf", &plan), ("a photo.jpg", &photo), ("secret.txt", b"not shared")];
-    let shared = folder(&rig, "shared", keywords, &files);
+    let shared = folder(&scene.rig, "shared", keywords, &files);
     let _sharing = share(&alice, &shared, "ALL");
     assert_eq!(find(&bob, &["alice"]), ["a photo.jpg", "plan.pdf"]);
     assert_eq!(find(&bob, &["ALICE", "plan"]), ["plan.pdf"]);
     assert!(find(&bob, &["secret"]).is_empty());
-    let target = rig.path("fetched");
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).unwrap();
     for (name, content) in [("plan.pdf", &plan), ("a photo.jpg", &photo)] {
         bob.run(&["get", "alice", name, "-o", target.to_str().unwrap()]).assert_code(0);
@@ -96,10 +95,9 @@ fn files_are_found_by_their_keywords_and_arrive_whole() {
 /// Goal: the list follows the folder, and is there while its owner is away.
 #[test]
 fn the_list_follows_the_folder_and_outlives_its_owner() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = folder(&rig, "shared", "one, a.txt", &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let mut scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let shared = folder(&scene.rig, "shared", "one, a.txt", &[("a.txt", b"a"), ("b.txt", b"b")]);
     let mut sharing = share(&alice, &shared, "ALL");
     assert_eq!(find(&bob, &["one"]), ["a.txt"]);
     std::fs::write(shared.join("keyword.txt"), "one, b.txt; two, b.txt").unwrap();
@@ -109,7 +107,7 @@ fn the_list_follows_the_folder_and_outlives_its_owner() {
     assert_eq!(find(&bob, &["one"]), ["b.txt"]);
     sharing.terminate();
     sharing.wait().assert_code(130);
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     let found = bob.run(&["find", "two", "--json"]).expect_code(0).events_named("file");
     assert_eq!(names(&found), ["b.txt"]);
     assert_eq!(found[0]["online"], false);
@@ -121,27 +119,26 @@ fn the_list_follows_the_folder_and_outlives_its_owner() {
 /// neither names nor keywords. Method: a private room, an outsider, and the hub's files searched.
 #[test]
 fn a_rooms_files_are_for_its_members_and_unreadable_to_the_hub() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let carol = rig.client("carol", server.url());
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let carol = scene.client("carol");
     for client in [&bob, &carol] {
         client.run(&["users"]).assert_code(0);
     }
     alice.pipe(&["/create crew private", "/invite bob"], &[]).assert_code(0);
     let keywords = "[room crew]\nzebrafish, quokka-manual.txt";
-    let shared = folder(&rig, "shared", keywords, &[("quokka-manual.txt", b"how to")]);
+    let shared = folder(&scene.rig, "shared", keywords, &[("quokka-manual.txt", b"how to")]);
     let _sharing = share(&alice, &shared, "ALL");
     assert_eq!(find(&bob, &["zebrafish"]), ["quokka-manual.txt"]);
     assert!(find(&carol, &["zebrafish"]).is_empty());
     assert!(carol.run(&["files", "--json"]).expect_code(0).events_named("file").is_empty());
-    let target = rig.path("fetched");
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).unwrap();
     let into = target.to_str().unwrap();
     bob.run(&["get", "alice", "quokka-manual.txt", "-o", into]).assert_code(0);
     assert_eq!(std::fs::read(target.join("quokka-manual.txt")).unwrap(), b"how to");
     for secret in ["zebrafish", "quokka"] {
-        for file in files_below(&rig.data()) {
+        for file in files_below(&scene.rig.data()) {
             let content = std::fs::read(&file).unwrap_or_default();
             let found = content.windows(secret.len()).any(|part| part == secret.as_bytes());
             assert!(!found, "{secret} stands in {}", file.display());
@@ -162,14 +159,13 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// Method: the receiver is killed when more than half is here, then the hub, then the owner.
 #[test]
 fn a_transfer_goes_on_after_anybody_is_killed() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     // Long enough that some of it is told of before all of it is here.
     let content = bytes(256 << 20);
-    let shared = folder(&rig, "shared", "big, big.bin", &[("big.bin", &content)]);
+    let shared = folder(&scene.rig, "shared", "big, big.bin", &[("big.bin", &content)]);
     let mut sharing = share(&alice, &shared, "ALL");
-    let target = rig.path("fetched");
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).unwrap();
     let get = ["get", "alice", "big.bin", "-o", target.to_str().unwrap(), "--json"];
     let done = |line: &str| {
@@ -183,8 +179,8 @@ fn a_transfer_goes_on_after_anybody_is_killed() {
         match victim {
             0 => fetching.kill_hard(),
             1 => {
-                server.kill_hard();
-                server.restart(&rig, &[]);
+                scene.server.kill_hard();
+                scene.server.restart(&scene.rig, &[]);
             }
             _ => {
                 sharing.kill_hard();
@@ -203,48 +199,48 @@ fn a_transfer_goes_on_after_anybody_is_killed() {
 /// Goal: a file for one person, taken when they say so; hostile names do no harm.
 #[test]
 fn a_file_is_sent_to_one_person_who_accepts_or_declines() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let content = bytes(100_000);
-    let path = rig.path("-rf report.pdf");
+    let path = scene.rig.path("-rf report.pdf");
     std::fs::write(&path, &content).unwrap();
-    let target = rig.path("downloads");
+    let target = scene.rig.path("downloads");
     std::fs::create_dir_all(&target).unwrap();
     let mut bobs = bob.start(&["--downloads", target.to_str().unwrap()]);
     bobs.stdout.wait_for_part("connected to");
     let mut alices = alice.chat();
     alices.type_line(&format!("/send '{}' bob", path.display()));
     bobs.stdout.wait_for_part("offers you");
-    bobs.type_line("/accept");
-    bobs.stdout.wait_for_part("is here, checked");
+    types(&mut bobs, "/accept", "is here, checked");
     assert!(std::fs::read(target.join("rf report.pdf")).unwrap() == content);
     alices.stdout.wait_for_part("bob fetched");
     alices.type_line(&format!("/send '{}' bob", path.display()));
     bobs.stdout.wait_for_part("/decline 2");
     bobs.type_line("/decline 2");
     alices.stdout.wait_for_part("declined");
-    alices.type_line("/send /nowhere/at/all bob");
-    alices.stdout.wait_for_part("/nowhere/at/all");
+    types(&mut alices, "/send /nowhere/at/all bob", "/nowhere/at/all");
 }
 
 /// Goal: several people have the file; each gives a part, and one who is away is not missed.
 #[test]
 fn several_holders_give_parts_of_one_file() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let content = bytes(3_000_000);
     let holders: Vec<_> = ["alice", "carol"]
         .iter()
         .map(|name| {
-            let client = rig.client(name, server.url());
-            let shared =
-                folder(&rig, &format!("shared-{name}"), "big, big.bin", &[("big.bin", &content)]);
+            let client = scene.client(name);
+            let shared = folder(
+                &scene.rig,
+                &format!("shared-{name}"),
+                "big, big.bin",
+                &[("big.bin", &content)],
+            );
             share(&client, &shared, "ALL")
         })
         .collect();
-    let bob = rig.client("bob", server.url());
-    let target = rig.path("big.bin");
+    let bob = scene.client("bob");
+    let target = scene.rig.path("big.bin");
     bob.run(&["get", "alice", "big.bin", "-o", target.to_str().unwrap()]).assert_code(0);
     assert!(std::fs::read(&target).unwrap() == content);
     for holder in &holders {
@@ -256,26 +252,25 @@ fn several_holders_give_parts_of_one_file() {
 /// cannot read. Method: a copy with a canary, the owner gone, the hub restarted; the hub's files searched.
 #[test]
 fn a_copy_left_at_the_server_is_fetched_while_its_owner_is_away() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     bob.run(&["users"]).assert_code(0);
     let mut content = bytes(300_000);
     let canary = b"canary-in-a-copied-file";
     content[100_000..100_000 + canary.len()].copy_from_slice(canary);
     let keywords = "[user bob]\nnotes, notes.txt";
-    let shared = folder(&rig, "shared", keywords, &[("notes.txt", &content)]);
+    let shared = folder(&scene.rig, "shared", keywords, &[("notes.txt", &content)]);
     let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);
     sharing.stdout.wait_for("a copy is kept", |line| line.contains("\"copied\""));
     sharing.terminate();
     sharing.wait().assert_code(130);
-    server.restart(&rig, &[]);
-    let target = rig.path("notes.txt");
+    scene.server.restart(&scene.rig, &[]);
+    let target = scene.rig.path("notes.txt");
     bob.run(&["get", "alice", "notes.txt", "-o", target.to_str().unwrap()]).assert_code(0);
     assert!(std::fs::read(&target).unwrap() == content);
-    let copies = files_below(&rig.data().join("files"));
+    let copies = files_below(&scene.rig.data().join("files"));
     assert_eq!(copies.len(), 1, "{copies:?}");
-    for file in files_below(&rig.data()) {
+    for file in files_below(&scene.rig.data()) {
         let stored = std::fs::read(&file).unwrap_or_default();
         let found = stored.windows(canary.len()).any(|part| part == canary);
         assert!(!found, "the hub can read what stands in {}", file.display());
@@ -286,28 +281,25 @@ fn a_copy_left_at_the_server_is_fetched_while_its_owner_is_away() {
 /// then somebody joins, then the owner goes away; an outsider tries what the newcomer does.
 #[test]
 fn who_joins_a_room_later_can_take_a_copy_that_was_left_before() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, carol) = (rig.client("alice", server.url()), rig.client("carol", server.url()));
-    let dave = rig.client("dave", server.url());
+    let scene = Scene::empty();
+    let (alice, carol) = (scene.client("alice"), scene.client("carol"));
+    let dave = scene.client("dave");
     for client in [&carol, &dave] {
         client.run(&["users"]).assert_code(0);
     }
     alice.pipe(&["/create crew private"], &[]).assert_code(0);
     let content = bytes(300_000);
-    let shared = folder(&rig, "shared", "[room crew]\nplan, plan.txt", &[("plan.txt", &content)]);
+    let shared =
+        folder(&scene.rig, "shared", "[room crew]\nplan, plan.txt", &[("plan.txt", &content)]);
     let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);
     sharing.stdout.wait_for("a copy is kept", |line| line.contains("\"copied\""));
     assert!(find(&carol, &["plan"]).is_empty());
     alice.pipe(&["/room crew", "/invite carol"], &[]).assert_code(0);
     // Who finds the offer was told the key of the copy before.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while find(&carol, &["plan"]).is_empty() {
-        assert!(std::time::Instant::now() < deadline, "she is not told the key of the list");
-    }
+    until("she is told the key of the list", || !find(&carol, &["plan"]).is_empty());
     sharing.terminate();
     sharing.wait().assert_code(130);
-    let target = rig.path("plan.txt");
+    let target = scene.rig.path("plan.txt");
     let get = ["get", "alice", "plan.txt", "-o", target.to_str().unwrap()];
     assert_ne!(dave.run(&get).code, Some(0));
     carol.run(&get).assert_code(0);
@@ -317,13 +309,12 @@ fn who_joins_a_room_later_can_take_a_copy_that_was_left_before() {
 /// Goal: what somebody offers is still there after a restart, and a copy goes with the sharing of its file.
 #[test]
 fn offers_outlive_a_restart_and_copies_do_not_outlive_the_sharing() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let target = rig.path("downloads");
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let target = scene.rig.path("downloads");
     std::fs::create_dir_all(&target).unwrap();
     let arguments = ["--downloads", target.to_str().unwrap()];
-    let path = rig.write("minutes.txt", "what was said");
+    let path = scene.rig.write("minutes.txt", "what was said");
     let mut bobs = bob.start(&arguments);
     bobs.stdout.wait_for_part("connected to");
     let mut alices = alice.chat();
@@ -332,21 +323,14 @@ fn offers_outlive_a_restart_and_copies_do_not_outlive_the_sharing() {
     bobs.kill_hard();
     let mut bobs = bob.start(&arguments);
     bobs.stdout.wait_for_part("alice offers you minutes.txt");
-    bobs.type_line("/accept");
-    bobs.stdout.wait_for_part("is here, checked");
+    types(&mut bobs, "/accept", "is here, checked");
     assert_eq!(std::fs::read(target.join("minutes.txt")).unwrap(), b"what was said");
 
     alices.type_line(&format!("/share {} minutes", path.display()));
     alices.stdout.wait_for_part("files on the list: 1");
-    alices.type_line("/keep minutes.txt 3");
-    alices.stdout.wait_for_part("keeps a copy of minutes.txt");
-    let copies = rig.data().join("files");
+    types(&mut alices, "/keep minutes.txt 3", "keeps a copy of minutes.txt");
+    let copies = scene.rig.data().join("files");
     assert_eq!(files_below(&copies).len(), 1);
-    alices.type_line("/unshare minutes.txt");
-    alices.stdout.wait_for_part("is not shared any more");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !files_below(&copies).is_empty() {
-        assert!(std::time::Instant::now() < deadline, "the copy is still there");
-        std::thread::yield_now();
-    }
+    types(&mut alices, "/unshare minutes.txt", "is not shared any more");
+    until("the copy is gone", || files_below(&copies).is_empty());
 }

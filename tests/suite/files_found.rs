@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chat_tests::{Client, Program, Rig};
+use chat_tests::{Client, Program, Scene};
 
 use crate::suite::files::{folder, share};
 
@@ -27,16 +27,15 @@ fn get(client: &Client, words: &[&str], target: &Path) -> chat_tests::Finished {
 /// files of everybody, and said "offers you no file".)
 #[test]
 fn a_file_behind_a_thousand_others_is_fetched() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (dave, bob) = (rig.client("dave", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (dave, bob) = (scene.client("dave"), scene.client("bob"));
     let files: Vec<String> = (0..1_500).map(|n| format!("f{n:04}.txt")).collect();
     let keywords: Vec<String> = files.iter().map(|name| format!("k, {name}")).collect();
     let content: Vec<(&str, &[u8])> =
         files.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
-    let shared = folder(&rig, "shared", &keywords.join("\n"), &content);
+    let shared = folder(&scene.rig, "shared", &keywords.join("\n"), &content);
     let _sharing = share(&dave, &shared, "ALL");
-    let target = rig.path("fetched");
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).expect("made");
     // A list for people ends after a thousand; these stand behind its end.
     let listed = bob.run(&["find", "k", "--json"]).expect_code(0).events_named("file");
@@ -55,18 +54,17 @@ fn a_file_behind_a_thousand_others_is_fetched() {
 /// refused with the choices. (The build before always gave the first, and the other to nobody.)
 #[test]
 fn files_of_one_name_are_told_apart() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (carol, bob) = (rig.client("carol", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (carol, bob) = (scene.client("carol"), scene.client("bob"));
     for name in ["shared/a", "shared/b"] {
-        std::fs::create_dir_all(rig.path(name)).expect("made");
+        std::fs::create_dir_all(scene.rig.path(name)).expect("made");
     }
     let files: [(&str, &[u8]); 3] =
         [("a/x.txt", b"of a"), ("b/x.txt", b"of b"), ("only.txt", b"only")];
     let keywords = "k1, a/x.txt; k2, b/x.txt; k3, only.txt";
-    let shared = folder(&rig, "shared", keywords, &files);
+    let shared = folder(&scene.rig, "shared", keywords, &files);
     let _sharing = share(&carol, &shared, "ALL");
-    let target = rig.path("fetched");
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).expect("made");
     let refused = get(&bob, &["carol", "x.txt"], &target).expect_code(2);
     for part in ["2 files named", "a/x.txt", "b/x.txt", "k1", "k2"] {
@@ -85,14 +83,13 @@ fn files_of_one_name_are_told_apart() {
 /// before made `_____.txt` of such a name, and found no word in another form.)
 #[test]
 fn names_and_words_of_any_script_come_through() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let (plan, notes) = ("会議の資料.txt", "notes (2).txt");
     let keywords = "ΟΔΟΣ, 会議の資料.txt; caf\u{e9}, notes (2).txt; Straße, notes (2).txt";
-    let shared = folder(&rig, "shared", keywords, &[(plan, b"plan"), (notes, b"notes")]);
+    let shared = folder(&scene.rig, "shared", keywords, &[(plan, b"plan"), (notes, b"notes")]);
     let _sharing = share(&alice, &shared, "ALL");
-    let target = rig.path("fetched");
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).expect("made");
     for name in [plan, notes] {
         get(&bob, &["alice", name], &target).assert_code(0);
@@ -108,15 +105,14 @@ fn names_and_words_of_any_script_come_through() {
 /// Goal: `share` says at once that nothing can come of it; the build before waited without a word.
 #[test]
 fn a_folder_that_shares_nothing_is_refused_at_once() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let refused = |folder: &Path, part: &str| {
         let refused = alice.run(&["share", &folder.display().to_string()]).expect_code(1);
         assert!(refused.stderr.contains(part), "{part} is missing in {refused:?}");
     };
-    refused(&rig.path("missing"), "No such file");
-    let shared = rig.path("shared");
+    refused(&scene.rig.path("missing"), "No such file");
+    let shared = scene.rig.path("shared");
     std::fs::create_dir_all(&shared).expect("made");
     refused(&shared, "keyword.txt");
     std::fs::write(shared.join("keyword.txt"), "# nothing yet\n").expect("written");
@@ -129,11 +125,10 @@ fn a_folder_that_shares_nothing_is_refused_at_once() {
 /// Goal: a room that one is not in is named, and a slip in `keyword.txt` takes nothing off the list.
 #[test]
 fn a_foreign_room_and_a_slip_are_told_and_take_nothing_away() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let keywords = "one, a.txt\n[room nosuch]\ntwo, b.txt\n";
-    let shared = folder(&rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let shared = folder(&scene.rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
     let sharing: Program = share(&alice, &shared, "ALL");
     sharing.stdout.wait_for_part("you are not in #nosuch");
     let found = || bob.run(&["find", "one", "--json"]).expect_code(0).events_named("file").len();
@@ -150,11 +145,10 @@ fn a_foreign_room_and_a_slip_are_told_and_take_nothing_away() {
 /// read.) Method: the sharing ends, a section is left open, and it starts again.
 #[test]
 fn a_slip_takes_nothing_away_across_a_restart() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let keywords = "one, a.txt\ntwo, b.txt\n";
-    let shared = folder(&rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let shared = folder(&scene.rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
     let mut sharing = share(&alice, &shared, "ALL");
     let found = |word| bob.run(&["find", word, "--json"]).expect_code(0).events_named("file").len();
     assert_eq!((found("one"), found("two")), (1, 1));
@@ -173,12 +167,11 @@ fn a_slip_takes_nothing_away_across_a_restart() {
 /// it. (The build before listed the file for everybody.)
 #[test]
 fn a_slip_in_a_new_folder_shares_nothing_until_it_is_mended() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let carol = rig.client("carol", server.url());
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let carol = scene.client("carol");
     carol.run(&["users"]).assert_code(0);
-    let shared = folder(&rig, "shared", "user carol\nsecret, s.txt\n", &[("s.txt", b"s")]);
+    let shared = folder(&scene.rig, "shared", "user carol\nsecret, s.txt\n", &[("s.txt", b"s")]);
     let sharing = share(&alice, &shared, "ALL");
     sharing.stdout.wait_for_part("what was shared before stays so, and nothing else is");
     let found = |who: &Client| {
@@ -195,13 +188,12 @@ fn a_slip_in_a_new_folder_shares_nothing_until_it_is_mended() {
 /// before told it and took the offers off.)
 #[test]
 fn a_misnamed_section_takes_nothing_away_until_it_is_mended() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     bob.run(&["users"]).assert_code(0);
     alice.pipe(&["/create ops private", "/invite bob"], &[]).assert_code(0);
     let keywords = "one, a.txt\n[room ops]\ntwo, b.txt\n";
-    let shared = folder(&rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let shared = folder(&scene.rig, "shared", keywords, &[("a.txt", b"a"), ("b.txt", b"b")]);
     let mut sharing = share(&alice, &shared, "ALL");
     let found = |word| bob.run(&["find", word, "--json"]).expect_code(0).events_named("file").len();
     assert_eq!((found("one"), found("two")), (1, 1));
@@ -215,7 +207,7 @@ fn a_misnamed_section_takes_nothing_away_until_it_is_mended() {
     let sharing = share(&alice, &shared, "ALL");
     sharing.stdout.wait_for_part("you are not in #opz");
     assert_eq!(found("two"), 1, "also when it starts again");
-    let target = rig.path("fetched");
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).expect("made");
     get(&bob, &["alice", "b.txt"], &target).assert_code(0);
     write("one, a.txt\n[room opz]\n");
@@ -231,10 +223,9 @@ fn a_misnamed_section_takes_nothing_away_until_it_is_mended() {
 /// build before kept a hidden file of the full size for ever.)
 #[test]
 fn parts_of_files_are_dropped_or_shown() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let target = rig.path("fetched");
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let target = scene.rig.path("fetched");
     std::fs::create_dir_all(&target).expect("made");
     let downloads = target.display().to_string();
     let list = |words: &[&str]| {
@@ -243,7 +234,7 @@ fn parts_of_files_are_dropped_or_shown() {
         bob.run(&all).expect_code(0).stdout
     };
     assert!(list(&[]).contains("no part of a file"));
-    let shared = folder(&rig, "shared", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
+    let shared = folder(&scene.rig, "shared", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
     let mut sharing = share(&alice, &shared, "ALL");
     // Whoever gives it has gone when it is asked for.
     let arguments = ["--downloads", downloads.as_str(), "get", "--wait", "alice", "big.bin"];

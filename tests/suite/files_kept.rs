@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use chat_tests::{Client, Rig, types};
+use chat_tests::{Client, Scene, types};
 
 use crate::suite::files::{folder, share};
 
@@ -14,10 +14,9 @@ fn found(client: &Client, word: &str) -> usize {
 /// which somebody has written that nothing is shared does. (The build before emptied the list at once.)
 #[test]
 fn a_keyword_file_that_is_gone_or_empty_keeps_what_is_shared() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = folder(&rig, "shared", "plan, plan.txt\n", &[("plan.txt", b"the plan")]);
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let shared = folder(&scene.rig, "shared", "plan, plan.txt\n", &[("plan.txt", b"the plan")]);
     let sharing = share(&alice, &shared, "ALL");
     let keywords = shared.join("keyword.txt");
     let is_told = |line: &str| line.contains("is gone, or names no file");
@@ -30,7 +29,7 @@ fn a_keyword_file_that_is_gone_or_empty_keeps_what_is_shared() {
         }
         sharing.stdout.wait_for_count(times, is_told);
         assert_eq!(found(&bob, "plan"), 1, "{slip}");
-        let target = rig.path(slip).display().to_string();
+        let target = scene.rig.path(slip).display().to_string();
         bob.run(&["get", "alice", "plan.txt", "-o", &target]).assert_code(0);
         let before = sharing.stdout.text().lines().filter(|line| is_listed(line)).count();
         fs::write(&keywords, "plan, plan.txt\n").expect("written");
@@ -45,12 +44,11 @@ fn a_keyword_file_that_is_gone_or_empty_keeps_what_is_shared() {
 /// before listed nothing at all.)
 #[test]
 fn a_section_for_nobody_is_told_and_keeps_nothing_else_off_the_list() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let keywords = "plan, plan.txt\n[user bobb]\nnote, note.txt\n";
     let files: [(&str, &[u8]); 2] = [("plan.txt", b"the plan"), ("note.txt", b"for bob")];
-    let shared = folder(&rig, "shared", keywords, &files);
+    let shared = folder(&scene.rig, "shared", keywords, &files);
     let sharing = share(&alice, &shared, "ALL");
     sharing.stdout.wait_for_part("nobody is called bobb");
     assert_eq!((found(&bob, "plan"), found(&bob, "note")), (1, 0));
@@ -59,13 +57,12 @@ fn a_section_for_nobody_is_told_and_keeps_nothing_else_off_the_list() {
 /// Goal: the last file that is taken off in the chat leaves the list, and its `keyword.txt` says so.
 #[test]
 fn the_last_file_that_is_unshared_leaves_the_list() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
-    let plan = rig.write("plan.txt", "the plan").display().to_string();
-    let shared = rig.path("shared");
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
+    let plan = scene.rig.write("plan.txt", "the plan").display().to_string();
+    let shared = scene.rig.path("shared");
     let arguments = ["--shared", &shared.display().to_string()];
-    let mut alice = rig.client("alice", server.url()).start(&arguments);
+    let mut alice = scene.client("alice").start(&arguments);
     alice.stdout.wait_for_part("you are in #lobby");
     types(&mut alice, &format!("/share {plan} plan"), "(1 new, 0 taken off)");
     assert_eq!(found(&bob, "plan"), 1);
@@ -80,13 +77,12 @@ fn the_last_file_that_is_unshared_leaves_the_list() {
 /// people to another program.)
 #[test]
 fn parts_of_files_are_removed_in_the_chat() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let target = rig.path("fetched");
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let target = scene.rig.path("fetched");
     fs::create_dir_all(&target).expect("made");
     let downloads = target.display().to_string();
-    let shared = folder(&rig, "shared", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
+    let shared = folder(&scene.rig, "shared", "k, big.bin", &[("big.bin", &vec![7; 300_000])]);
     let mut sharing = share(&alice, &shared, "ALL");
     sharing.terminate();
     sharing.wait().assert_code(130);

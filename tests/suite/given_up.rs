@@ -38,8 +38,7 @@ fn what_has_not_started_when_the_chat_is_left_is_in_doubt() {
     chat.answer("Password", PASSWORD);
     chat.wait_for("alice #lobby>");
     chat.type_line("/run web1 -- sh -c true");
-    chat.type_line("/quit");
-    chat.wait_for("web1 has not started a command yet");
+    chat.types("/quit", "web1 has not started a command yet");
     assert_eq!(chat.wait(), Some(0));
     let again = machines.alice.run(&["run", "web1", "--", "sh", "-c", "true"]);
     assert!(again.stderr.contains("--again"), "{again:?}");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use chat_tests::{Client, Dice, Finished, Program, Rig};
+use chat_tests::{Client, Dice, Finished, Program, Rig, Scene, types};
 use serde_json::Value;
 
 /// How often the listening client is killed.
@@ -28,11 +28,10 @@ fn history(client: &Client, place: &str) -> Finished {
 
 #[test]
 fn a_listener_that_is_killed_again_and_again_keeps_each_message_once_and_in_order() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
-    let mut alice = rig.client("alice", server.url()).chat();
+    let mut alice = scene.client("alice").chat();
     let (mut dice, mut sent, mut shown) = (Dice::new("CHAT_HISTORY_SEED"), Vec::new(), Vec::new());
     for _ in 0..KILLS {
         let mut listener = bob.start(&["listen", "--json"]);
@@ -55,7 +54,7 @@ fn a_listener_that_is_killed_again_and_again_keeps_each_message_once_and_in_orde
     for text in &sent {
         assert!(shown.contains(text), "{text} was never shown");
     }
-    let own = history(&rig.client("alice", server.url()), "bob");
+    let own = history(&scene.client("alice"), "bob");
     assert_eq!(texts(&own), sent);
 }
 
@@ -71,15 +70,14 @@ fn whole_messages(program: &Program) -> Vec<String> {
 
 #[test]
 fn what_was_typed_without_a_connection_survives_a_kill_and_is_sent_once() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let mut scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
-    let alice = rig.client("alice", server.url());
+    let alice = scene.client("alice");
     // The key of bob is known before the server goes.
     alice.run(&["send", "bob", "hello"]).assert_code(0);
     let mut chat = alice.chat();
-    server.kill_hard();
+    scene.server.kill_hard();
     chat.stdout.wait_for_part("offline");
     let mut sent: Vec<String> = (0..10).map(|number| format!("unsent {number}")).collect();
     for text in &sent {
@@ -94,7 +92,7 @@ fn what_was_typed_without_a_connection_survives_a_kill_and_is_sent_once() {
     let states: Vec<Value> = kept.events().iter().map(|entry| entry["state"].clone()).collect();
     assert_eq!(states[0], "kept");
     assert!(states[1..].iter().all(|state| state == "queued"), "{states:?}");
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     alice.pipe(&[], &[]).assert_code(0);
     let received = bob.run(&["listen", "--count", "11", "--for", "30s", "--json"]).expect_code(0);
     assert_eq!(received.texts(), sent);
@@ -132,23 +130,18 @@ fn words_are_found_in_all_conversations_without_a_server() {
 
 #[test]
 fn the_chat_shows_what_was_said_and_who_has_it() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
-    let alice = rig.client("alice", server.url());
+    let alice = scene.client("alice");
     alice.pipe(&["bob*one", "bob*two", "bob*three"], &[]).assert_code(0);
     bob.run(&["listen", "--count", "3", "--for", "30s"]).assert_code(0);
     let mut chat = alice.chat();
     chat.stdout.wait_for_count(3, |line| line.contains("delivered to bob"));
-    chat.type_line("/history bob 1");
-    chat.stdout.wait_for_part("you → bob: three  ✓✓ delivered to bob");
-    chat.type_line("/history more");
-    chat.stdout.wait_for_part("you → bob: two  ✓✓ delivered to bob");
-    chat.type_line("/search ONE");
-    chat.stdout.wait_for_part("1 of 3 messages fit");
-    chat.type_line("/receipts");
-    chat.stdout.wait_for_part("  delivered to bob");
+    types(&mut chat, "/history bob 1", "you → bob: three  ✓✓ delivered to bob");
+    types(&mut chat, "/history more", "you → bob: two  ✓✓ delivered to bob");
+    types(&mut chat, "/search ONE", "1 of 3 messages fit");
+    types(&mut chat, "/receipts", "  delivered to bob");
     chat.finish().assert_code(0);
 }
 
@@ -204,21 +197,20 @@ fn a_receipt_is_proven_without_a_connection_and_on_a_machine_without_a_home() {
 
 #[test]
 fn a_changed_byte_of_a_proof_is_found() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let id = confirmed(&alice, &bob);
-    let path = rig.path("proof.json").display().to_string();
+    let path = scene.rig.path("proof.json").display().to_string();
     alice.run_known(&["proof", &id, "--export", &path, "--with-text"]).assert_code(0);
     let bytes = std::fs::read(&path).unwrap();
-    let stranger = rig.client("nobody", "ws://127.0.0.1:9");
+    let stranger = scene.rig.client("nobody", "ws://127.0.0.1:9");
     let mut dice = Dice::new("CHAT_HISTORY_SEED");
     for _ in 0..12 {
         let mut changed = bytes.clone();
         let at = dice.below(changed.len());
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(changed).unwrap();
-        let path = rig.write("changed.json", &changed).display().to_string();
+        let path = scene.rig.write("changed.json", &changed).display().to_string();
         let checked = stranger.run_known(&["proof", "--verify", &path]);
         assert_eq!(checked.code, Some(7), "byte {at}: {checked:?}");
     }
@@ -230,9 +222,8 @@ fn a_changed_byte_of_a_proof_is_found() {
 
 #[test]
 fn the_files_of_a_home_hold_no_text_even_after_a_kill() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let text = "the combination is forty-two seventeen";
     bob.run(&["users"]).assert_code(0);
     let mut chat = alice.chat();
@@ -240,8 +231,7 @@ fn the_files_of_a_home_hold_no_text_even_after_a_kill() {
     chat.type_line(&format!("bob*{text}"));
     listener.stdout.wait_for_part(text);
     chat.stdout.wait_for_part("delivered to bob");
-    chat.type_line("/search combination");
-    chat.stdout.wait_for_part("1 of 1 message fits");
+    types(&mut chat, "/search combination", "1 of 1 message fits");
     chat.kill_hard();
     listener.kill_hard();
     for person in [&alice, &bob] {
@@ -275,13 +265,12 @@ const WAITING: u32 = 20_000;
 #[test]
 #[ignore = "a measurement: run it alone, with --ignored --nocapture"]
 fn a_returning_client_drains_what_waited() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
     let lines: Vec<String> = (0..WAITING).map(|number| format!("bob*number {number}")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let alice = rig.client("alice", server.url());
+    let alice = scene.client("alice");
     let rate = |since: std::time::Instant| {
         let seconds = since.elapsed().as_secs_f64();
         format!("{WAITING} in {seconds:.1} s, {:.0} a second", f64::from(WAITING) / seconds)

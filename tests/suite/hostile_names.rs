@@ -6,7 +6,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use chat_tests::Rig;
+use chat_tests::Scene;
 
 /// Every name is another one and can be a file's on this system. None has a line end: a line is typed.
 fn names() -> Vec<String> {
@@ -173,10 +173,9 @@ fn is_harmless(c: char) -> bool {
 /// looked at. The names that a file system does not allow are tried beside the reduction itself.
 #[test]
 fn two_hundred_hostile_names_do_no_harm() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let (source, around) = (rig.path("hostile"), rig.path("around"));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let (source, around) = (scene.rig.path("hostile"), scene.rig.path("around"));
     let target = around.join("downloads");
     for folder in [&source, &target] {
         std::fs::create_dir_all(folder).unwrap();

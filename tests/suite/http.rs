@@ -12,22 +12,21 @@ use std::{
     time::Instant,
 };
 
-use chat_tests::{LIMIT, Rig, Server, get};
+use chat_tests::{LIMIT, Rig, Scene, Server, get};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 
 #[test]
 fn health_and_figures_are_served_and_everything_else_is_404() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     for path in ["/livez", "/readyz", "/metrics"] {
-        let answer = get(server.address(), path, &[]);
+        let answer = get(scene.server.address(), path, &[]);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert!(!answer.body.is_empty(), "{path}: {answer:?}");
     }
-    assert!(get(server.address(), "/metrics", &[]).body.contains("# EOF"));
+    assert!(get(scene.server.address(), "/metrics", &[]).body.contains("# EOF"));
     for path in ["/nothing-here", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd"] {
-        let answer = get(server.address(), path, &[]);
+        let answer = get(scene.server.address(), path, &[]);
         assert!([400, 404].contains(&answer.status), "{path}: {answer:?}");
         assert!(!answer.body.is_empty() && !answer.body.contains("root:"), "{path}: {answer:?}");
     }
@@ -35,8 +34,7 @@ fn health_and_figures_are_served_and_everything_else_is_404() {
 
 #[test]
 fn a_page_of_another_site_may_not_open_a_websocket() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let upgrade = [
         "Connection: Upgrade",
         "Upgrade: websocket",
@@ -44,7 +42,7 @@ fn a_page_of_another_site_may_not_open_a_websocket() {
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         "Origin: https://evil.example",
     ];
-    let answer = get(server.address(), "/ws", &upgrade);
+    let answer = get(scene.server.address(), "/ws", &upgrade);
     assert_eq!(answer.status, 403, "{answer:?}");
 }
 

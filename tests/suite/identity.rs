@@ -69,13 +69,11 @@ fn ctrl_c_ends_a_question_and_the_prompt_says_what_is_asked() {
     let mut chat = alice.at_terminal(&[]);
     chat.answer("Password of alice: ", chat_tests::PASSWORD);
     chat.wait_for("connected to");
-    chat.type_line("/verify bob");
-    chat.wait_for("verify bob? yes, or the six words: ");
+    chat.types("/verify bob", "verify bob? yes, or the six words: ");
     chat.interrupt();
     chat.wait_for("nothing is changed");
     chat.type_line("yes");
-    chat.type_line("/devices revoke 9");
-    chat.wait_for("there is no device 9");
+    chat.types("/devices revoke 9", "there is no device 9");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0), "{}", chat.text());
     assert_eq!(first(&verify(&alice, "bob", &[]), "verify")["peer_verified"], false);
@@ -113,8 +111,7 @@ fn another_key_stops_what_is_sent_until_it_is_trusted_and_a_refused_one_can_be_t
     let mut chat = alice.at_terminal(&[]);
     chat.answer("Password", chat_tests::PASSWORD);
     chat.wait_for("connected to");
-    chat.type_line("/verify bob");
-    chat.wait_for("bob: the server offers another key than the known one");
+    chat.types("/verify bob", "bob: the server offers another key than the known one");
     chat.wait_for("✗ the server offers another key for bob: /trust bob or /distrust bob first");
     assert!(!chat.text().contains("Do the words agree?"), "{}", chat.text());
     chat.type_line("/quit");

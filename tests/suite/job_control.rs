@@ -25,9 +25,9 @@ fn shell(client: &Client) -> (Terminal, String) {
 fn ctrl_z_gives_the_shell_its_terminal_and_fg_gives_it_to_the_chat() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
     let (mut shell, chat) = shell(&scene.client("alice"));
-    shell.type_line(&chat);
+    shell.types(&chat, "connected to");
+    // Drawn anew below what is said; before that it may stand above it.
     shell.wait_for("alice #lobby> ");
-    shell.wait_for("connected to");
     for round in 1..=2 {
         shell.type_keys(format!("begun {round}").as_bytes());
         shell.wait_for(&format!("begun {round}"));
@@ -45,12 +45,10 @@ fn ctrl_z_gives_the_shell_its_terminal_and_fg_gives_it_to_the_chat() {
         bob.type_line(&said);
         let is_stored = |line: &str| line.contains("stored for #lobby");
         bob.stdout.wait_for_count(round, is_stored);
-        shell.type_line("fg");
-        shell.wait_for(&format!("bob: {said}"));
+        shell.types("fg", &format!("bob: {said}"));
         shell.wait_for(&format!("alice #lobby> begun {round}"));
         shell.type_line(", and ended");
         bob.stdout.wait_for_part(&format!("alice: begun {round}, and ended"));
     }
-    shell.type_line("/quit");
-    shell.wait_for("shell> ");
+    shell.types("/quit", "shell> ");
 }

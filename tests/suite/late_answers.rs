@@ -3,31 +3,28 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chat_tests::{LIMIT, PASSWORD, Program, Rig, Signal, person, types};
+use chat_tests::{LIMIT, PASSWORD, Program, Scene, Signal, types};
 
 /// Goal: a line that is half typed when a room is refused is not said elsewhere. (The build before said it in the
 /// lobby.) Method: the server stands still until the prompt says the new room.
 #[test]
 fn a_refusal_that_comes_late_moves_no_line_to_another_room() {
-    let rig = Rig::new();
-    let server = rig.server();
-    rig.client("carol", server.url()).pipe(&["/create vault private"], &[]).assert_code(0);
-    let bob = person(&rig, server.url(), "bob");
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    scene.client("carol").pipe(&["/create vault private"], &[]).assert_code(0);
+    let bob = scene.person("bob");
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
     let mut chat = alice.at_terminal(&[]);
     chat.answer("Password", PASSWORD);
     // The prompt is there before the connection.
     chat.wait_for("connected to");
-    server.program().signal(Signal::STOP);
-    chat.type_line("/join vault");
-    chat.wait_for("alice #vault>");
+    scene.server.program().signal(Signal::STOP);
+    chat.types("/join vault", "alice #vault>");
     chat.type_keys(b"for the va");
     chat.wait_for("for the va");
-    server.program().signal(Signal::CONT);
+    scene.server.program().signal(Signal::CONT);
     chat.wait_for("ask an admin of it");
-    chat.type_line("ult only");
-    chat.wait_for("you are not in #vault, so this was not sent: for the vault only");
+    chat.types("ult only", "you are not in #vault, so this was not sent: for the vault only");
     chat.type_line("for the lobby");
     bob.stdout.wait_for_part("alice: for the lobby");
     assert!(!bob.stdout.text().contains("vault only"), "it was said in the lobby");
@@ -39,10 +36,8 @@ fn a_refusal_that_comes_late_moves_no_line_to_another_room() {
 /// went on after it.)
 #[test]
 fn what_fails_after_a_look_at_keys_has_failed() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let alice = rig.client("alice", server.url());
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let alice = scene.client("alice");
     let wrong = "/verify bob zoo zoo zoo zoo zoo zoo";
     let stopped = alice.pipe(&[wrong, "bob*secret"], &["--stop-on-error"]).expect_code(1);
     assert!(stopped.stdout.contains("not the words of that key"), "{stopped:?}");
@@ -56,12 +51,10 @@ fn what_fails_after_a_look_at_keys_has_failed() {
 /// ended with 0 whatever came of it.)
 #[test]
 fn orders_about_files_are_waited_for_and_can_fail() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = person(&rig, server.url(), "bob");
-    let alice = rig.client("alice", server.url());
-    let file = rig.write("plan.txt", "the plan").display().to_string();
-    let missing = rig.path("missing.txt").display().to_string();
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let alice = scene.client("alice");
+    let file = scene.rig.write("plan.txt", "the plan").display().to_string();
+    let missing = scene.rig.path("missing.txt").display().to_string();
     for order in [
         format!("/send {missing} bob"),
         format!("/send {file} nobody"),
@@ -77,7 +70,7 @@ fn orders_about_files_are_waited_for_and_can_fail() {
     bob.stdout.wait_for_part("alice offers you plan.txt");
     let shared = alice.pipe(&[&format!("/share {file} word")], &[]).expect_code(0);
     assert!(shared.stdout.contains("plan.txt is shared"), "{shared:?}");
-    let found = rig.client("bob", server.url()).run(&["find", "word", "--json"]).expect_code(0);
+    let found = scene.client("bob").run(&["find", "word", "--json"]).expect_code(0);
     assert_eq!(found.events_named("file").len(), 1, "{found:?}");
 }
 
@@ -94,11 +87,10 @@ fn catches(program: &Program, signal: Signal) -> bool {
 /// the signal.) Method: the server stands still, so it is not even signed in.
 #[test]
 fn a_run_that_is_ended_before_it_is_signed_in_is_interrupted() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
-    server.program().signal(Signal::STOP);
+    scene.server.program().signal(Signal::STOP);
     for signal in [Signal::TERM, Signal::QUIT, Signal::INT] {
         let mut run = alice.start(&["run", "-n", "web1", "--", "true"]);
         let begun = Instant::now();
@@ -109,7 +101,7 @@ fn a_run_that_is_ended_before_it_is_signed_in_is_interrupted() {
         run.signal(signal);
         run.wait().assert_code(130);
     }
-    server.program().signal(Signal::CONT);
+    scene.server.program().signal(Signal::CONT);
 }
 
 /// A zone in which the day ends in so many seconds.
@@ -124,13 +116,11 @@ fn zone_before_midnight(seconds: u64) -> String {
 /// before said it to persons only.) Method: a zone whose midnight is near; somebody writes until it has passed.
 #[test]
 fn a_script_at_a_terminal_is_told_of_midnight() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut bob = person(&rig, server.url(), "bob");
-    person(&rig, server.url(), "alice").finish().assert_code(0);
-    let alice = rig.client("alice", server.url());
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    scene.person("alice").finish().assert_code(0);
+    let alice = scene.client("alice");
     let alice = alice.with_env([("TZ", zone_before_midnight(15))]);
-    let pipe = rig.path("lines");
+    let pipe = scene.rig.path("lines");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     let chat = alice.at_terminal_before(&[], &format!(" <'{}'", pipe.display()));

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use chat_tests::{Client, PASSWORD, Proxy, Rig, messages};
+use chat_tests::{Client, PASSWORD, Proxy, Rig, messages, types};
 
 /// Bytes of a text that are searched for: enough that chance finds none.
 const TELLING: usize = 16;
@@ -251,8 +251,11 @@ fn run_marked(rig: &Rig, (alice, bob): (&Client, &Client), canaries: &Canaries) 
     let mut person = alice.chat();
     for (argument, output) in &canaries.commands {
         let (front, back) = output.split_at(output.len() / 2);
-        person.type_line(&format!("/run bob -- printf %s%s%.0s {front} {back} {argument}"));
-        person.stdout.wait_for_part(output);
+        types(
+            &mut person,
+            &format!("/run bob -- printf %s%s%.0s {front} {back} {argument}"),
+            output,
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Starting, stopping and crashing.
 
-use chat_tests::{Program, Rig, Server};
+use chat_tests::{Program, Rig, Scene, Server};
 
 #[test]
 fn sigterm_ends_the_server_well_and_tells_the_clients_why() {
@@ -14,22 +14,21 @@ fn sigterm_ends_the_server_well_and_tells_the_clients_why() {
 
 #[test]
 fn what_was_acknowledged_survives_a_crash_right_after_it() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let mut scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
     let mut texts = Vec::new();
     for (round, sender) in [(1, "alice"), (2, "carol")] {
-        let mut alice = rig.client(sender, server.url()).chat();
+        let mut alice = scene.client(sender).chat();
         for number in 1..=25 {
             let text = format!("round {round} number {number}");
             alice.type_line(&format!("bob*{text}"));
             texts.push(text);
         }
         alice.stdout.wait_for_count(25, |line| line.contains("✓ kept for bob"));
-        server.kill_hard();
+        scene.server.kill_hard();
         alice.kill_hard();
-        server.restart(&rig, &[]);
+        scene.server.restart(&scene.rig, &[]);
     }
     let received = bob.run(&["listen", "--count", "50", "--for", "30s", "--json"]).expect_code(0);
     let mut received = received.texts();
@@ -40,19 +39,18 @@ fn what_was_acknowledged_survives_a_crash_right_after_it() {
 
 #[test]
 fn a_client_connects_again_and_what_it_sent_meanwhile_arrives_once() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let bob = rig.client("bob", server.url()).chat();
+    let mut scene = Scene::empty();
+    let bob = scene.client("bob").chat();
     // Who is not in the room yet does not get what is said there.
     bob.stdout.wait_for_part("you are in #lobby");
-    let mut alice = rig.client("alice", server.url()).chat();
+    let mut alice = scene.client("alice").chat();
     alice.type_line("before");
     bob.stdout.wait_for_part("alice: before");
-    server.kill_hard();
+    scene.server.kill_hard();
     for number in 1..=5 {
         alice.type_line(&format!("meanwhile {number};"));
     }
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     bob.stdout.wait_for_part("alice: meanwhile 5;");
     alice.finish().assert_code(0);
     let bob = bob.finish().expect_code(0);
@@ -65,29 +63,26 @@ fn a_client_connects_again_and_what_it_sent_meanwhile_arrives_once() {
 
 #[test]
 fn a_second_server_on_the_same_folder_is_refused() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let second = Program::start(Server::command(&rig, "0", &[])).finish().expect_code(1);
+    let scene = Scene::empty();
+    let second = Program::start(Server::command(&scene.rig, "0", &[])).finish().expect_code(1);
     assert!(second.stderr.contains("another server uses the data folder"), "{second:?}");
-    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
+    scene.accounts(&["alice"]);
 }
 
 #[test]
 fn a_killed_server_leaves_no_lock_behind() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    server.restart(&rig, &[]);
-    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
+    let mut scene = Scene::empty();
+    scene.server.restart(&scene.rig, &[]);
+    scene.accounts(&["alice"]);
 }
 
 #[test]
 fn a_port_in_use_is_refused() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let other = Rig::new();
-    let second = Program::start(Server::command(&other, server.port(), &[])).finish();
+    let second = Program::start(Server::command(&other, scene.server.port(), &[])).finish();
     let second = second.expect_code(1);
-    assert!(second.stderr.contains(server.port()), "{second:?}");
+    assert!(second.stderr.contains(scene.server.port()), "{second:?}");
 }
 
 #[test]

@@ -141,12 +141,10 @@ fn a_server_that_does_not_answer_is_told_of_within_seconds() {
     let mut chat = scene.at_terminal("alice");
     scene.server.program().signal(Signal::STOP);
     let typed = Instant::now();
-    chat.type_line("hello");
-    chat.wait_for("! no answer from the server for 5 s");
+    chat.types("hello", "! no answer from the server for 5 s");
     chat.wait_for("… no answer yet: \"hello\"");
     assert!(typed.elapsed() < Duration::from_secs(20), "{:?}", typed.elapsed());
-    chat.type_line("/status");
-    chat.wait_for("which has not answered for ");
+    chat.types("/status", "which has not answered for ");
     scene.server.program().signal(Signal::CONT);
     chat.wait_for("· the server answers again");
     chat.type_line("/quit");
@@ -157,13 +155,11 @@ fn a_server_that_does_not_answer_is_told_of_within_seconds() {
 fn each_delivery_says_which_text() {
     let (scene, [_bob]) = Scene::with(["bob"]);
     let mut chat = scene.at_terminal("alice");
-    chat.type_line("hello");
-    chat.wait_for("✓✓ bob: \"hello\"");
+    chat.types("hello", "✓✓ bob: \"hello\"");
     let _carol = scene.person("carol");
     chat.wait_for("[carol] just joined");
     for text in ["one", "two"] {
-        chat.type_line(text);
-        chat.wait_for(&format!("✓✓ 2/2: \"{text}\""));
+        chat.types(text, &format!("✓✓ 2/2: \"{text}\""));
     }
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
@@ -209,14 +205,12 @@ fn who_is_put_out_while_typing_says_nothing_in_the_lobby() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
     let mut chat = scene.at_terminal("alice");
     types(&mut bob, "/create ops", "you are in #ops");
-    chat.type_line("/join ops");
-    chat.wait_for("alice #ops>");
+    chat.types("/join ops", "alice #ops>");
     chat.type_keys(b"for the operators");
     bob.stdout.wait_for_part("[alice] joined #ops");
     types(&mut bob, "/kick alice", "removed alice from #ops");
     chat.wait_for("· what you type goes to #lobby");
-    chat.type_line("");
-    chat.wait_for("so this was not sent: for the operators");
+    chat.types("", "so this was not sent: for the operators");
     chat.wait_for("alice #lobby>");
     chat.type_line("hello");
     bob.stdout.wait_for_part("#lobby alice: hello");

@@ -3,9 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use chat_tests::{LIMIT, Rig, get};
+use chat_tests::{LIMIT, Rig, Scene, get, until};
 use serde_json::Value;
 
 fn operations(path: &Path) -> Vec<Value> {
@@ -49,10 +48,9 @@ fn every_operation_is_one_object_with_time_name_and_outcome() {
 
 #[test]
 fn one_message_can_be_followed_through_all_logs() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
+    let alice = scene.client("alice");
     bob.run(&["users"]).assert_code(0);
     let sent = alice.run(&["send", "bob", "follow me", "--json"]).expect_code(0);
     let id = sent.events_named("ack").remove(0)["id"].as_str().unwrap().to_owned();
@@ -115,11 +113,7 @@ fn an_operation_log_that_stands_still_stops_nobody_and_is_told() {
     there.stdout.wait_for_part("a new sign-in, too");
 
     held.unlock().unwrap();
-    let until = Instant::now() + LIMIT;
-    while get(server.address(), "/readyz", &[]).status != 200 {
-        assert!(Instant::now() < until, "it goes on when the disk does");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("it goes on when the disk does", || get(server.address(), "/readyz", &[]).status == 200);
     server.terminate().assert_code(0);
     assert!(operations(&rig.logs().join("server.jsonl")).len() > 15_000, "what waited is written");
 }

@@ -1,6 +1,6 @@
 //! One person on two machines.
 
-use chat_tests::{Client, Finished, Program, Rig, Server};
+use chat_tests::{Client, Finished, Program, Rig, Scene, Server};
 
 fn machines(rig: &Rig, server: &Server) -> [Client; 2] {
     ["alice-desk", "alice-laptop"]
@@ -19,11 +19,10 @@ fn quit(mut program: Program) -> Finished {
 
 #[test]
 fn both_machines_show_what_comes_and_what_the_other_one_says_once() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let [desk, laptop] = machines(&rig, &server);
+    let scene = Scene::empty();
+    let [desk, laptop] = machines(&scene.rig, &scene.server);
     desk.run(&["users"]).assert_code(0);
-    let bob = rig.client("bob", server.url());
+    let bob = scene.client("bob");
     let (mut bobs, mut desks) = (bob.chat(), desk.chat());
     bobs.type_line("alice*for the desk");
     desks.stdout.wait_for_part("for the desk");
@@ -55,17 +54,16 @@ fn both_machines_show_what_comes_and_what_the_other_one_says_once() {
 
 #[test]
 fn a_machine_that_was_away_catches_up_with_its_own_cursor_over_a_restart() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let [desk, laptop] = machines(&rig, &server);
+    let mut scene = Scene::empty();
+    let [desk, laptop] = machines(&scene.rig, &scene.server);
     desk.run(&["users"]).assert_code(0);
     laptop.run_known(&["users"]).assert_code(0);
-    let bob = rig.client("bob", server.url());
+    let bob = scene.client("bob");
     bob.run(&["send", "alice", "first"]).assert_code(0);
     let listen = |client: &Client| client.run_known(&["listen", "--count", "1", "--json"]).texts();
     assert_eq!(listen(&desk), ["first"]);
     desk.run_known(&["send", "bob", "second"]).assert_code(0);
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     bob.run_known(&["send", "alice", "third"]).assert_code(0);
     assert_eq!(listen(&desk), ["third"]);
     let missed = laptop.run_known(&["listen", "--count", "3", "--json"]).expect_code(0);
@@ -80,16 +78,15 @@ fn a_machine_that_was_away_catches_up_with_its_own_cursor_over_a_restart() {
 
 #[test]
 fn a_command_for_a_person_runs_on_the_machine_that_is_the_agent() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let [desk, laptop] = machines(&rig, &server);
+    let scene = Scene::empty();
+    let [desk, laptop] = machines(&scene.rig, &scene.server);
     desk.run(&["users"]).assert_code(0);
     laptop.run_known(&["users"]).assert_code(0);
     let _laptop = laptop.chat();
-    let refused = rig.client("bob", server.url()).run(&["run", "alice", "--", "true"]);
+    let refused = scene.client("bob").run(&["run", "alice", "--", "true"]);
     assert_eq!(refused.code, Some(255), "no agent yet: {refused:?}");
     let agent = desk.start(&["agent"]);
     agent.stderr.wait_for_part("accepting commands");
-    let asked = rig.client("bob", server.url()).run_known(&["run", "alice", "--", "true"]);
+    let asked = scene.client("bob").run_known(&["run", "alice", "--", "true"]);
     assert!(asked.stderr.contains("E_POLICY"), "the agent decides, and has no policy: {asked:?}");
 }

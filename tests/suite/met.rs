@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
-use chat_tests::{PASSWORD, Rig, Scene};
+use chat_tests::{PASSWORD, Scene};
 
 use crate::suite::commands_end::Machines;
 
@@ -12,8 +12,7 @@ use crate::suite::commands_end::Machines;
 fn a_question_mark_alone_shows_help_at_a_terminal() {
     let (scene, [bob]) = Scene::with(["bob"]);
     let mut chat = scene.at_terminal("alice");
-    chat.type_line("?");
-    chat.wait_for("/help");
+    chat.types("?", "/help");
     chat.type_line("hello");
     bob.stdout.wait_for_part("alice: hello");
     assert!(!bob.stdout.text().contains("alice: ?"), "{}", bob.stdout.text());
@@ -128,10 +127,9 @@ fn words_of_any_script_are_shown_and_found() {
 /// Goal: who wants no colours gets none, at a terminal too.
 #[test]
 fn no_colours_where_none_are_wanted() {
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     for (variable, has_colours) in [("CHAT_TESTS_NONE", true), ("NO_COLOR", false)] {
-        let alice = rig.client("alice", server.url()).with_env([(variable, "1")]);
+        let alice = scene.client("alice").with_env([(variable, "1")]);
         let mut sent = alice.at_terminal_before(&["-v", "send", "#lobby", "hello"], "");
         assert_eq!(sent.wait(), Some(0));
         let text = sent.text();

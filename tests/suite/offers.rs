@@ -1,11 +1,12 @@
 //! A hub that lies about shared files: what it lists under a name that has not signed it is neither
 //! shown nor asked for (rule R32).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chat_evil_hub::offers::change_header;
 use chat_protocol::b64;
 use chat_tests::{Client, Finished, Program, Proxy, Rig, Server, TextRule};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::files::{folder, share};
@@ -65,9 +66,7 @@ impl Scene {
         let server = rig.server();
         let lie = Arc::new(Mutex::new(Lie::None));
         let told = Arc::clone(&lie);
-        let rule: TextRule = Box::new(move |text| {
-            rewrite(*told.lock().unwrap_or_else(PoisonError::into_inner), text)
-        });
+        let rule: TextRule = Box::new(move |text| rewrite(*told.lock(), text));
         let proxy = Proxy::rewriting(server.address(), rule);
         let sharing = [("alice", "plan.txt", "her plan"), ("mallory", "evil.txt", "his plan!")];
         let sharing = sharing.map(|(who, file, content)| {
@@ -81,7 +80,7 @@ impl Scene {
     }
 
     fn tell(&self, lie: Lie) {
-        *self.lie.lock().unwrap_or_else(PoisonError::into_inner) = lie;
+        *self.lie.lock() = lie;
     }
 
     fn get(&self, name: &str) -> Finished {

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use chat_tests::{Finished, PASSWORD, Program, Rig, Server, operator};
+use chat_tests::{Finished, PASSWORD, Program, Rig, Scene, Server, operator, types};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -18,14 +18,13 @@ fn audit(rig: &Rig) -> Vec<Value> {
 
 #[test]
 fn a_disabled_account_is_cut_at_once_kept_out_and_let_in_again() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let bob = scene.client("bob");
     let mut here = bob.chat();
     alice.run(&["users"]).assert_code(0);
 
-    let done = operator(&rig, &["user", "disable", "bob", "--json"]).expect_code(0);
+    let done = operator(&scene.rig, &["user", "disable", "bob", "--json"]).expect_code(0);
     assert_eq!(json(&done)[0]["done"][0], "bob");
     let ended = here.wait();
     assert!(format!("{ended:?}").contains("disabled by the operator"), "{ended:?}");
@@ -34,29 +33,28 @@ fn a_disabled_account_is_cut_at_once_kept_out_and_let_in_again() {
     // What is sent to him is kept.
     alice.run(&["send", "bob", "are you there?"]).assert_code(0);
 
-    operator(&rig, &["user", "enable", "b*"]).assert_code(0);
+    operator(&scene.rig, &["user", "enable", "b*"]).assert_code(0);
     let heard = bob.run(&["listen", "--count", "1", "--for", "20s", "--json"]).expect_code(0);
     assert_eq!(heard.texts(), ["are you there?"]);
 
-    let stages: Vec<_> = audit(&rig).iter().map(|line| line["stage"].clone()).collect();
+    let stages: Vec<_> = audit(&scene.rig).iter().map(|line| line["stage"].clone()).collect();
     assert_eq!(stages, ["asked", "done", "asked", "done"]);
-    let listed = operator(&rig, &["user", "list", "--json"]).expect_code(0);
+    let listed = operator(&scene.rig, &["user", "list", "--json"]).expect_code(0);
     assert!(json(&listed).iter().any(|user| user["name"] == "bob" && user["standing"] == "active"));
 }
 
 #[test]
 fn a_deleted_account_is_gone_its_name_is_not_given_again_and_the_others_go_on() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let carol = rig.client("carol", server.url());
+    let mut scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let carol = scene.client("carol");
     let mut here = alice.chat();
     let mut gone = bob.chat();
     gone.type_line("I was here");
     here.stdout.wait_for_part("bob: I was here");
-    let pattern = operator(&rig, &["user", "delete", "b*"]).expect_code(2);
+    let pattern = operator(&scene.rig, &["user", "delete", "b*"]).expect_code(2);
     assert!(pattern.stderr.contains("--all"), "{pattern:?}");
-    operator(&rig, &["user", "delete", "bob"]).assert_code(0);
+    operator(&scene.rig, &["user", "delete", "bob"]).assert_code(0);
     assert_ne!(gone.wait().code, None);
 
     // The others talk in a new epoch, and a newcomer can check what bob has signed.
@@ -66,21 +64,20 @@ fn a_deleted_account_is_gone_its_name_is_not_given_again_and_the_others_go_on() 
     newcomer.stdout.wait_for_part("alice: does it go on?");
     let alarms = newcomer.stdout.text();
     assert!(!alarms.contains("ALARM") && !alarms.contains("unknown key"), "{alarms}");
-    here.type_line("bob*hello");
-    here.stdout.wait_for_part("bob");
+    types(&mut here, "bob*hello", "bob");
 
     let users = alice.run(&["users", "--json"]).expect_code(0);
     assert!(!users.stdout.contains("\"bob\""), "{users:?}");
-    let shown = operator(&rig, &["user", "show", "bob", "--json"]).expect_code(0);
+    let shown = operator(&scene.rig, &["user", "show", "bob", "--json"]).expect_code(0);
     assert_eq!(json(&shown)[0]["rooms"], Value::Array(Vec::new()), "{shown:?}");
     bob.run(&["users"]).assert_code(4);
-    let again = rig.client("bob", server.url()).with_home(rig.path("other"));
+    let again = scene.client("bob").with_home(scene.rig.path("other"));
     let refused = again.run(&["users"]);
     assert!(refused.code == Some(4) || refused.code == Some(5), "{refused:?}");
-    let undone = operator(&rig, &["user", "enable", "bob"]).expect_code(1);
+    let undone = operator(&scene.rig, &["user", "enable", "bob"]).expect_code(1);
     assert!(undone.stderr.contains("cannot be undone"), "{undone:?}");
 
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     bob.run(&["users"]).assert_code(4);
     let users = alice.run(&["users", "--json"]).expect_code(0);
     assert!(!users.stdout.contains("\"bob\""), "after a restart: {users:?}");
@@ -88,9 +85,8 @@ fn a_deleted_account_is_gone_its_name_is_not_given_again_and_the_others_go_on() 
 
 #[test]
 fn who_deletes_the_own_account_is_gone_and_keeps_what_stands_on_the_machine() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let mut here = alice.chat();
     let mut gone = bob.chat();
     gone.type_line("I was here");
@@ -99,7 +95,7 @@ fn who_deletes_the_own_account_is_gone_and_keeps_what_stands_on_the_machine() {
     let unsaid = bob.run_known(&["account", "delete"]).expect_code(2);
     assert!(unsaid.stderr.contains("account delete bob"), "{unsaid:?}");
     bob.run_known(&["account", "delete", "alice"]).assert_code(2);
-    let wrong = rig.client("bob", server.url()).with_password("another one altogether");
+    let wrong = scene.client("bob").with_password("another one altogether");
     wrong.run_known(&["account", "delete", "bob"]).assert_code(4);
     let mut asked = bob.at_terminal(&["account", "delete"]);
     asked.answer("Password of bob now: ", PASSWORD);
@@ -115,11 +111,11 @@ fn who_deletes_the_own_account_is_gone_and_keeps_what_stands_on_the_machine() {
     asked.wait_for("stay on this machine");
     assert_eq!(asked.wait(), Some(0));
     assert_eq!(gone.wait().code, Some(4));
-    let newcomer = rig.client("carol", server.url()).chat();
+    let newcomer = scene.client("carol").chat();
     here.type_line("does it go on?");
     newcomer.stdout.wait_for_part("alice: does it go on?");
 
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     let refused = bob.run_known(&["users"]).expect_code(4);
     assert!(refused.stderr.contains("was deleted"), "{refused:?}");
     let users = alice.run(&["users", "--json"]).expect_code(0);
@@ -128,66 +124,61 @@ fn who_deletes_the_own_account_is_gone_and_keeps_what_stands_on_the_machine() {
         let said = bob.run_known(&["history", place]).expect_code(0);
         assert!(said.stdout.contains("and still am"), "{said:?}");
     }
-    assert_eq!(audit(&rig), Vec::<Value>::new(), "nothing that the operator has done");
+    assert_eq!(audit(&scene.rig), Vec::<Value>::new(), "nothing that the operator has done");
 }
 
 #[test]
 fn a_deleted_room_is_closed_and_not_listed() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let mut scene = Scene::empty();
+    let alice = scene.client("alice");
     let mut here = alice.chat();
-    here.type_line("/create ops");
-    here.stdout.wait_for_part("you are in #ops");
-    here.type_line("one");
-    here.stdout.wait_for_part("✓ stored");
-    let listed = operator(&rig, &["room", "list", "--json"]).expect_code(0);
+    types(&mut here, "/create ops", "you are in #ops");
+    types(&mut here, "one", "✓ stored");
+    let listed = operator(&scene.rig, &["room", "list", "--json"]).expect_code(0);
     assert!(listed.stdout.contains("\"room\":\"ops\""), "{listed:?}");
-    operator(&rig, &["room", "retention", "#ops", "12h"]).assert_code(0);
+    operator(&scene.rig, &["room", "retention", "#ops", "12h"]).assert_code(0);
     here.stdout.wait_for_part("[server] set");
-    operator(&rig, &["room", "delete", "lobby"]).assert_code(1);
-    operator(&rig, &["room", "delete", "ops"]).assert_code(0);
-    here.type_line("two");
-    here.stdout.wait_for_part("deleted this room");
+    operator(&scene.rig, &["room", "delete", "lobby"]).assert_code(1);
+    operator(&scene.rig, &["room", "delete", "ops"]).assert_code(0);
+    types(&mut here, "two", "deleted this room");
     here.type_line("/rooms");
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     let rooms = alice.run(&["rooms"]).expect_code(0);
     assert!(!rooms.stdout.contains("ops"), "{rooms:?}");
-    let again = rig.client("bob", server.url()).pipe(&["/create ops"], &[]);
+    let again = scene.client("bob").pipe(&["/create ops"], &[]);
     assert!(format!("{again:?}").contains("E_NAME_TAKEN"), "{again:?}");
 }
 
 #[test]
 fn bans_keep_out_names_keys_and_addresses_and_everybody_is_told_what_is_announced() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
-    let everybody = operator(&rig, &["ban", "*"]).expect_code(2);
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
+    let everybody = operator(&scene.rig, &["ban", "*"]).expect_code(2);
     assert!(everybody.stderr.contains("--all"), "{everybody:?}");
-    let bob = rig.client("bob", server.url());
+    let bob = scene.client("bob");
     let here = alice.chat();
     bob.run(&["users"]).assert_code(0);
-    operator(&rig, &["announce", "back at ten\u{1b}[31m"]).assert_code(0);
+    operator(&scene.rig, &["announce", "back at ten\u{1b}[31m"]).assert_code(0);
     here.stdout.wait_for_part("the server says: back at ten\\x1b[31m");
 
-    operator(&rig, &["ban", "b*"]).assert_code(0);
+    operator(&scene.rig, &["ban", "b*"]).assert_code(0);
     bob.run(&["users"]).assert_code(4);
-    rig.client("bert", server.url()).run(&["users"]).assert_code(4);
-    operator(&rig, &["unban", "b*"]).assert_code(0);
+    scene.client("bert").run(&["users"]).assert_code(4);
+    operator(&scene.rig, &["unban", "b*"]).assert_code(0);
     bob.run(&["users"]).assert_code(0);
 
-    let shown = operator(&rig, &["user", "show", "bob", "--json"]).expect_code(0);
+    let shown = operator(&scene.rig, &["user", "show", "bob", "--json"]).expect_code(0);
     let identity = json(&shown)[0]["identity"].as_str().unwrap().to_owned();
-    operator(&rig, &["ban", &format!("key:{identity}")]).assert_code(0);
+    operator(&scene.rig, &["ban", &format!("key:{identity}")]).assert_code(0);
     bob.run(&["users"]).assert_code(4);
 
-    operator(&rig, &["ban", "127.0.0.0/8"]).assert_code(0);
+    operator(&scene.rig, &["ban", "127.0.0.0/8"]).assert_code(0);
     let refused = bob.run(&["users"]).expect_code(4);
     assert!(refused.stderr.contains("banned this address"), "{refused:?}");
     here.stdout.wait_for_part("banned this address");
-    let listed = operator(&rig, &["ban"]).expect_code(0);
+    let listed = operator(&scene.rig, &["ban"]).expect_code(0);
     assert!(listed.stdout.contains("127.0.0.0/8") && listed.stdout.contains("key:"), "{listed:?}");
-    operator(&rig, &["unban", "127.0.0.0/8"]).assert_code(0);
+    operator(&scene.rig, &["unban", "127.0.0.0/8"]).assert_code(0);
     alice.run(&["users"]).assert_code(0);
 }
 
@@ -219,16 +210,14 @@ fn where_codes_are_asked_for_nobody_comes_in_without_one() {
 
 #[test]
 fn a_drain_ends_the_server_and_says_so() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url()).chat();
-    let stats = operator(&rig, &["stats", "--json"]).expect_code(0);
+    let mut scene = Scene::empty();
+    let alice = scene.client("alice").chat();
+    let stats = operator(&scene.rig, &["stats", "--json"]).expect_code(0);
     assert_eq!(json(&stats)[0]["online"], 1, "{stats:?}");
-    operator(&rig, &["drain"]).assert_code(0);
+    operator(&scene.rig, &["drain"]).assert_code(0);
     alice.stdout.wait_for_part("the server has stopped");
-    let mut server = server;
-    assert_eq!(server.ends_within(Duration::from_secs(20)), Some(0));
-    let nobody = operator(&rig, &["stats"]).expect_code(1);
+    assert_eq!(scene.server.ends_within(Duration::from_secs(20)), Some(0));
+    let nobody = operator(&scene.rig, &["stats"]).expect_code(1);
     assert!(nobody.stderr.contains("no server runs"), "{nobody:?}");
 }
 

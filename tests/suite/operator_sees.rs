@@ -1,34 +1,33 @@
 //! What the operator's commands show of what keeps people out, and what is said to those who are.
 
-use chat_tests::{Rig, Server, binary, get, operator, person, types};
+use chat_tests::{Rig, Scene, Server, binary, get, operator, types};
 
 /// Goal: an account that a ban keeps out is shown as that, with the entries of the ban list; a ban of a key that
 /// nobody has keeps nobody out, and one that stands for no key is refused. Before: `active`, and no word of a ban.
 #[test]
 fn who_is_banned_is_shown_as_that() {
-    let rig = Rig::new();
-    let server = rig.server();
-    rig.client("bob", server.url()).run(&["users"]).assert_code(0);
+    let scene = Scene::empty();
+    scene.accounts(&["bob"]);
     let shown =
-        operator(&rig, &["user", "show", "bob", "--json"]).expect_code(0).events().remove(0);
+        operator(&scene.rig, &["user", "show", "bob", "--json"]).expect_code(0).events().remove(0);
     assert_eq!(
         (shown["banned"].as_bool(), shown["bans"].as_array().map(Vec::len)),
         (Some(false), Some(0))
     );
     let key = format!("key:{}", shown["devices_known"][0]["key"].as_str().unwrap());
     for what in ["b*", &key, "192.0.2.0/24", "key:AQAAAAAAAAAAAAAAAAAAAA"] {
-        operator(&rig, &["ban", what]).assert_code(0);
+        operator(&scene.rig, &["ban", what]).assert_code(0);
     }
-    operator(&rig, &["ban", "key:AAAAAAAAAAAAAAAAAAAAAA"]).assert_code(2);
-    rig.client("carol", server.url()).run(&["users"]).assert_code(0);
+    operator(&scene.rig, &["ban", "key:AAAAAAAAAAAAAAAAAAAAAA"]).assert_code(2);
+    scene.accounts(&["carol"]);
     let shown =
-        operator(&rig, &["user", "show", "bob", "--json"]).expect_code(0).events().remove(0);
+        operator(&scene.rig, &["user", "show", "bob", "--json"]).expect_code(0).events().remove(0);
     assert_eq!(shown["bans"], serde_json::json!([key, "b*"]), "{shown}");
-    let shown = operator(&rig, &["user", "show", "bob"]).expect_code(0);
+    let shown = operator(&scene.rig, &["user", "show", "bob"]).expect_code(0);
     for part in ["state     banned", &format!("ban       {key}"), "ban       b*"] {
         assert!(shown.stdout.contains(part), "{part}: {shown:?}");
     }
-    let listed = operator(&rig, &["user", "list"]).expect_code(0);
+    let listed = operator(&scene.rig, &["user", "list"]).expect_code(0);
     let state = |name: &str| {
         let line = listed.stdout.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().to_owned()
@@ -39,32 +38,29 @@ fn who_is_banned_is_shown_as_that() {
 /// Goal: no code is made that nobody can use, and `stats` says who may make an account.
 #[test]
 fn no_code_is_made_where_accounts_are_closed() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    rig.client("bob", server.url()).run(&["users"]).assert_code(0);
-    server.restart(&rig, &["--registration", "closed"]);
-    let refused = operator(&rig, &["invite"]).expect_code(1);
+    let mut scene = Scene::empty();
+    scene.accounts(&["bob"]);
+    scene.server.restart(&scene.rig, &["--registration", "closed"]);
+    let refused = operator(&scene.rig, &["invite"]).expect_code(1);
     assert!(refused.stderr.contains("closed") && refused.stderr.contains("reload"), "{refused:?}");
     assert_eq!(refused.stdout, "");
-    let stats = operator(&rig, &["stats"]).expect_code(0);
+    let stats = operator(&scene.rig, &["stats"]).expect_code(0);
     assert!(stats.stdout.contains("nobody makes an account"), "{stats:?}");
     // A code for somebody who has an account is another matter.
-    operator(&rig, &["user", "reset", "bob"]).assert_code(0);
+    operator(&scene.rig, &["user", "reset", "bob"]).assert_code(0);
 }
 
 /// Goal: who makes a room under the name of one that was deleted is told that, member or not, in any case of its
 /// letters. Before: "there is a room already; /join it".
 #[test]
 fn the_name_of_a_deleted_room_is_said_to_be_reserved() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
+    let (scene, [mut alice]) = Scene::with(["alice"]);
     types(&mut alice, "/create plans open", "you are in #plans");
     types(&mut alice, "/create club private", "you are in #club");
-    operator(&rig, &["room", "delete", "plans"]).assert_code(0);
-    operator(&rig, &["room", "delete", "club"]).assert_code(0);
+    operator(&scene.rig, &["room", "delete", "plans"]).assert_code(0);
+    operator(&scene.rig, &["room", "delete", "club"]).assert_code(0);
     alice.stdout.wait_for_part("the room #club was deleted");
-    let mut bob = person(&rig, server.url(), "bob");
+    let mut bob = scene.person("bob");
     for who in [&mut alice, &mut bob] {
         for (number, room) in (1..).zip(["plans", "Plans", "club"]) {
             who.type_line(&format!("/create {room}"));

@@ -2,37 +2,36 @@
 
 use std::fs;
 
-use chat_tests::{Rig, operator, person, types};
+use chat_tests::{Rig, Scene, operator, types};
 
 /// Goal: names have no case for the operator either, and what cannot be meant is refused with words that help.
 #[test]
 fn names_have_no_case_and_what_makes_no_sense_is_said() {
-    let rig = Rig::new();
-    let server = rig.server();
-    rig.client("bob", server.url()).run(&["users"]).assert_code(0);
+    let scene = Scene::empty();
+    scene.accounts(&["bob"]);
 
-    let reset = operator(&rig, &["user", "reset", "BOB"]).expect_code(0);
+    let reset = operator(&scene.rig, &["user", "reset", "BOB"]).expect_code(0);
     assert!(reset.stdout.contains("chat-client --user bob --invite"), "{reset:?}");
     assert!(reset.stdout.contains("delivered to nobody"), "{reset:?}");
-    let made = operator(&rig, &["room", "op", "lobby", "Bob"]).expect_code(0);
+    let made = operator(&scene.rig, &["room", "op", "lobby", "Bob"]).expect_code(0);
     assert!(made.stdout.contains("moderates the lobby: bob"), "{made:?}");
-    operator(&rig, &["ban", "Mallory"]).assert_code(0);
-    let again = operator(&rig, &["ban", "mallory"]).expect_code(0);
+    operator(&scene.rig, &["ban", "Mallory"]).assert_code(0);
+    let again = operator(&scene.rig, &["ban", "mallory"]).expect_code(0);
     assert!(again.stdout.contains("was banned before"), "{again:?}");
-    operator(&rig, &["unban", "MALLORY"]).assert_code(0);
-    let banned = operator(&rig, &["ban"]).expect_code(0);
+    operator(&scene.rig, &["unban", "MALLORY"]).assert_code(0);
+    let banned = operator(&scene.rig, &["ban"]).expect_code(0);
     assert!(banned.stdout.contains("nobody is banned"), "{banned:?}");
 
-    let all = operator(&rig, &["user", "disable", "*"]).expect_code(2);
+    let all = operator(&scene.rig, &["user", "disable", "*"]).expect_code(2);
     assert!(all.stderr.contains("--all"), "{all:?}");
-    let own = operator(&rig, &["ban", "Server"]).expect_code(1);
+    let own = operator(&scene.rig, &["ban", "Server"]).expect_code(1);
     assert!(own.stderr.contains("this server itself"), "{own:?}");
-    let network = operator(&rig, &["ban", "10.0.0.0/33"]).expect_code(2);
+    let network = operator(&scene.rig, &["ban", "10.0.0.0/33"]).expect_code(2);
     assert!(network.stderr.contains("no network"), "{network:?}");
-    let time = operator(&rig, &["invite", "--for", "xx"]).expect_code(2);
+    let time = operator(&scene.rig, &["invite", "--for", "xx"]).expect_code(2);
     assert!(time.stderr.contains("as 7d, 12h") && !time.stderr.contains("or off"), "{time:?}");
-    operator(&rig, &["user", "disable", "*", "--all"]).assert_code(0);
-    rig.client("bob", server.url()).run(&["users"]).assert_code(4);
+    operator(&scene.rig, &["user", "disable", "*", "--all"]).assert_code(0);
+    scene.client("bob").run(&["users"]).assert_code(4);
 }
 
 /// Goal: a mistake in the configuration is shown with its place, on lines of its own.
@@ -52,16 +51,15 @@ fn a_reload_shows_a_mistake_as_it_is() {
 /// Goal: a backup that is damaged is named as it was given.
 #[test]
 fn a_damaged_backup_is_named_as_it_was_given() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let kept = rig.path("kept.tar");
-    operator(&rig, &["backup", kept.to_str().unwrap()]).assert_code(0);
-    server.kill_hard();
+    let mut scene = Scene::empty();
+    let kept = scene.rig.path("kept.tar");
+    operator(&scene.rig, &["backup", kept.to_str().unwrap()]).assert_code(0);
+    scene.server.kill_hard();
     let mut bytes = fs::read(&kept).unwrap();
     let at = bytes.windows(15).position(|part| part == b"SQLite format 3").unwrap();
     bytes[at] ^= 1;
     fs::write(&kept, bytes).unwrap();
-    let refused = operator(&rig, &["restore", kept.to_str().unwrap()]).expect_code(1);
+    let refused = operator(&scene.rig, &["restore", kept.to_str().unwrap()]).expect_code(1);
     assert!(refused.stderr.contains(kept.to_str().unwrap()), "{refused:?}");
     assert!(!refused.stderr.contains("restoring"), "{refused:?}");
 }
@@ -69,12 +67,11 @@ fn a_damaged_backup_is_named_as_it_was_given() {
 /// Goal: whoever was an agent once is none in the list when no agent is there.
 #[test]
 fn an_agent_that_has_left_is_none_in_the_list() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let web = rig.client("web1", server.url());
+    let scene = Scene::empty();
+    let web = scene.client("web1");
     let mut agent = web.start(&["agent"]);
     let is_listed = || {
-        let listed = operator(&rig, &["user", "list", "web1"]).expect_code(0);
+        let listed = operator(&scene.rig, &["user", "list", "web1"]).expect_code(0);
         listed.stdout.contains("accepts commands")
     };
     agent.stderr.wait_for_part("accepting commands");
@@ -88,12 +85,9 @@ fn an_agent_that_has_left_is_none_in_the_list() {
 /// Goal: members of a room that the operator deletes are told, and nobody is said to be in it afterwards.
 #[test]
 fn members_of_a_deleted_room_are_told() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let bob = person(&rig, server.url(), "bob");
+    let (scene, [mut alice, bob]) = Scene::with(["alice", "bob"]);
     types(&mut alice, "/create plans open", "you are in #plans");
-    operator(&rig, &["room", "delete", "plans"]).assert_code(0);
+    operator(&scene.rig, &["room", "delete", "plans"]).assert_code(0);
     alice.stdout.wait_for_part("the server says: the room #plans was deleted");
     types(&mut alice, "/join plans", "has deleted this room");
     types(&mut alice, "/leave plans", "you have left #plans");
@@ -103,13 +97,11 @@ fn members_of_a_deleted_room_are_told() {
 /// Goal: whose account was deleted is marked among the members of a private room.
 #[test]
 fn deleted_accounts_are_marked_among_the_members() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    drop(person(&rig, server.url(), "bob"));
+    let (scene, [mut alice]) = Scene::with(["alice"]);
+    drop(scene.person("bob"));
     types(&mut alice, "/create club private", "you are in #club");
     types(&mut alice, "/invite bob", "added bob to #club");
-    operator(&rig, &["user", "delete", "bob"]).assert_code(0);
+    operator(&scene.rig, &["user", "delete", "bob"]).assert_code(0);
     types(&mut alice, "/members", "bob (the account was deleted)");
 }
 

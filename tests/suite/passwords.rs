@@ -1,6 +1,6 @@
 //! Passwords as people type them: the first, a wrong one, another one.
 
-use chat_tests::{Client, PASSWORD, Rig, Terminal};
+use chat_tests::{Client, PASSWORD, Rig, Scene, Terminal};
 
 const OTHER: &str = "quartz-lantern-4-ferry-oboe";
 
@@ -15,9 +15,8 @@ fn new_password(terminal: &mut Terminal, first: &str, second: &str) {
 
 #[test]
 fn a_new_name_is_asked_about_and_its_password_typed_twice() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     let mut no = alice.at_terminal(&["users"]);
     no.answer("Make a new account? [y/N] ", "n");
     no.wait_for("no account was made");
@@ -38,29 +37,27 @@ fn a_new_name_is_asked_about_and_its_password_typed_twice() {
 
 #[test]
 fn a_new_password_that_is_easy_to_guess_is_refused_and_an_old_one_is_what_it_is() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let weak = rig.client("alice", server.url()).with_password("alice12345");
+    let scene = Scene::empty();
+    let weak = scene.client("alice").with_password("alice12345");
     let refused = weak.run(&["users"]).expect_code(2);
     assert!(refused.stderr.contains("easy to guess"), "{refused:?}");
-    let short = rig.client("alice", server.url()).with_password("x7$Kq!9zW");
+    let short = scene.client("alice").with_password("x7$Kq!9zW");
     let refused = short.run(&["users"]).expect_code(2);
     assert!(refused.stderr.contains("at least 10"), "{refused:?}");
     assert!(!weak.home().join("known_servers").exists(), "nobody has signed in");
 
     weak.run(&["--weak-password", "users"]).assert_code(0);
     weak.run_known(&["users"]).assert_code(0);
-    let refused = change(&weak, &rig, "passwordpassword").expect_code(2);
+    let refused = change(&weak, &scene.rig, "passwordpassword").expect_code(2);
     assert!(refused.stderr.contains("easy to guess"), "{refused:?}");
     weak.run_known(&["users"]).assert_code(0);
-    change(&weak, &rig, OTHER).assert_code(0);
+    change(&weak, &scene.rig, OTHER).assert_code(0);
 }
 
 #[test]
 fn whoever_types_a_new_password_is_offered_one_and_told_how_strong_it_is() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = rig.client("alice", server.url()).at_terminal(&["users"]);
+    let scene = Scene::empty();
+    let mut alice = scene.client("alice").at_terminal(&["users"]);
     name_is_new(&mut alice, "alice");
     alice.wait_for("One that nobody had before, if you like: ");
     alice.answer("New password for alice: ", "qwertyuiop");
@@ -73,12 +70,11 @@ fn whoever_types_a_new_password_is_offered_one_and_told_how_strong_it_is() {
 
 #[test]
 fn the_first_line_of_a_file_is_the_password() {
-    let rig = Rig::new();
-    let server = rig.server();
-    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
-    let file = rig.write("password", &format!("\u{feff}{PASSWORD}\r\nmy notes\n"));
+    let scene = Scene::empty();
+    scene.accounts(&["alice"]);
+    let file = scene.rig.write("password", &format!("\u{feff}{PASSWORD}\r\nmy notes\n"));
     let file = file.to_str().expect("a path of this test");
-    let other = rig.client("alice", server.url()).with_password("not this one");
+    let other = scene.client("alice").with_password("not this one");
     let read = other.run_known(&["--password-file", file, "users"]).expect_code(0);
     assert!(read.stderr.contains("warning: others on this machine"), "{read:?}");
     let quiet = other.run_known(&["--password-file", file, "--quiet", "users"]).expect_code(0);
@@ -87,12 +83,11 @@ fn the_first_line_of_a_file_is_the_password() {
 
 #[test]
 fn a_wrong_password_is_asked_for_three_times_here_and_on_a_new_machine() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
-    for home in [alice.home().to_owned(), rig.path("new-machine")] {
-        let alice = rig.client("alice", server.url()).with_home(&home);
+    for home in [alice.home().to_owned(), scene.rig.path("new-machine")] {
+        let alice = scene.client("alice").with_home(&home);
         let mut wrong = alice.at_terminal(&["users"]);
         wrong.answer("Password of alice: ", "one");
         wrong.answer("That was wrong. Password: ", "two");
@@ -108,10 +103,9 @@ fn a_wrong_password_is_asked_for_three_times_here_and_on_a_new_machine() {
 
 #[test]
 fn a_name_in_another_spelling_is_told_before_anything_is_typed() {
-    let rig = Rig::new();
-    let server = rig.server();
-    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
-    let mut other = rig.client("Alice", server.url()).at_terminal(&["users"]);
+    let scene = Scene::empty();
+    scene.accounts(&["alice"]);
+    let mut other = scene.client("Alice").at_terminal(&["users"]);
     other.wait_for("belongs to somebody else, who is called alice");
     assert_eq!(other.wait(), Some(5));
 }
@@ -130,29 +124,28 @@ fn change(client: &Client, rig: &Rig, new: &str) -> chat_tests::Finished {
 
 #[test]
 fn a_changed_password_opens_new_machines_and_the_old_one_none() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let first = rig.client("alice", server.url());
+    let mut scene = Scene::empty();
+    let first = scene.client("alice");
     first.run(&["users"]).assert_code(0);
-    let second = rig.client("alice", server.url()).with_home(rig.path("second"));
+    let second = scene.client("alice").with_home(scene.rig.path("second"));
     second.run_known(&["users"]).assert_code(0);
 
-    let wrong = change(&rig.client("alice", server.url()).with_password("guess"), &rig, OTHER);
+    let wrong = change(&scene.client("alice").with_password("guess"), &scene.rig, OTHER);
     assert!(wrong.code == Some(4) && wrong.stderr.contains("wrong password"), "{wrong:?}");
-    let done = change(&first, &rig, OTHER).expect_code(0);
+    let done = change(&first, &scene.rig, OTHER).expect_code(0);
     assert!(done.stderr.contains("each keeps the password it had"), "{done:?}");
 
-    server.restart(&rig, &[]);
-    let url = server.url();
-    assert_eq!(new_machine(&rig, url, "third", PASSWORD), Some(4));
-    assert_eq!(new_machine(&rig, url, "third", OTHER), Some(0));
+    scene.server.restart(&scene.rig, &[]);
+    let url = scene.url();
+    assert_eq!(new_machine(&scene.rig, url, "third", PASSWORD), Some(4));
+    assert_eq!(new_machine(&scene.rig, url, "third", OTHER), Some(0));
     // The machine that changed it has the new one; the other keeps its own until it changes too.
     first.run_known(&["users"]).assert_code(4);
-    rig.client("alice", url).with_password(OTHER).run_known(&["users"]).assert_code(0);
+    scene.rig.client("alice", url).with_password(OTHER).run_known(&["users"]).assert_code(0);
     second.run_known(&["users"]).assert_code(0);
     let second = second.with_password(OTHER);
     second.run_known(&["users"]).assert_code(4);
-    change(&second, &rig, OTHER).assert_code(0);
+    change(&second, &scene.rig, OTHER).assert_code(0);
     second.run_known(&["users"]).assert_code(0);
 }
 
@@ -193,9 +186,8 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 
 #[test]
 fn the_chat_asks_for_a_new_password_without_echo_and_goes_on() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
     let mut chat = alice.at_terminal(&[]);
     chat.answer("Password of alice: ", PASSWORD);
@@ -205,8 +197,7 @@ fn the_chat_asks_for_a_new_password_without_echo_and_goes_on() {
     chat.answer("That was wrong. Password now: ", PASSWORD);
     new_password(&mut chat, OTHER, OTHER);
     chat.wait_for("is changed");
-    chat.type_line("/whoami");
-    chat.wait_for("you are alice");
+    chat.types("/whoami", "you are alice");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
     assert!(!chat.text().contains(OTHER) && !chat.text().contains(PASSWORD));
@@ -215,11 +206,10 @@ fn the_chat_asks_for_a_new_password_without_echo_and_goes_on() {
 
 #[test]
 fn an_umlaut_is_the_same_on_every_keyboard() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let composed = rig.client("alice", server.url()).with_password("M\u{fc}ller-Gr\u{fc}n");
+    let scene = Scene::empty();
+    let composed = scene.client("alice").with_password("M\u{fc}ller-Gr\u{fc}n");
     composed.run(&["users"]).assert_code(0);
     let apart = "Mu\u{308}ller-Gru\u{308}n";
-    assert_eq!(new_machine(&rig, server.url(), "mac", apart), Some(0));
+    assert_eq!(new_machine(&scene.rig, scene.url(), "mac", apart), Some(0));
     composed.with_password(apart).run_known(&["users"]).assert_code(0);
 }

@@ -1,6 +1,6 @@
 //! A name that somebody types leads to whom they know by key, whatever the server lists.
 
-use chat_tests::{Rig, Server, operator, person};
+use chat_tests::{Rig, Scene, Server, operator, person};
 
 /// Alice knows bob by his key. The server was put back behind his sign-up, and somebody else is `Bob` there now.
 fn another_spelling(rig: &Rig) -> Server {
@@ -46,9 +46,8 @@ fn a_name_never_leads_from_who_is_known_to_who_is_listed() {
 /// before never marked in `listen`, and in the chat only who came after the list.)
 #[test]
 fn who_looks_like_somebody_known_is_marked_in_what_was_missed() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let [bob, laura, other] = ["bob", "laura", "Iaura"].map(|name| rig.client(name, server.url()));
+    let scene = Scene::empty();
+    let [bob, laura, other] = ["bob", "laura", "Iaura"].map(|name| scene.client(name));
     bob.run(&["users"]).assert_code(0);
     laura.run(&["send", "bob", "hello"]).assert_code(0);
     bob.run(&["listen", "--count", "1"]).assert_code(0);

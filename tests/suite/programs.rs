@@ -1,6 +1,6 @@
 //! Several programs of one home, at once and one after the other.
 
-use chat_tests::Rig;
+use chat_tests::{Rig, Scene};
 
 use super::files::{folder, share};
 
@@ -8,15 +8,14 @@ use super::files::{folder, share};
 /// request first. Method: a chat and a listener run in the owner's home beside the one that shares.
 #[test]
 fn a_file_is_given_by_the_program_that_shares_it() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = folder(&rig, "shared", "a, a.txt", &[("a.txt", b"how to")]);
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let shared = folder(&scene.rig, "shared", "a, a.txt", &[("a.txt", b"how to")]);
     let _chat = alice.chat();
     let _listening = alice.start(&["listen", "--json"]);
     let _sharing = share(&alice, &shared, "ALL");
     for n in 0..4 {
-        let target = rig.path(&format!("{n}.txt"));
+        let target = scene.rig.path(&format!("{n}.txt"));
         bob.run(&["get", "alice", "a.txt", "-o", target.to_str().unwrap()]).assert_code(0);
         assert_eq!(std::fs::read(&target).unwrap(), b"how to");
     }
@@ -26,14 +25,13 @@ fn a_file_is_given_by_the_program_that_shares_it() {
 /// before their program has looked at the folder.
 #[test]
 fn a_request_waits_for_an_owner_who_is_away() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = folder(&rig, "shared", "a, a.txt", &[("a.txt", b"how to")]);
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    let shared = folder(&scene.rig, "shared", "a, a.txt", &[("a.txt", b"how to")]);
     let mut before = share(&alice, &shared, "ALL");
     before.terminate();
     before.wait().assert_code(130);
-    let target = rig.path("fetched.txt");
+    let target = scene.rig.path("fetched.txt");
     let get = ["get", "alice", "a.txt", "--wait", "--json", "-o", target.to_str().unwrap()];
     let fetching = bob.start(&get);
     fetching.stdout.wait_for("it waits", |line| line.contains("\"waiting\""));
@@ -64,9 +62,8 @@ fn who_only_sends_takes_the_receipts_in() {
 #[test]
 fn an_open_chat_shows_what_another_program_of_its_home_took_in() {
     const ROUNDS: usize = 6;
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let (chat, mut bobs) = (alice.chat(), bob.chat());
     bobs.type_line("alice*before");
     chat.stdout.wait_for_part("bob → you: before");

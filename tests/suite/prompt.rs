@@ -11,8 +11,7 @@ fn the_prompt_of_whoever_is_put_out_changes_at_once() {
     types(&mut bob, "/create ops", "you are in #ops");
     for (command, typed) in [("/kick alice", ""), ("/ban alice", "half a word")] {
         alice.wait_for("alice #lobby> ");
-        alice.type_line("/join ops");
-        alice.wait_for("alice #ops> ");
+        alice.types("/join ops", "alice #ops> ");
         bob.stdout.wait_for_part("[alice] joined #ops");
         alice.type_keys(typed.as_bytes());
         alice.wait_for(typed);
@@ -25,8 +24,7 @@ fn the_prompt_of_whoever_is_put_out_changes_at_once() {
         }
     }
     alice.wait_for("alice #lobby> ");
-    alice.type_line("/leave");
-    alice.wait_for("alice (no room)> ");
+    alice.types("/leave", "alice (no room)> ");
     alice.type_line("/quit");
     assert_eq!(alice.wait(), Some(0));
 }

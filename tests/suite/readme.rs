@@ -106,8 +106,7 @@ impl Trial {
                 let mut text = block.lines.join("\n") + "\n";
                 if text.contains("the key that /fingerprint printed") {
                     let alice = &mut self.terminal("alice").terminal;
-                    alice.type_line("/fingerprint");
-                    alice.wait_for("in a policy: ");
+                    alice.types("/fingerprint", "in a policy: ");
                     let screen = alice.wait_for_rest_of_line();
                     text = text.replace("the key that /fingerprint printed", &screen);
                 }

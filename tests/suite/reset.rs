@@ -1,6 +1,6 @@
 //! Somebody who has lost the password enters again under the same name, with a code of the operator.
 
-use chat_tests::{Client, PASSWORD, Rig, operator, person, types};
+use chat_tests::{Client, PASSWORD, Rig, Scene, operator, person, types};
 
 /// The code that `user reset` prints.
 fn reset_code(rig: &Rig, name: &str) -> String {
@@ -17,13 +17,11 @@ fn words(client: &Client, of: &str) -> String {
 
 #[test]
 fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let url = server.url().to_owned();
-    let alice = rig.client("alice", &url);
-    let laptop = rig.client("alice", &url).with_home(rig.path("alice-laptop"));
-    let mut old = person(&rig, &url, "alice");
-    let mut bob = person(&rig, &url, "bob");
+    let mut scene = Scene::empty();
+    let alice = scene.client("alice");
+    let laptop = scene.client("alice").with_home(scene.rig.path("alice-laptop"));
+    let mut old = scene.person("alice");
+    let mut bob = scene.person("bob");
     types(&mut old, "/create club private", "you are in #club");
     types(&mut old, "/invite bob", "bob");
     types(&mut old, "bob*before", "delivered to bob");
@@ -31,18 +29,18 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     laptop.run_known(&["users"]).assert_code(0);
 
     // Only who has the account's code gets in, and nobody's devices are cut before.
-    operator(&rig, &["user", "reset", "nobody"]).assert_code(1);
-    operator(&rig, &["user", "reset", "server"]).assert_code(1);
-    let code = reset_code(&rig, "alice");
-    let wrong = rig
-        .client("alice", &url)
-        .with_home(rig.path("wrong"))
+    operator(&scene.rig, &["user", "reset", "nobody"]).assert_code(1);
+    operator(&scene.rig, &["user", "reset", "server"]).assert_code(1);
+    let code = reset_code(&scene.rig, "alice");
+    let wrong = scene
+        .client("alice")
+        .with_home(scene.rig.path("wrong"))
         .with_password("quite-another-one-9-here");
     let refused = wrong.run(&["--invite", "0000-0000-0000-0000", "users"]).expect_code(5);
     assert!(refused.stderr.contains("E_NAME_TAKEN"), "{refused:?}");
-    let bobs = rig
-        .client("bob", &url)
-        .with_home(rig.path("wrong"))
+    let bobs = scene
+        .client("bob")
+        .with_home(scene.rig.path("wrong"))
         .with_password("quite-another-one-9-here");
     bobs.run(&["--invite", &code, "users"]).assert_code(5);
     types(&mut old, "still here", "✓ stored");
@@ -57,9 +55,9 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     assert!(ended.stderr.contains("has another identity now"), "{ended:?}");
     let out = laptop.run_known(&["users"]).expect_code(4);
     assert!(out.stderr.contains("E_REVOKED"), "{out:?}");
-    let again = rig
-        .client("alice", &url)
-        .with_home(rig.path("again"))
+    let again = scene
+        .client("alice")
+        .with_home(scene.rig.path("again"))
         .with_password("yet-another-one-7-there");
     again.run(&["--invite", &code, "users"]).assert_code(5);
 
@@ -68,7 +66,7 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     let mut new = alice.chat();
     types(&mut bob, "alice*for whom?", "/trust alice");
     types(&mut new, "here I am again", "✓ stored");
-    let shown = words(&rig.client("bob", &url), "alice");
+    let shown = words(&scene.client("bob"), "alice");
     types(&mut bob, &format!("/trust alice {shown}"), "the known one of alice now");
     types(&mut bob, "alice*welcome", "delivered to alice");
     new.stdout.wait_for_part("bob → you: welcome");
@@ -82,10 +80,15 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     new.finish().assert_code(6);
 
     // After a restart, too: the new one is alice, the old one is not.
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
     alice.run_known(&["users"]).assert_code(0);
     laptop.run_known(&["users"]).assert_code(4);
-    rig.client("alice", &url).with_home(rig.path("third")).run_known(&["users"]).assert_code(4);
+    scene
+        .rig
+        .client("alice", &url)
+        .with_home(scene.rig.path("third"))
+        .run_known(&["users"])
+        .assert_code(4);
     assert_ne!(PASSWORD, "quite-another-one-9-here");
 }
 
@@ -93,11 +96,10 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
 /// with and without a home; and the right password, which goes on.
 #[test]
 fn a_code_that_lets_nobody_in_is_called_that() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
-    let code = reset_code(&rig, "alice");
+    let code = reset_code(&scene.rig, "alice");
     let said = |client: &Client, code: &str| {
         let refused = client.run_known(&["--invite", code, "users"]).expect_code(4);
         let is_said = refused.stderr.contains("the code lets nobody in as alice");
@@ -105,14 +107,14 @@ fn a_code_that_lets_nobody_in_is_called_that() {
         assert!(!refused.stderr.contains("wrong password"), "{refused:?}");
     };
     let with = |home: &str| {
-        let client = rig.client("alice", server.url()).with_home(rig.path(home));
+        let client = scene.client("alice").with_home(scene.rig.path(home));
         client.with_password("quite-another-one-9-here")
     };
     said(&with("mistyped"), "0000-0000-0000-0000");
-    said(&rig.client("alice", server.url()).with_password("quite-another-one-9-here"), "0000");
+    said(&scene.client("alice").with_password("quite-another-one-9-here"), "0000");
     alice.run_known(&["--invite", "0000-0000-0000-0000", "users"]).assert_code(0);
     with("first").run_known(&["--invite", &code, "users"]).assert_code(0);
-    let other = rig.client("alice", server.url()).with_home(rig.path("used"));
+    let other = scene.client("alice").with_home(scene.rig.path("used"));
     said(&other.with_password("yet-another-one-7-there"), &code);
 }
 
@@ -120,20 +122,19 @@ fn a_code_that_lets_nobody_in_is_called_that() {
 /// whoever wrote to the old key is told what it loses.
 #[test]
 fn who_entered_anew_comes_into_a_private_room_again() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     alice.run(&["users"]).assert_code(0);
-    let mut bob = person(&rig, server.url(), "bob");
+    let mut bob = scene.person("bob");
     types(&mut bob, "/create club private", "you are in #club");
     types(&mut bob, "/invite alice", "added alice to #club");
     types(&mut bob, "alice*for the old key", "kept for alice");
-    let code = reset_code(&rig, "alice");
+    let code = reset_code(&scene.rig, "alice");
     let alice = alice.with_password("quite-another-one-9-here");
     alice.run_known(&["--invite", &code, "users"]).assert_code(0);
     bob.stdout.wait_for_part("key_changed: alice");
     let mut new = alice.chat();
-    let shown = words(&rig.client("bob", server.url()), "alice");
+    let shown = words(&scene.client("bob"), "alice");
     let lost = "one message to them without a receipt is for the old key";
     types(&mut bob, &format!("/trust alice {shown}"), lost);
     types(&mut bob, "/invite alice", "[bob] added alice to #club");

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chat_tests::{Program, Rig, Server, operator};
+use chat_tests::{Program, Rig, Server, operator, until};
 
 /// All talk again by then.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -32,9 +32,7 @@ fn second() -> u64 {
 fn put_back(rig: &Rig, server: &mut Server, backup: &str) {
     server.kill_hard();
     let before = second();
-    while second() == before {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the next second", || second() != before);
     operator(rig, &["restore", backup]).assert_code(0);
     server.restart(rig, &[]);
 }

@@ -1,23 +1,14 @@
 //! Rooms that keep messages for a time, and people who were away for longer.
 
-use std::time::{Duration, Instant};
-
-use chat_tests::{LIMIT, Rig, Server, get, person, types};
+use chat_tests::{Rig, Server, get, person, types, until};
 use serde_json::Value;
 
 /// Waits until the server has deleted this many messages.
 #[track_caller]
 fn wait_for_dropped(server: &Server, count: u64) {
     let expected = format!("chat_retention_dropped_messages_total {count}");
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let page = get(server.address(), "/metrics", &[]).body;
-        if page.lines().any(|line| line == expected) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{expected} is not in\n{page}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let metrics = || get(server.address(), "/metrics", &[]).body;
+    until(&expected, || metrics().lines().any(|line| line == expected));
 }
 
 /// Goal: what is older than the server keeps is gone for those who were away, they are told how much

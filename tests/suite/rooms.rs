@@ -1,15 +1,12 @@
 //! Rooms: open and private ones, who is in them, and who may do what.
 
-use chat_tests::{PASSWORD, Rig, person, types};
+use chat_tests::{PASSWORD, Scene, types};
 use serde_json::json;
 
 #[test]
 fn an_open_room_is_made_joined_listed_and_left() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
-    let carol = rig.client("carol", server.url());
+    let (scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
+    let carol = scene.client("carol");
     carol.run(&["users"]).assert_code(0);
 
     types(&mut alice, "/join #ops", "you are in #ops");
@@ -46,16 +43,11 @@ fn an_open_room_is_made_joined_listed_and_left() {
 
 #[test]
 fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
-    let carol = person(&rig, server.url(), "carol");
+    let (scene, [mut alice, mut bob, carol]) = Scene::with(["alice", "bob", "carol"]);
     types(&mut alice, "/create crew private", "you are in #crew");
-    types(&mut bob, "/join crew", "private; ask an admin of it to /invite you");
+    types(&mut bob, "/join crew", "private; ask an admin of it to invite you");
     // What follows in a script was meant for the room that is refused: it goes nowhere.
-    bob.type_line("my secret for the crew");
-    bob.stdout.wait_for_part("you are in no room, so nothing was sent");
+    types(&mut bob, "my secret for the crew", "you are in no room, so nothing was sent");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
     bob.stdout.wait_for_part("alice added you to #crew");
     types(&mut alice, "/topic ours", "the server would read it");
@@ -69,7 +61,7 @@ fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
     alice.type_line("the end");
     carol.stdout.wait_for_part("#lobby alice: the end");
 
-    let listed = rig.client("dave", server.url()).run(&["rooms"]).expect_code(0).stdout;
+    let listed = scene.client("dave").run(&["rooms"]).expect_code(0).stdout;
     assert!(!listed.contains("crew"), "a private room is nobody else's: {listed}");
     let carol = carol.finish().expect_code(0).stdout;
     for hidden in ["crew", "among ourselves", "secret"] {
@@ -83,11 +75,7 @@ fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
 
 #[test]
 fn who_is_kicked_gets_and_reads_nothing_more() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
-    let mut carol = person(&rig, server.url(), "carol");
+    let (scene, [mut alice, mut bob, mut carol]) = Scene::with(["alice", "bob", "carol"]);
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
     types(&mut alice, "/invite carol", "[alice] added carol to #crew");
@@ -110,7 +98,7 @@ fn who_is_kicked_gets_and_reads_nothing_more() {
     types(&mut alice, "/room lobby", "goes to #lobby");
     alice.type_line("to everybody");
     carol.stdout.wait_for_part("#lobby alice: to everybody");
-    let bob = rig.client("bob", server.url());
+    let bob = scene.client("bob");
     let bob = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
     assert_eq!(bob.texts(), ["to everybody"], "{bob:?}");
     let carol = carol.finish().expect_code(0).stdout;
@@ -119,10 +107,7 @@ fn who_is_kicked_gets_and_reads_nothing_more() {
 
 #[test]
 fn who_is_banned_joins_again_only_when_an_admin_says_so() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
+    let (_scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
     types(&mut alice, "/join square", "you are in #square");
     types(&mut bob, "/join square", "you are in #square");
     alice.stdout.wait_for_part("[bob] joined #square");
@@ -139,15 +124,13 @@ fn who_is_banned_joins_again_only_when_an_admin_says_so() {
 
 #[test]
 fn who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let bob = rig.client("bob", server.url());
+    let scene = Scene::empty();
+    let bob = scene.client("bob");
     bob.run(&["users"]).assert_code(0);
-    let mut alice = person(&rig, server.url(), "alice");
+    let mut alice = scene.person("alice");
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
-    alice.type_line("welcome");
-    alice.stdout.wait_for_part("stored");
+    types(&mut alice, "welcome", "stored");
     let heard = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
     let message = heard.events_named("message").remove(0);
     assert_eq!((&message["room"], &message["text"]), (&json!("crew"), &json!("welcome")));
@@ -164,19 +147,18 @@ fn who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves() {
     alice.stdout.wait_for_part("#ops bob: and again");
     let nowhere = bob.run(&["send", "#nowhere", "hello?"]).expect_code(6);
     assert!(nowhere.stderr.contains("there is no room #nowhere"), "{nowhere:?}");
-    let carol = rig.client("carol", server.url());
+    let carol = scene.client("carol");
     let private = carol.run(&["send", "#crew", "let me in"]).expect_code(6);
     assert!(private.stderr.contains("private"), "{private:?}");
 }
 
 #[test]
 fn rooms_topics_and_roles_outlive_the_server() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let carol = rig.client("carol", server.url());
+    let mut scene = Scene::empty();
+    let carol = scene.client("carol");
     carol.run(&["users"]).assert_code(0);
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
+    let mut alice = scene.person("alice");
+    let mut bob = scene.person("bob");
     types(&mut alice, "/join ops", "you are in #ops");
     types(&mut alice, "/topic tides", "[alice] set the topic of #ops: tides");
     types(&mut bob, "/join ops", "you are in #ops");
@@ -187,9 +169,9 @@ fn rooms_topics_and_roles_outlive_the_server() {
     bob.stdout.wait_for_part("[carol] joined #ops");
     types(&mut alice, "/create crew private", "you are in #crew");
     alice.finish().assert_code(0);
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
 
-    let alice = rig.client("alice", server.url());
+    let alice = scene.client("alice");
     let rooms = alice.run(&["rooms", "--json"]).expect_code(0).events_named("room_info");
     let room = |name: &str| rooms.iter().find(|room| room["room"] == name).unwrap();
     let ops = room("ops");
@@ -208,11 +190,7 @@ fn rooms_topics_and_roles_outlive_the_server() {
 /// shown once, marked, with the words of who said it. Method: two of three texts first, then all.
 #[test]
 fn a_member_grants_a_newcomer_what_was_said_before() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut carol = person(&rig, server.url(), "carol");
-    let bob = person(&rig, server.url(), "bob");
+    let (_scene, [mut alice, mut carol, bob]) = Scene::with(["alice", "carol", "bob"]);
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite carol", "carol");
     carol.stdout.wait_for_part("added you to #crew");
@@ -245,22 +223,17 @@ fn a_member_grants_a_newcomer_what_was_said_before() {
 /// terminal; what is typed before the answer is not said in the room.
 #[test]
 fn who_may_not_leave_still_speaks_in_the_room() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    let alice = scene.client("alice");
     alice.pipe(&["/create crew private"], &[]).assert_code(0);
-    rig.client("bob", server.url()).run(&["users"]).assert_code(0);
+    scene.accounts(&["bob"]);
     let mut chat = alice.at_terminal(&[]);
     chat.answer("Password", PASSWORD);
     chat.wait_for("connected to");
-    chat.type_line("/room crew");
-    chat.wait_for("what you type goes to #crew");
-    chat.type_line("/invite bob");
-    chat.wait_for("added bob to #crew");
-    chat.type_line("/leave");
-    chat.wait_for("the last admin of #crew");
-    chat.type_line("/room");
-    chat.wait_for("what you type goes to #crew");
+    chat.types("/room crew", "what you type goes to #crew");
+    chat.types("/invite bob", "added bob to #crew");
+    chat.types("/leave", "the last admin of #crew");
+    chat.types("/room", "what you type goes to #crew");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
 }

@@ -1,6 +1,6 @@
 //! Following people: what one says in open rooms reaches who follows them, wherever they are.
 
-use chat_tests::{Program, Rig, person, types};
+use chat_tests::{Program, Scene, person, types};
 use serde_json::json;
 
 /// Makes one follow the other, who is told.
@@ -12,10 +12,7 @@ fn follows(follower: &mut Program, name: &str, owner: &Program, whom: &str) {
 
 #[test]
 fn what_somebody_says_elsewhere_comes_to_who_follows_them_and_private_rooms_do_not() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
+    let (_scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
     types(&mut alice, "/sub ghost", "nobody is called ghost");
     types(&mut alice, "/sub alice", "nobody follows themselves");
     follows(&mut alice, "alice", &bob, "bob");
@@ -60,11 +57,9 @@ fn what_somebody_says_elsewhere_comes_to_who_follows_them_and_private_rooms_do_n
 
 #[test]
 fn who_is_away_gets_everything_in_order_also_after_the_server_was_killed() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let url = server.url().to_owned();
-    let mut alice = person(&rig, &url, "alice");
-    let mut bob = person(&rig, &url, "bob");
+    let mut scene = Scene::empty();
+    let mut alice = scene.person("alice");
+    let mut bob = scene.person("bob");
     follows(&mut alice, "alice", &bob, "bob");
     types(&mut bob, "/join ops", "you are in #ops");
     alice.finish().assert_code(0);
@@ -72,16 +67,16 @@ fn who_is_away_gets_everything_in_order_also_after_the_server_was_killed() {
     bob.type_line("two");
     types(&mut bob, "/receipts last", "two");
     bob.finish().assert_code(0);
-    server.restart(&rig, &[]);
+    scene.server.restart(&scene.rig, &[]);
 
-    let bob = rig.client("bob", &url);
+    let bob = scene.client("bob");
     for text in ["three", "four"] {
         bob.run(&["send", "#ops", text]).assert_code(0);
     }
     let piped = bob.pipe(&["/room ops", "five", "/subscribers"], &[]).expect_code(0);
     assert!(piped.stdout.contains("followed by 1:"), "{}", piped.stdout);
-    let carol = person(&rig, &url, "carol");
-    let alice = rig.client("alice", &url);
+    let carol = scene.person("carol");
+    let alice = scene.client("alice");
     let heard = alice.run(&["listen", "--count", "5", "--for", "30s", "--json"]).expect_code(0);
     assert_eq!(heard.texts(), ["one", "two", "three", "four", "five"]);
     let first = &heard.events_named("message")[0];
@@ -96,11 +91,7 @@ fn who_is_away_gets_everything_in_order_also_after_the_server_was_killed() {
 
 #[test]
 fn who_leaves_or_is_removed_gets_nothing_more() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut carol = person(&rig, server.url(), "carol");
-    let mut bob = person(&rig, server.url(), "bob");
+    let (_scene, [mut alice, mut carol, mut bob]) = Scene::with(["alice", "carol", "bob"]);
     follows(&mut alice, "alice", &bob, "bob");
     follows(&mut carol, "carol", &bob, "bob");
     types(&mut bob, "/join ops", "you are in #ops");
@@ -131,20 +122,17 @@ fn who_leaves_or_is_removed_gets_nothing_more() {
 
 #[test]
 fn whom_one_follows_comes_and_goes_with_a_line_of_their_own_and_a_second_machine_follows_too() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let bob = person(&rig, server.url(), "bob");
+    let (scene, [mut alice, bob]) = Scene::with(["alice", "bob"]);
     follows(&mut alice, "alice", &bob, "bob");
     bob.finish().assert_code(0);
     alice.stdout.wait_for_part("★ bob, whom you follow, is offline");
-    let mut bob = rig.client("bob", server.url()).chat();
+    let mut bob = scene.client("bob").chat();
     alice.stdout.wait_for_part("★ bob, whom you follow, is online");
-    let carol = person(&rig, server.url(), "carol");
+    let carol = scene.person("carol");
     alice.stdout.wait_for_part("[carol] just joined the server");
     drop(carol);
 
-    let laptop = rig.client("alice", server.url()).with_home(rig.path("home-laptop"));
+    let laptop = scene.client("alice").with_home(scene.rig.path("home-laptop"));
     let listed = laptop.pipe(&["/subs"], &[]).expect_code(0).stdout;
     assert!(listed.contains("you follow 1:") && listed.contains("  bob"), "{listed}");
     types(&mut bob, "/join ops", "you are in #ops");

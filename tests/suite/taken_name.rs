@@ -54,8 +54,7 @@ fn a_name_that_another_person_has_taken_stops_nobody() {
     bob.type_line("it does");
     alice.stdout.wait_for_part("#lobby bob: it does");
     alice.stdout.wait_for_part("does not reach eve");
-    other.type_line("hello, this is another eve");
-    other.stdout.wait_for_part("✓ stored");
+    types(&mut other, "hello, this is another eve", "✓ stored");
     alice.type_line("still here");
     bob.stdout.wait_for_part("#lobby alice: still here");
     assert!(!other.stdout.text().contains("still here"), "sealed for a key that nobody trusts");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use chat_tests::{Rig, Server, workspace};
+use chat_tests::{Rig, Scene, Server, workspace};
 
 /// More than this, without the tests at its end, is more than one subject.
 const LINES_MAX: usize = 700;
@@ -70,7 +70,30 @@ fn every_crate_takes_the_lints_of_the_workspace() {
     }
 }
 
-/// Sources in every language of the project, with their texts.
+/// Goal: a target that is built without its tests has none, or they would never run.
+#[test]
+fn what_is_not_tested_has_no_tests() {
+    let mut count = 0;
+    for folder in ["crates/server", "crates/client", "crates/exec", "tests"] {
+        let manifest =
+            std::fs::read_to_string(workspace().join(folder).join("Cargo.toml")).unwrap();
+        for target in manifest.split("[[").filter(|target| target.contains("\ntest = false")) {
+            let path = target.lines().find_map(|line| line.strip_prefix("path = \"")).unwrap();
+            let path = workspace().join(folder).join(path.trim_end_matches('"'));
+            let mut files = vec![path.clone()];
+            if folder == "tests" {
+                files = sources(path.parent().unwrap());
+            }
+            for file in files {
+                let text = std::fs::read_to_string(&file).unwrap();
+                assert!(!text.contains("#[test]"), "{}", file.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 5, "{count}");
+}
+
 /// What the encryption is made of must run in a browser too: no C, no database, no runtime, no operating system.
 /// Of a device that is what stands outside of its features.
 const CORE: [&str; 3] = ["chat-protocol", "chat-endpoint", "chat-device"];
@@ -123,6 +146,7 @@ fn the_core_asks_no_system_for_anything() {
     }
 }
 
+/// Sources in every language of the project, with their texts.
 fn everything_written() -> Vec<(PathBuf, String)> {
     let mut found = all_sources();
     for folder in ["scripts", "scripts/vectors"] {
@@ -250,15 +274,51 @@ fn the_slash_commands_of_the_readme_exist() {
     let words = quoted.filter(|code| code.starts_with('/'));
     let words: Vec<&str> = words.filter_map(|code| code.split(' ').next()).collect();
     assert!(words.len() > 12, "{words:?}");
-    let rig = Rig::new();
-    let server = rig.server();
+    let scene = Scene::empty();
     let lines: Vec<String> = words.iter().map(|word| format!("/help {}", &word[1..])).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let help = rig.client("alice", server.url()).pipe(&lines, &[]).expect_code(0);
+    let help = scene.client("alice").pipe(&lines, &[]).expect_code(0);
     assert!(!help.stdout.contains("unknown command"), "{help:?}");
     for word in words {
         assert!(help.stdout.contains(word), "README.md: {word} has no help: {help:?}");
     }
+}
+
+/// Goal: a server and a device say what is wrong, and each front end says what to type about it.
+/// Before: nine sentences of the server named slash commands, which a program without any cannot type.
+#[test]
+fn the_server_and_the_core_name_no_slash_command() {
+    let table = workspace().join("crates/text/src/slash/table.rs");
+    let table = std::fs::read_to_string(table).unwrap();
+    let names = table.lines().filter_map(|line| line.trim().strip_prefix("name: \""));
+    let names: BTreeSet<&str> = names.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.contains("join") && names.len() > 40, "{names:?}");
+    for name in ["server", "endpoint", "protocol", "device"] {
+        for path in sources(&workspace().join("crates").join(name).join("src")) {
+            // The console of the operator tells what people in the lobby may do.
+            if path.ends_with("admin/command.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                let named = slash_words(line).find(|word| names.contains(word));
+                assert_eq!(named, None, "{}: {line}", path.display());
+            }
+        }
+    }
+    let found: Vec<&str> = slash_words(r#""say /join it, or /op; GET /a/who or x/run""#).collect();
+    assert_eq!(found, ["join", "op", "a"], "words, and no parts of paths");
+}
+
+/// The words of a line that stand behind a slash at the beginning of a word.
+fn slash_words(line: &str) -> impl Iterator<Item = &str> {
+    line.match_indices('/').filter_map(|(at, _)| {
+        let (before, behind) = (line.get(..at)?, line.get(at + 1..)?);
+        let inside = |c: char| c.is_alphanumeric() || "/.}".contains(c);
+        let begins = !before.ends_with(inside);
+        let end = behind.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(behind.len());
+        behind.get(..end).filter(|word| begins && !word.is_empty())
+    })
 }
 
 /// The words behind `start`, as far as a command goes, wherever a document has it.

@@ -1,6 +1,6 @@
 //! `--trace-crypto`: the encryption can be watched in all three places, and gives nothing away.
 
-use chat_tests::{PASSWORD, Rig};
+use chat_tests::{PASSWORD, Rig, Scene};
 
 const TEXT: &str = "meet me where the heron stands at noon";
 
@@ -57,10 +57,9 @@ fn sender_hub_and_recipient_tell_the_same_digest_and_no_secret() {
 
 #[test]
 fn a_trace_goes_to_standard_error_unless_a_file_is_named() {
-    let rig = Rig::new();
-    let server = rig.server();
-    rig.client("bob", server.url()).run(&["users"]).assert_code(0);
-    let alice = rig.client("alice", server.url());
+    let scene = Scene::empty();
+    scene.accounts(&["bob"]);
+    let alice = scene.client("alice");
     let told = alice.run(&["--trace-crypto", "send", "bob", TEXT]).expect_code(0);
     assert!(told.stderr.contains("alice sends") && !told.stdout.contains("sends"), "{told:?}");
     let silent = alice.run_known(&["send", "bob", TEXT]).expect_code(0);

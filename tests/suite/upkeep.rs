@@ -3,37 +3,34 @@
 use std::{
     fs::File,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
-use chat_tests::{Program, Rig, Server, get, operator};
+use chat_tests::{Program, Rig, Scene, Server, get, operator, types, until};
 
 #[test]
 fn a_backup_under_load_is_put_back_and_everybody_talks() {
-    let rig = Rig::new();
-    let mut server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let mut scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     bob.run(&["users"]).assert_code(0);
     alice.run(&["send", "bob", "before the backup"]).assert_code(0);
     let mut here = alice.chat();
     for number in 1..=200 {
         here.type_line(&format!("load {number}"));
     }
-    let target = rig.path("kept.tar");
-    let made = operator(&rig, &["backup", target.to_str().unwrap()]).expect_code(0);
+    let target = scene.rig.path("kept.tar");
+    let made = operator(&scene.rig, &["backup", target.to_str().unwrap()]).expect_code(0);
     assert!(made.stdout.contains("sha256:"), "{made:?}");
     here.stdout.wait_for_count(200, |line| line.contains("✓ stored"));
-    here.type_line("bob*after the backup");
-    here.stdout.wait_for_part("kept for bob");
+    types(&mut here, "bob*after the backup", "kept for bob");
 
-    let running = operator(&rig, &["restore", target.to_str().unwrap()]).expect_code(1);
+    let running = operator(&scene.rig, &["restore", target.to_str().unwrap()]).expect_code(1);
     assert!(running.stderr.contains("another server uses"), "{running:?}");
-    server.kill_hard();
+    scene.server.kill_hard();
     here.kill_hard();
-    let restored = operator(&rig, &["restore", target.to_str().unwrap()]).expect_code(0);
+    let restored = operator(&scene.rig, &["restore", target.to_str().unwrap()]).expect_code(0);
     assert!(restored.stdout.contains("before-restore"), "{restored:?}");
-    server.restart(&rig, &[]);
-    let doctor = operator(&rig, &["doctor", "--port", server.port()]);
+    scene.server.restart(&scene.rig, &[]);
+    let doctor = operator(&scene.rig, &["doctor", "--port", scene.server.port()]);
     let lines = &doctor.stdout;
     assert!(lines.contains("[+] store:") && lines.contains("[+] audit log:"), "{doctor:?}");
 
@@ -45,7 +42,7 @@ fn a_backup_under_load_is_put_back_and_everybody_talks() {
     bob_here.stdout.wait_for_part("alice: does it go on?");
     here.type_line("bob*and between us");
     bob_here.stdout.wait_for_part("and between us");
-    let ran = rig.client("alice", server.url()).run(&["run", "server", "--", "echo", "works"]);
+    let ran = scene.client("alice").run(&["run", "server", "--", "echo", "works"]);
     assert!(ran.stdout.contains("works"), "{ran:?}");
 }
 
@@ -114,11 +111,8 @@ fn a_standard_error_that_takes_nothing_ends_neither_program() {
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(full());
     let mut server = Ends(command.spawn().unwrap());
-    let end = Instant::now() + Duration::from_secs(30);
     let port = address.port().to_string();
-    while operator(&rig, &["health", "--port", &port]).code != Some(0) && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("it is well", || operator(&rig, &["health", "--port", &port]).code == Some(0));
     let url = format!("ws://{address}");
     let alice = rig.client("alice", &url);
     alice.run(&["users"]).assert_code(0);

@@ -1,12 +1,11 @@
 //! The veil over spoilers.
 
-use chat_tests::Rig;
+use chat_tests::Scene;
 
 #[test]
 fn what_is_sent_under_the_veil_is_shown_in_clear_and_marked() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     bob.run(&["users"]).assert_code(0);
     alice.run(&["send", "bob", "--veil", "It was Zoe, a Fox!"]).assert_code(0);
     alice.run_known(&["send", "bob", "in clear"]).assert_code(0);
@@ -18,9 +17,8 @@ fn what_is_sent_under_the_veil_is_shown_in_clear_and_marked() {
 
 #[test]
 fn the_veil_of_the_chat_covers_every_way_to_say_something_until_it_is_off() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let bobs = bob.chat();
     let mut alices = alice.chat();
     for line in ["/veil on", "bob*one", "two", "ALL*three", "/veil off", "bob*four"] {

@@ -107,8 +107,7 @@ fn who_is_put_out_or_leaves_is_told_where_text_goes() {
     let mut again = scene.client("bob").at_terminal(&[]);
     again.answer("Password", PASSWORD);
     again.wait_for("you are in no room");
-    again.type_line("/join lobby");
-    again.wait_for("you are in #lobby");
+    again.types("/join lobby", "you are in #lobby");
     again.wait_for("bob #lobby>");
     again.type_line("/quit");
     assert_eq!(again.wait(), Some(0));
@@ -151,14 +150,10 @@ fn a_room_that_is_made_is_said_to_be_made_and_a_slip_of_the_fingers_is_asked_abo
     let mut chat = bob.at_terminal(&[]);
     chat.answer("Password", PASSWORD);
     chat.wait_for("connected to");
-    chat.type_line("/join crew2");
-    chat.wait_for("There is no #crew2, but a #crew");
-    chat.type_line("");
-    chat.wait_for("#crew2 is not made");
-    chat.type_line("/join crew2");
-    chat.wait_for("make #crew2? ");
-    chat.type_line("yes");
-    chat.wait_for("· made #crew2");
+    chat.types("/join crew2", "There is no #crew2, but a #crew");
+    chat.types("", "#crew2 is not made");
+    chat.types("/join crew2", "make #crew2? ");
+    chat.types("yes", "· made #crew2");
     chat.wait_for("bob #crew2>");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_protocol::crypto::random;
@@ -17,6 +17,7 @@ use chat_protocol::name::{RoomName, UserName};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
@@ -147,7 +148,7 @@ impl<'a> Crowd<'a> {
             () = self.watch(&mut milestones) => false,
             () = interrupted() => true,
         };
-        let elapsed = self.ledger().changed().saturating_duration_since(start);
+        let elapsed = self.ledger.lock().changed().saturating_duration_since(start);
         let after = if was_interrupted { None } else { self.figures().await };
         self.enter(Phase::Ending);
         let left = async { while clients.join_next().await.is_some() {} };
@@ -166,7 +167,7 @@ impl<'a> Crowd<'a> {
             server_version: before.as_ref().and_then(Figures::version),
             machine: machine(),
             room: format!("#{room}"),
-            others: u64::try_from(self.ledger().strangers().len()).unwrap_or(u64::MAX),
+            others: u64::try_from(self.ledger.lock().strangers().len()).unwrap_or(u64::MAX),
             was_interrupted,
         };
         let report = self.report(seed, elapsed, about, before.zip(after));
@@ -181,7 +182,7 @@ impl<'a> Crowd<'a> {
     /// Says where the texts go, and who else will get what is said to everybody, before anything is said.
     fn announce(&self, room: &RoomName) {
         self.say(&format!("texts go to #{room}"));
-        let line = strangers_line(self.ledger().strangers(), self.emulation.in_lobby);
+        let line = strangers_line(self.ledger.lock().strangers(), self.emulation.in_lobby);
         if let Some(line) = line {
             self.say(&line);
         }
@@ -208,11 +209,6 @@ impl<'a> Crowd<'a> {
         let of_all = messages(self.emulation).map(|all| format!(" of {all}")).unwrap_or_default();
         let rate = f64::from(u32::try_from(answered).unwrap_or(u32::MAX)) / elapsed.max(0.001);
         format!("{answered}{of_all} answered, {rate:.1}/s")
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // Counting cannot be left half done: it does not panic.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(&self, phase: Phase) {
@@ -291,11 +287,6 @@ impl<'a> Crowd<'a> {
         self.options.home.join("emulated-files")
     }
 
-    fn file_ledger(&self) -> MutexGuard<'_, FileLedger> {
-        // Counting cannot be left half done: it does not panic.
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until each client has reached the next thing.
     async fn all(
         &self,
@@ -343,11 +334,11 @@ impl<'a> Crowd<'a> {
                 _ = looks.tick() => {}
             }
             let (is_settled, idle, answers) = {
-                let ledger = self.ledger();
+                let ledger = self.ledger.lock();
                 (ledger.is_settled(), ledger.idle(Instant::now()), ledger.answers())
             };
             let (is_settled, idle, answers) = {
-                let files = self.file_ledger();
+                let files = self.files.lock();
                 let idle = idle.min(files.idle(Instant::now()));
                 (is_settled && files.is_settled(), idle, answers + files.ended())
             };
@@ -406,11 +397,11 @@ impl<'a> Crowd<'a> {
         figures: Option<(Figures, Figures)>,
     ) -> Report {
         let (tally, stored, (per_client, course)) = {
-            let ledger = self.ledger();
+            let ledger = self.ledger.lock();
             (ledger.tally(), ledger.stored_count(), ledger.course())
         };
         let count = usize::try_from(self.emulation.clients).unwrap_or(usize::MAX);
-        let notes = self.file_ledger().notes();
+        let notes = self.files.lock().notes();
         let server = figures.map(|(before, after)| {
             let clients = metrics::Clients { count, tally: &tally, stored, notes };
             metrics::compare(&before, &after, clients)
@@ -425,7 +416,7 @@ impl<'a> Crowd<'a> {
             seed,
             elapsed,
             tally,
-            files: (self.emulation.files > 0).then(|| self.file_ledger().figures()),
+            files: (self.emulation.files > 0).then(|| self.files.lock().figures()),
             per_client,
             course,
             about,

@@ -6,9 +6,10 @@ mod under_way;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
@@ -190,12 +191,12 @@ impl Agent {
     }
 
     fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.rules.read())
     }
 
     /// From now on these decide. What runs goes on; what waits for its turn was decided before.
     pub fn follow(&self, rules: Rules) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        *self.rules.write() = Arc::new(rules);
     }
 
     /// The `rb` of the agent's bundle: 16 random bytes that change only when the journal is lost. A
@@ -504,7 +505,7 @@ impl Agent {
         F: FnOnce(&mut Journal) -> Result<T, JournalError> + Send + 'static,
     {
         let journal = Arc::clone(&self.journal);
-        let work = move || work(&mut journal.lock().unwrap_or_else(PoisonError::into_inner));
+        let work = move || work(&mut journal.lock());
         tokio::task::spawn_blocking(work).await.unwrap_or(Err(JournalError::Stopped))
     }
 }

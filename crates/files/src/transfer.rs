@@ -32,8 +32,10 @@ mod slips;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::serve::Trees;
 use chat_endpoint::{Event, EventKey, Notification};
@@ -226,7 +228,7 @@ impl Transfers {
 
     /// Stops a file on its way here; what has come stays. `false` if there is none of that number.
     pub fn cancel(&self, n: u32) -> bool {
-        let fetching = self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let fetching = self.0.fetching.lock();
         fetching.stop(n)
     }
 

@@ -39,21 +39,7 @@ pub fn member_list(data: &[u8]) {
 
 /// The plaintext of a message, under each tag.
 pub fn content(data: &[u8]) {
-    for tag in [
-        Tag::Text,
-        Tag::Broadcast,
-        Tag::Dm,
-        Tag::Cmd,
-        Tag::Out,
-        Tag::Cancel,
-        Tag::Ack,
-        Tag::Noack,
-        Tag::Keyreq,
-        Tag::Grant,
-        Tag::File,
-        Tag::Key,
-        Tag::Member,
-    ] {
+    for &tag in Tag::ALL {
         let Ok((content, notes)) = decode(tag, data) else { continue };
         let written = encode(&content, &notes);
         assert_eq!(decode(tag, &written), Ok((content, notes)));

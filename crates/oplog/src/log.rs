@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::encode;
 use crate::file::{LogFile, OpenError, Rotation};
@@ -229,19 +231,14 @@ struct Batch {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing between lock and unlock can panic half-way through a change.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn add(&self, file: LogFile) -> usize {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         queue.files.push(Waiting { file: Some(file), lines: Vec::new(), count: 0 });
         queue.files.len() - 1
     }
 
     fn push(&self, index: usize, line: &[u8], full: Full) {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let is_full = queue.bytes > 0 && queue.bytes + line.len() > PENDING_BYTES_MAX;
         self.is_stalled.store(is_full, Ordering::Relaxed);
         if is_full && full == Full::Drop {
@@ -251,7 +248,7 @@ impl Shared {
         let mut waited = false;
         while queue.bytes > 0 && queue.bytes + line.len() > PENDING_BYTES_MAX && !queue.closed {
             waited = true;
-            queue = self.space.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            self.space.wait(&mut queue);
         }
         let is_new = match queue.files.get_mut(index) {
             Some(waiting) => {
@@ -280,17 +277,17 @@ impl Shared {
     }
 
     fn flush(&self) {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let goal = queue.lines_in;
         queue.hurried = true;
         self.work.notify_one();
         while queue.lines_settled < goal {
-            queue = self.done.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            self.done.wait(&mut queue);
         }
     }
 
     fn close(&self) {
-        self.lock().closed = true;
+        self.queue.lock().closed = true;
         self.work.notify_all();
         self.space.notify_all();
     }
@@ -302,17 +299,16 @@ impl Shared {
     /// The lines of the file that waits longest, once there is company; `None` when all is written
     /// and the end has come. `due` counts the files whose lines have waited for company already.
     fn take(&self, due: &mut usize) -> Option<Batch> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         loop {
             let is_due = *due > 0 || queue.is_due();
             if queue.ready.is_empty() {
                 if queue.closed {
                     return None;
                 }
-                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                self.work.wait(&mut queue);
             } else if !is_due {
-                let waited = self.work.wait_timeout_while(queue, COMPANY_TIME, |q| !q.is_due());
-                queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+                self.work.wait_while_for(&mut queue, |q| !q.is_due(), COMPANY_TIME);
                 *due = queue.ready.len();
             } else if let Some(index) = queue.ready.pop_front()
                 && let Some(waiting) = queue.files.get_mut(index)
@@ -334,7 +330,7 @@ impl Shared {
         self.is_stalled.store(false, Ordering::Relaxed);
         let counter = if written { &self.lines_written } else { &self.lines_failed };
         counter.fetch_add(batch.count, Ordering::Relaxed);
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         queue.lines_settled += batch.count;
         queue.hurried &= queue.lines_settled < queue.lines_in;
         if let Some(waiting) = queue.files.get_mut(batch.index) {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 /// A handle; clones write to the same place.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ impl CryptoTrace {
     /// Writes one block, whole: a line with time and what happened, and the lines under it.
     pub fn write(&self, who: &str, block: &str) {
         let text = format!("{:.3} {who} {}\n", Timestamp::now(), block.trim_end());
-        let mut output = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = self.0.lock();
         // A full disk or a closed standard error must not stop the conversation.
         output.write_all(text.as_bytes()).and_then(|()| output.flush()).ok();
     }

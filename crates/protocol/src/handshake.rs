@@ -127,14 +127,7 @@ mod tests {
         let user = UserName::new("alice").unwrap();
         let reception = Reception::new(&hub, [1; 32]);
         let greeting = Greeting::read(reception.text()).unwrap();
-        let body = AuthBody {
-            purpose: Purpose::Task,
-            pw: Some(vec![1; 32]),
-            bundle: None,
-            vault: None,
-            new_pw: None,
-            invite: None,
-        };
+        let body = AuthBody { pw: Some(vec![1; 32]), ..AuthBody::new(Purpose::Task) };
         let exporter = Some([4; 32]);
         let credentials = Credentials {
             user: &user,

@@ -6,39 +6,62 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{ConversationId, ConversationKind};
 
-/// What a frame is. The first seven are what people do; the others keep the keys in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[non_exhaustive]
-pub enum Tag {
+/// Declares the tags once: variant, text on the wire, and the list of all.
+macro_rules! tags {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// What a frame is. The first seven are what people do; the others keep the keys in order.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Tag {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl Tag {
+            /// Every tag.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The tag as written in headers.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Reads a tag as written in headers.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+tags! {
     /// A message to a room.
-    Text,
+    Text = "TEXT";
     /// A command for a machine.
-    Cmd,
+    Cmd = "CMD";
     /// A receipt of delivery, or the success of a command (by [`Stage`]).
-    Ack,
+    Ack = "ACK";
     /// An undecryptable delivery, or the failure of a command (by [`Stage`]).
-    Noack,
+    Noack = "NOACK";
     /// A message to one person.
-    Dm,
+    Dm = "DM";
     /// A message to everybody.
-    Broadcast,
+    Broadcast = "BROADCAST";
     /// A chunk of a file.
-    File,
+    File = "FILE";
     /// A file on somebody's list, as its owner has signed it.
-    Offer,
+    Offer = "OFFER";
     /// A new epoch: the commitment to a shared key and the list of who holds it.
-    Key,
+    Key = "KEY";
     /// One link of the signed membership chain.
-    Member,
+    Member = "MEMBER";
     /// Live output of a command, and that it started.
-    Out,
+    Out = "OUT";
     /// Takes a command back: it is not to start, or to be ended.
-    Cancel,
+    Cancel = "CANCEL";
     /// A request for frames that did not come, or did not open.
-    Keyreq,
+    Keyreq = "KEYREQ";
     /// Frames and the keys that open them, for somebody who lacks them.
-    Grant,
+    Grant = "GRANT";
 }
 
 /// Which stage an `ACK` or `NOACK` between people speaks of. (Stage "stored" is the hub's own word
@@ -123,47 +146,6 @@ impl Tag {
             ConversationKind::Room(room) if room.is_all() => Self::Broadcast,
             ConversationKind::Room(_) | ConversationKind::Feed(_) => Self::Text,
         }
-    }
-
-    /// The tag as written in headers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "TEXT",
-            Self::Cmd => "CMD",
-            Self::Ack => "ACK",
-            Self::Noack => "NOACK",
-            Self::Dm => "DM",
-            Self::Broadcast => "BROADCAST",
-            Self::File => "FILE",
-            Self::Offer => "OFFER",
-            Self::Key => "KEY",
-            Self::Member => "MEMBER",
-            Self::Out => "OUT",
-            Self::Cancel => "CANCEL",
-            Self::Keyreq => "KEYREQ",
-            Self::Grant => "GRANT",
-        }
-    }
-
-    /// Reads a tag as written in headers.
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "TEXT" => Self::Text,
-            "CMD" => Self::Cmd,
-            "ACK" => Self::Ack,
-            "NOACK" => Self::Noack,
-            "DM" => Self::Dm,
-            "BROADCAST" => Self::Broadcast,
-            "FILE" => Self::File,
-            "OFFER" => Self::Offer,
-            "KEY" => Self::Key,
-            "MEMBER" => Self::Member,
-            "OUT" => Self::Out,
-            "CANCEL" => Self::Cancel,
-            "KEYREQ" => Self::Keyreq,
-            "GRANT" => Self::Grant,
-            _ => return None,
-        })
     }
 
     /// The header's shape for this tag and stage, or `None` where the two do not go together.

@@ -5,6 +5,9 @@
 #[path = "support/parties.rs"]
 mod parties;
 #[cfg(test)]
+#[path = "support/signing_in.rs"]
+mod signing_in;
+#[cfg(test)]
 #[path = "properties/strategies.rs"]
 mod strategies;
 #[cfg(test)]
@@ -32,7 +35,8 @@ use parties::{ALICE, BOB};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use travelling::{GOOD, LINK, RECEPTION, sealed};
+use signing_in::LINK;
+use travelling::{GOOD, RECEPTION, sealed};
 
 /// A signature takes half a millisecond: fewer cases than the default of 256.
 const RSA_CASES: u32 = 24;

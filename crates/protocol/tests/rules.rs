@@ -16,3 +16,6 @@ mod parties;
 #[cfg(test)]
 #[path = "rules/sign_in.rs"]
 mod sign_in;
+#[cfg(test)]
+#[path = "support/signing_in.rs"]
+mod signing_in;

@@ -9,9 +9,10 @@ use std::{
     net::SocketAddr,
     os::{unix::fs::PermissionsExt as _, unix::net::UnixListener as StdListener},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use rustix::process;
 use thiserror::Error;
 use tokio::{
@@ -219,7 +220,7 @@ impl Asked {
         write: impl FnOnce(&mut Audit) -> Result<T, AuditError> + Send + 'static,
     ) -> Result<T, String> {
         let audit = Arc::clone(&self.audit);
-        let run = move || write(&mut audit.lock().unwrap_or_else(PoisonError::into_inner));
+        let run = move || write(&mut audit.lock());
         match spawn_blocking(run).await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_cut) => Err("the server is ending".to_owned()),

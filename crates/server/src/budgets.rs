@@ -17,12 +17,10 @@ mod sources;
 mod table;
 pub(crate) mod uploads;
 
-use std::{
-    num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 
 pub use account::{AccountBudgets, Reminded, Unpublished, Unreminded};
@@ -187,7 +185,7 @@ impl Budgets {
 
     /// Those of an account.
     pub fn of(&self, account: AccountId) -> Arc<AccountBudgets> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.accounts.lock();
         let make =
             || Arc::new(AccountBudgets::new(Arc::clone(&self.limits), Arc::clone(&self.hits)));
         Arc::clone(accounts.get_or_insert(account, make))

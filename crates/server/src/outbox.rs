@@ -11,11 +11,12 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Poll, Waker},
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -105,15 +106,9 @@ struct State {
 }
 
 struct Shared {
+    /// Locked for a few instructions and never across an await.
     state: Mutex<State>,
     limits: OutboxLimits,
-}
-
-impl Shared {
-    /// The lock is held for a few instructions and never across an await.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The end that the worker pushes to. Clones push to the same connection.
@@ -132,7 +127,7 @@ pub fn bounded(limits: OutboxLimits) -> (Outbox, OutboxReceiver) {
 impl Outbox {
     /// Adds a frame behind the others. See the contract above.
     pub fn push(&self, frame: Outgoing) -> Result<(), Overflow> {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         if state.ending.is_some() || state.is_reader_gone {
             return Err(Overflow::Closed);
         }
@@ -161,7 +156,7 @@ impl Outbox {
 
     /// Ends the connection when what waits has been sent. The first reason stays.
     pub fn close(&self, reason: CloseReason) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         state.ending.get_or_insert(reason);
         let (writer, waiting) = (state.writer.take(), std::mem::take(&mut state.waiting));
         drop(state);
@@ -172,7 +167,7 @@ impl Outbox {
     /// here, so that the worker's answers still fit.
     pub async fn wait_for_room(&self) -> Result<(), Overflow> {
         poll_fn(|context| {
-            let mut state = self.0.state();
+            let mut state = self.0.state.lock();
             if state.ending.is_some() || state.is_reader_gone {
                 return Poll::Ready(Err(Overflow::Closed));
             }
@@ -190,7 +185,7 @@ impl Outbox {
 
     /// Whether the connection takes nothing more.
     pub fn is_closed(&self) -> bool {
-        let state = self.0.state();
+        let state = self.0.state.lock();
         state.ending.is_some() || state.is_reader_gone
     }
 
@@ -214,7 +209,7 @@ impl OutboxReceiver {
     /// is taken before it returns.
     pub async fn next(&mut self, batch: &mut Vec<Outgoing>) -> Next {
         poll_fn(|context| {
-            let mut state = self.0.state();
+            let mut state = self.0.state.lock();
             if state.frames.is_empty() {
                 if let Some(reason) = state.ending.clone() {
                     return Poll::Ready(Next::Close(reason));
@@ -255,7 +250,7 @@ fn take_batch(state: &mut State, batch: &mut Vec<Outgoing>) {
 impl Drop for OutboxReceiver {
     /// Nobody will send what waits: frees it and refuses what comes.
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         state.is_reader_gone = true;
         state.bytes = 0;
         let frames = std::mem::take(&mut state.frames);
@@ -383,7 +378,7 @@ mod tests {
             outbox.push(binary(1)).unwrap();
         }
         while take(&mut receiver).is_some() {}
-        assert!(outbox.0.state().frames.capacity() <= IDLE_SLOTS_MAX);
+        assert!(outbox.0.state.lock().frames.capacity() <= IDLE_SLOTS_MAX);
     }
 
     #[test]
@@ -392,7 +387,7 @@ mod tests {
         outbox.push(binary(1)).unwrap();
         drop(receiver);
         assert_eq!(outbox.push(binary(1)), Err(Overflow::Closed));
-        assert!(outbox.0.state().frames.is_empty());
+        assert!(outbox.0.state.lock().frames.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

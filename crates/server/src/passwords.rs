@@ -5,7 +5,7 @@ mod guesses;
 use std::{
     io,
     net::IpAddr,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use argon2::{
     password_hash::phc::{Output, ParamsString, Salt},
 };
 use chat_protocol::crypto::{constant_time_eq, random};
+use parking_lot::Mutex;
 
 use crate::{
     budgets::{Budget, Limits},
@@ -95,16 +96,12 @@ impl Passwords {
     /// Takes an attempt on, or says how long to wait. It counts as wrong until it is settled, so
     /// that many at once get no further than one after the other.
     pub(crate) fn begin(&self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
-        self.guesses().begin(attempt, now)
+        self.guesses.lock().begin(attempt, now)
     }
 
     /// Notes how an attempt ended.
     pub(crate) fn settle(&self, attempt: &Attempt, ended: Ended) {
-        self.guesses().settle(attempt, ended);
-    }
-
-    fn guesses(&self) -> std::sync::MutexGuard<'_, Guesses> {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guesses.lock().settle(attempt, ended);
     }
 }
 

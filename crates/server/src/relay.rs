@@ -17,7 +17,7 @@ pub mod transfers;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
 };
@@ -33,6 +33,7 @@ use chat_protocol::{
     name::UserName,
     tag::Tag,
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc},
     time::Instant,
@@ -98,10 +99,6 @@ impl Relay {
         Self { state: Mutex::default(), metrics, log, copies, tasks: Tasks::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Lets a data connection in, or says why not.
     pub fn enter(
         self: &Arc<Self>,
@@ -109,7 +106,7 @@ impl Relay {
         max: usize,
         outbox: &Outbox,
     ) -> Result<Seat, Refusal> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let (id, name) = (peer.connection, peer.name.clone());
         state.transfers.enter(Instant::now(), id, (name, max), peer.sk)?;
         state.outboxes.insert(id, outbox.clone());
@@ -128,7 +125,7 @@ impl Relay {
 
     /// Asks the table and does what it says.
     pub(crate) fn act(&self, ask: impl FnOnce(&mut Transfers) -> Vec<Effect>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let effects = ask(&mut state.transfers);
         self.carry_out(&mut state, effects);
     }
@@ -137,7 +134,7 @@ impl Relay {
         &self,
         ask: impl FnOnce(&mut Transfers) -> Result<Vec<Effect>, Fault>,
     ) -> Result<(), Fault> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let effects = ask(&mut state.transfers)?;
         self.carry_out(&mut state, effects);
         Ok(())
@@ -208,7 +205,7 @@ impl Relay {
         frame: &RawFrame,
     ) -> Result<(), Fault> {
         let bytes = length(frame.bytes().len());
-        let mut state = self.state();
+        let mut state = self.state.lock();
         match state.transfers.chunk(Instant::now(), from, header, frame)? {
             Target::Taker(to, frame) => self.forward(&state, to, frame, bytes),
             Target::Disk(id, frame) => {
@@ -245,7 +242,7 @@ impl Relay {
     /// The disk gives chunks of a copy, as many as are wanted.
     fn give_copy(&self, id: TransferId, frame: Bytes) {
         let bytes = length(frame.len());
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Target::Taker(to, frame) = state.transfers.chunk_of_copy(Instant::now(), id, frame) {
             self.forward(&state, to, frame, bytes);
         }
@@ -258,7 +255,7 @@ impl Relay {
 
     /// Ends the waiting of this connection that has lasted too long.
     pub(crate) fn tend(&self, id: ConnectionId) -> Option<CloseReason> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let (effects, is_idle) = state.transfers.tend(Instant::now(), id);
         self.carry_out(&mut state, effects);
         is_idle.then_some(CloseReason::Done)
@@ -291,7 +288,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let id = self.peer.connection;
-        let mut state = self.relay.state();
+        let mut state = self.relay.state.lock();
         state.outboxes.remove(&id);
         let effects = state.transfers.leave(Instant::now(), id);
         self.relay.carry_out(&mut state, effects);

@@ -1,9 +1,6 @@
 //! What reaches the worker: verified by the reader, and carrying what an answer needs.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chat_protocol::{
@@ -16,6 +13,7 @@ use chat_protocol::{
     members::MemberList,
     name::{ConversationId, UserName},
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, oneshot},
     time::Instant,
@@ -88,12 +86,12 @@ impl Default for Heard {
 impl Heard {
     /// It says something now.
     pub fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 
     /// When that was.
     pub fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

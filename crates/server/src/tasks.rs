@@ -3,8 +3,7 @@
 //! Each has a span that names it, of level debug: it is entered whenever its task goes on, and at the usual level
 //! that costs nothing. Who asks for more sees in each line which task says it.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::{
     sync::CancellationToken,
@@ -31,7 +30,7 @@ pub struct Tasks {
 impl Tasks {
     /// Starts one more.
     pub fn spawn(&self, span: Span, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cut = self.cut.lock().clone();
         let task = async move {
             // Nothing comes back: whoever is cut has nobody left to work for.
             cut.run_until_cancelled_owned(task).await;
@@ -58,7 +57,7 @@ impl Tasks {
     }
 
     fn cut(&self) {
-        std::mem::take(&mut *self.cut.lock().unwrap_or_else(PoisonError::into_inner)).cancel();
+        std::mem::take(&mut *self.cut.lock()).cancel();
     }
 }
 

@@ -7,11 +7,12 @@ use std::{
     net::IpAddr,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 /// Nobody is asked to come back sooner: the hub answers no faster to who asks more often.
@@ -96,17 +97,12 @@ struct Queue<M> {
 }
 
 impl<M> Queue<M> {
-    fn waiting(&self) -> MutexGuard<'_, Waiting<M>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The next job that somebody waits for; nothing when the hub ends.
     fn next(&self) -> Option<Box<dyn Work<M>>> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         loop {
             let is_idle = |waiting: &mut Waiting<M>| waiting.jobs.is_empty() && !waiting.is_closed;
-            waiting =
-                self.has_work.wait_while(waiting, is_idle).unwrap_or_else(PoisonError::into_inner);
+            self.has_work.wait_while(&mut waiting, is_idle);
             let Job { source, work } = waiting.jobs.pop_front()?;
             waiting.has_left(source);
             if work.is_wanted() {
@@ -185,7 +181,7 @@ impl<M: Default + 'static> Threads<M> {
 
     /// Whether something could be put behind what waits.
     pub(crate) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
-        self.room(&mut self.queue.waiting(), source)
+        self.room(&mut self.queue.waiting.lock(), source)
     }
 
     fn room(&self, waiting: &mut Waiting<M>, source: Option<IpAddr>) -> Result<(), Full> {
@@ -209,7 +205,7 @@ impl<M: Default + 'static> Threads<M> {
         source: Option<IpAddr>,
         work: impl FnOnce(&mut M) -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Full> {
-        let mut waiting = self.queue.waiting();
+        let mut waiting = self.queue.waiting.lock();
         self.room(&mut waiting, source)?;
         if let Some(source) = source {
             *waiting.by_source.entry(source).or_default() += 1;
@@ -224,7 +220,7 @@ impl<M: Default + 'static> Threads<M> {
 
 impl<M> Drop for Threads<M> {
     fn drop(&mut self) {
-        let mut waiting = self.queue.waiting();
+        let mut waiting = self.queue.waiting.lock();
         waiting.is_closed = true;
         waiting.jobs.clear();
         drop(waiting);

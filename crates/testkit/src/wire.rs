@@ -85,15 +85,7 @@ pub struct Entry {
 impl Entry {
     /// A device that is known, by its signature.
     pub fn sig() -> Self {
-        let body = AuthBody {
-            purpose: Purpose::Task,
-            pw: None,
-            bundle: None,
-            vault: None,
-            new_pw: None,
-            invite: None,
-        };
-        Self { mode: Mode::Sig, body }
+        Self { mode: Mode::Sig, body: AuthBody::new(Purpose::Task) }
     }
 
     /// A new account without a password.

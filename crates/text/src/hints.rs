@@ -7,10 +7,12 @@ use chat_endpoint::Alarm;
 use chat_protocol::code;
 use chat_protocol::name::UserName;
 
-/// About a refusal of the device, by its code.
-pub(crate) fn of_refusal(code: &str) -> Option<&'static str> {
+/// About a refusal, by its code. Most hints are about what this device keeps: with other codes the hub refuses what
+/// concerns somebody else, or what is mended without anybody.
+pub(crate) fn of_refusal(code: &str, by_hub: bool) -> Option<&'static str> {
     Some(match code {
-        code::NO_SUCH_ROOM => "/rooms lists them, /create makes one",
+        code::NO_SUCH_ROOM => "/rooms lists rooms, /create makes one",
+        _ if by_hub => return None,
         code::NOT_A_MEMBER => "/join enters an open room",
         code::MEMBERS => "/room accept takes the other membership",
         code::UNTRUSTED => "/verify shows keys, /trust and /distrust decide about another one",

@@ -355,9 +355,9 @@ fn presence(joined: &[UserName], left: &[UserName], followed: &[UserName]) -> Op
     (!text.is_empty()).then(|| text.join("\n"))
 }
 
-/// What can be typed about a refusal of this device; what the hub says stands for itself.
+/// What can be typed about a refusal.
 fn hint(code: &str, by_hub: bool) -> String {
-    let hint = hints::of_refusal(code).filter(|_| !by_hub);
+    let hint = hints::of_refusal(code, by_hub);
     hint.map(|hint| format!(" ({hint})")).unwrap_or_default()
 }
 

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_protocol::crypto::UnwrapKey;
 use chat_testkit::middle::{Message, Middle, Passing, SignIn, Way};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::wire::{Cutter, Piece, encode};
 
@@ -142,6 +143,6 @@ impl Line {
 }
 
 /// Locks, whatever happened to others who had it.
-pub(super) fn lock(lines: &Shared) -> std::sync::MutexGuard<'_, Lines> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock(lines: &Shared) -> MutexGuard<'_, Lines> {
+    lines.lock()
 }

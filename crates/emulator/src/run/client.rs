@@ -1,12 +1,13 @@
 //! One emulated client: sends its lines at its pace and tells the ledger what it sees.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_endpoint::{CommandOptions, Event, RoomAction};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -138,7 +139,7 @@ impl Emulated {
     /// Until the phase of leaving is over, or the client stops.
     pub(super) async fn run(mut self) {
         for room in &self.rooms {
-            self.ledger().whereabouts.belongs(self.number, room.number);
+            self.ledger.lock().whereabouts.belongs(self.number, room.number);
         }
         let rooms = self.rooms.iter().map(|room| ConversationId::room(&room.name));
         self.state.joining = rooms.chain([ConversationId::all()]).collect();
@@ -239,11 +240,6 @@ impl Emulated {
         self.milestones.try_send(milestone).ok();
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        // Counting cannot be left half done: it does not panic.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Goes away, comes back, leaves and joins, as far as it is time.
     async fn go_about(&mut self) {
         let own: Vec<usize> =
@@ -254,7 +250,7 @@ impl Emulated {
                 Move::Leave(room) => self.act(room, RoomAction::Leave).await,
                 Move::Join(room) => self.act(room, RoomAction::Join { create: false }).await,
                 Move::Go { goodbye } => {
-                    self.ledger().whereabouts.went(self.number, goodbye, Instant::now());
+                    self.ledger.lock().whereabouts.went(self.number, goodbye, Instant::now());
                     self.client.go_away(goodbye).await;
                 }
                 Move::Return => self.client.come_back().await,
@@ -279,13 +275,13 @@ impl Emulated {
         match event {
             Event::Left { cid, position, .. } => {
                 if let Some(room) = number(cid) {
-                    self.ledger().whereabouts.left(self.number, room, *position);
+                    self.ledger.lock().whereabouts.left(self.number, room, *position);
                 }
                 self.mover.has_left();
             }
             Event::Joined { cid, position, .. } => {
                 if let Some(room) = number(cid) {
-                    self.ledger().whereabouts.joined(self.number, room, *position);
+                    self.ledger.lock().whereabouts.joined(self.number, room, *position);
                 }
                 self.mover.has_joined();
             }
@@ -327,11 +323,11 @@ impl Emulated {
         match sent {
             Ok(id) => {
                 self.state.unanswered += 1;
-                self.ledger().sent((self.number, place), id, tag, at, Instant::now());
+                self.ledger.lock().sent((self.number, place), id, tag, at, Instant::now());
             }
             Err(SendError::Refused(error)) => {
                 tracing::warn!(client = self.number + 1, %error, "a line was not sent");
-                self.ledger().not_sent(tag, NOT_SENT);
+                self.ledger.lock().not_sent(tag, NOT_SENT);
             }
             // The reason is the last event.
             Err(SendError::Stopped) => self.state.talk = Talk::IsOver,
@@ -363,7 +359,7 @@ impl Emulated {
                 let is_sending = matches!(*self.phases.borrow(), Phase::Sending(_));
                 if is_again && is_sending {
                     self.mover.is_online();
-                    let mut ledger = self.ledger();
+                    let mut ledger = self.ledger.lock();
                     ledger.reconnected(self.number);
                     ledger.whereabouts.came(self.number, Instant::now());
                 }
@@ -398,7 +394,7 @@ impl Emulated {
                 self.refreshed();
             }
             Event::People { people, more } if self.state.census == Census::OfServer => {
-                self.ledger().others(&people);
+                self.ledger.lock().others(&people);
                 if !more {
                     self.state.census = Census::OfRooms;
                     self.refreshed();
@@ -409,14 +405,14 @@ impl Emulated {
                 self.log(&event);
             }
             Event::Message { id, from, .. } => {
-                self.ledger().received(self.number, &from, id, true, now);
+                self.ledger.lock().received(self.number, &from, id, true, now);
             }
             Event::Unreadable { id, from, reason, .. } => {
                 tracing::warn!(client = self.number + 1, %id, reason, "unreadable");
-                self.ledger().received(self.number, &from, id, false, now);
+                self.ledger.lock().received(self.number, &from, id, false, now);
             }
             Event::Delivered { id, by, readable: false, .. } => {
-                self.ledger().reported_unreadable(id, &by);
+                self.ledger.lock().reported_unreadable(id, &by);
             }
             event => self.answer(&event, now),
         }
@@ -426,12 +422,12 @@ impl Emulated {
     fn answer(&mut self, event: &Event, now: Instant) {
         let is_answer = match event {
             Event::Stored { id, position, recipients, .. } => {
-                self.ledger().stored(*id, *position, recipients, now)
+                self.ledger.lock().stored(*id, *position, recipients, now)
             }
-            Event::Refused { id, code, .. } => self.ledger().refused(*id, code, now),
+            Event::Refused { id, code, .. } => self.ledger.lock().refused(*id, code, now),
             Event::Ended { re, ok, code, status, .. } => {
                 let code = (!ok).then(|| failure(code, *status));
-                self.ledger().ended(*re, code.as_deref(), now)
+                self.ledger.lock().ended(*re, code.as_deref(), now)
             }
             event => {
                 self.log(event);
@@ -476,7 +472,7 @@ impl Emulated {
         if let Some(exchange) = &self.exchange {
             exchange.withdraw().await;
         }
-        self.ledger().whereabouts.unmoved(self.mover.left_over());
+        self.ledger.lock().whereabouts.unmoved(self.mover.left_over());
         let client = self.client.clone();
         let mut flush = std::pin::pin!(timeout(FLUSH_TIMEOUT, client.flush()));
         loop {

@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat_endpoint::{Event, Notification};
 use chat_protocol::b64;
 use chat_protocol::crypto::{random, sha256};
 use chat_protocol::name::UserName;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -191,7 +192,7 @@ impl Exchange {
             && is_of_run
             && let ClientEvent::Notification(Notification { event, .. }) = event
         {
-            let mut ledger = self.ledger();
+            let mut ledger = self.ledger.lock();
             match event {
                 Event::Stored { .. } => ledger.notes.stored += 1,
                 Event::File { from, .. } if *from != self.me => ledger.notes.delivered += 1,
@@ -213,7 +214,7 @@ impl Exchange {
     /// One operation: fetches a file that somebody else offers, or shares one where there is none.
     pub(super) fn operate(&mut self, random: &mut Random) -> std::io::Result<()> {
         let others: Vec<OnOffer> = {
-            let ledger = self.ledger();
+            let ledger = self.ledger.lock();
             let is_other =
                 |file: &&OnOffer| file.owner != self.me && !self.busy.contains(&file.word);
             ledger.on_offer.iter().filter(is_other).cloned().collect()
@@ -242,7 +243,7 @@ impl Exchange {
         let (owner, digest) = (self.me.clone(), sha256(&content));
         let file = OnOffer { owner, name, word: word.clone(), digest };
         {
-            let mut ledger = self.ledger();
+            let mut ledger = self.ledger.lock();
             ledger.begin(Instant::now());
             ledger.on_offer.push(file.clone());
         }
@@ -252,7 +253,7 @@ impl Exchange {
     }
 
     fn look_for(&self, file: OnOffer) {
-        self.ledger().begin(Instant::now());
+        self.ledger.lock().begin(Instant::now());
         let (transfers, finder) = (self.transfers.clone(), self.finder.clone());
         tokio::spawn(async move {
             let mut found = None;
@@ -286,7 +287,7 @@ impl Exchange {
             }
             News::Found(word, None, _) => {
                 self.busy.remove(&word);
-                let mut ledger = self.ledger();
+                let mut ledger = self.ledger.lock();
                 ledger.end(1, Instant::now());
                 ledger.figures.failed += 1;
             }
@@ -296,7 +297,7 @@ impl Exchange {
                 tracing::warn!(client = %self.me, %error, "a file was not fetched");
                 if let Some((word, _)) = self.expected.remove(&n) {
                     self.busy.remove(&word);
-                    let mut ledger = self.ledger();
+                    let mut ledger = self.ledger.lock();
                     ledger.end(1, Instant::now());
                     ledger.figures.failed += 1;
                 }
@@ -315,7 +316,7 @@ impl Exchange {
         let (on_list, waiting): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|name| names.contains(name));
         self.waiting = waiting;
-        let mut ledger = self.ledger();
+        let mut ledger = self.ledger.lock();
         let count = u64::try_from(on_list.len()).unwrap_or(0);
         ledger.end(count, Instant::now());
         ledger.figures.shared += count;
@@ -325,7 +326,7 @@ impl Exchange {
         let Some((word, digest)) = self.expected.remove(&n) else { return };
         self.busy.remove(&word);
         let content = std::fs::read(path).unwrap_or_default();
-        let mut ledger = self.ledger();
+        let mut ledger = self.ledger.lock();
         ledger.end(1, Instant::now());
         if sha256(&content) == digest {
             ledger.figures.fetched += 1;
@@ -333,10 +334,5 @@ impl Exchange {
         } else {
             ledger.figures.wrong += 1;
         }
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, FileLedger> {
-        // Counting cannot be left half done: it does not panic.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

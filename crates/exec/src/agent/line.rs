@@ -1,8 +1,9 @@
 //! Commands of one signing key in their order: who waits for one before it, and who follows whom.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::order::{Arrived, Order, Orders, Released, Verdict};
@@ -51,7 +52,7 @@ impl Line {
     /// lock under which it is written.
     pub(super) fn arrive(&self, order: &Order, highest: Option<u64>, times: (u64, u64)) -> Placed {
         let (wake, woken) = oneshot::channel();
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let (arrived, released) = inner.orders.arrive(order, highest, times, wake);
         let placed = match arrived {
             Arrived::Turn => Placed::Turn(self.ticket(&mut inner, &order.signing_key)),
@@ -68,7 +69,7 @@ impl Line {
 
     /// A number was dealt with elsewhere.
     pub(super) fn raise(&self, order: &Order) {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let released = inner.orders.raise(order);
         self.wake(inner, &order.signing_key, released);
     }
@@ -99,17 +100,12 @@ impl Line {
             drop(waiter.send(ticket));
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing panics while it is held, and its state is whole between any two lines.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Waiting {
     /// It has waited long enough. A ticket to be refused with, or nothing if it was woken meanwhile.
     pub(super) fn give_up(&self) -> Option<Ticket> {
-        let mut inner = self.line.lock();
+        let mut inner = self.line.0.lock();
         let released = inner.orders.give_up(&self.order)?;
         let ticket = self.line.ticket(&mut inner, &self.order.signing_key);
         self.line.wake(inner, &self.order.signing_key, released);
@@ -119,7 +115,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.line.lock().orders.forget(&self.order);
+        self.line.0.lock().orders.forget(&self.order);
     }
 }
 
@@ -135,7 +131,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut inner = self.line.lock();
+        let mut inner = self.line.0.lock();
         if inner.orders.recorded(&self.signing_key) {
             inner.tails.remove(&self.signing_key);
         }

@@ -1,8 +1,9 @@
 //! What is under way now: who asked for what, and whose turn it is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 use crate::journal::CommandKey;
@@ -85,7 +86,7 @@ impl UnderWay {
 
     /// A command comes.
     pub(super) fn arrive(&self, key: &CommandKey) -> Arrival<'_> {
-        let mut by_requester = self.lock();
+        let mut by_requester = self.by_requester.lock();
         let load = by_requester.entry(key.requester.clone()).or_insert_with(|| Load {
             commands: HashMap::new(),
             turns: Arc::new(Semaphore::new(RUNNING_PER_REQUESTER_MAX)),
@@ -106,18 +107,13 @@ impl UnderWay {
 
     /// Takes a command back; whether it is under way.
     pub(super) fn cancel(&self, key: &CommandKey) -> bool {
-        let by_requester = self.lock();
+        let by_requester = self.by_requester.lock();
         let load = by_requester.get(&key.requester);
         let command = load.and_then(|load| load.commands.get(&key.id));
         if let Some(command) = command {
             command.cancelled.send_replace(true);
         }
         command.is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Load>> {
-        // Nothing panics while it is held, and its state is whole between any two lines.
-        self.by_requester.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,7 +129,7 @@ impl<'a> Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut by_requester = self.all.lock();
+        let mut by_requester = self.all.by_requester.lock();
         let Some(load) = by_requester.get_mut(&self.key.requester) else { return };
         load.commands.remove(&self.key.id);
         if load.commands.is_empty() {

@@ -1,10 +1,11 @@
 //! Trees of files that were given a short while ago, so that whoever wants one of them next does not
 //! wait until it is read through again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chat_protocol::merkle::Tree;
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use crate::hash::Stamp;
 use crate::limits::{TREES_BYTES_MAX, TREES_MAX};
@@ -33,12 +34,12 @@ impl Default for Kept {
 impl Trees {
     /// The tree of a file with this stamp.
     pub(super) fn get(&self, stamp: &Stamp) -> Option<Arc<Tree>> {
-        self.lock().trees.get(stamp).cloned()
+        self.0.lock().trees.get(stamp).cloned()
     }
 
     /// Keeps a tree; those that were not used for the longest time make room.
     pub(super) fn keep(&self, stamp: Stamp, tree: Arc<Tree>) {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         kept.bytes += weight(&tree);
         let old = kept.trees.put(stamp, tree);
         kept.bytes -= old.map_or(0, |tree| weight(&tree));
@@ -50,14 +51,9 @@ impl Trees {
 
     /// What is read from the file does not fit to its tree.
     pub(super) fn forget(&self, stamp: &Stamp) {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         let old = kept.trees.pop(stamp);
         kept.bytes -= old.map_or(0, |tree| weight(&tree));
-    }
-
-    /// The lock is held for a few instructions.
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,22 +81,22 @@ mod tests {
             trees.keep(stamp(n), tree(1));
             assert!(trees.get(&stamp(0)).is_some(), "it was used just now");
         }
-        assert_eq!(trees.lock().trees.len(), TREES_MAX);
+        assert_eq!(trees.0.lock().trees.len(), TREES_MAX);
         assert!(trees.get(&stamp(1)).is_none());
         let third = TREES_BYTES_MAX / 3 / weight(&tree(1));
         for n in 0..4 {
             trees.keep(stamp(n), tree(third));
         }
-        assert_eq!(trees.lock().bytes, 3 * weight(&tree(third)));
+        assert_eq!(trees.0.lock().bytes, 3 * weight(&tree(third)));
         assert!(trees.get(&stamp(0)).is_none() && trees.get(&stamp(3)).is_some());
         // In the place of itself, and away.
         trees.keep(stamp(3), tree(1));
         trees.forget(&stamp(3));
         trees.forget(&stamp(3));
-        assert_eq!(trees.lock().bytes, 2 * weight(&tree(third)));
+        assert_eq!(trees.0.lock().bytes, 2 * weight(&tree(third)));
         // One that is too large for all of it leaves nothing behind.
         trees.keep(stamp(9), tree(4 * third));
-        let kept = trees.lock();
+        let kept = trees.0.lock();
         assert_eq!((kept.trees.len(), kept.bytes), (0, 0));
     }
 }

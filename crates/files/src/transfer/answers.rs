@@ -1,7 +1,8 @@
 //! Answers find their way to the task that waits for them, by the id of what was asked.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
@@ -38,7 +39,7 @@ impl Answers {
     /// Waits for what answers this id.
     pub(super) fn expect(&self, id: MessageId) -> Answer {
         let (sender, receiver) = mpsc::channel(ANSWERS_MAX);
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let (mine, others) =
             std::mem::take(&mut state.early).into_iter().partition(|(of, _)| *of == id);
         state.early = others;
@@ -54,7 +55,7 @@ impl Answers {
 
     /// Hands an event to whoever waits for it, now or in an instant.
     pub(super) fn answer(&self, id: MessageId, event: Event) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         if let Some(waiting) = state.waiting.get(&id) {
             // Whoever waited may be gone, or has heard enough.
             waiting.try_send(event).ok();
@@ -64,11 +65,6 @@ impl Answers {
             state.early.pop_front();
         }
         state.early.push_back((id, event));
-    }
-
-    /// The lock is held for a few instructions.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,6 +99,6 @@ mod tests {
         for n in 0..=255 {
             answers.answer(MessageId([n; 16]), shared(MessageId([n; 16]), 0));
         }
-        assert_eq!(answers.state().early.len(), EARLY_MAX);
+        assert_eq!(answers.0.lock().early.len(), EARLY_MAX);
     }
 }

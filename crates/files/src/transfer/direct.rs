@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use chat_endpoint::Event;
 use chat_protocol::code;
@@ -112,7 +112,7 @@ impl Shared {
         let mine = Mine { to: to.clone(), name: file.name.clone(), path: path.to_owned() };
         let (keep, row, value) = (self.keep.clone(), Mine::row(&offer), mine.clone());
         aside(move || keep.put(&row, &value)).await??;
-        self.offers().mine.insert(offer, mine);
+        self.offered.lock().mine.insert(offer, mine);
         let note = FileNote::Offer { offer, file: file.clone() };
         let id = self.client.note_file(cid, note).await.ok_or(TransferError::Offline)?;
         let mut answer = self.answers.expect(id);
@@ -168,7 +168,7 @@ impl Shared {
         }
         let Some(mut offered) = self.note_offer(said.from.clone(), offer, file) else { return };
         if said.pinned && self.options.accept_from.contains(&said.from) {
-            self.offers().waiting.remove(&offered.n);
+            self.offered.lock().waiting.remove(&offered.n);
             offered.transfer = Some(self.take_offered(&offered));
         }
         self.tell(TransferEvent::Offered(offered));
@@ -176,7 +176,7 @@ impl Shared {
 
     /// Gives an offer its number; nothing if it is known.
     fn note_offer(&self, from: UserName, offer: MessageId, file: Manifest) -> Option<Offered> {
-        let mut offers = self.offers();
+        let mut offers = self.offered.lock();
         let is_it = |known: &Offered| known.offer == offer && known.from == from;
         if offers.waiting.values().any(is_it) {
             return None;
@@ -198,12 +198,12 @@ impl Shared {
 
     /// What waits for this person's word.
     pub(super) fn waiting(&self) -> Vec<Offered> {
-        self.offers().waiting.values().cloned().collect()
+        self.offered.lock().waiting.values().cloned().collect()
     }
 
     /// Fetches what was offered under this number. `None` if there is no such offer.
     pub(super) fn accept(self: &Arc<Self>, n: Option<u32>) -> Option<(Offered, u32)> {
-        let offered = self.offers().pick(n)?;
+        let offered = self.offered.lock().pick(n)?;
         let transfer = self.take_offered(&offered);
         Some((offered, transfer))
     }
@@ -217,7 +217,7 @@ impl Shared {
 
     /// Says no to what was offered under this number.
     pub(super) async fn decline(&self, n: Option<u32>) -> Option<Offered> {
-        let offered = self.offers().pick(n)?;
+        let offered = self.offered.lock().pick(n)?;
         self.forget_offer(&offered);
         let cid = ConversationId::direct(&self.me, &offered.from).ok()?;
         let (code, reason) = (code::NOT_ALLOWED.to_owned(), "declined".to_owned());
@@ -229,7 +229,7 @@ impl Shared {
     /// Somebody refuses: perhaps what I offered.
     pub(super) fn declined(&self, said: &Said, re: &MessageId, reason: &str) {
         let Some(mine) = self.mine(re).filter(|mine| mine.to == said.from) else { return };
-        self.offers().mine.remove(re);
+        self.offered.lock().mine.remove(re);
         let (keep, row) = (self.keep.clone(), Mine::row(re));
         tokio::task::spawn_blocking(move || keep.remove(&row));
         self.tell(TransferEvent::Answered {
@@ -246,13 +246,9 @@ impl Shared {
     }
 
     fn mine(&self, offer: &MessageId) -> Option<Mine> {
-        if let Some(mine) = self.offers().mine.get(offer) {
+        if let Some(mine) = self.offered.lock().mine.get(offer) {
             return Some(mine.clone());
         }
         self.keep.get(&Mine::row(offer)).ok().flatten()
-    }
-
-    fn offers(&self) -> std::sync::MutexGuard<'_, Offers> {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

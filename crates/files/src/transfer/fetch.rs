@@ -14,8 +14,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::disk::Dir;
 use crate::part::{About, Part, PartError};
@@ -122,7 +124,7 @@ impl Fetch {
             fetched = self.rounds() => Some(fetched),
             () = stop.cancelled() => None,
         };
-        shared.fetching.lock().unwrap_or_else(PoisonError::into_inner).end(n);
+        shared.fetching.lock().end(n);
         shared
             .tell_surely(match fetched {
                 Some(Ok((path, givers))) => TransferEvent::Fetched { n, owner, givers, path, size },
@@ -146,7 +148,7 @@ impl Fetch {
         });
         let part: SharedPart = Arc::new(Mutex::new(Some(part.await??)));
         let filled = self.fill(&part).await;
-        let whole = part.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let whole = part.lock().take();
         let whole = whole.ok_or_else(|| TransferError::Internal("no part".to_owned()))?;
         match filled {
             Ok(()) => Ok((aside(move || whole.finish()).await??.path, self.givers)),
@@ -301,7 +303,7 @@ fn done(part: &Part) -> u64 {
 
 /// Looks at the part. It is there until the fetch is finished.
 fn with<T>(part: &SharedPart, look: impl FnOnce(&Part) -> T) -> Result<T, TransferError> {
-    let part = part.lock().unwrap_or_else(PoisonError::into_inner);
+    let part = part.lock();
     part.as_ref().map(look).ok_or_else(|| TransferError::Internal("no part".to_owned()))
 }
 
@@ -484,7 +486,7 @@ impl Taking {
 
 impl Taking {
     fn keep(&self, header: &FileHeader, frame: &RawFrame) -> Result<(), PartError> {
-        let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut part = self.part.lock();
         match part.as_mut() {
             Some(part) => part.receive(&self.key, header, frame).map(drop),
             // The fetch was given up.
@@ -526,7 +528,7 @@ impl Shared {
     ) -> u32 {
         let stop = CancellationToken::new();
         let n = {
-            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fetching = self.fetching.lock();
             fetching.begin(stop.clone())
         };
         let (shared, folder) = (Arc::clone(self), folder.to_owned());

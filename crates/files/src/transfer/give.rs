@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::folder::SharedFolder;
 use crate::serve::{Opening, Source, SourceError, Trees};
@@ -59,7 +61,7 @@ pub(super) struct Early(Mutex<VecDeque<Asked>>);
 impl Early {
     /// Keeps a request that may be granted after the next look at the folder.
     fn put(&self, asked: Asked) {
-        let mut early = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut early = self.0.lock();
         if early.len() >= EARLY_MAX {
             early.pop_front();
         }
@@ -67,7 +69,7 @@ impl Early {
     }
 
     fn take(&self) -> VecDeque<Asked> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 

@@ -11,7 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::folder::{Cache, Listing, ShareError, Shared as SharedFile, SharedFolder, Watch};
 use crate::keywords::Scope;
@@ -84,17 +86,17 @@ struct State {
 impl Shelf {
     /// The connection is new, or a room has changed: compare everything again.
     pub(super) fn look_again(&self) {
-        self.state().unknown = true;
+        self.state.lock().unknown = true;
         self.wake.notify_one();
     }
 
     pub(super) fn givable(&self, offer: &MessageId) -> Option<Givable> {
-        self.state().givable.get(offer).cloned()
+        self.state.lock().givable.get(offer).cloned()
     }
 
     /// All offers.
     pub(super) fn offers(&self) -> Vec<MessageId> {
-        self.state().givable.keys().copied().collect()
+        self.state.lock().givable.keys().copied().collect()
     }
 
     /// Names of the files on offer, in the folder.
@@ -103,20 +105,15 @@ impl Shelf {
             FileAt::Shared(_, at) => Some(at.as_str().to_owned()),
             FileAt::Named(_) => None,
         };
-        self.state().givable.values().filter_map(name).collect()
+        self.state.lock().givable.values().filter_map(name).collect()
     }
 
     /// The offers of a file by its name in the folder.
     pub(super) fn offers_of(&self, name: &str) -> Vec<(MessageId, Givable)> {
-        let state = self.state();
+        let state = self.state.lock();
         let is_it = |givable: &Givable| matches!(&givable.file, FileAt::Shared(_, at) if at.as_str() == name);
         let found = state.givable.iter().filter(|(_, givable)| is_it(givable));
         found.map(|(offer, givable)| (*offer, givable.clone())).collect()
-    }
-
-    /// The lock is held for a few instructions.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,7 +121,7 @@ impl Shared {
     /// Keeps the list in step with a folder from now on.
     pub(super) fn serve_folder(self: &Arc<Self>, audience: Audience) {
         let is_first = {
-            let mut state = self.shelf.state();
+            let mut state = self.shelf.state.lock();
             state.unknown = true;
             state.serving.replace(audience).is_none()
         };
@@ -161,7 +158,7 @@ impl Shared {
         })
         .await??;
         drop(edit);
-        if self.shelf.state().serving.is_none() {
+        if self.shelf.state.lock().serving.is_none() {
             self.serve_folder(Audience::Everybody);
         }
         self.bring_in_step().await;
@@ -195,10 +192,10 @@ impl Shared {
     /// Waits until the hub's list says what the folder says now; without a connection it follows later.
     async fn bring_in_step(&self) {
         // A look that has begun may not have seen the last change.
-        let due = self.shelf.state().looks + 1;
+        let due = self.shelf.state.lock().looks + 1;
         self.shelf.look_again();
         let mut done = self.shelf.in_step.subscribe();
-        let is_served = self.shelf.state().serving.is_some();
+        let is_served = self.shelf.state.lock().serving.is_some();
         if is_served && self.is_online().await {
             // What goes wrong is told where it does.
             timeout(ANSWER_MAX, done.wait_for(|look| *look >= due)).await.ok();
@@ -281,7 +278,7 @@ async fn one_step(
     told: &mut Vec<String>,
 ) -> Result<(), TransferError> {
     let (unknown, serving, look_no) = {
-        let mut state = shared.shelf.state();
+        let mut state = shared.shelf.state.lock();
         state.looks += 1;
         (std::mem::take(&mut state.unknown), state.serving.clone(), state.looks)
     };
@@ -321,7 +318,7 @@ async fn one_step(
     };
     match &result {
         Ok(()) => drop(shared.shelf.in_step.send_replace(look_no)),
-        Err(_) => shared.shelf.state().unknown = true,
+        Err(_) => shared.shelf.state.lock().unknown = true,
     }
     *step = Some(now);
     result
@@ -368,7 +365,7 @@ async fn look(
         return Ok(());
     }
     let givable = listing.shared.iter().map(|of| (of.id, givable(now, of)));
-    shared.shelf.state().givable = givable.collect();
+    shared.shelf.state.lock().givable = givable.collect();
     give::hear_early(shared);
     now.listing = listing;
     Ok(())
@@ -442,7 +439,7 @@ async fn misnamed(
     let files = stays.files(sections);
     on_list.stays = stays;
     let givable = files.iter().map(|of| (of.id, givable(now, of)));
-    shared.shelf.state().givable.extend(givable);
+    shared.shelf.state.lock().givable.extend(givable);
     Ok(wanted(shared, &files).await?.0)
 }
 

@@ -118,6 +118,11 @@ pub struct AuthBody {
 }
 
 impl AuthBody {
+    /// One that says what the connection is for, and nothing else.
+    pub fn new(purpose: Purpose) -> Self {
+        Self { purpose, pw: None, bundle: None, vault: None, new_pw: None, invite: None }
+    }
+
     /// Reads what was sealed.
     pub fn read(json: &[u8]) -> Result<Self, HandshakeError> {
         strict::from_slice(json).map_err(|error| HandshakeError::Field(error.to_string()))

@@ -16,10 +16,11 @@ use chat_protocol::limits::{INTEGER_MAX, KEYREQ_COUNTERS_MAX};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::ratchet::MessageKey;
-use chat_protocol::tag::{Stage, Tag};
+use chat_protocol::tag::{Shape, Stage, Tag};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 pub(crate) fn user() -> impl Strategy<Value = UserName> {
     "[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
@@ -61,17 +62,10 @@ pub(crate) fn line() -> impl Strategy<Value = MemberLine> {
 }
 
 pub(crate) fn message_header() -> impl Strategy<Value = MessageHeader> {
-    let tag = prop_oneof![
-        Just((Tag::Text, None)),
-        Just((Tag::Dm, None)),
-        Just((Tag::Broadcast, None)),
-        Just((Tag::Out, None)),
-        Just((Tag::Keyreq, None)),
-        Just((Tag::Grant, None)),
-        Just((Tag::Cmd, None)),
-        Just((Tag::Ack, Some(Stage::Executed))),
-        Just((Tag::Noack, Some(Stage::Executed))),
-    ];
+    let stages = [None, Some(Stage::Executed)];
+    let tags = Tag::ALL.iter().flat_map(|tag| stages.map(|stage| (*tag, stage)));
+    let is_sealed = |(tag, stage): &(Tag, Option<Stage>)| tag.shape(*stage) == Some(Shape::Message);
+    let tag = select(tags.filter(is_sealed).collect::<Vec<_>>());
     let to = prop_oneof![Just(Recipient::Everyone), user().prop_map(Recipient::User)];
     let names = (tag, conversation(), user(), key_id(), to, message_id());
     let place = (digest(), any::<u32>(), digest(), integer());
@@ -144,7 +138,7 @@ fn key_header() -> impl Strategy<Value = KeyHeader> {
 
 fn member_header() -> impl Strategy<Value = MemberHeader> {
     use MemberOperation::{Admit, Create, Join, Leave, Remove, Role};
-    let op = prop::sample::select(vec![Create, Join, Admit, Leave, Remove, Role]);
+    let op = select(vec![Create, Join, Admit, Leave, Remove, Role]);
     let argument = [
         MemberArgument::Open,
         MemberArgument::Invite,
@@ -152,7 +146,7 @@ fn member_header() -> impl Strategy<Value = MemberHeader> {
         MemberArgument::Member,
         MemberArgument::None,
     ];
-    let what = (op, user(), key_id(), prop::sample::select(argument.to_vec()));
+    let what = (op, user(), key_id(), select(argument.to_vec()));
     let names = (conversation(), user(), key_id());
     (names, what, any::<u32>(), digest(), message_id(), integer()).prop_map(
         |((cid, from, sk), (op, who, ik, arg), mg, pm, id, ts)| MemberHeader {
@@ -184,7 +178,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
 
 /// A content with a tag that may carry it.
 pub(crate) fn content() -> impl Strategy<Value = (Tag, Content)> {
-    let text = (prop::sample::select(vec![Tag::Text, Tag::Dm, Tag::Broadcast]), any::<String>());
+    let text = (select(vec![Tag::Text, Tag::Dm, Tag::Broadcast]), any::<String>());
     let words = vec(any::<String>(), 1..5);
     // A number, and how far below it the one before it is, if that is possible.
     let place = (integer(), option::of(1..100_u64));

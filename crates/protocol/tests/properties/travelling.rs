@@ -4,53 +4,24 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use chat_protocol::content::{self, ChainNotes, Content};
-use chat_protocol::crypto::UnwrapKey;
 use chat_protocol::envelope;
 use chat_protocol::frame::{Delivery, Upload, sign_all};
-use chat_protocol::handshake::{
-    AuthBody, Credentials, Greeting, Mode, Purpose, Reception, SignedIn,
-};
+use chat_protocol::handshake::{Reception, SignedIn};
 use chat_protocol::header::Canonical;
-use chat_protocol::id::{Digest, Nonce16};
-use chat_protocol::keys::{BundleOptions, PublishedWrapKey};
-use chat_protocol::name::UserName;
+use chat_protocol::id::Digest;
 use chat_protocol::ratchet::Chain;
-use zeroize::Zeroizing;
 
-use super::parties::{ALICE, NOW, both, device_keys, epoch, parameters, private, text_header};
+use super::parties::{ALICE, both, epoch, parameters, text_header};
+use super::signing_in::{LINK, attempt, hub_bundle};
 
-pub(crate) static LINK: LazyLock<UnwrapKey> =
-    LazyLock::new(|| UnwrapKey::from_pkcs8(&private("hub.lk")).unwrap());
-
-pub(crate) static RECEPTION: LazyLock<Reception> = LazyLock::new(|| {
-    let lk = vec![PublishedWrapKey::new(LINK.spki(), NOW, 1000)];
-    let options = BundleOptions { lk, ..BundleOptions::default() };
-    let bundle =
-        device_keys("hub").publish(&UserName::server(), Nonce16([2; 16]), None, NOW, options);
-    Reception::new(&bundle.unwrap(), [5; 32])
-});
+pub(crate) static RECEPTION: LazyLock<Reception> =
+    LazyLock::new(|| Reception::new(&hub_bundle(), [5; 32]));
 
 /// One of everything that travels.
 pub(crate) static GOOD: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let (single, batch, _) = sealed();
     let new = epoch(parameters("room:lobby"));
-    let body = AuthBody {
-        purpose: Purpose::Task,
-        pw: None,
-        bundle: None,
-        vault: None,
-        new_pw: None,
-        invite: None,
-    };
-    let credentials = Credentials {
-        user: &ALICE.user,
-        mode: Mode::Sig,
-        signing: Some(&ALICE.keys.signing),
-        body: &body,
-        exporter: None,
-    };
-    let greeting = Greeting::read(RECEPTION.text()).unwrap();
-    let (auth, _) = greeting.auth(&credentials, &Zeroizing::new([1; 32])).unwrap();
+    let (auth, _) = attempt(&RECEPTION, None);
     let answer = SignedIn::at(1);
     let ok = RECEPTION.open(&auth, &LINK, None).unwrap().ok(&answer);
     let mut good = vec![

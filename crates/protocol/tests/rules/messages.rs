@@ -12,21 +12,6 @@ use chat_protocol::tag::{Address, Shape, Stage, Tag};
 
 use super::parties::{ALICE, BOB, NOW, text_header};
 
-const TAGS: [Tag; 12] = [
-    Tag::Text,
-    Tag::Cmd,
-    Tag::Ack,
-    Tag::Noack,
-    Tag::Dm,
-    Tag::Broadcast,
-    Tag::File,
-    Tag::Key,
-    Tag::Member,
-    Tag::Out,
-    Tag::Keyreq,
-    Tag::Grant,
-];
-
 fn command() -> MessageHeader {
     MessageHeader {
         t: Tag::Cmd,
@@ -73,12 +58,12 @@ fn r08_tag_and_stage_choose_the_header() {
     }
     assert!(Header::parse(text.replace(",\"stage\":\"delivered\"", "").as_bytes()).is_err());
 
-    for tag in TAGS {
+    for &tag in Tag::ALL {
         for stage in [None, Some(Stage::Delivered), Some(Stage::Executed)] {
             let expected = match (tag, stage) {
                 (Tag::Ack | Tag::Noack, Some(Stage::Delivered)) => Some(Shape::Receipt),
                 (Tag::Ack | Tag::Noack, Some(Stage::Executed)) => Some(Shape::Message),
-                (Tag::Ack | Tag::Noack | Tag::File, _) | (_, Some(_)) => None,
+                (Tag::Ack | Tag::Noack | Tag::File | Tag::Offer, _) | (_, Some(_)) => None,
                 (Tag::Key, None) => Some(Shape::Key),
                 (Tag::Member, None) => Some(Shape::Member),
                 (_, None) => Some(Shape::Message),
@@ -223,13 +208,18 @@ fn r22_an_unknown_tag_is_told_from_a_broken_header() {
 #[test]
 fn r23_every_tag_has_its_place() {
     let kinds = ["room:lobby", "room:ALL", "feed:alice", "dm:alice:bob"];
-    for tag in TAGS {
+    for &tag in Tag::ALL {
         let expected = match tag {
             Tag::Text => [Some(Address::Everyone), None, Some(Address::Everyone), None],
             Tag::Broadcast => [None, Some(Address::Everyone), None, None],
-            Tag::Dm | Tag::Cmd | Tag::Out | Tag::Ack | Tag::Noack | Tag::Keyreq | Tag::Grant => {
-                [None, None, None, Some(Address::Other)]
-            }
+            Tag::Dm
+            | Tag::Cmd
+            | Tag::Out
+            | Tag::Cancel
+            | Tag::Ack
+            | Tag::Noack
+            | Tag::Keyreq
+            | Tag::Grant => [None, None, None, Some(Address::Other)],
             _ => [None; 4],
         };
         let got = kinds.map(|cid| tag.fits(&ConversationId::parse(cid).unwrap().kind()));

@@ -1,49 +1,17 @@
 //! Sign-in: which hub, which connection, and what the vault opens for.
 
-use std::sync::LazyLock;
-
-use chat_protocol::crypto::{UnwrapKey, sha256};
+use chat_protocol::crypto::sha256;
 use chat_protocol::handshake::{
-    AuthBody, Credentials, Greeting, HandshakeError, Mode, PasswordKeys, Purpose, ReceivedAuth,
-    Reception, SentAuth, SignedIn,
+    Greeting, HandshakeError, PasswordKeys, ReceivedAuth, Reception, SignedIn,
 };
 use chat_protocol::hub::{self, ClientToHub, HubToClient};
-use chat_protocol::id::{KeyId, Nonce16};
-use chat_protocol::keys::{Bundle, BundleOptions, PublishedWrapKey, server_id};
+use chat_protocol::id::KeyId;
+use chat_protocol::keys::server_id;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use zeroize::Zeroizing;
 
-use super::parties::{ALICE, BOB, NOW, device_keys, private};
-
-static LINK: LazyLock<UnwrapKey> =
-    LazyLock::new(|| UnwrapKey::from_pkcs8(&private("hub.lk")).unwrap());
-
-fn hub_bundle() -> Bundle {
-    let lk = vec![PublishedWrapKey::new(LINK.spki(), NOW, 1000)];
-    let options = BundleOptions { lk, ..BundleOptions::default() };
-    let server = UserName::server();
-    device_keys("hub").publish(&server, Nonce16([2; 16]), None, NOW, options).unwrap()
-}
-
-fn attempt(reception: &Reception, exporter: Option<[u8; 32]>) -> (String, SentAuth) {
-    let body = AuthBody {
-        purpose: Purpose::Task,
-        pw: None,
-        bundle: None,
-        vault: None,
-        new_pw: None,
-        invite: None,
-    };
-    let credentials = Credentials {
-        user: &ALICE.user,
-        mode: Mode::Sig,
-        signing: Some(&ALICE.keys.signing),
-        body: &body,
-        exporter,
-    };
-    let greeting = Greeting::read(reception.text()).unwrap();
-    greeting.auth(&credentials, &Zeroizing::new([3; 32])).unwrap()
-}
+use super::parties::{ALICE, BOB, device_keys};
+use super::signing_in::{LINK, attempt, hub_bundle};
 
 #[test]
 fn r16_the_hub_is_named_by_its_identity() {

@@ -26,10 +26,6 @@ struct Attempt<'w> {
     exporter: Option<[u8; 32]>,
 }
 
-fn body(purpose: Purpose) -> AuthBody {
-    AuthBody { purpose, pw: None, bundle: None, vault: None, new_pw: None, invite: None }
-}
-
 fn signed_in(vault: Option<Vec<u8>>) -> SignedIn {
     let epoch = EpochHead { g: 3, e: Digest([3; 32]) };
     let cid = ConversationId::parse("room:lobby").unwrap();
@@ -70,27 +66,32 @@ pub(crate) fn sign_ins(world: &mut World) {
     let alice = &world.alice;
     let plain = attempt(
         world,
-        &Attempt { device: alice, mode: Mode::Sig, body: body(Purpose::Task), exporter: None },
+        &Attempt {
+            device: alice,
+            mode: Mode::Sig,
+            body: AuthBody::new(Purpose::Task),
+            exporter: None,
+        },
     );
     let bound = attempt(
         world,
         &Attempt {
             device: alice,
             mode: Mode::Sig,
-            body: body(Purpose::Interactive),
+            body: AuthBody::new(Purpose::Interactive),
             exporter: Some(EXPORTER),
         },
     );
     let new_device = AuthBody {
         pw: Some(vec![0x11; 32]),
         bundle: Some(second_bundle(alice).bytes().to_vec()),
-        ..body(Purpose::Interactive)
+        ..AuthBody::new(Purpose::Interactive)
     };
     let password = attempt(
         world,
         &Attempt { device: alice, mode: Mode::Pw, body: new_device, exporter: None },
     );
-    let ask = AuthBody { pw: Some(vec![0x11; 32]), ..body(Purpose::Task) };
+    let ask = AuthBody { pw: Some(vec![0x11; 32]), ..AuthBody::new(Purpose::Task) };
     let vault =
         attempt(world, &Attempt { device: alice, mode: Mode::Vault, body: ask, exporter: None });
     let mut refused = changed_texts(world, &plain, &bound);

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     num::NonZeroUsize,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 
 use chat_protocol::{id::Digest, name::ConversationId};
 use lru::LruCache;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::{Bucket, Budget, Hits, Limits, TABLE};
@@ -105,14 +106,10 @@ impl AccountBudgets {
         &self.limits
     }
 
-    fn buckets(&self) -> MutexGuard<'_, Vec<Bucket>> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes one, or says how long to wait for it.
     pub fn take(&self, budget: Budget, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.limits.rate(budget) else { return Ok(()) };
-        let mut buckets = self.buckets();
+        let mut buckets = self.buckets.lock();
         let Some(bucket) = buckets.get_mut(budget.place()) else { return Ok(()) };
         bucket.take(&rate, now, 1).inspect_err(|_| self.hits.count(budget))
     }
@@ -120,7 +117,7 @@ impl AccountBudgets {
     /// Whether there is one; otherwise how long to wait.
     pub fn has(&self, budget: Budget, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.limits.rate(budget) else { return Ok(()) };
-        let wait = self.buckets().get(budget.place()).map(|bucket| bucket.wait(&rate, now));
+        let wait = self.buckets.lock().get(budget.place()).map(|bucket| bucket.wait(&rate, now));
         match wait.filter(|wait| !wait.is_zero()) {
             Some(wait) => {
                 self.hits.count(budget);
@@ -133,7 +130,7 @@ impl AccountBudgets {
     /// Takes what has been used already.
     pub fn spend(&self, budget: Budget, now: Instant, tokens: u64) {
         if let Some(rate) = self.limits.rate(budget)
-            && let Some(bucket) = self.buckets().get_mut(budget.place())
+            && let Some(bucket) = self.buckets.lock().get_mut(budget.place())
         {
             bucket.spend(&rate, now, tokens);
         }
@@ -174,7 +171,7 @@ impl AccountBudgets {
         what: Reminded,
         now: Instant,
     ) -> Result<(), Unreminded> {
-        let mut reminded = self.reminded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reminded = self.reminded.lock();
         if reminded.contains(&link) {
             return Ok(());
         }
@@ -197,7 +194,7 @@ impl AccountBudgets {
     /// Takes one epoch of a conversation.
     pub fn take_key(&self, cid: &ConversationId, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.limits.rate(Budget::Keys) else { return Ok(()) };
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.lock();
         if let Some(bucket) = keys.get_mut(cid) {
             return bucket.take(&rate, now, 1).inspect_err(|_| self.hits.count(Budget::Keys));
         }

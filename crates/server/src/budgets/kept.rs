@@ -1,12 +1,9 @@
 //! How much of what the hub keeps each account has sent: counted in the store at the start and once a day,
 //! and by what is stored in between.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Weak, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::Budgets;
@@ -20,25 +17,21 @@ const COUNT_PERIOD: Duration = Duration::from_hours(24);
 pub struct Kept(Mutex<HashMap<AccountId, u64>>);
 
 impl Kept {
-    fn bytes(&self) -> MutexGuard<'_, HashMap<AccountId, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What an account has sent and is kept.
     pub fn of(&self, account: AccountId) -> u64 {
-        self.bytes().get(&account).copied().unwrap_or(0)
+        self.0.lock().get(&account).copied().unwrap_or(0)
     }
 
     /// So much more of an account was kept.
     pub fn add(&self, account: AccountId, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let mut all = self.bytes();
+        let mut all = self.0.lock();
         let sum = all.entry(account).or_default();
         *sum = sum.saturating_add(bytes);
     }
 
     fn replace(&self, counted: HashMap<AccountId, u64>) {
-        *self.bytes() = counted;
+        *self.0.lock() = counted;
     }
 }
 

@@ -3,11 +3,12 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use lru::LruCache;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Bucket, Budget, Hits, Limits, Rate};
@@ -48,7 +49,7 @@ impl Sources {
         by: By,
         now: Instant,
     ) -> Result<(), Duration> {
-        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.networks.lock();
         for (key, rate) in self.asked(source, by) {
             let wait = networks.get(&key).map_or(Duration::ZERO, |bucket| bucket.wait(&rate, now));
             if !wait.is_zero() {
@@ -61,7 +62,7 @@ impl Sources {
 
     /// Takes a new account of an address.
     pub fn signed_up(&self, source: Option<IpAddr>, by: By, now: Instant) {
-        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.networks.lock();
         for (key, rate) in self.asked(source, by) {
             networks.get_or_insert_mut(key, Bucket::default).spend(&rate, now, 1);
         }

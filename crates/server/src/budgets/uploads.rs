@@ -4,8 +4,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
+
+use parking_lot::Mutex;
 
 use super::{AccountBudgets, Budget, Limits};
 use crate::store::AccountId;
@@ -75,10 +77,6 @@ impl Uploads {
         Self { account_max, all_max, slots: Mutex::default() }
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins an upload that holds `content`.
     pub(crate) fn begin<T: Send + 'static>(
         self: &Arc<Self>,
@@ -88,9 +86,8 @@ impl Uploads {
     ) -> Held<T> {
         let content = Arc::new(Mutex::new(Some(content)));
         let held = Arc::clone(&content);
-        let clear =
-            Box::new(move || drop(held.lock().unwrap_or_else(PoisonError::into_inner).take()));
-        let mut slots = self.slots();
+        let clear = Box::new(move || drop(held.lock().take()));
+        let mut slots = self.slots.lock();
         let number = slots.next;
         slots.next += 1;
         let slot = Slot { account, budgets: Arc::clone(budgets), bytes: 0, clear };
@@ -100,7 +97,7 @@ impl Uploads {
 
     /// Takes room for an upload; cuts others where there is none.
     fn grow(&self, number: u64, bytes: u64) -> Result<(), NoRoom> {
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let slot = slots.uploads.get_mut(&number).ok_or(NoRoom::Cut)?;
         let of_account = slot.budgets.upload_bytes().saturating_add(bytes);
         if of_account > self.account_max {
@@ -127,7 +124,7 @@ impl Uploads {
     /// Bytes that are held now.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> u64 {
-        self.slots().bytes
+        self.slots.lock().bytes
     }
 }
 
@@ -146,19 +143,19 @@ impl<T> Held<T> {
 
     /// Works with what is held; nothing when it was cut.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self.content.lock();
         content.as_mut().map(work)
     }
 
     /// Takes what is held out.
     pub(crate) fn take(&self) -> Option<T> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.content.lock().take()
     }
 }
 
 impl<T> Drop for Held<T> {
     fn drop(&mut self) {
-        self.uploads.slots().end(self.number);
+        self.uploads.slots.lock().end(self.number);
     }
 }
 

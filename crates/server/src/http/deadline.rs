@@ -1,7 +1,6 @@
 //! Until when a connection that nobody has signed in on may live.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use tokio::time::{Duration, Instant, sleep_until};
 
 /// One moment for a stranger; for a visitor it moves on with each step.
@@ -23,26 +22,22 @@ impl Deadline {
         Self { state: Mutex::new(State { at, is_visit: false }), step }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn at(&self) -> Instant {
-        self.state().at
+        self.state.lock().at
     }
 
     pub(crate) fn is_visit(&self) -> bool {
-        self.state().is_visit
+        self.state.lock().is_visit
     }
 
     /// A request of a visitor has come.
     pub(crate) fn visit(&self) {
-        *self.state() = State { at: Instant::now() + self.step, is_visit: true };
+        *self.state.lock() = State { at: Instant::now() + self.step, is_visit: true };
     }
 
     /// A visitor has become a stranger, who gets what strangers get. Others keep their deadline.
     pub(crate) fn end_visit(&self, handshake: Duration) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.is_visit {
             *state = State { at: Instant::now() + handshake, is_visit: false };
         }
@@ -50,7 +45,7 @@ impl Deadline {
 
     /// A block of a visitor's answer is taken.
     pub(crate) fn extend(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.is_visit {
             state.at = Instant::now() + self.step;
         }

@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use thiserror::Error;
 
@@ -156,14 +157,10 @@ impl Admission {
         Arc::new(Self { counts: Mutex::default(), limits })
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Lets a connection in, or says why not.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, AdmissionError> {
         let source = source(address);
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         if counts.connections >= self.limits.connections_max {
             return Err(AdmissionError::Full(counts.connections));
         }
@@ -199,7 +196,7 @@ pub struct Permit {
 impl Permit {
     /// Somebody has signed in: the connection is no stranger any more.
     pub fn signed_in(&mut self) {
-        self.admission.counts().remove(self.place, self.source);
+        self.admission.counts.lock().remove(self.place, self.source);
         self.place = Place::Member;
     }
 
@@ -207,7 +204,7 @@ impl Permit {
     /// when there is no room for another; it stays a stranger, with a stranger's deadline.
     pub(super) fn visit(&mut self, visiting: &Gauge) -> bool {
         if self.place == Place::Stranger {
-            let mut counts = self.admission.counts();
+            let mut counts = self.admission.counts.lock();
             if !counts.add_visitor(self.source, &self.admission.limits) {
                 return false;
             }
@@ -222,7 +219,7 @@ impl Permit {
     /// A visitor wants to sign in: it becomes a stranger again, if there is room for one.
     pub(super) fn end_visit(&mut self) -> Result<(), AdmissionError> {
         if self.place == Place::Visitor {
-            let mut counts = self.admission.counts();
+            let mut counts = self.admission.counts.lock();
             counts.add_stranger(self.source, &self.admission.limits)?;
             counts.remove(Place::Visitor, self.source);
             drop(counts);
@@ -251,7 +248,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.admission.counts();
+        let mut counts = self.admission.counts.lock();
         counts.remove(self.place, self.source);
         counts.connections = counts.connections.saturating_sub(1);
         drop(counts);
@@ -293,7 +290,7 @@ mod tests {
         drop(loopback);
         assert_eq!(admission.admit(c).unwrap_err(), AdmissionError::Strangers(4));
         drop(inside);
-        let counts = admission.counts();
+        let counts = admission.counts.lock();
         assert_eq!((counts.connections, counts.strangers.all), (0, 0));
         assert!(counts.strangers.of.is_empty(), "no memory of who was here");
     }
@@ -310,14 +307,14 @@ mod tests {
         assert_eq!(first.end_visit(), Err(AdmissionError::StrangersOfAddress(2)));
         drop(third);
         first.end_visit().unwrap();
-        assert_eq!((gauge.get(), admission.counts().visitors.all), (0, 0));
+        assert_eq!((gauge.get(), admission.counts.lock().visitors.all), (0, 0));
         assert!(second.visit(&gauge), "there is room again");
         let mut local = [(); 2].map(|()| admission.admit(address("::1")).unwrap());
         assert!(local.iter_mut().all(|local| local.visit(&gauge)), "loopback is no one address");
         let mut last = admission.admit(b).unwrap();
         assert!(!last.visit(&gauge), "three in all");
         drop((first, second, local, last));
-        let counts = admission.counts();
+        let counts = admission.counts.lock();
         assert_eq!((gauge.get(), counts.connections), (0, 0));
         assert_eq!((counts.strangers.all, counts.visitors.all), (0, 0));
         assert!(counts.strangers.of.is_empty() && counts.visitors.of.is_empty());

@@ -1,11 +1,9 @@
 //! Whoever comes from a banned address is told so, as long as few do: to be told costs a handshake, to be cut
 //! nothing.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::VecDeque;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::limits::{BARRED_TIME_MAX, BARRED_TOLD_MAX};
@@ -18,7 +16,7 @@ pub struct Barred(Mutex<VecDeque<Instant>>);
 impl Barred {
     /// Until when one more may listen to the reason; nothing when no place is left.
     pub(super) fn hear(&self) -> Option<Instant> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.0.lock();
         let now = Instant::now();
         // All are taken for the same time, so the oldest are free first.
         while taken.pop_front_if(|until| *until <= now).is_some() {}

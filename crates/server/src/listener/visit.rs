@@ -1,9 +1,6 @@
 //! The requests of one connection: pages one after another, or a WebSocket.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use hyper::{
     HeaderMap, Request, StatusCode,
@@ -12,6 +9,7 @@ use hyper::{
     http::request,
     upgrade::OnUpgrade,
 };
+use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 
 use super::{Front, Permit, proxies};
@@ -57,7 +55,7 @@ impl<'a> Visit<'a> {
 
     /// The request that has become a WebSocket, if one has, and where it comes from.
     pub(super) fn take_upgrade(&self) -> Option<(OnUpgrade, IpAddr)> {
-        self.upgraded.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.upgraded.lock().take()
     }
 
     pub(super) async fn answer(&self, mut request: Request<Body>) -> Answer {
@@ -92,8 +90,7 @@ impl<'a> Visit<'a> {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             // Its line and its count: nothing of it is left to follow.
             drop(record.answered(answer.status()));
-            *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((on_upgrade, address));
+            *self.upgraded.lock() = Some((on_upgrade, address));
             return answer;
         }
         if !stays {
@@ -105,14 +102,10 @@ impl<'a> Visit<'a> {
         answer
     }
 
-    fn permit(&self) -> MutexGuard<'_, &'a mut Permit> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes it a visitor, who may come with more requests; `false` when there is no room. An idle
     /// connection would only hold a stranger's place.
     fn stay(&self) -> bool {
-        let stays = self.permit().visit(&self.front.metrics.http.connections);
+        let stays = self.permit.lock().visit(&self.front.metrics.http.connections);
         if stays {
             self.deadline.visit();
         }
@@ -140,7 +133,7 @@ impl<'a> Visit<'a> {
             front.metrics.refusals.draining.inc();
             return later("the server is stopping");
         }
-        if self.permit().end_visit().is_err() {
+        if self.permit.lock().end_visit().is_err() {
             front.metrics.refusals.strangers.inc();
             return later("too many are signing in");
         }

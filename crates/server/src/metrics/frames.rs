@@ -6,26 +6,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-const TAGS: [Tag; 13] = [
-    Tag::Text,
-    Tag::Cmd,
-    Tag::Ack,
-    Tag::Noack,
-    Tag::Dm,
-    Tag::Broadcast,
-    Tag::File,
-    Tag::Key,
-    Tag::Member,
-    Tag::Out,
-    Tag::Cancel,
-    Tag::Keyreq,
-    Tag::Grant,
-];
-
 /// One counter for each tag of a frame between people, and one for the JSON messages of the hub.
 #[derive(Debug)]
 pub struct PerTag {
-    tags: [(Tag, Counter); TAGS.len()],
+    tags: Vec<(Tag, Counter)>,
     hub: Counter,
 }
 
@@ -38,7 +22,10 @@ pub(super) struct FrameLabels {
 impl PerTag {
     pub(super) fn new(family: &Family<FrameLabels, Counter>, direction: &'static str) -> Self {
         let counter = |tag| family.get_or_create_owned(&FrameLabels { tag, direction });
-        Self { tags: TAGS.map(|tag| (tag, counter(tag.as_str()))), hub: counter("HUB") }
+        // An offer stands on a list and travels in no frame of its own.
+        let tags = Tag::ALL.iter().filter(|tag| **tag != Tag::Offer);
+        let tags = tags.map(|tag| (*tag, counter(tag.as_str()))).collect();
+        Self { tags, hub: counter("HUB") }
     }
 
     /// The counter of a tag; `None` stands for a message between the hub and a client.

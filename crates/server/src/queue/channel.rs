@@ -8,11 +8,12 @@
 use std::{
     hash::Hash,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -84,12 +85,7 @@ struct Shared<T, C> {
     metrics: PerLane<LaneMetrics>,
 }
 
-impl<T, C> Shared<T, C> {
-    fn state(&self) -> MutexGuard<'_, State<T, C>> {
-        // A panic inside of the queue is a bug there; other connections still deserve an answer.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl<T, C> Shared<T, C> {}
 
 /// Lives as long as any sender; tells the receiver when the last one goes.
 struct Senders<T, C>(Arc<Shared<T, C>>);
@@ -178,7 +174,7 @@ impl<T, C: Eq + Hash + Clone> ConnectionSender<T, C> {
 
         let ticket = Ticket { connection: self.connection, lane, chain };
         let was_empty = {
-            let mut state = shared.state();
+            let mut state = shared.state.lock();
             if state.is_closed {
                 return Err(QueueClosed);
             }
@@ -215,7 +211,7 @@ impl<T, C: Eq + Hash + Clone> QueueReceiver<T, C> {
     fn take_now(&self, max: usize) -> (Vec<Queued<T>>, bool) {
         // Read before the look: whoever was a sender then has pushed already.
         let is_abandoned = self.0.is_abandoned.load(Ordering::Acquire);
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         let mut batch = Vec::with_capacity(max.min(state.queue.len()));
         let mut space = 0;
         if max > 0 && !state.queue.is_empty() {
@@ -247,7 +243,7 @@ impl<T, C: Eq + Hash + Clone> QueueReceiver<T, C> {
 
 impl<T, C> Shared<T, C> {
     fn close(&self) {
-        self.state().is_closed = true;
+        self.state.lock().is_closed = true;
         self.space.close();
         self.arrival.notify_one();
     }
@@ -257,7 +253,7 @@ impl<T, C> Drop for QueueReceiver<T, C> {
     /// Nobody will take what is left: frees it, and with it everybody who waits for its space.
     fn drop(&mut self) {
         self.0.close();
-        let left = std::mem::take(&mut self.0.state().queue);
+        let left = std::mem::take(&mut self.0.state.lock().queue);
         drop(left);
     }
 }

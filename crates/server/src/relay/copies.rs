@@ -12,11 +12,12 @@ mod ledger;
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
 use bytes::Bytes;
 use chat_protocol::{code, file::relay::HubToRelay, id::Nonce16, name::UserName};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -111,18 +112,14 @@ impl Copies {
         Ok(copies)
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn count(&self) {
-        let bytes = i64::try_from(self.ledger().bytes()).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(self.ledger.lock().bytes()).unwrap_or(i64::MAX);
         self.metrics.relay.copies_bytes.set(bytes);
     }
 
     /// The copy that its owner left under this transfer, if its time is not over.
     pub fn find(&self, owner: &UserName, tid: Nonce16, now_ms: u64) -> Option<CopyRow> {
-        self.ledger().find(owner, tid, now_ms)
+        self.ledger.lock().find(owner, tid, now_ms)
     }
 
     /// KEEP: makes room for the copy and lets its chunks come, or says why not.
@@ -134,7 +131,7 @@ impl Copies {
         now_ms: u64,
     ) -> Result<(), Fault> {
         let (id, tid) = (peer.connection, keep.tid);
-        let place = self.ledger().reserve(peer.account, &peer.name, keep, now_ms);
+        let place = self.ledger.lock().reserve(peer.account, &peer.name, keep, now_ms);
         let row = match place {
             Ok(Place::New(row)) => row,
             Ok(Place::Kept(until)) => {
@@ -146,7 +143,7 @@ impl Copies {
                 return Ok(());
             }
         };
-        let mut state = relay.state();
+        let mut state = relay.state.lock();
         let begun = state.transfers.keep(Instant::now(), id, tid, (keep.chunks, keep.size));
         let effects = match begun {
             Ok((Some(transfer), effects)) => {
@@ -159,11 +156,11 @@ impl Copies {
                 effects
             }
             Ok((None, effects)) => {
-                self.ledger().give_up(&row);
+                self.ledger.lock().give_up(&row);
                 effects
             }
             Err(fault) => {
-                self.ledger().give_up(&row);
+                self.ledger.lock().give_up(&row);
                 return Err(fault);
             }
         };
@@ -186,7 +183,7 @@ impl Copies {
         let gone = rows.iter().map(|row| (row.account, row.tid)).collect();
         self.store(CopyChange::Remove(gone)).await?;
         for row in &rows {
-            self.ledger().remove(&row.owner, row.tid);
+            self.ledger.lock().remove(&row.owner, row.tid);
         }
         self.count();
         let folder = self.folder.clone();
@@ -218,11 +215,10 @@ pub async fn tend(relay: Weak<Relay>, clock: Clock, gate: Arc<Gate>) {
     let mut changes = gate.changes();
     while let Some(relay) = relay.upgrade() {
         if let Some(copies) = &relay.copies {
-            let lost =
-                std::mem::take(&mut *copies.lost.lock().unwrap_or_else(PoisonError::into_inner));
+            let lost = std::mem::take(&mut *copies.lost.lock());
             let admittance = gate.now();
             let is_gone = |owner: &UserName| admittance.is_deleted(owner);
-            let expired = copies.ledger().expired(clock(), is_gone);
+            let expired = copies.ledger.lock().expired(clock(), is_gone);
             let result = async {
                 if !lost.is_empty() {
                     copies.store(CopyChange::Remove(lost)).await?;
@@ -255,13 +251,13 @@ async fn write(
     let Some(copies) = &relay.copies else { return };
     match fill(&relay, copies, id, &row, chunks).await {
         Ok(()) => {
-            copies.ledger().keep(&row);
+            copies.ledger.lock().keep(&row);
             copies.count();
             let until = row.until;
             relay.act(|table| table.kept(Instant::now(), id, until));
         }
         Err(refusal) => {
-            copies.ledger().give_up(&row);
+            copies.ledger.lock().give_up(&row);
             let now = Instant::now();
             relay.act(|table| {
                 let mut effects = Vec::new();
@@ -344,7 +340,7 @@ impl Wanted {
         (tid, from): (Nonce16, UserName),
         credit: u32,
     ) -> Result<(), Fault> {
-        let mut state = relay.state();
+        let mut state = relay.state.lock();
         let (transfer, effects) =
             state.transfers.take_copy(Instant::now(), id, tid, from, credit)?;
         if let Some(transfer) = transfer {
@@ -392,7 +388,7 @@ async fn read(
     let mut file = blocking(move || disk::open(&folder, &row)).await?;
     let mut indices = wanted.indices().peekable();
     while indices.peek().is_some() {
-        let open = relay.state().transfers.wanted(id);
+        let open = relay.state.lock().transfers.wanted(id);
         let open = match open {
             None => return Ok(()),
             Some(0) => {

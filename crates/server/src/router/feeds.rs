@@ -49,8 +49,8 @@ impl Router {
             && !who.conversations.contains(cid)
         {
             let reason = format!(
-                "{} follows {FOLLOWED_MAX} people, which is the most; /unsubscribe from one \
-                 first",
+                "{} follows {FOLLOWED_MAX} people, which is the most; end one \
+                 subscription first",
                 who.name
             );
             return Some(Decision::refuse(code::TOO_MANY, reason));

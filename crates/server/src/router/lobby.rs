@@ -163,9 +163,9 @@ impl Router {
         let PutOut { by, until_ms, .. } = put_out;
         let reason = match *until_ms {
             None => format!("{by} has banned you from the lobby"),
-            LET_IN => "you may come into the lobby again: /join lobby".to_owned(),
+            LET_IN => "you may come into the lobby again; join it".to_owned(),
             Some(_) => format!(
-                "{by} has put you out of the lobby for {} minutes; then /join lobby",
+                "{by} has put you out of the lobby for {} minutes; join it again after that",
                 LOBBY_KICK_MS / 60_000
             ),
         };

@@ -194,7 +194,7 @@ fn leaves_no_admin(membership: &Membership, header: &MemberHeader) -> Option<Dec
         || header.arg == MemberArgument::Member;
     (is_no_admin && membership.needs_admin(&header.who)).then(|| {
         let reason = format!(
-            "{} is the last admin of {}; make somebody else an admin with /op NAME first",
+            "{} is the last admin of {}; make somebody else an admin first",
             header.who,
             header.cid.spoken()
         );

@@ -169,7 +169,7 @@ impl Router {
                 Ok(Place::Room(cid.clone()))
             }
             ConversationKind::Room(room) => {
-                let reason = format!("you are not in #{room}; /join it before you share with it");
+                let reason = format!("you are not in #{room}; join it before you share with it");
                 Err(Refusal::new(code::NOT_A_MEMBER, reason))
             }
             ConversationKind::Feed(_) => {

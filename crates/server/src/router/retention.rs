@@ -116,7 +116,7 @@ impl Router {
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))
         else {
-            let reason = "there is no such room; /rooms lists them";
+            let reason = "there is no such room";
             return Err(Refusal::new(code::NO_SUCH_ROOM, reason));
         };
         if membership.is_implicit() {
@@ -129,7 +129,7 @@ impl Router {
         }
         if !membership.members().get(&peer.name).is_some_and(|member| member.admin) {
             let reason = "only an admin of the room sets how long messages are kept, because \
-                          others lose them; /members shows who is one";
+                          others lose them; the list of members shows who is one";
             return Err(Refusal::new(code::NOT_ALLOWED, reason));
         }
         if !keep_ms.is_none_or(retention::is_keep_time) {

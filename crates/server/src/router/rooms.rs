@@ -42,13 +42,13 @@ pub struct Chain {
 }
 
 /// What is said to who wants to say something in a room that the operator has closed.
-const CLOSED: &str = "the operator of this server has deleted this room; /leave it";
+const CLOSED: &str = "the operator of this server has deleted this room; leave it";
 
 /// What is said to who wants to make a room under the name of one that the operator has closed.
 const RESERVED: &str = "a room of this name was deleted by the operator of this server, and its name stays reserved; choose another";
 
 /// What outsiders are told about a private room.
-const PRIVATE: &str = "this room is private; ask an admin of it to /invite you";
+const PRIVATE: &str = "this room is private; ask an admin of it to invite you";
 
 /// That the operator has deleted a room, with no place in it and no message.
 pub(super) fn deleted_notice(cid: ConversationId) -> HubToClient {
@@ -298,13 +298,10 @@ impl Router {
         let Some((conversation, membership)) =
             conversation.and_then(|c| Some((c, c.membership.as_ref()?)))
         else {
-            return Err(Refusal::new(
-                code::NO_SUCH_ROOM,
-                "there is no such room; /rooms lists them",
-            ));
+            return Err(Refusal::new(code::NO_SUCH_ROOM, "there is no such room"));
         };
         if !conversation.contains(&peer.name) {
-            let reason = "only members set the topic; /join the room first";
+            let reason = "only members set the topic; join the room first";
             return Err(Refusal::new(code::NOT_A_MEMBER, reason));
         }
         if let Some(refusal) = self.may_not_set_topic(cid, peer.account) {

@@ -1,10 +1,8 @@
 //! Until when a sign-in must be complete. The time that it waits for others does not count.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 /// How often a deadline that may move is looked at.
@@ -28,11 +26,11 @@ impl Patience {
     }
 
     fn get(&self) -> Deadline {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, deadline: Deadline) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+        *self.0.lock() = deadline;
     }
 
     /// Waits for something that others hold up. The clock stands still meanwhile.

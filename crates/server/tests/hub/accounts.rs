@@ -153,14 +153,7 @@ async fn each_device_has_one_interactive_connection_and_many_tasks() {
 
 fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
     let bundle = bundle.then(|| device.bundle.bytes().to_vec());
-    let body = AuthBody {
-        purpose: Purpose::Task,
-        pw: Some(vec![pw; 32]),
-        bundle,
-        vault: None,
-        new_pw: None,
-        invite: None,
-    };
+    let body = AuthBody { pw: Some(vec![pw; 32]), bundle, ..AuthBody::new(Purpose::Task) };
     Entry { mode, body }
 }
 
@@ -223,12 +216,10 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
 
 fn new_password(pw: u8, new_pw: u8, number: u32) -> Entry {
     let body = AuthBody {
-        purpose: Purpose::Task,
         pw: Some(vec![pw; 32]),
-        bundle: None,
         vault: Some(keep(number, &[9; 100])),
         new_pw: Some(vec![new_pw; 32]),
-        invite: None,
+        ..AuthBody::new(Purpose::Task)
     };
     Entry { mode: Mode::Passwd, body }
 }
