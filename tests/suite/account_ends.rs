@@ -22,7 +22,8 @@ fn what_waits_to_be_sent_is_told_before_the_account_goes() {
     let mut scene = Scene::empty();
     let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let here = alice.chat();
-    say_in_vain(&scene.rig, scene.url(), || scene.server.kill_hard());
+    let url = scene.url().to_owned();
+    say_in_vain(&scene.rig, &url, || scene.server.kill_hard());
     drop(here);
     scene.server.restart(&scene.rig, &[]);
     let refused = bob.run_known(&["account", "delete", "bob"]).expect_code(1);
