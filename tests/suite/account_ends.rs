@@ -22,6 +22,7 @@ fn what_waits_to_be_sent_is_told_before_the_account_goes() {
     let mut scene = Scene::empty();
     let (alice, bob) = (scene.client("alice"), scene.client("bob"));
     let here = alice.chat();
+    let url = scene.url().to_owned();
     say_in_vain(&scene.rig, &url, || scene.server.kill_hard());
     drop(here);
     scene.server.restart(&scene.rig, &[]);

@@ -1,6 +1,6 @@
 //! Somebody who has lost the password enters again under the same name, with a code of the operator.
 
-use chat_tests::{Client, PASSWORD, Rig, Scene, operator, person, types};
+use chat_tests::{Client, PASSWORD, Rig, Scene, operator, types};
 
 /// The code that `user reset` prints.
 fn reset_code(rig: &Rig, name: &str) -> String {
@@ -85,7 +85,7 @@ fn who_lost_the_password_enters_once_with_a_code_and_everybody_is_warned() {
     laptop.run_known(&["users"]).assert_code(4);
     scene
         .rig
-        .client("alice", &url)
+        .client("alice", scene.url())
         .with_home(scene.rig.path("third"))
         .run_known(&["users"])
         .assert_code(4);

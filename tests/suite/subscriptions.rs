@@ -1,6 +1,6 @@
 //! Following people: what one says in open rooms reaches who follows them, wherever they are.
 
-use chat_tests::{Program, Scene, person, types};
+use chat_tests::{Program, Scene, types};
 use serde_json::json;
 
 /// Makes one follow the other, who is told.
