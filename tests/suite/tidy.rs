@@ -288,11 +288,11 @@ fn the_slash_commands_of_the_readme_exist() {
 /// Before: nine sentences of the server named slash commands, which a program without any cannot type.
 #[test]
 fn the_server_and_the_core_name_no_slash_command() {
-    let table = workspace().join("crates/text/src/slash/table.rs");
-    let table = std::fs::read_to_string(table).unwrap();
-    let names = table.lines().filter_map(|line| line.trim().strip_prefix("name: \""));
-    let names: BTreeSet<&str> = names.filter_map(|rest| rest.split('"').next()).collect();
-    assert!(names.contains("join") && names.len() > 40, "{names:?}");
+    let table = sources(&workspace().join("crates/text/src/slash"));
+    let table: String = table.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let rows = table.lines().filter_map(|line| line.trim().strip_prefix("name: \""));
+    let commands: BTreeSet<&str> = rows.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(commands.contains("join") && commands.len() > 40, "{commands:?}");
     for name in ["server", "endpoint", "protocol", "device"] {
         for path in sources(&workspace().join("crates").join(name).join("src")) {
             // The console of the operator tells what people in the lobby may do.
@@ -301,8 +301,8 @@ fn the_server_and_the_core_name_no_slash_command() {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-                let named = slash_words(line).find(|word| names.contains(word));
-                assert_eq!(named, None, "{}: {line}", path.display());
+                let found = slash_words(line).find(|word| commands.contains(word));
+                assert_eq!(found, None, "{}: {line}", path.display());
             }
         }
     }
