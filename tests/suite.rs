@@ -3,6 +3,7 @@
 mod abuse;
 mod account_ends;
 mod accounts;
+mod addresses;
 mod alerts;
 mod around;
 mod attacks;
