@@ -7,6 +7,7 @@ pub mod batch;
 pub mod certify;
 pub mod follow;
 pub mod memory;
+pub mod opening;
 pub mod redis;
 pub mod shared;
 

@@ -10,8 +10,12 @@
     reason = "a test that fails says so; one that is skipped, too"
 )]
 
+#[path = "log/opening.rs"]
+mod opening;
 #[path = "log/redis.rs"]
 mod redis;
+#[path = "log/redis_opening.rs"]
+mod redis_opening;
 
 use bytes::Bytes;
 use chat_server::{

@@ -21,13 +21,13 @@ use super::{TestLog, batch, contract, hub, read_to, turns};
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A Redis of this test, which syncs each write.
-struct Redis {
+pub(crate) struct Redis {
     folder: TempDir,
     running: Option<Child>,
 }
 
 /// Starts a Redis; nothing where there is none to start.
-async fn redis() -> Option<Redis> {
+pub(crate) async fn redis() -> Option<Redis> {
     let is_there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
     if is_there.is_err() {
         assert!(std::env::var_os("CHAT_WITH_REDIS").is_none(), "there is no redis-server");
@@ -40,7 +40,7 @@ async fn redis() -> Option<Redis> {
 }
 
 impl Redis {
-    fn socket(&self) -> String {
+    pub(crate) fn socket(&self) -> String {
         let path = self.folder.path().join("redis.sock");
         path.to_str().expect("a path in UTF-8").to_owned()
     }
@@ -50,7 +50,7 @@ impl Redis {
         let running = Command::new("redis-server")
             .args(["--port", "0", "--unixsocket", &self.socket(), "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always"])
-            .args(["--maxmemory-policy", "noeviction"])
+            .args(["--maxmemory-policy", "noeviction", "--enable-debug-command", "local"])
             .current_dir(self.folder.path())
             .stdout(log)
             .spawn()
@@ -71,7 +71,7 @@ impl Redis {
         running.wait().expect("ended");
     }
 
-    async fn say(&self, words: &[&str]) -> Option<String> {
+    pub(crate) async fn say(&self, words: &[&str]) -> Option<String> {
         let client = ::redis::Client::open(format!("unix://{}", self.socket())).ok()?;
         let mut connection = client.get_multiplexed_async_connection().await.ok()?;
         let mut command = ::redis::Cmd::new();
@@ -81,7 +81,7 @@ impl Redis {
         command.query_async(&mut connection).await.ok()
     }
 
-    fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         Place::new(&format!("unix://{}", self.socket()), "test").expect("a place")
     }
 }
