@@ -55,6 +55,7 @@ pub mod admin_socket;
 pub mod builtin_agent;
 pub mod catch_up;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod console;
 mod drain;
@@ -160,6 +161,9 @@ pub enum RunError {
          with an empty data folder"
     )]
     ForeignKeys,
+    /// The servers with which it shares a log.
+    #[error(transparent)]
+    Cluster(#[from] cluster::ClusterError),
     /// The operator cannot ask.
     #[error(transparent)]
     Admin(#[from] admin_socket::AdminError),
@@ -179,6 +183,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Storage(_) | Self::Open(_) => 70,
+            Self::Cluster(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::{
+    crypto::random,
     id::Nonce16,
     keys::Bundle,
     name::{ConversationId, UserName},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use zeroize::Zeroizing;
 
 use crate::{
     RunError,
@@ -19,6 +21,7 @@ use crate::{
     budgets::{Budgets, Limits, MailboxLimits, disk, kept},
     builtin_agent::BuiltInAgent,
     clock::{Clock, now_ms},
+    cluster::{self, Cluster},
     config::{Config, Verify},
     connection::ConnectionId,
     console::Console,
@@ -27,7 +30,7 @@ use crate::{
     identity::Identity,
     lock::{FolderLock, Kind},
     metrics::Metrics,
-    order::{Alone, Guarded, Turn, Turns},
+    order::{Alone, Guarded, Turn, Turns, follow::Follower, redis::RedisLog, shared::Shared},
     passwords::Passwords,
     queue::{self, QueueLimits, QueueReceiver},
     relay::{
@@ -36,11 +39,12 @@ use crate::{
     },
     request::{Request, Requests},
     router::Router,
-    shared::{Hub, Shared},
+    shared::{self, Hub},
     sign_in,
     store::{
-        Banned, CommitError, NewAccount, NewBundle, Proposal, Reads, Registration, Snapshot,
-        sqlite::{self, SqliteOptions},
+        Banned, CommitError, Incarnation, NewAccount, NewBundle, Proposal, Reads, Registration,
+        Snapshot,
+        sqlite::{self, SqliteOptions, SqliteStore},
     },
     tasks::{self, Tasks},
     worker::Worker,
@@ -109,6 +113,31 @@ pub struct Assembled {
     pub keepers: Tasks,
 }
 
+impl Parts<()> {
+    /// The same, whose batches go there.
+    fn through<T>(self, turns: T) -> Parts<T> {
+        let Self { turns: (), reads, snapshot, identity, verify, mailbox, limits, .. } = self;
+        let Self { retention_ms, doors, metrics, log, console, clock, trace, copies, .. } = self;
+        Parts {
+            turns,
+            reads,
+            snapshot,
+            identity,
+            verify,
+            mailbox,
+            limits,
+            retention_ms,
+            doors,
+            metrics,
+            log,
+            console,
+            clock,
+            trace,
+            copies,
+        }
+    }
+}
+
 impl<T: Turns + 'static> Parts<T> {
     /// Brings the account `server` up to date and starts the worker.
     pub async fn assemble(self) -> Result<Assembled, RunError> {
@@ -148,7 +177,7 @@ impl<T: Turns + 'static> Parts<T> {
         // Who ends the hub waits for it.
         let span = tracing::debug_span!("worker");
         let worker = tasks::own(span, worker.run(receiver, stop.clone()));
-        let shared = Shared {
+        let shared = shared::Shared {
             requests,
             reads,
             identity,
@@ -193,12 +222,17 @@ pub(crate) async fn start(
     let locks = [data, FolderLock::take(Kind::Logs, &config.logs)?];
     let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
+    let cluster = match &config.sharing {
+        Some(sharing) => Some(cluster::find(sharing, &config.data, config.key_sizes).await?),
+        None => None,
+    };
     let helper = config.helper.as_deref();
+    let helper = helper.filter(|_| cluster.as_ref().is_none_or(|cluster| cluster.hosts_agent));
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
-    let identity = open_identity(config, rb).await?;
-    let options = SqliteOptions { pages_max: config.database_pages_max };
-    let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
+    let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
+    let identity = open_identity(config, (shared, rb)).await?;
+    let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
     let admin = AdminSocket::open(&config.data, &config.logs)?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());
@@ -208,8 +242,9 @@ pub(crate) async fn start(
     let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
+    let copies = CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies };
     let parts = Parts {
-        turns: Alone::new(store),
+        turns: (),
         reads,
         snapshot,
         identity,
@@ -223,19 +258,59 @@ pub(crate) async fn start(
         console,
         clock,
         trace,
-        copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
+        // A copy lies on the disk of one server, and the list of copies would be that of all.
+        copies: matches!(way, Way::Alone(_)).then_some(copies),
     };
-    let Assembled { hub, worker, stop, keepers } = parts.assemble().await?;
+    let Assembled { hub, worker, stop, keepers } = match way {
+        Way::Alone(turns) => parts.through(turns).assemble().await?,
+        Way::Shared(turns) => parts.through(*turns).assemble().await?,
+    };
     let budgets = || Arc::downgrade(&hub.0.budgets);
     keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
     keepers.spawn(tracing::debug_span!("disk"), disk::watch(budgets(), config.data.clone()));
     Ok(Started { hub, worker, stop, keepers, locks, agent, admin })
 }
 
+/// Where batches go.
+enum Way {
+    /// Into the own store alone.
+    Alone(Alone<SqliteStore>),
+    /// Into the log that several share, and from there into the store.
+    Shared(Box<Shared<RedisLog, SqliteStore>>),
+}
+
+/// Opens the database, and the way to the log if it is shared.
+async fn open_way(
+    config: &Config,
+    cluster: Option<Cluster>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Way, Reads, Snapshot), RunError> {
+    let options = SqliteOptions { pages_max: config.database_pages_max };
+    let metrics = Arc::clone(metrics);
+    let Some(Cluster { place, log, seal, node, .. }) = cluster else {
+        let (store, reads, snapshot) = sqlite::open(&config.data, options, metrics)?;
+        return Ok((Way::Alone(Alone::new(store)), reads, snapshot));
+    };
+    let hub = Incarnation { node, life: u64::from_be_bytes(random()) };
+    let (store, reads, snapshot, followed) =
+        sqlite::open_shared(&config.data, options, metrics, (&log, hub.life))?;
+    let follower = Follower::restore(seal, followed);
+    let joined = RedisLog::join(place, hub, follower.applied()).await;
+    let joined = joined.map_err(|error| cluster::unjoined(config.sharing.as_ref(), error))?;
+    let shared = Shared::new(hub, joined, store, follower);
+    Ok((Way::Shared(Box::new(shared)), reads, snapshot))
+}
+
 /// Making keys takes up to a second, so it goes to a thread for such work.
-async fn open_identity(config: &Config, rb: Option<Nonce16>) -> Result<Identity, RunError> {
+async fn open_identity(
+    config: &Config,
+    (shared, rb): (Option<Zeroizing<Vec<u8>>>, Option<Nonce16>),
+) -> Result<Identity, RunError> {
     let (folder, sizes) = (config.data.clone(), config.key_sizes);
-    let open = move || Identity::open(&folder, sizes, rb, now_ms());
+    let open = move || {
+        let shared = shared.as_ref().map(|identity| identity.as_slice());
+        Identity::open_as(&folder, sizes, (shared, rb), now_ms())
+    };
     let opened = tokio::task::spawn_blocking(open).await;
     Ok(opened.map_err(|_cut| RunError::Ending)??)
 }

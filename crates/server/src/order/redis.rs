@@ -83,6 +83,19 @@ pub enum PlaceError {
     Strange(String),
 }
 
+/// What is said of a log, for hubs that join it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its id.
+    pub id: [u8; 16],
+    /// The version of its batches.
+    pub version: u8,
+    /// The identity key of the hubs, sealed.
+    pub identity: Vec<u8>,
+    /// The hub whose agent answers to the name `server`.
+    pub host: String,
+}
+
 /// Where a log lies, and what it is called there.
 #[derive(Clone)]
 pub struct Place {
@@ -113,12 +126,16 @@ impl Place {
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// Begins a log with this id where there is none.
-    pub async fn found(&self, id: &[u8; 16]) -> Result<(), PlaceError> {
+    /// Begins a log where there is none.
+    pub async fn found(&self, about: &About) -> Result<(), PlaceError> {
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
         let script = Script::new(include_str!("redis/found.lua"));
         let mut call = script.key(&self.log);
-        call.key(&self.meta).arg(&id[..]).arg(super::batch::VERSION);
+        call.key(&self.meta)
+            .arg(&about.id[..])
+            .arg(about.version)
+            .arg(&about.identity[..])
+            .arg(&about.host);
         let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
         match word.as_str() {
             "OK" => Ok(()),
@@ -127,12 +144,38 @@ impl Place {
         }
     }
 
-    /// The id of the log that is there, if one is.
-    pub async fn id(&self) -> Result<Option<[u8; 16]>, PlaceError> {
+    /// What is said of the log that is there, if one is.
+    pub async fn about(&self) -> Result<Option<About>, PlaceError> {
+        type Found = (Option<Vec<u8>>, Option<u8>, Option<Vec<u8>>, Option<String>);
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
-        let id: Option<Vec<u8>> =
-            redis::cmd("HGET").arg(&self.meta).arg("id").query_async(&mut connection).await?;
-        Ok(id.and_then(|id| id.try_into().ok()))
+        let mut asked = redis::cmd("HMGET");
+        asked.arg(&self.meta).arg("id").arg("v").arg("identity").arg("host");
+        let (id, version, identity, host): Found = asked.query_async(&mut connection).await?;
+        let id = id.and_then(|id| id.try_into().ok());
+        Ok(id.zip(version).zip(identity).zip(host).map(|(((id, version), identity), host)| About {
+            id,
+            version,
+            identity,
+            host,
+        }))
+    }
+
+    /// Gives a number to the name of a hub. Returns the name that has it.
+    pub async fn name(&self, number: u32, name: &str) -> Result<String, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let field = format!("n:{number}");
+        let (name,): (String,) = redis::pipe()
+            .cmd("HSETNX")
+            .arg(&self.meta)
+            .arg(&field)
+            .arg(name)
+            .ignore()
+            .cmd("HGET")
+            .arg(&self.meta)
+            .arg(&field)
+            .query_async(&mut connection)
+            .await?;
+        Ok(name)
     }
 
     /// Lets a hub write, from its first batch on; at which turn the log is.

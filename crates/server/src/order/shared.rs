@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     Append, Class, Guarded, LogError, Logged, Records, SharedLog, Stale, Turn, Turns,
     batch::{BATCH_BYTES, Batch, BatchId},
-    follow::{FollowError, Follower},
+    follow::{FollowError, Follower, Judged},
 };
 use crate::store::{CommitError, Committed, Incarnation, Proposal, Store};
 
@@ -92,25 +92,20 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
 
     /// Applies the next turn of the log to the store.
     async fn apply(&mut self, logged: &Logged, own: Option<BatchId>) -> Result<Turn, CommitError> {
-        let mut judged = self.follower.judge(logged)?;
-        let records = std::mem::take(&mut judged.records);
-        let verdicts: Vec<bool> = records.iter().map(|(_, is_admitted)| *is_admitted).collect();
+        let Judged { turn, id, now_ms, records, mark } = self.follower.judge(logged)?;
+        let verdicts = mark.verdicts.clone();
         let admitted = records.into_iter().filter_map(|(proposal, is)| is.then_some(proposal));
-        let admitted: Vec<Proposal> = admitted.collect();
-        let committed =
-            if admitted.is_empty() { Vec::new() } else { self.store.commit(admitted).await? };
-        let mut outcomes = committed.iter().map(|committed| committed.outcome);
-        let outcomes: Vec<_> =
-            verdicts.iter().map(|is| if *is { outcomes.next() } else { None }).collect();
-        self.follower.apply(&judged, &outcomes);
-        let records = if own.is_some() && judged.id == own {
+        let kept = self.store.commit_turn(admitted.collect(), mark).await;
+        let (committed, chain) = kept.map_err(own_disk)?;
+        self.follower.apply(turn, logged.time_ms, chain);
+        let records = if own.is_some() && id == own {
             let mut committed = committed.into_iter();
             let one = |is: bool| if is { committed.next().ok_or(Stale) } else { Err(Stale) };
             Records::Own(verdicts.into_iter().map(one).collect())
         } else {
             Records::Other(committed)
         };
-        Ok(Turn { now_ms: judged.now_ms, records })
+        Ok(Turn { now_ms, records })
     }
 
     /// Puts one part into the log and applies the log up to it.
@@ -165,6 +160,15 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
             }
         }
         Ok(turns)
+    }
+}
+
+/// What is in the log is accepted: a hub that has no room for it on its own disk cannot go on, and nobody is
+/// told that it was refused.
+fn own_disk(error: CommitError) -> CommitError {
+    match error {
+        CommitError::Full => CommitError::Failed("the disk of this server is full".into()),
+        error => error,
     }
 }
 

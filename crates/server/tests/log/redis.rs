@@ -8,7 +8,7 @@ use std::{
 use chat_server::{
     order::{
         LogError, SharedLog as _,
-        redis::{Place, RedisLog},
+        redis::{About, Place, RedisLog},
     },
     store::Incarnation,
 };
@@ -92,6 +92,11 @@ impl Drop for Redis {
     }
 }
 
+fn about(id: u8) -> About {
+    let (identity, host) = (b"sealed".to_vec(), "n1".to_owned());
+    About { id: [id; 16], version: 1, identity, host }
+}
+
 impl TestLog for Place {
     type End = RedisLog;
 
@@ -108,10 +113,10 @@ impl TestLog for Place {
 async fn a_log_in_redis_keeps_the_contract() {
     let Some(redis) = redis().await else { return };
     let place = redis.place();
-    assert!(place.id().await.expect("asked").is_none());
-    place.found(&[7; 16]).await.expect("founded");
-    place.found(&[8; 16]).await.expect_err("there is one");
-    assert_eq!(place.id().await.expect("asked"), Some([7; 16]));
+    assert!(place.about().await.expect("asked").is_none());
+    place.found(&about(7)).await.expect("founded");
+    place.found(&about(8)).await.expect_err("there is one");
+    assert_eq!(place.about().await.expect("asked"), Some(about(7)));
     contract(&place).await;
 }
 
@@ -135,7 +140,7 @@ async fn a_redis_that_dies_loses_nothing_and_doubles_nothing() {
     const KILLS: u32 = 6;
     let Some(mut redis) = redis().await else { return };
     let place = redis.place();
-    place.found(&[7; 16]).await.expect("founded");
+    place.found(&about(7)).await.expect("founded");
     let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
     let writing = tokio::spawn(async move {
         let (mut seqs_one, mut seqs_two) = (0, 0);
@@ -167,7 +172,7 @@ async fn a_redis_that_dies_loses_nothing_and_doubles_nothing() {
 async fn a_redis_that_was_emptied_is_not_taken_for_the_log() {
     let Some(redis) = redis().await else { return };
     let place = redis.place();
-    place.found(&[7; 16]).await.expect("founded");
+    place.found(&about(7)).await.expect("founded");
     let mut one = place.join(hub(1), 0).await;
     assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
     assert_eq!(read_to(&mut one, 1).await, turns(&["a"]));
@@ -180,7 +185,7 @@ async fn a_redis_that_was_emptied_is_not_taken_for_the_log() {
 async fn a_redis_without_memory_refuses_and_goes_on_when_there_is_room() {
     let Some(redis) = redis().await else { return };
     let place = redis.place();
-    place.found(&[7; 16]).await.expect("founded");
+    place.found(&about(7)).await.expect("founded");
     let mut one = place.join(hub(1), 0).await;
     assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
     redis.say(&["CONFIG", "SET", "maxmemory", "1"]).await.expect("set");
