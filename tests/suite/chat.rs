@@ -1,11 +1,16 @@
 //! Messages between people, in line mode and from scripts.
 
-use chat_tests::{Program, Rig};
+use chat_tests::{House, Program, Rig, at_one_and_over_two};
 
-#[test]
-fn a_text_reaches_everybody_in_the_lobby() {
-    let rig = Rig::new();
-    let server = rig.server();
+at_one_and_over_two! {
+    a_text_reaches_everybody_in_the_lobby,
+    a_direct_message_reaches_only_whom_it_names,
+    what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts,
+    receipts_that_come_while_the_sender_is_away_are_shown_later,
+}
+
+fn a_text_reaches_everybody_in_the_lobby(server: &House) {
+    let rig = &server.rig;
     let people: Vec<Program> =
         ["bob", "carol"].map(|name| rig.client(name, server.url()).chat()).into();
     let sent = rig.client("alice", server.url()).pipe(&["hello, pier"], &[]).expect_code(0);
@@ -15,10 +20,8 @@ fn a_text_reaches_everybody_in_the_lobby() {
     }
 }
 
-#[test]
-fn a_direct_message_reaches_only_whom_it_names() {
-    let rig = Rig::new();
-    let server = rig.server();
+fn a_direct_message_reaches_only_whom_it_names(server: &House) {
+    let rig = &server.rig;
     let bob = rig.client("bob", server.url()).chat();
     let carol = rig.client("carol", server.url()).chat();
     let lines = ["bob*star 2*3", "/msg bob slash", "DM bob capitals", "ALL*to all", "PM room"];
@@ -36,10 +39,10 @@ fn a_direct_message_reaches_only_whom_it_names() {
     }
 }
 
-#[test]
-fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts() {
-    let rig = Rig::new();
-    let server = rig.server();
+fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts(
+    server: &House,
+) {
+    let rig = &server.rig;
     let alice = rig.client("alice", server.url());
     let bob = rig.client("bob", server.url());
     bob.run(&["users"]).assert_code(0);
@@ -56,10 +59,8 @@ fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_
     assert_eq!(again.texts(), Vec::<String>::new(), "shown twice");
 }
 
-#[test]
-fn receipts_that_come_while_the_sender_is_away_are_shown_later() {
-    let rig = Rig::new();
-    let server = rig.server();
+fn receipts_that_come_while_the_sender_is_away_are_shown_later(server: &House) {
+    let rig = &server.rig;
     let alice = rig.client("alice", server.url());
     let bob = rig.client("bob", server.url());
     bob.run(&["users"]).assert_code(0);

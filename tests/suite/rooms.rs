@@ -1,14 +1,20 @@
 //! Rooms: open and private ones, who is in them, and who may do what.
 
-use chat_tests::{PASSWORD, Rig, person, types};
+use chat_tests::{House, PASSWORD, Rig, at_one_and_over_two, person, types};
 use serde_json::json;
 
-#[test]
-fn an_open_room_is_made_joined_listed_and_left() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
+at_one_and_over_two! {
+    an_open_room_is_made_joined_listed_and_left,
+    a_message_reaches_members_only_and_a_refused_room_leads_nowhere,
+    who_is_kicked_gets_and_reads_nothing_more,
+    who_is_banned_joins_again_only_when_an_admin_says_so,
+    who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves,
+}
+
+fn an_open_room_is_made_joined_listed_and_left(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
     let carol = rig.client("carol", server.url());
     carol.run(&["users"]).assert_code(0);
 
@@ -44,13 +50,11 @@ fn an_open_room_is_made_joined_listed_and_left() {
     types(&mut alice, &too_long, "at most 400");
 }
 
-#[test]
-fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
-    let carol = person(&rig, server.url(), "carol");
+fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
+    let carol = person(rig, server.url(), "carol");
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut bob, "/join crew", "private; ask an admin of it to /invite you");
     // What follows in a script was meant for the room that is refused: it goes nowhere.
@@ -81,13 +85,11 @@ fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
     assert!(!alice.contains("my secret"), "{alice}");
 }
 
-#[test]
-fn who_is_kicked_gets_and_reads_nothing_more() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
-    let mut carol = person(&rig, server.url(), "carol");
+fn who_is_kicked_gets_and_reads_nothing_more(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
+    let mut carol = person(rig, server.url(), "carol");
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
     types(&mut alice, "/invite carol", "[alice] added carol to #crew");
@@ -117,12 +119,10 @@ fn who_is_kicked_gets_and_reads_nothing_more() {
     assert!(!carol.contains("may I?"), "{carol}");
 }
 
-#[test]
-fn who_is_banned_joins_again_only_when_an_admin_says_so() {
-    let rig = Rig::new();
-    let server = rig.server();
-    let mut alice = person(&rig, server.url(), "alice");
-    let mut bob = person(&rig, server.url(), "bob");
+fn who_is_banned_joins_again_only_when_an_admin_says_so(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
     types(&mut alice, "/join square", "you are in #square");
     types(&mut bob, "/join square", "you are in #square");
     alice.stdout.wait_for_part("[bob] joined #square");
@@ -137,13 +137,11 @@ fn who_is_banned_joins_again_only_when_an_admin_says_so() {
     alice.stdout.wait_for_part("#square bob: here again");
 }
 
-#[test]
-fn who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves() {
-    let rig = Rig::new();
-    let server = rig.server();
+fn who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves(server: &House) {
+    let rig = &server.rig;
     let bob = rig.client("bob", server.url());
     bob.run(&["users"]).assert_code(0);
-    let mut alice = person(&rig, server.url(), "alice");
+    let mut alice = person(rig, server.url(), "alice");
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
     alice.type_line("welcome");

@@ -82,8 +82,9 @@ impl Held for Copy {
     }
 
     fn chain_at(&self, turn: u64) -> Option<Digest> {
-        let upto = self.kept.iter().take_while(|kept| kept.turn <= turn);
-        Some(Digest(sha256(&upto.flat_map(|kept| kept.batch.to_vec()).collect::<Vec<_>>())))
+        let first = self.kept.first().map_or(1, |kept| kept.turn);
+        let upto: String = (1..=turn).map(text).collect();
+        (turn + 1 >= first).then(|| Digest(sha256(upto.as_bytes())))
     }
 
     fn living(&self) -> BTreeSet<u32> {
@@ -91,7 +92,7 @@ impl Held for Copy {
     }
 
     fn numbers(&self) -> Vec<(String, u64)> {
-        (1..=3).map(|node| (format!("{node}:00"), u64::from(node) * 10)).collect()
+        (1_u64..=3).map(|node| (format!("{node}:00"), node * 10)).collect()
     }
 
     async fn note(&mut self, generation: u64) -> Result<(), Infallible> {
@@ -205,7 +206,7 @@ async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
 async fn what_no_copy_has_is_not_passed_over(place: &mut impl TestPlace) {
     place.replace(0).await;
     // Its copy begins at turn 3: an empty log may begin there, and one that ends at 1 may not go on there.
-    let mut cut = |node| {
+    let cut = |node| {
         let whole = copy(node, 5);
         Copy { kept: whole.kept[2..].to_vec(), ..whole }
     };

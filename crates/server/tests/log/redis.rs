@@ -92,7 +92,7 @@ impl Drop for Redis {
     }
 }
 
-fn about(id: u8) -> About {
+pub(crate) fn about(id: u8) -> About {
     let (identity, host) = (b"sealed".to_vec(), "n1".to_owned());
     About { id: [id; 16], version: 1, identity, host }
 }

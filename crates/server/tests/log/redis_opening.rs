@@ -10,10 +10,15 @@ use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
 use chat_server::order::{LogError, SharedLog as _};
 
 use super::opening::{TestPlace, contract};
-use super::redis::{Redis, redis};
+use super::redis::{Redis, about, redis};
 use super::{TestLog as _, batch, hub, read_to, turns};
 
 const ID: [u8; 16] = [7; 16];
+
+/// What is said of the log beside its turns.
+fn facts() -> Vec<(String, Vec<u8>)> {
+    vec![("identity".to_owned(), b"sealed".to_vec()), ("host".to_owned(), b"n1".to_vec())]
+}
 
 /// A log in a Redis that runs all the time: what makes it another Redis is written into it.
 struct InRedis {
@@ -29,7 +34,7 @@ async fn connection(redis: &Redis) -> MultiplexedConnection {
 impl InRedis {
     async fn new(redis: &Redis) -> Self {
         let connection = connection(redis).await;
-        Self { closed: ClosedInRedis::new(connection.clone(), "test", ID), connection }
+        Self { closed: ClosedInRedis::new(connection.clone(), "test", ID, facts()), connection }
     }
 
     async fn ask<T: ::redis::FromRedisValue>(&mut self, words: &[&str]) -> T {
@@ -136,7 +141,7 @@ async fn an_opening_in_redis_keeps_the_contract() {
 async fn hubs_go_on_in_a_log_that_was_refilled() {
     let Some(redis) = redis().await else { return };
     let place = redis.place();
-    place.found(&ID).await.expect("founded");
+    place.found(&about(7)).await.expect("founded");
     let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
     assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
     assert_eq!(two.append(batch(1, 1, "b")).await, Ok(2));
@@ -160,6 +165,7 @@ async fn hubs_go_on_in_a_log_that_was_refilled() {
     let named = |node| format!("{}:{:016x}", node, u64::from(node) + 100);
     let numbers = [(named(1_u32), 1), (named(2), 1)];
     assert_eq!(closed.settle(opener, 2, &numbers).await.expect("asked"), Answer::Done(2));
+    assert_eq!(place.about().await.expect("asked"), Some(about(7)), "who it is was not lost");
     assert_eq!(one.append(batch(1, 0, "a")).await, Ok(2), "it is in, and goes in once");
     assert_eq!(one.append(batch(2, 2, "c")).await, Ok(3));
     assert_eq!(two.append(batch(9, 2, "too far")).await, Err(LogError::Number(1)));

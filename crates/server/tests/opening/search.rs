@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 
 use super::promises::broken_in;
-use super::steps;
+use super::steps::{self, Step};
 use super::world::{Fault, Plan, World};
 
 /// What a search has found.
@@ -18,13 +18,14 @@ pub(crate) enum Found {
 
 /// The steps to a world, from the last one back.
 struct Way {
-    step: String,
+    step: Step,
     before: Option<Rc<Self>>,
 }
 
 fn steps_of(way: Option<&Rc<Way>>) -> Vec<String> {
-    let mut steps: Vec<String> =
-        std::iter::successors(way, |way| way.before.as_ref()).map(|way| way.step.clone()).collect();
+    let mut steps: Vec<String> = std::iter::successors(way, |way| way.before.as_ref())
+        .map(|way| way.step.to_string())
+        .collect();
     steps.reverse();
     steps
 }

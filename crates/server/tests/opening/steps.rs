@@ -1,14 +1,25 @@
 //! What can happen in a world: each step is one script of Redis, or one thing that somebody does alone.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use chat_server::order::opening::{Decision, Said, View, decide};
 
 use super::promises;
 use super::world::{Entry, Fault, Flying, HUBS, Hub, Meta, Place, World, chain, living, small};
 
+/// What has happened, and to which hub or how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step(&'static str, usize);
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0, self.1)
+    }
+}
+
 /// A world, and the step that leads there.
-pub(crate) type Next = (String, World);
+pub(crate) type Next = (Step, World);
 
 /// Every step that is possible.
 pub(crate) fn all(world: &World, fault: Fault) -> Vec<Next> {
@@ -23,41 +34,41 @@ pub(crate) fn all(world: &World, fault: Fault) -> Vec<Next> {
         let mut later = world.clone();
         later.flying.remove(flying);
         append(&mut later, *flying);
-        next.push((format!("an append is carried out: {flying:?}"), later));
+        next.push((Step("an append is carried out for hub", flying.entry.hub.into()), later));
     }
     next
 }
 
 /// What happens to Redis, to a process and to a disk, and what a person says.
 fn around(world: &World, next: &mut Vec<Next>) {
-    let mut happens = |name: String, change: &dyn Fn(&mut World)| {
+    let mut happens = |name, number, change: &dyn Fn(&mut World)| {
         let mut later = world.clone();
         change(&mut later);
-        next.push((name, later));
+        next.push((Step(name, number), later));
     };
     if world.left.restarts > 0 {
-        happens("Redis starts again".to_owned(), &|later| {
+        happens("Redis starts again", 0, &|later| {
             later.left.restarts -= 1;
             other_redis(later);
         });
     }
     if world.left.backs > 0 {
         for lost in 1..=world.redis.stream.len().min(2) {
-            happens(format!("Redis goes back by {lost}"), &|later| {
+            happens("Redis goes back by", lost, &|later| {
                 later.left.backs -= 1;
                 go_back(later, lost);
             });
         }
     }
     if world.left.empties > 0 {
-        happens("an empty Redis".to_owned(), &|later| {
+        happens("an empty Redis", 0, &|later| {
             later.left.empties -= 1;
             other_redis(later);
             empty(later);
         });
     }
     if world.left.flushes > 0 {
-        happens("Redis is emptied".to_owned(), &|later| {
+        happens("Redis is emptied", 0, &|later| {
             later.left.flushes -= 1;
             empty(later);
             later.hubs.iter_mut().for_each(|hub| hub.is_here = hub.is_up);
@@ -67,7 +78,7 @@ fn around(world: &World, next: &mut Vec<Next>) {
     for hub in 0..HUBS {
         let Hub { is_up, ref applied, .. } = world.hubs[hub];
         if is_up && world.left.deaths > 0 {
-            happens(format!("hub {hub} dies"), &|later| {
+            happens("a hub dies", hub, &|later| {
                 later.left.deaths -= 1;
                 let hub = &mut later.hubs[hub];
                 *hub = Hub {
@@ -80,7 +91,7 @@ fn around(world: &World, next: &mut Vec<Next>) {
             });
         }
         if !is_up && world.left.starts > 0 {
-            happens(format!("hub {hub} starts"), &|later| {
+            happens("a hub starts", hub, &|later| {
                 later.left.starts -= 1;
                 let hub = &mut later.hubs[hub];
                 *hub =
@@ -88,14 +99,14 @@ fn around(world: &World, next: &mut Vec<Next>) {
             });
         }
         if !is_up && world.left.restores > 0 && applied.len() > 1 {
-            happens(format!("hub {hub} gets its folder of turn 1"), &|later| {
+            happens("a hub gets its folder of turn 1", hub, &|later| {
                 later.left.restores -= 1;
                 later.hubs[hub].applied.truncate(1);
                 later.hubs[hub].is_restored = true;
             });
         }
         if !is_up && world.left.words > 0 {
-            happens(format!("a person goes on without hub {hub}"), &|later| {
+            happens("a person goes on without a hub", hub, &|later| {
                 later.left.words -= 1;
                 later.without = Some(small(hub));
             });
@@ -146,10 +157,10 @@ fn append(world: &mut World, Flying { entry, at }: Flying) {
 /// What a hub may do next.
 fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
     let hub = &world.hubs[number];
-    let mut does = |name: &str, change: &dyn Fn(&mut World)| {
+    let mut does = |name, change: &dyn Fn(&mut World)| {
         let mut later = world.clone();
         change(&mut later);
-        next.push((format!("hub {number} {name}"), later));
+        next.push((Step(name, number), later));
     };
     if world.redis.stream.len() > hub.applied.len() || is_forked(world, hub) {
         does("reads", &|later| read(later, number));
@@ -171,7 +182,7 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
         }
     }
     // A script of an opening may be on its way when the log is opened by another one.
-    let mut opens = |name: &str, change: &dyn Fn(&mut World, usize, Fault)| {
+    let mut opens = |name, change: &dyn Fn(&mut World, usize, Fault)| {
         does(name, &|later| change(later, number, fault));
     };
     match hub.place {
@@ -357,9 +368,7 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     let Place::Ready { run, generation } = world.hubs[number].place else { return };
     world.hubs[number].place = Place::Out;
     let is_end = world.redis.stream.len() == world.hubs[number].applied.len();
-    if !may_write(world, number, run, fault != Fault::OpenerNotChecked)
-        || !(is_end || fault == Fault::EndNotChecked)
-    {
+    if !may_write(world, number, run, fault != Fault::OpenerNotChecked) || !is_end {
         return;
     }
     let this = world.redis.run;

@@ -30,6 +30,8 @@ pub struct ClosedInRedis<C> {
     /// Its name, in braces: all of its keys lie in one slot.
     cluster: String,
     id: [u8; 16],
+    /// What else is said of it, and must not go with an emptied Redis.
+    facts: Vec<(String, Vec<u8>)>,
 }
 
 impl<C> std::fmt::Debug for ClosedInRedis<C> {
@@ -39,9 +41,10 @@ impl<C> std::fmt::Debug for ClosedInRedis<C> {
 }
 
 impl<C: ConnectionLike + Send> ClosedInRedis<C> {
-    /// The log with this id of the cluster of this name.
-    pub fn new(connection: C, cluster: &str, id: [u8; 16]) -> Self {
-        Self { connection, cluster: format!("{{{cluster}}}"), id }
+    /// The log with this id of the cluster of this name. `facts` are put back where they are missing, as the sealed
+    /// identity.
+    pub fn new(connection: C, cluster: &str, id: [u8; 16], facts: Vec<(String, Vec<u8>)>) -> Self {
+        Self { connection, cluster: format!("{{{cluster}}}"), id, facts }
     }
 
     fn log(&self) -> String {
@@ -137,7 +140,10 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
         let script = Script::new(include_str!("../redis/settle.lua"));
         let mut call = script.key(self.log());
         call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
-        call.arg(turn).arg(&self.id[..]).arg(VERSION);
+        call.arg(turn).arg(&self.id[..]).arg(VERSION).arg(self.facts.len());
+        for (name, value) in &self.facts {
+            call.arg(name).arg(&value[..]);
+        }
         for (hub, number) in numbers {
             call.arg(hub).arg(*number);
         }

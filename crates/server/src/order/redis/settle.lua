@@ -1,6 +1,6 @@
 -- The log is open for this Redis, in a new generation.
--- KEYS log, meta, opening   ARGV run, node, generation, last turn, id of the log, version,
---                                then for each hub that lives: hub, number of its last batch
+-- KEYS log, meta, opening   ARGV run, node, generation, last turn, id of the log, version, how many facts,
+--                                the facts by name, then for each hub that lives: hub, number of its last batch
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
 if run ~= ARGV[1] then return {'OTHER', 0} end
@@ -11,7 +11,11 @@ if redis.call('HGET', KEYS[3], 'opener') ~= ARGV[2] then return {'PUT OUT', 0} e
 local last, turn = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1), 0
 if #last > 0 then turn = tonumber(last[1][1]:match('%-(%d+)$')) end
 if turn ~= tonumber(ARGV[4]) then return {'END', turn} end
-for i = 7, #ARGV, 2 do
+local facts = tonumber(ARGV[7])
+for i = 8, 7 + 2 * facts, 2 do
+  redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1])
+end
+for i = 8 + 2 * facts, #ARGV, 2 do
   -- A number that is used up stays so, whether its batch went in or was refused.
   local field = 's:' .. ARGV[i]
   local number = redis.call('HGET', KEYS[2], field)
