@@ -23,6 +23,7 @@ mod proxy;
 mod rig;
 mod scene;
 mod server;
+mod several;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub use rig::Rig;
 pub use rustix::process::Signal;
 pub use scene::Scene;
 pub use server::Server;
+pub use several::{Redis, is_redis_wanted, node, node_again, node_command};
 pub use terminal::Terminal;
 
 /// The longest that anything may take. Long, because test machines may be slow and shared.

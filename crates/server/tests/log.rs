@@ -10,8 +10,16 @@
     reason = "a test that fails says so; one that is skipped, too"
 )]
 
+#[path = "log/away.rs"]
+mod away;
+#[path = "log/claims.rs"]
+mod claims;
+#[path = "log/node.rs"]
+mod node;
 #[path = "log/redis.rs"]
 mod redis;
+#[path = "log/server.rs"]
+mod server;
 
 use bytes::Bytes;
 use chat_server::{
