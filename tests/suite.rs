@@ -62,6 +62,7 @@ mod rooms;
 mod said_before;
 mod security;
 mod sequence;
+mod several;
 mod ship;
 mod standstill;
 mod stopped;

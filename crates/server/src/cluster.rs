@@ -5,22 +5,21 @@
 //! log with a key that is there, so that an emptied Redis is never taken for a new one.
 
 mod key;
+mod member;
+mod settings;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use chat_protocol::{
-    crypto::{KeyError, SigningKey, random, sha256_parts},
-    keys::KeySizes,
-};
+use chat_protocol::crypto::{KeyError, SigningKey, random, sha256_parts};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use crate::{
-    config::Sharing,
+    config::{Config, Sharing},
     order::{
         batch::{Seal, VERSION},
-        redis::{About, Place, PlaceError},
+        redis::{About, Place, PlaceError, level::AckLevel},
     },
     store::{
         OpenError,
@@ -30,6 +29,9 @@ use crate::{
 
 use key::ClusterKey;
 pub use key::KeyFileError;
+pub(crate) use member::Kept;
+use settings::Settings;
+pub(crate) use settings::{differences, of as settings_of};
 
 /// How long a server with a key waits for somebody to begin the log.
 const LOG_TIME_MAX: Duration = Duration::from_secs(10);
@@ -105,6 +107,17 @@ pub enum ClusterError {
         /// The last one that was read.
         needed: u64,
     },
+    /// Redis was emptied while the server ran.
+    #[error(
+        "the Redis at {url} has no log of {cluster} any more: it was emptied, or another one is there now. Put the \
+         data of Redis back (its append-only files); what was acknowledged is in the folders of the servers"
+    )]
+    Emptied {
+        /// Where.
+        url: String,
+        /// The name of the log.
+        cluster: String,
+    },
     /// The folder follows another log.
     #[error(
         "the server in {data} belongs to another log than that of {cluster} in this Redis; look at --redis and \
@@ -151,6 +164,49 @@ pub enum ClusterError {
         /// Who has its number.
         other: String,
     },
+    /// The others are told something else.
+    #[error(
+        "the servers of {cluster} are all set alike, and this one is not: {differences}. Give it the same options; or \
+         stop all of them and start the first one with --change-settings"
+    )]
+    Settings {
+        /// The name of the log.
+        cluster: String,
+        /// What is set otherwise.
+        differences: String,
+    },
+    /// What all are told cannot change while others run.
+    #[error(
+        "--change-settings: another server of {cluster} runs; stop all of them, and start this one first"
+    )]
+    OthersRun {
+        /// The name of the log.
+        cluster: String,
+    },
+    /// Another server has the name of this one.
+    #[error(
+        "another server is called {node} among those of {cluster}; stop it, or choose another name with --node \
+         (and another --data)"
+    )]
+    Held {
+        /// What it is called.
+        node: String,
+        /// The name of the log.
+        cluster: String,
+    },
+    /// Redis promises less than was asked for.
+    #[error(
+        "an ACK would promise {level}, and --redis-ack {least} is asked for: Redis lacks {lacks}. Start it with \
+         --appendonly yes --appendfsync always --maxmemory-policy noeviction, or accept less with --redis-ack {level}"
+    )]
+    Weak {
+        /// What it promises.
+        level: AckLevel,
+        /// What was asked for.
+        least: AckLevel,
+        /// What it would need.
+        lacks: String,
+    },
     /// The program is ending.
     #[error("the start was cut")]
     Ending,
@@ -161,7 +217,7 @@ impl ClusterError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Redis { .. } | Self::Identity(_) | Self::Ending => 1,
-            Self::LostLog { .. } | Self::Behind { .. } | Self::Open(_) => 70,
+            Self::LostLog { .. } | Self::Behind { .. } | Self::Emptied { .. } | Self::Open(_) => 70,
             _ => 2,
         }
     }
@@ -169,6 +225,7 @@ impl ClusterError {
 
 /// A log that a server follows.
 pub(crate) struct Cluster {
+    sharing: Sharing,
     pub(crate) place: Place,
     pub(crate) log: FollowedLog,
     pub(crate) seal: Seal,
@@ -186,39 +243,60 @@ fn number(node: &str) -> u32 {
     digest.first_chunk().map_or(1, |first| u32::from_be_bytes(*first)).max(1)
 }
 
+/// Names of what is sealed for servers that join.
+const IDENTITY: &str = "identity";
+const SETTINGS: &str = "settings";
+
 /// Finds the log, or begins it.
-pub(crate) async fn find(
-    sharing: &Sharing,
-    data: &Path,
-    sizes: KeySizes,
-) -> Result<Cluster, ClusterError> {
-    let failed = |source| ClusterError::Redis { url: sharing.redis.to_string(), source };
+pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, ClusterError> {
+    let failed = |source| unjoined(sharing, source);
     let place = Place::new(sharing.redis.secret(), sharing.cluster.as_str());
     let place = place.map_err(|error| failed(error.into()))?;
-    let (about, key) = Finding { sharing, data, place: &place }.find(sizes).await?;
+    let (about, key) = Finding { sharing, config, place: &place }.find().await?;
     let (cluster, file) = (|| sharing.cluster.to_string(), || sharing.key.display().to_string());
     if about.version != VERSION {
         return Err(ClusterError::Version { cluster: cluster(), found: about.version });
     }
-    let identity = key.open_identity(&about.id, &about.identity);
-    let identity =
-        identity.ok_or_else(|| ClusterError::WrongKey { cluster: cluster(), key: file() })?;
+    let wrong_key = || ClusterError::WrongKey { cluster: cluster(), key: file() };
+    let identity = key.open_words((&about.id, IDENTITY), &about.identity).ok_or_else(wrong_key)?;
     let name = sharing.node.as_str();
     let node = number(name);
     let other = place.name(node, name).await.map_err(failed)?;
     if other != name {
         return Err(ClusterError::Name { node: name.to_owned(), other });
     }
+    let theirs = key.open_words((&about.id, SETTINGS), &about.settings).ok_or_else(wrong_key)?;
+    let theirs: Settings = serde_json::from_slice(&theirs).map_err(|_| wrong_key())?;
+    let own = settings::of(config);
+    if let Some(differences) = differences(&theirs, &own) {
+        if !sharing.changes_settings {
+            return Err(ClusterError::Settings { cluster: cluster(), differences });
+        }
+        let sealed = key.seal_words((&about.id, SETTINGS), written(&own).as_bytes());
+        if !place.change_settings(node, &sealed).await.map_err(failed)? {
+            return Err(ClusterError::OthersRun { cluster: cluster() });
+        }
+        tracing::warn!(%differences, "the servers are set otherwise from now on");
+    }
     let seal = key.seal(about.id);
     let log = FollowedLog { log: about.id, node: name.to_owned() };
-    Ok(Cluster { place, log, seal, node, identity, hosts_agent: about.host == name })
+    let (sharing, hosts_agent) = (sharing.clone(), about.host == name);
+    Ok(Cluster { sharing, place, log, seal, node, identity, hosts_agent })
 }
 
-/// Why a log that was found cannot be joined.
-pub(crate) fn unjoined(sharing: Option<&Sharing>, source: PlaceError) -> ClusterError {
-    let url = sharing.map(|sharing| sharing.redis.to_string()).unwrap_or_default();
+/// Settings as they are sealed.
+fn written(settings: &Settings) -> String {
+    chat_protocol::hub::write(settings)
+}
+
+/// Why a log that was found cannot be joined, or followed any more.
+fn unjoined(sharing: &Sharing, source: PlaceError) -> ClusterError {
+    let (url, cluster) = (sharing.redis.to_string(), sharing.cluster.to_string());
     match source {
         PlaceError::Lost { has, needed } => ClusterError::Behind { url, has, needed },
+        PlaceError::None => ClusterError::Emptied { url, cluster },
+        PlaceError::Held => ClusterError::Held { node: sharing.node.to_string(), cluster },
+        PlaceError::Weak { level, least, lacks } => ClusterError::Weak { level, least, lacks },
         source => ClusterError::Redis { url, source },
     }
 }
@@ -226,21 +304,20 @@ pub(crate) fn unjoined(sharing: Option<&Sharing>, source: PlaceError) -> Cluster
 /// What is looked at to find the log.
 struct Finding<'a> {
     sharing: &'a Sharing,
-    data: &'a Path,
+    config: &'a Config,
     place: &'a Place,
 }
 
 impl Finding<'_> {
     async fn about(&self) -> Result<Option<About>, ClusterError> {
-        let failed = |source| ClusterError::Redis { url: self.sharing.redis.to_string(), source };
-        self.place.about().await.map_err(failed)
+        self.place.about().await.map_err(|source| unjoined(self.sharing, source))
     }
 
-    async fn find(&self, sizes: KeySizes) -> Result<(About, ClusterKey), ClusterError> {
+    async fn find(&self) -> Result<(About, ClusterKey), ClusterError> {
         let (cluster, file) =
             (|| self.sharing.cluster.to_string(), || self.sharing.key.display().to_string());
-        let data = || self.data.display().to_string();
-        let own = match sqlite::owner(self.data)? {
+        let data = || self.config.data.display().to_string();
+        let own = match sqlite::owner(&self.config.data)? {
             Owner::Nobody => None,
             Owner::Alone => return Err(ClusterError::OwnServer { data: data() }),
             Owner::Follows(log) => Some(log),
@@ -270,21 +347,24 @@ impl Finding<'_> {
             }
             (Some(about), _) => Ok((about, key)),
             (None, Some(_)) => Err(ClusterError::LostLog { cluster: cluster(), data: data() }),
-            (None, None) if may_begin => Ok((self.begin(&key, sizes).await?, key)),
+            (None, None) if may_begin => Ok((self.begin(&key).await?, key)),
             (None, None) => Err(ClusterError::NoLog { cluster: cluster(), key: file() }),
         }
     }
 
     /// Begins the log, unless somebody else has done so meanwhile.
-    async fn begin(&self, key: &ClusterKey, sizes: KeySizes) -> Result<About, ClusterError> {
-        let failed = |source| ClusterError::Redis { url: self.sharing.redis.to_string(), source };
+    async fn begin(&self, key: &ClusterKey) -> Result<About, ClusterError> {
+        let failed = |source| unjoined(self.sharing, source);
+        let bits = self.config.key_sizes.long;
         // Up to a second for the larger sizes.
-        let identity = tokio::task::spawn_blocking(move || SigningKey::generate(sizes.long));
+        let identity = tokio::task::spawn_blocking(move || SigningKey::generate(bits));
         let identity = identity.await.map_err(|_cut| ClusterError::Ending)??;
         let id = random();
-        let identity = key.seal_identity(&id, &identity.to_pkcs8());
+        let identity = key.seal_words((&id, IDENTITY), &identity.to_pkcs8());
+        let settings = written(&settings::of(self.config));
+        let settings = key.seal_words((&id, SETTINGS), settings.as_bytes());
         let host = self.sharing.node.to_string();
-        let about = About { id, version: VERSION, identity, host };
+        let about = About { id, version: VERSION, identity, host, settings };
         match self.place.found(&about).await {
             Ok(()) => Ok(about),
             Err(PlaceError::Taken) => self.about().await?.ok_or_else(|| failed(PlaceError::None)),

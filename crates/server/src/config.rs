@@ -265,6 +265,7 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
         ("--cluster", options.cluster.is_some()),
         ("--cluster-key", options.cluster_key.is_some()),
         ("--new-cluster", options.new_cluster),
+        ("--change-settings", options.change_settings),
         ("--redis-ack", options.redis_ack.is_some()),
     ];
     match (&options.redis, &options.node) {
@@ -276,6 +277,7 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
                 cluster: options.cluster.clone().unwrap_or_else(NodeName::chat),
                 key: options.cluster_key.clone().unwrap_or(beside),
                 is_new: options.new_cluster,
+                changes_settings: options.change_settings,
                 ack: options.redis_ack.unwrap_or(AckLevel::Disk),
             }))
         }
@@ -333,6 +335,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
         cluster: given.cluster.or(file.cluster),
         cluster_key: given.cluster_key.or(file.cluster_key),
         new_cluster: given.new_cluster,
+        change_settings: given.change_settings,
         redis_ack: given.redis_ack.or(file.redis_ack),
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),

@@ -221,7 +221,7 @@ pub async fn run(
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, keepers, locks, agent, admin } =
+    let Started { hub, mut worker, stop, keepers, locks, agent, admin, mut member } =
         start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
@@ -260,6 +260,7 @@ pub async fn run(
         () = shutdown => None,
         () = by_hand.cancelled() => None,
         result = &mut worker => Some(worker_result(result)),
+        error = lost_place(&mut member) => Some(Err(error.into())),
     };
     front.readiness.set_store_ready(failed.is_none());
     tracing::info!("stopping");
@@ -268,9 +269,20 @@ pub async fn run(
     let hub = hub.0;
     let serving = Serving { hub, worker, stop, sessions, drain, accepting, close, asked, hang_up };
     let result = serving.end(failed, deadline).await;
+    if let Some(member) = member {
+        member.leave().await;
+    }
     // What is cut here has nothing half done: the agent's state is durable at each step.
     drop((hosted, reloading, figures, keepers, locks));
     result
+}
+
+/// Why a server cannot be one of several any more; waits for ever while it can.
+async fn lost_place(member: &mut Option<cluster::Kept>) -> cluster::ClusterError {
+    match member {
+        Some(member) => member.lost().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The acceptor that the configuration asks for, and its certificate, which people compare with what

@@ -3,7 +3,7 @@
 
 pub(crate) mod lines;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::{
@@ -12,6 +12,7 @@ use chat_protocol::{
     keys::Bundle,
     name::{ConversationId, UserName},
 };
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use zeroize::Zeroizing;
 
@@ -21,7 +22,7 @@ use crate::{
     budgets::{Budgets, Limits, MailboxLimits, disk, kept},
     builtin_agent::BuiltInAgent,
     clock::{Clock, now_ms},
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, Kept},
     config::{Config, Verify},
     connection::ConnectionId,
     console::Console,
@@ -30,7 +31,10 @@ use crate::{
     identity::Identity,
     lock::{FolderLock, Kind},
     metrics::Metrics,
-    order::{Alone, Guarded, Turn, Turns, follow::Follower, redis::RedisLog, shared::Shared},
+    order::{
+        Alone, Guarded, Turn, Turns, follow::Follower, health::LogHealth, redis::RedisLog,
+        shared::Shared,
+    },
     passwords::Passwords,
     queue::{self, QueueLimits, QueueReceiver},
     relay::{
@@ -52,6 +56,9 @@ use crate::{
 
 /// The name of the log of operations, before its ending.
 pub(crate) const LOG_STEM: &str = "server";
+
+/// How long a hub waits before it tries again to be taken in by those that share its log.
+const BEGIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// The folder of copies of files, in the data folder.
 const FILES_FOLDER: &str = "files";
@@ -99,6 +106,8 @@ pub struct Parts<T> {
     pub trace: Option<CryptoTrace>,
     /// Where copies of files lie; without it none are kept.
     pub copies: Option<CopyOptions>,
+    /// What is known of the log that hubs share, if it is shared.
+    pub health: Option<Arc<LogHealth>>,
 }
 
 /// A hub whose worker runs, and nothing around it.
@@ -118,6 +127,7 @@ impl Parts<()> {
     fn through<T>(self, turns: T) -> Parts<T> {
         let Self { turns: (), reads, snapshot, identity, verify, mailbox, limits, .. } = self;
         let Self { retention_ms, doors, metrics, log, console, clock, trace, copies, .. } = self;
+        let health = self.health;
         Parts {
             turns,
             reads,
@@ -134,6 +144,7 @@ impl Parts<()> {
             clock,
             trace,
             copies,
+            health,
         }
     }
 }
@@ -172,6 +183,7 @@ impl<T: Turns + 'static> Parts<T> {
             .with_clock(clock)
             .with_budgets(Arc::clone(&budgets))
             .with_gate(Arc::clone(&gate))
+            .with_health(self.health.clone())
             .with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
         // Who ends the hub waits for it.
@@ -191,6 +203,7 @@ impl<T: Turns + 'static> Parts<T> {
             trace,
             relay,
             gate,
+            health: self.health,
         };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop, keepers })
     }
@@ -210,6 +223,8 @@ pub(crate) struct Started {
     pub(crate) agent: Option<BuiltInAgent>,
     /// Where the operator asks.
     pub(crate) admin: AdminSocket,
+    /// Its place among several, if it is one of them.
+    pub(crate) member: Option<Kept>,
 }
 
 /// Opens folder, keys, database and log, and starts the worker.
@@ -223,7 +238,7 @@ pub(crate) async fn start(
     let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
     let cluster = match &config.sharing {
-        Some(sharing) => Some(cluster::find(sharing, &config.data, config.key_sizes).await?),
+        Some(sharing) => Some(cluster::find(config, sharing).await?),
         None => None,
     };
     let helper = config.helper.as_deref();
@@ -233,6 +248,10 @@ pub(crate) async fn start(
     let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
     let identity = open_identity(config, (shared, rb)).await?;
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
+    let health = way.health();
+    if let Some(health) = health.clone() {
+        readiness.watch_shared(move || health.obstacle());
+    }
     let admin = AdminSocket::open(&config.data, &config.logs)?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());
@@ -260,15 +279,20 @@ pub(crate) async fn start(
         trace,
         // A copy lies on the disk of one server, and the list of copies would be that of all.
         copies: matches!(way, Way::Alone(_)).then_some(copies),
+        health,
     };
-    let Assembled { hub, worker, stop, keepers } = match way {
-        Way::Alone(turns) => parts.through(turns).assemble().await?,
-        Way::Shared(turns) => parts.through(*turns).assemble().await?,
+    let (assembled, mut member) = match way {
+        Way::Alone(turns) => (parts.through(turns).assemble().await?, None),
+        Way::Shared(turns, member) => (parts.through(*turns).assemble().await?, Some(*member)),
     };
+    let Assembled { hub, worker, stop, keepers } = assembled;
+    if let Some(member) = &mut member {
+        member.report_to(hub.clone());
+    }
     let budgets = || Arc::downgrade(&hub.0.budgets);
     keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
     keepers.spawn(tracing::debug_span!("disk"), disk::watch(budgets(), config.data.clone()));
-    Ok(Started { hub, worker, stop, keepers, locks, agent, admin })
+    Ok(Started { hub, worker, stop, keepers, locks, agent, admin, member })
 }
 
 /// Where batches go.
@@ -276,7 +300,16 @@ enum Way {
     /// Into the own store alone.
     Alone(Alone<SqliteStore>),
     /// Into the log that several share, and from there into the store.
-    Shared(Box<Shared<RedisLog, SqliteStore>>),
+    Shared(Box<Shared<RedisLog, SqliteStore>>, Box<Kept>),
+}
+
+impl Way {
+    fn health(&self) -> Option<Arc<LogHealth>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Shared(_, member) => Some(member.health()),
+        }
+    }
 }
 
 /// Opens the database, and the way to the log if it is shared.
@@ -286,19 +319,21 @@ async fn open_way(
     metrics: &Arc<Metrics>,
 ) -> Result<(Way, Reads, Snapshot), RunError> {
     let options = SqliteOptions { pages_max: config.database_pages_max };
-    let metrics = Arc::clone(metrics);
-    let Some(Cluster { place, log, seal, node, .. }) = cluster else {
-        let (store, reads, snapshot) = sqlite::open(&config.data, options, metrics)?;
+    let Some(cluster) = cluster else {
+        let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
         return Ok((Way::Alone(Alone::new(store)), reads, snapshot));
     };
-    let hub = Incarnation { node, life: u64::from_be_bytes(random()) };
+    let hub = Incarnation { node: cluster.node, life: u64::from_be_bytes(random()) };
     let (store, reads, snapshot, followed) =
-        sqlite::open_shared(&config.data, options, metrics, (&log, hub.life))?;
-    let follower = Follower::restore(seal, followed);
-    let joined = RedisLog::join(place, hub, follower.applied()).await;
-    let joined = joined.map_err(|error| cluster::unjoined(config.sharing.as_ref(), error))?;
-    let shared = Shared::new(hub, joined, store, follower);
-    Ok((Way::Shared(Box::new(shared)), reads, snapshot))
+        sqlite::open_shared(&config.data, options, Arc::clone(metrics), (&cluster.log, hub.life))?;
+    let before = followed.life;
+    let follower = Follower::restore(cluster.seal.clone(), followed);
+    let (log, member) = {
+        let (clock, counted) = (now_ms, Arc::clone(metrics));
+        cluster.join(hub, (before, follower.applied()), (clock, counted)).await?
+    };
+    let shared = Shared::new(hub, log, store, follower);
+    Ok((Way::Shared(Box::new(shared), Box::new(member)), reads, snapshot))
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.
@@ -329,7 +364,13 @@ async fn begin(
         let Some(proposal) = own_account(router, bundle)?.or(gone) else { return Ok(()) };
         let guarded = Guarded { guard: router.guard(&proposal), proposal };
         let at = turns.applied();
-        take_over(router, turns.commit(at, clock(), vec![guarded]).await?);
+        let came = turns.commit(at, clock(), vec![guarded]).await?;
+        let is_kept = came.iter().any(Turn::keeps_own);
+        take_over(router, came);
+        if !is_kept {
+            // Others were faster, or there is no room for it now.
+            sleep(BEGIN_PAUSE).await;
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::order::batch::Seal;
 const MODE: u32 = 0o600;
 
 /// What the key is for beside the batches of the log.
-const IDENTITY_LABEL: &[u8] = b"chat-cluster/1 identity";
+const WORDS_LABEL: &[u8] = b"chat-cluster/1 words";
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 12;
@@ -111,26 +111,28 @@ impl ClusterKey {
         Seal::new(&self.0, log, GENERATION)
     }
 
-    fn for_identity(&self) -> Zeroizing<[u8; 32]> {
-        hkdf_expand(&hkdf_extract(IDENTITY_LABEL, &*self.0), &[b"key"])
+    fn for_words(&self) -> Zeroizing<[u8; 32]> {
+        hkdf_expand(&hkdf_extract(WORDS_LABEL, &*self.0), &[b"key"])
     }
 
-    /// The identity key of the servers, sealed for those that join.
-    pub(super) fn seal_identity(&self, log: &[u8; 16], identity: &[u8]) -> Vec<u8> {
+    /// Something that the servers of a log have to know, sealed for those that join. `what` names it.
+    pub(super) fn seal_words(&self, (log, what): (&[u8; 16], &str), words: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = random();
         let mut sealed = nonce.to_vec();
-        sealed.extend(gcm_seal(&self.for_identity(), &nonce, log, identity));
+        let bound = [log, what.as_bytes()].concat();
+        sealed.extend(gcm_seal(&self.for_words(), &nonce, &bound, words));
         sealed
     }
 
-    /// What was sealed with this key for this log.
-    pub(super) fn open_identity(
+    /// What was sealed with this key for this log under this name.
+    pub(super) fn open_words(
         &self,
-        log: &[u8; 16],
+        (log, what): (&[u8; 16], &str),
         sealed: &[u8],
     ) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        gcm_open(&self.for_identity(), nonce, log, sealed).ok().map(Into::into)
+        let bound = [log, what.as_bytes()].concat();
+        gcm_open(&self.for_words(), nonce, &bound, sealed).ok().map(Into::into)
     }
 }
 
@@ -150,9 +152,10 @@ mod tests {
         assert!(is_mine && !is_mine_again && *key.0 == *same.0);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
-        let sealed = key.seal_identity(&[1; 16], b"identity");
-        assert_eq!(same.open_identity(&[1; 16], &sealed).unwrap().as_slice(), b"identity");
-        assert!(same.open_identity(&[2; 16], &sealed).is_none(), "of another log");
+        let sealed = key.seal_words((&[1; 16], "identity"), b"secret");
+        assert_eq!(same.open_words((&[1; 16], "identity"), &sealed).unwrap().as_slice(), b"secret");
+        assert!(same.open_words((&[2; 16], "identity"), &sealed).is_none(), "of another log");
+        assert!(same.open_words((&[1; 16], "settings"), &sealed).is_none(), "something else");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(ClusterKey::read(&path), Err(KeyFileError::Exposed { .. })));
     }

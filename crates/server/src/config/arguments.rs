@@ -214,6 +214,10 @@ pub struct Options {
     /// was emptied
     #[arg(long)]
     pub new_cluster: bool,
+    /// Set all servers of the group to what this one is told (budgets, registration, bans, times), while no other
+    /// one of them runs
+    #[arg(long)]
+    pub change_settings: bool,
     /// The least that Redis promises before a message is acknowledged: that it is on its disk, that it is
     /// there a second later, or nothing [default: disk]
     #[arg(long, env = "CHAT_SERVER_REDIS_ACK", value_enum, value_name = "WHAT")]

@@ -3,8 +3,9 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use ::redis::IntoConnectionInfo as _;
-use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
+
+pub use crate::order::redis::level::AckLevel;
 
 /// The longest name of a server or of several together.
 const NAME_CHARS_MAX: usize = 32;
@@ -97,28 +98,6 @@ impl<'de> Deserialize<'de> for NodeName {
     }
 }
 
-/// How much an ACK promises where the log lies in Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AckLevel {
-    /// Redis has it in memory.
-    Memory,
-    /// Redis writes it to its disk within a second.
-    Second,
-    /// It is on the disk of Redis.
-    Disk,
-}
-
-impl fmt::Display for AckLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-            Self::Second => "second",
-            Self::Disk => "disk",
-        })
-    }
-}
-
 /// A server among several.
 #[derive(Debug, Clone)]
 pub struct Sharing {
@@ -132,6 +111,8 @@ pub struct Sharing {
     pub key: PathBuf,
     /// A log is begun where there is none, also when there is a key already.
     pub is_new: bool,
+    /// What all of them are set to becomes what this one is told.
+    pub changes_settings: bool,
     /// The least that an ACK promises.
     pub ack: AckLevel,
 }

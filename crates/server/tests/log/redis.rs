@@ -1,9 +1,6 @@
 //! The log in Redis, and what happens to Redis.
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chat_server::{
     order::{
@@ -12,89 +9,13 @@ use chat_server::{
     },
     store::Incarnation,
 };
-use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{TestLog, batch, contract, hub, read_to, turns};
-
-/// How long a Redis may take to answer at all on a busy machine.
-const START_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// A Redis of this test, which syncs each write.
-pub(crate) struct Redis {
-    folder: TempDir,
-    running: Option<Child>,
-}
-
-/// Starts a Redis; nothing where there is none to start.
-pub(crate) async fn redis() -> Option<Redis> {
-    let is_there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-    if is_there.is_err() {
-        assert!(std::env::var_os("CHAT_WITH_REDIS").is_none(), "there is no redis-server");
-        eprintln!("skipped: there is no redis-server (apt-get install redis-server)");
-        return None;
-    }
-    let mut redis = Redis { folder: TempDir::new().expect("a folder"), running: None };
-    redis.start().await;
-    Some(redis)
-}
-
-impl Redis {
-    pub(crate) fn socket(&self) -> String {
-        let path = self.folder.path().join("redis.sock");
-        path.to_str().expect("a path in UTF-8").to_owned()
-    }
-
-    async fn start(&mut self) {
-        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log");
-        let running = Command::new("redis-server")
-            .args(["--port", "0", "--unixsocket", &self.socket(), "--save", ""])
-            .args(["--appendonly", "yes", "--appendfsync", "always"])
-            .args(["--maxmemory-policy", "noeviction", "--enable-debug-command", "local"])
-            .current_dir(self.folder.path())
-            .stdout(log)
-            .spawn()
-            .expect("redis-server");
-        self.running = Some(running);
-        let answers = async {
-            while self.say(&["PING"]).await.is_none_or(|word| word != "PONG") {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(START_TIME_MAX, answers).await.expect("Redis answers");
-    }
-
-    /// Ends it as a power cut would.
-    fn kill(&mut self) {
-        let Some(mut running) = self.running.take() else { return };
-        running.kill().expect("killed");
-        running.wait().expect("ended");
-    }
-
-    pub(crate) async fn say(&self, words: &[&str]) -> Option<String> {
-        let client = ::redis::Client::open(format!("unix://{}", self.socket())).ok()?;
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-        let mut command = ::redis::Cmd::new();
-        for word in words {
-            command.arg(*word);
-        }
-        command.query_async(&mut connection).await.ok()
-    }
-
-    pub(crate) fn place(&self) -> Place {
-        Place::new(&format!("unix://{}", self.socket()), "test").expect("a place")
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
+use super::{TestLog, batch, contract, hub, read_to, server::redis, turns};
 
 pub(crate) fn about(id: u8) -> About {
-    let (identity, host) = (b"sealed".to_vec(), "n1".to_owned());
-    About { id: [id; 16], version: 1, identity, host }
+    let (identity, host, settings) = (b"sealed".to_vec(), "n1".to_owned(), b"too".to_vec());
+    About { id: [id; 16], version: 1, identity, host, settings }
 }
 
 impl TestLog for Place {

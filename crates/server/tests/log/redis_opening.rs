@@ -10,14 +10,17 @@ use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
 use chat_server::order::{LogError, SharedLog as _};
 
 use super::opening::{TestPlace, contract};
-use super::redis::{Redis, about, redis};
+use super::redis::about;
+use super::server::{Redis, redis};
 use super::{TestLog as _, batch, hub, read_to, turns};
 
 const ID: [u8; 16] = [7; 16];
 
 /// What is said of the log beside its turns.
 fn facts() -> Vec<(String, Vec<u8>)> {
-    vec![("identity".to_owned(), b"sealed".to_vec()), ("host".to_owned(), b"n1".to_vec())]
+    [("identity", "sealed"), ("host", "n1"), ("settings", "too")]
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .to_vec()
 }
 
 /// A log in a Redis that runs all the time: what makes it another Redis is written into it.
@@ -27,7 +30,7 @@ struct InRedis {
 }
 
 async fn connection(redis: &Redis) -> MultiplexedConnection {
-    let client = ::redis::Client::open(format!("unix://{}", redis.socket())).expect("an address");
+    let client = ::redis::Client::open(redis.url()).expect("an address");
     client.get_multiplexed_async_connection().await.expect("connected")
 }
 

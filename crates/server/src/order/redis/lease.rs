@@ -3,10 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -23,8 +20,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    metrics::Metrics,
     order::health::{AWAY_AFTER, LogHealth},
     store::Incarnation,
+    tasks::Tasks,
 };
 
 /// How long a lease lasts that is not renewed.
@@ -70,66 +69,28 @@ struct Looked {
     missing: Vec<Incarnation>,
 }
 
-/// Keeps the lease of one process.
-#[derive(Debug)]
-pub struct Lease {
-    place: Place,
-    node: u32,
-    /// Which process this is: its lives share the lease.
-    process: u64,
-    health: Arc<LogHealth>,
-    /// The last turn that was read here.
-    read: Arc<AtomicU64>,
-    clock: Clock,
-    least: AckLevel,
-    /// Without a lease since then.
-    missing: HashMap<Incarnation, Instant>,
-    answered: Instant,
-    level_due: Instant,
-    promised: Option<AckLevel>,
-}
+impl Place {
+    /// Where the lease of a hub lies.
+    fn lease_of(&self, node: u32) -> String {
+        format!("{}{node}", self.nodes)
+    }
 
-impl Lease {
-    /// That of this process, which has written `process` into its own files. `read` is how far it has read the log.
-    pub fn new(
-        place: Place,
+    /// Takes the name of a hub for this process. `before` is the one that had it by the files of this one: they are
+    /// locked, so it is dead. Another one is waited for, in case it is dead, too.
+    pub async fn acquire(
+        &self,
         (node, process): (u32, u64),
-        health: Arc<LogHealth>,
-        read: Arc<AtomicU64>,
-        (clock, least): (Clock, AckLevel),
-    ) -> Self {
-        let (missing, now) = (HashMap::new(), Instant::now());
-        Self {
-            place,
-            node,
-            process,
-            health,
-            read,
-            clock,
-            least,
-            missing,
-            answered: now,
-            level_due: now,
-            promised: None,
-        }
-    }
-
-    fn key(&self) -> String {
-        format!("{}{}", self.place.nodes, self.node)
-    }
-
-    /// Takes the name. `before` is the process that had it by the files of this one: they are locked, so it is dead.
-    /// Another one is waited for, in case it is dead, too.
-    pub async fn acquire(&self, before: Option<u64>) -> Result<(), PlaceError> {
-        let mut connection = self.place.connect(SCRIPT_TIME_MAX).await?;
+        before: Option<u64>,
+    ) -> Result<(), PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
         let script = Script::new(include_str!("acquire.lua"));
         let deadline = Instant::now() + NAME_TIME_MAX;
         loop {
-            let mut call = script.key(self.key());
-            call.arg(hex(self.process))
-                .arg(hex(self.health.life()))
-                .arg(u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX))
-                .arg(before.map_or(String::new(), hex));
+            let mut call = script.key(self.lease_of(node));
+            call.arg(hex(process))
+                .arg(hex(process))
+                .arg(millis(LEASE))
+                .arg(before.map_or_else(String::new, hex));
             let (is_mine, left_ms): (u8, i64) = call.invoke_async(&mut connection).await?;
             if is_mine == 1 {
                 return Ok(());
@@ -142,14 +103,75 @@ impl Lease {
         }
     }
 
-    /// What Redis promises. Less than was asked for is an error.
-    pub async fn check_level(&self) -> Result<AckLevel, PlaceError> {
-        let mut connection = self.place.connect(SCRIPT_TIME_MAX).await?;
-        let Promise { level, lacks } = level::ask(&mut connection).await?;
-        if level < self.least {
-            return Err(PlaceError::Weak { level, least: self.least, lacks: lacks.join(", ") });
+    /// Gives the name back, and writes no more: an end in order.
+    pub async fn release(&self, hub: Incarnation, process: u64) -> Result<(), PlaceError> {
+        self.shut_out(hub).await?;
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let script = Script::new(include_str!("release.lua"));
+        let mut call = script.key(self.lease_of(hub.node));
+        let () = call.arg(hex(process)).invoke_async(&mut connection).await?;
+        Ok(())
+    }
+
+    /// What Redis promises. Less than this is an error.
+    pub async fn promise(&self, least: AckLevel) -> Result<Promise, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let promise = level::ask(&mut connection).await?;
+        if promise.level < least {
+            let Promise { level, lacks } = promise;
+            return Err(PlaceError::Weak { level, least, lacks: lacks.join(", ") });
         }
-        Ok(level)
+        Ok(promise)
+    }
+}
+
+/// Keeps the lease of one process.
+#[derive(Debug)]
+pub struct Lease {
+    place: Place,
+    node: u32,
+    /// Which process this is, by its first life: all of its lives have one lease.
+    process: u64,
+    health: Arc<LogHealth>,
+    metrics: Arc<Metrics>,
+    /// The last turn that was read here.
+    read: Arc<AtomicU64>,
+    clock: Clock,
+    least: AckLevel,
+    /// Without a lease since then.
+    missing: HashMap<Incarnation, Instant>,
+    answered: Instant,
+    level_due: Instant,
+    promised: Option<AckLevel>,
+    /// What is done about hubs that are gone.
+    ends: Tasks,
+}
+
+impl Lease {
+    /// That of this process, which has written `process` into its own files. `read` is how far it has read the log.
+    pub fn new(
+        place: Place,
+        (node, process): (u32, u64),
+        (health, metrics): (Arc<LogHealth>, Arc<Metrics>),
+        read: Arc<AtomicU64>,
+        (clock, least): (Clock, AckLevel),
+    ) -> Self {
+        let (missing, now) = (HashMap::new(), Instant::now());
+        Self {
+            place,
+            node,
+            process,
+            health,
+            metrics,
+            read,
+            clock,
+            least,
+            missing,
+            answered: now,
+            level_due: now,
+            promised: None,
+            ends: Tasks::default(),
+        }
     }
 
     /// Renews the lease for ever, and reports hubs that have none. Ends with what no attempt changes.
@@ -169,6 +191,7 @@ impl Lease {
             };
             self.answered = Instant::now();
             self.health.set_away(None);
+            self.metrics.shared_log.away.set(0);
             self.compare_clocks(looked.now_ms);
             match looked.word.as_str() {
                 "OK" => self.look_at(looked.missing, &lost),
@@ -201,11 +224,11 @@ impl Lease {
             none => none.insert(self.place.connect(ANSWER_TIME_MAX).await?),
         };
         let script = Script::new(include_str!("renew.lua"));
-        let mut call = script.key(self.key());
+        let mut call = script.key(self.place.lease_of(self.node));
         call.key(&self.place.meta)
             .arg(hex(self.process))
             .arg(hex(self.health.life()))
-            .arg(u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX))
+            .arg(millis(LEASE))
             .arg(&self.place.nodes);
         let (word, now_ms, missing): (String, u64, Vec<String>) =
             call.invoke_async(connection).await?;
@@ -223,6 +246,7 @@ impl Lease {
                 tracing::warn!(%error, "Redis is away; nothing is accepted until it is back");
             }
             self.health.set_away(Some(self.answered));
+            self.metrics.shared_log.away.set(1);
         }
     }
 
@@ -250,7 +274,7 @@ impl Lease {
             }
             self.missing.insert(hub, now);
             let place = self.place.clone();
-            tokio::spawn(async move {
+            self.ends.spawn(tracing::debug_span!("lost"), async move {
                 if answer.await.is_ok_and(|is_gone| is_gone)
                     && let Err(error) = place.shut_out(hub).await
                 {
@@ -273,6 +297,7 @@ impl Lease {
                     tracing::info!(%level, %lacks, "an ACK promises this much of Redis");
                 }
                 self.promised = Some(level);
+                self.metrics.shared_log.set_durability(level.name(), &AckLevel::ALL);
                 self.health.set_weak(is_weak);
             }
             Err(error) => {
@@ -286,6 +311,10 @@ impl Lease {
 /// A number as it stands in leases and in the names of hubs.
 fn hex(number: u64) -> String {
     format!("{number:016x}")
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Reads what [`name_of`] has written.

@@ -18,13 +18,23 @@ pub enum AckLevel {
     Disk,
 }
 
-impl fmt::Display for AckLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl AckLevel {
+    /// All of them.
+    pub const ALL: [&str; 3] = ["memory", "second", "disk"];
+
+    /// Its name, as it is given and shown.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Memory => "memory",
             Self::Second => "second",
             Self::Disk => "disk",
-        })
+        }
+    }
+}
+
+impl fmt::Display for AckLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -50,11 +60,8 @@ pub(super) async fn ask(connection: &mut MultiplexedConnection) -> Result<Promis
         Err(error) if error.is_io_error() || error.is_timeout() => return Err(error),
         Err(_) => HashMap::new(),
     };
-    let info: String = redis::cmd("INFO")
-        .arg("persistence")
-        .arg("replication")
-        .query_async(connection)
-        .await?;
+    let info: String =
+        redis::cmd("INFO").arg("persistence").arg("replication").query_async(connection).await?;
     Ok(promise(&settings, &info))
 }
 
@@ -78,7 +85,9 @@ fn promise(settings: &HashMap<String, String>, info: &str) -> Promise {
         needed.iter().filter(|(is_there, _)| !is_there).map(|(_, what)| *what).collect()
     };
     let (mut lacks, late) = (missing(&written), missing(&at_once));
-    if !lacks.is_empty() || !(late.is_empty() || is("appendfsync", "everysec") || is("appendfsync", "always")) {
+    if !lacks.is_empty()
+        || !(late.is_empty() || is("appendfsync", "everysec") || is("appendfsync", "always"))
+    {
         lacks.extend(late);
         return Promise { level: AckLevel::Memory, lacks };
     }
@@ -90,7 +99,8 @@ fn promise(settings: &HashMap<String, String>, info: &str) -> Promise {
 mod tests {
     use super::*;
 
-    const INFO: &str = "# Persistence\r\naof_enabled:1\r\naof_rewrite_scheduled:0\r\nrole:master\r\n";
+    const INFO: &str =
+        "# Persistence\r\naof_enabled:1\r\naof_rewrite_scheduled:0\r\nrole:master\r\n";
 
     fn with(changed: &[(&str, &str)]) -> HashMap<String, String> {
         let right = [
