@@ -72,6 +72,7 @@ wait_node() {
 
 start_all() {
   start_redis
+  wait_for "$work/redis.log" "eady to accept connections"
   for i in $(seq "$1"); do start_node "$i" && wait_node "$i"; done
 }
 
@@ -146,11 +147,12 @@ until_acknowledged() {
 chaos() {
   local victim took
   start_all 3
+  # Who listens is in the lobby before anything is said there.
   # shellcheck disable=SC2046
-  "$BIN/chat-client" $(servers) --user hear --register --key-bits 2048 --home "$work/home-hear" \
-    --logs "$work/logs" --json listen >"$work/hear.out" 2>"$work/hear.err" &
-  listener=$!
-  others+=("$listener")
+  hear=("$BIN/chat-client" $(servers) --user hear --register --key-bits 2048 --home "$work/home-hear" --logs "$work/logs")
+  "${hear[@]}" -q users >/dev/null
+  "${hear[@]}" --json listen >"$work/hear.out" 2>"$work/hear.err" &
+  others+=($!)
   talk
   wait_for "$work/hear.out" '"text":"line 3"'
   # shellcheck disable=SC2046
