@@ -18,8 +18,10 @@ pub enum Mood {
     Open,
     /// It is taken, and nothing is ever said on it: a process that is stopped.
     Silent,
-    /// RETRY in the place of the greeting, then 1013: a server that is cut off from what it needs.
+    /// RETRY in the place of the greeting, then 1013: a server that is full.
     PutsOff,
+    /// 1013 in the place of the greeting: a server that is cut off from what it needs.
+    Closes,
 }
 
 /// A close frame with 1013, as a server sends it.
@@ -135,17 +137,19 @@ fn take(client: TcpStream, target: &str, shared: &Mutex<State>) -> std::io::Resu
             forward(server, client);
         }
         Mood::Silent => state.silent.push(client),
-        Mood::PutsOff => drop(std::thread::spawn(move || put_off(client))),
+        mood => drop(std::thread::spawn(move || put_off(client, mood))),
     }
     Ok(())
 }
 
-fn put_off(client: TcpStream) {
+fn put_off(client: TcpStream, mood: Mood) {
     let Ok(mut socket) = accept(client) else { return };
     let (id, why) = (MessageId([0; 16]), "the log is away".to_owned());
     let retry = hub::write(&HubToClient::Retry { id, after_ms: 100, why });
-    // A client that has hung up has its reasons.
-    drop(socket.send(Message::text(retry)));
+    if mood == Mood::PutsOff {
+        // A client that has hung up has its reasons.
+        drop(socket.send(Message::text(retry)));
+    }
     let reason = CloseFrame { code: CloseCode::Again, reason: "the log is away".into() };
     drop(socket.close(Some(reason)));
     while socket.read().is_ok() {}

@@ -23,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_util::either::Either;
 use zeroize::Zeroizing;
@@ -46,6 +47,10 @@ const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 const BUSY_TRIES_MAX: u32 = 60;
 /// See [`BUSY_TRIES_MAX`].
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// When somebody who was told 1013 comes again, and as much again by chance: what a server waits for may be there
+/// within seconds.
+const PUT_OFF_PAUSE: Duration = Duration::from_secs(1);
 
 /// The server pings a quiet client after 15 s at most; after three silent periods it is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -169,9 +174,7 @@ impl Connector {
             .await
             .map_err(|error| ConnectError::Upgrade { url: url.clone(), source: Box::new(error) })?;
         let mut socket = Socket::new(stream);
-        let Incoming::Text(hello) = socket.next().await? else {
-            return Err(ConnectError::Unexpected { url: url.clone() });
-        };
+        let hello = socket.answer(url).await?;
         // A full server answers RETRY, a stopping one NOACK, in the place of its greeting.
         if let Some(error) = refusal(&hello) {
             return Err(error);
@@ -240,9 +243,8 @@ impl Connector {
         let credentials = Credentials { user, mode, signing, body, exporter };
         let (text, sent) = greeting.auth(&credentials, &Zeroizing::new(random()))?;
         socket.queue(Transmit::Text(text));
-        let answer = timeout(SIGN_IN_TIMEOUT, socket.next()).await;
+        let answer = timeout(SIGN_IN_TIMEOUT, socket.answer(&url)).await;
         let answer = answer.map_err(|_| ConnectError::Timeout { url: url.clone() })??;
-        let Incoming::Text(answer) = answer else { return Err(ConnectError::Unexpected { url }) };
         if let Some(error) = refusal(&answer) {
             return Err(error);
         }
@@ -370,11 +372,14 @@ pub struct Socket {
     outbox: VecDeque<Message>,
     unflushed: bool,
     heard: Instant,
+    /// The server has closed it with 1013: come again later.
+    is_put_off: bool,
 }
 
 impl Socket {
     fn new(stream: WebSocketStream<Transport>) -> Self {
-        Self { stream, outbox: VecDeque::new(), unflushed: false, heard: Instant::now() }
+        let (outbox, heard) = (VecDeque::new(), Instant::now());
+        Self { stream, outbox, unflushed: false, heard, is_put_off: false }
     }
 
     /// Queues a message; [`Socket::next`] writes it.
@@ -403,6 +408,18 @@ impl Socket {
                     return Err(ConnectError::Lost { reason });
                 }
             }
+        }
+    }
+
+    /// The one message that comes next in a sign-in. Who is told 1013 in its place may come again soon.
+    async fn answer(&mut self, url: &ServerUrl) -> Result<Utf8Bytes, ConnectError> {
+        match self.next().await {
+            Ok(Incoming::Text(text)) => Ok(text),
+            Ok(Incoming::Binary(_)) => Err(ConnectError::Unexpected { url: url.clone() }),
+            Err(ConnectError::Lost { reason }) if self.is_put_off => {
+                Err(ConnectError::Busy { after: PUT_OFF_PAUSE, why: reason })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -440,12 +457,16 @@ impl Socket {
         Poll::Ready(match message {
             Some(Ok(Message::Text(text))) => Ok(Some(Incoming::Text(text))),
             Some(Ok(Message::Binary(bytes))) => Ok(Some(Incoming::Binary(bytes))),
-            Some(Ok(Message::Close(frame))) => Err(ConnectError::Lost {
-                reason: match frame {
-                    Some(frame) => format!("the server closed: {}", frame.reason),
-                    None => "the server closed".to_owned(),
-                },
-            }),
+            Some(Ok(Message::Close(frame))) => {
+                self.is_put_off =
+                    frame.as_ref().is_some_and(|frame| frame.code == CloseCode::Again);
+                Err(ConnectError::Lost {
+                    reason: match frame {
+                        Some(frame) => format!("the server closed: {}", frame.reason),
+                        None => "the server closed".to_owned(),
+                    },
+                })
+            }
             Some(Ok(_)) => {
                 // The answer to a ping waits in the write buffer.
                 self.unflushed = true;
