@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chat_tests::{
-    Finished, LIMIT, Program, Redis, Rig, Server, Signal, get, is_redis_wanted, node, node_again,
+    LIMIT, Program, Redis, Rig, Server, Signal, get, is_redis_wanted, node, node_again,
     node_command, person, types,
 };
 
@@ -150,16 +150,15 @@ fn while_redis_is_away_nobody_is_told_yes_or_no() {
 
 /// Ends by itself, with this code and these words.
 #[track_caller]
-fn ends(mut program: Program, code: i32, part: &str) -> Finished {
+fn ends(mut program: Program, code: i32, part: &str) {
     let found = program.ends_within(LIMIT);
     let said = program.stderr.text();
     assert_eq!(found, Some(code), "{said}");
     assert!(said.contains(part), "{part}: {said}");
-    program.wait()
 }
 
 /// The same command line with a data folder of its own.
-fn of_another_folder(command: Command, rig: &Rig) -> Command {
+fn of_another_folder(command: &Command, rig: &Rig) -> Command {
     let words = command.get_args().map(|word| {
         if word == rig.path("n2") { rig.path("another").into() } else { word.to_owned() }
     });
@@ -186,7 +185,7 @@ fn servers_that_start_at_once_are_one_cluster_and_one_of_a_taken_name_is_none() 
     // It shares nothing with the first of this name but the key.
     let mut second = node_command(&rig, &redis, "n2", "0", &["--cluster-key"]);
     second.arg(rig.path("cluster.key")).arg("--logs").arg(rig.path("logs-of-another"));
-    ends(Program::start(of_another_folder(second, &rig)), 2, "another server is called n2");
+    ends(Program::start(of_another_folder(&second, &rig)), 2, "another server is called n2");
 
     let otherwise = node_command(&rig, &redis, "n4", "0", &["--registration", "closed"]);
     ends(Program::start(otherwise), 2, "registration is open there and closed here");

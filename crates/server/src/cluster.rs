@@ -252,6 +252,8 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let failed = |source| unjoined(sharing, source);
     let place = Place::new(sharing.redis.secret(), sharing.cluster.as_str());
     let place = place.map_err(|error| failed(error.into()))?;
+    // Before anything is made there.
+    place.promise(sharing.ack).await.map_err(failed)?;
     let (about, key) = Finding { sharing, config, place: &place }.find().await?;
     let (cluster, file) = (|| sharing.cluster.to_string(), || sharing.key.display().to_string());
     if about.version != VERSION {

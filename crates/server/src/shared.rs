@@ -17,8 +17,9 @@ use crate::{
     metrics::Metrics,
     order::health::LogHealth,
     passwords::Passwords,
+    queue::Lane,
     relay::Relay,
-    request::Requests,
+    request::{LostHub, Request, Requests},
     store::{Incarnation, Reads},
     threads::Threads,
 };

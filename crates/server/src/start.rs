@@ -324,10 +324,10 @@ async fn open_way(
         return Ok((Way::Alone(Alone::new(store)), reads, snapshot));
     };
     let hub = Incarnation { node: cluster.node, life: u64::from_be_bytes(random()) };
-    let (store, reads, snapshot, followed) =
+    let (store, reads, snapshot, was) =
         sqlite::open_shared(&config.data, options, Arc::clone(metrics), (&cluster.log, hub.life))?;
-    let before = followed.life;
-    let follower = Follower::restore(cluster.seal.clone(), followed);
+    let before = was.life;
+    let follower = Follower::restore(cluster.seal.clone(), was);
     let (log, member) = {
         let (clock, counted) = (now_ms, Arc::clone(metrics));
         cluster.join(hub, (before, follower.applied()), (clock, counted)).await?

@@ -317,8 +317,8 @@ impl<T: Turns> Worker<T> {
         if T::IS_SHARED {
             // A session of a life that is over would be nobody's.
             let life = self.turns.hub();
-            let is_over = |(_, guarded): &mut (Open, Guarded)| matches!(guarded.proposal, Proposal::Session(new) if new.is_open && new.place.hub != life);
-            deferred.extend(work.extract_if(.., is_over).map(|(queued, _)| queued));
+            let over = work.extract_if(.., |(_, guarded)| is_of_another(&guarded.proposal, life));
+            deferred.extend(over.map(|(queued, _)| queued));
             // It goes into the log in parts of one class.
             work.sort_by_key(|(_, guarded)| guarded.class());
         }
@@ -348,7 +348,10 @@ impl<T: Turns> Worker<T> {
                                         self.metrics.shared_log.decided_again.inc();
                                         deferred.push(queued);
                                     }
-                                    Err(Unkept::Full) => self.refuse_full(queued, false),
+                                    Err(Unkept::Full) => {
+                                        self.readiness.set_store_full(true);
+                                        self.refuse_full(queued, false);
+                                    }
                                 }
                             }
                         }
@@ -548,6 +551,11 @@ impl<T: Turns> Worker<T> {
         };
         reply.send(plan).ok();
     }
+}
+
+/// Whether a session is to begin at another hub, or in another life of this one.
+fn is_of_another(proposal: &Proposal, hub: Incarnation) -> bool {
+    matches!(proposal, Proposal::Session(new) if new.is_open && new.place.hub != hub)
 }
 
 /// The list of copies has changed. Whoever waited for it may be gone; what is kept is kept.

@@ -38,7 +38,6 @@ impl Cluster {
     ) -> Result<(RedisLog, Kept), ClusterError> {
         let Self { sharing, place, .. } = self;
         let failed = |error| unjoined(&sharing, error);
-        place.promise(sharing.ack).await.map_err(failed)?;
         place.acquire((hub.node, hub.life), before).await.map_err(failed)?;
         let health = Arc::new(LogHealth::new(hub.life));
         let log = RedisLog::join(place.clone(), hub, applied).await.map_err(failed)?;

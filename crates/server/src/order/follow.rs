@@ -92,8 +92,8 @@ impl Follower {
     }
 
     /// Where a store is that has followed the log before: it judges as one that never stopped.
-    pub fn restore(seal: Seal, followed: Followed) -> Self {
-        let Followed { horizon, turns, hubs, .. } = followed;
+    pub fn restore(seal: Seal, was: Followed) -> Self {
+        let Followed { horizon, turns, hubs, .. } = was;
         let mut follower = Self { certifier: Certifier::new(horizon), ..Self::new(seal) };
         for HubRow { hub, number, turn, is_gone } in hubs {
             follower.numbers.insert(hub, (number, turn));

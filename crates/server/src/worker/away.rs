@@ -64,7 +64,7 @@ impl Beside<'_> {
                         // Nobody asks any more.
                         return waiting.await;
                     }
-                    let again = |queued| ask_again((self.metrics, self.owed), queued, AWAY);
+                    let again = |queued| ask_again((self.metrics, &mut *self.owed), queued, AWAY);
                     self.kept_aside.extend(batch.into_iter().filter_map(again));
                 }
                 () = sleep_until(end_at.unwrap_or_else(Instant::now)), if end_at.is_some() => {

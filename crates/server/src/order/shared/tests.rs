@@ -271,12 +271,12 @@ async fn a_hub_that_is_started_again_judges_as_one_that_never_stopped() {
     let log = log();
     let mut other = hub(&log, 2);
     let folder = tempfile::tempdir().unwrap();
-    let followed = FollowedLog { log: [2; 16], node: "n1".to_owned() };
+    let own_log = FollowedLog { log: [2; 16], node: "n1".to_owned() };
     let mut id = 0;
     for life in 1..40 {
         let (options, metrics) = (SqliteOptions::default(), Arc::default());
         let (store, _, snapshot, was) =
-            sqlite::open_shared(folder.path(), options, metrics, (&followed, life)).unwrap();
+            sqlite::open_shared(folder.path(), options, metrics, (&own_log, life)).unwrap();
         assert_eq!(was.life, (life > 1).then(|| life - 1));
         let follower = Follower::restore(Seal::new(&[1; 32], [2; 16], 1), was);
         let hub = Incarnation { node: 1, life };
