@@ -3,6 +3,7 @@
 mod abuse;
 mod account_ends;
 mod accounts;
+mod addresses;
 mod alerts;
 mod around;
 mod attacks;
@@ -61,6 +62,7 @@ mod rooms;
 mod said_before;
 mod security;
 mod sequence;
+mod several;
 mod ship;
 mod standstill;
 mod stopped;

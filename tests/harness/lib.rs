@@ -13,6 +13,8 @@ mod client;
 mod clock;
 mod dice;
 mod false_hub;
+mod gate;
+mod house;
 mod http;
 mod operator;
 mod person;
@@ -23,6 +25,7 @@ mod proxy;
 mod rig;
 mod scene;
 mod server;
+mod several;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +38,8 @@ pub use client::{Client, PASSWORD};
 pub use clock::FalseClock;
 pub use dice::Dice;
 pub use false_hub::{FalseHub, VaultOf};
+pub use gate::{Gate, Mood};
+pub use house::House;
 pub use http::{Response, get};
 pub use operator::{operator, operator_started};
 pub use person::{person, types};
@@ -45,7 +50,31 @@ pub use rig::Rig;
 pub use rustix::process::Signal;
 pub use scene::Scene;
 pub use server::Server;
+pub use several::{Redis, is_redis_wanted, node, node_again, node_command};
 pub use terminal::Terminal;
+
+/// Makes two tests of each scenario: at one server, and over two that share a log and behave as one, where each client
+/// is at another. Without Redis the second kind does nothing.
+#[macro_export]
+macro_rules! at_one_and_over_two {
+    ($($scenario:ident),+ $(,)?) => {
+        mod at_one {
+            $(#[test]
+            fn $scenario() {
+                super::$scenario(&chat_tests::House::one());
+            })+
+        }
+
+        mod over_two {
+            $(#[test]
+            fn $scenario() {
+                if let Some(house) = chat_tests::House::over_two() {
+                    super::$scenario(&house);
+                }
+            })+
+        }
+    };
+}
 
 /// The longest that anything may take. Long, because test machines may be slow and shared.
 pub const LIMIT: Duration = Duration::from_mins(1);

@@ -1,25 +1,31 @@
 //! Messages between people, in line mode and from scripts.
 
-use chat_tests::{Program, Scene};
+use chat_tests::{House, Program, at_one_and_over_two};
 
-#[test]
-fn a_text_reaches_everybody_in_the_lobby() {
-    let scene = Scene::empty();
-    let people: Vec<Program> = ["bob", "carol"].map(|name| scene.client(name).chat()).into();
-    let sent = scene.client("alice").pipe(&["hello, pier"], &[]).expect_code(0);
+at_one_and_over_two! {
+    a_text_reaches_everybody_in_the_lobby,
+    a_direct_message_reaches_only_whom_it_names,
+    what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts,
+    receipts_that_come_while_the_sender_is_away_are_shown_later,
+}
+
+fn a_text_reaches_everybody_in_the_lobby(server: &House) {
+    let rig = &server.rig;
+    let people: Vec<Program> =
+        ["bob", "carol"].map(|name| rig.client(name, server.url()).chat()).into();
+    let sent = rig.client("alice", server.url()).pipe(&["hello, pier"], &[]).expect_code(0);
     assert!(sent.stdout.contains('✓'), "{sent:?}");
     for person in &people {
         person.stdout.wait_for_part("#lobby alice: hello, pier");
     }
 }
 
-#[test]
-fn a_direct_message_reaches_only_whom_it_names() {
-    let scene = Scene::empty();
-    let bob = scene.client("bob").chat();
-    let carol = scene.client("carol").chat();
+fn a_direct_message_reaches_only_whom_it_names(server: &House) {
+    let rig = &server.rig;
+    let bob = rig.client("bob", server.url()).chat();
+    let carol = rig.client("carol", server.url()).chat();
     let lines = ["bob*star 2*3", "/msg bob slash", "DM bob capitals", "ALL*to all", "PM room"];
-    scene.client("alice").pipe(&lines, &[]).assert_code(0);
+    rig.client("alice", server.url()).pipe(&lines, &[]).assert_code(0);
     for text in ["star 2*3", "slash", "capitals"] {
         bob.stdout.wait_for_part(&format!("alice → you: {text}"));
     }
@@ -33,11 +39,12 @@ fn a_direct_message_reaches_only_whom_it_names() {
     }
 }
 
-#[test]
-fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts() {
-    let scene = Scene::empty();
-    let alice = scene.client("alice");
-    let bob = scene.client("bob");
+fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_receipts(
+    server: &House,
+) {
+    let rig = &server.rig;
+    let alice = rig.client("alice", server.url());
+    let bob = rig.client("bob", server.url());
     bob.run(&["users"]).assert_code(0);
     let mut chat = alice.chat();
     let texts: Vec<String> = (1..=12).map(|number| format!("number {number}")).collect();
@@ -52,11 +59,10 @@ fn what_is_sent_to_somebody_away_arrives_in_order_at_return_and_the_sender_gets_
     assert_eq!(again.texts(), Vec::<String>::new(), "shown twice");
 }
 
-#[test]
-fn receipts_that_come_while_the_sender_is_away_are_shown_later() {
-    let scene = Scene::empty();
-    let alice = scene.client("alice");
-    let bob = scene.client("bob");
+fn receipts_that_come_while_the_sender_is_away_are_shown_later(server: &House) {
+    let rig = &server.rig;
+    let alice = rig.client("alice", server.url());
+    let bob = rig.client("bob", server.url());
     bob.run(&["users"]).assert_code(0);
     let sent = alice.run(&["send", "bob", "one", "--json"]).expect_code(0);
     let stored = sent.events_named("ack").remove(0);

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use chat_protocol::frame::Binary;
 use chat_protocol::header::Header;
 use chat_protocol::tag::Tag;
-use chat_tests::{Client, Fate, Program, Proxy, Rig, Rule, Scene, until};
+use chat_tests::{Client, Fate, House, Program, Proxy, Rig, Rule, Scene, at_one_and_over_two, until};
+
+at_one_and_over_two! {
+    the_server_runs_what_is_on_its_list_and_the_client_exits_with_its_status,
+    an_agent_decides_by_name_and_key,
+}
 
 /// More than one frame of output, and more than a text may have.
 const MANY_LINES: usize = 30_000;
@@ -33,10 +38,9 @@ fn server_for_alice(rig: &Rig, argv: &str, more: &str) -> (chat_tests::Server, C
     (server, alice)
 }
 
-#[test]
-fn the_server_runs_what_is_on_its_list_and_the_client_exits_with_its_status() {
-    let scene = Scene::empty();
-    let alice = scene.client("alice");
+fn the_server_runs_what_is_on_its_list_and_the_client_exits_with_its_status(server: &House) {
+    let rig = &server.rig;
+    let alice = rig.client("alice", server.url());
     let uname = alice.run(&["run", "server", "--", "uname"]).expect_code(0);
     assert_eq!(uname.stdout, "Linux\n");
     let failed = alice.run(&["run", "server", "--", "false"]).expect_code(1);
@@ -141,14 +145,13 @@ fn wait_until_accepting(client: &Client, name: &str) {
     until("the agent accepts commands", accepts);
 }
 
-#[test]
-fn an_agent_decides_by_name_and_key() {
-    let scene = Scene::empty();
-    let alice = scene.client("alice");
-    let mallory = scene.client("mallory");
+fn an_agent_decides_by_name_and_key(server: &House) {
+    let rig = &server.rig;
+    let alice = rig.client("alice", server.url());
+    let mallory = rig.client("mallory", server.url());
     let argv = "[[\"uname\"], [\"echo\", \"*\"]]";
-    let path = policy(&scene.rig, "alice", &key_of(&alice), argv, "").display().to_string();
-    let web = scene.client("web1");
+    let path = policy(rig, "alice", &key_of(&alice), argv, "").display().to_string();
+    let web = rig.client("web1", server.url());
     let _agent = start_agent(&web, &["--policy", &path]);
     wait_until_accepting(&alice, "web1");
     let uname = alice.run(&["run", "web1", "--", "uname"]).expect_code(0);

@@ -3,8 +3,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use chat_tests::{Client, Program, Rig, Scene, types, until};
+use chat_tests::{Client, House, Program, Rig, Scene, at_one_and_over_two, types, until};
 use serde_json::Value;
+
+at_one_and_over_two! {
+    a_list_is_found_wherever_one_is,
+}
 
 /// A shared folder with these files; the last of each three are its keywords.
 pub(super) fn folder(rig: &Rig, name: &str, keywords: &str, files: &[(&str, &[u8])]) -> PathBuf {
@@ -90,6 +94,26 @@ fn files_are_found_by_their_keywords_and_arrive_whole() {
     // Never over another file.
     bob.run(&["get", "alice", "plan.pdf", "-o", target.to_str().unwrap()]).assert_code(0);
     assert!(std::fs::read(target.join("plan (1).pdf")).unwrap() == plan);
+}
+
+/// Goal: who shares and who looks for it need not be at one place: the list and its changes are found, for all and in
+/// a room.
+fn a_list_is_found_wherever_one_is(server: &House) {
+    let rig = &server.rig;
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let shared = folder(rig, "shared", "one, a.txt", &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let mut sharing = share(&alice, &shared, "ALL");
+    assert_eq!(find(&bob, &["one"]), ["a.txt"]);
+    std::fs::write(shared.join("keyword.txt"), "one, b.txt; two, b.txt").unwrap();
+    sharing.stdout.wait_for("the list changed", |line| {
+        line.contains("\"shared\"") && line.contains("\"ended\":1")
+    });
+    assert_eq!(find(&bob, &["one"]), ["b.txt"]);
+    sharing.terminate();
+    sharing.wait().assert_code(130);
+    let found = bob.run(&["find", "two", "--json"]).expect_code(0).events_named("file");
+    assert_eq!(names(&found), ["b.txt"]);
+    assert_eq!(found[0]["online"], false);
 }
 
 /// Goal: the list follows the folder, and is there while its owner is away.

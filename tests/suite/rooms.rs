@@ -1,12 +1,21 @@
 //! Rooms: open and private ones, who is in them, and who may do what.
 
-use chat_tests::{PASSWORD, Scene, types};
+use chat_tests::{House, PASSWORD, Scene, at_one_and_over_two, person, types};
 use serde_json::json;
 
-#[test]
-fn an_open_room_is_made_joined_listed_and_left() {
-    let (scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
-    let carol = scene.client("carol");
+at_one_and_over_two! {
+    an_open_room_is_made_joined_listed_and_left,
+    a_message_reaches_members_only_and_a_refused_room_leads_nowhere,
+    who_is_kicked_gets_and_reads_nothing_more,
+    who_is_banned_joins_again_only_when_an_admin_says_so,
+    who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves,
+}
+
+fn an_open_room_is_made_joined_listed_and_left(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
+    let carol = rig.client("carol", server.url());
     carol.run(&["users"]).assert_code(0);
 
     types(&mut alice, "/join #ops", "you are in #ops");
@@ -41,13 +50,16 @@ fn an_open_room_is_made_joined_listed_and_left() {
     types(&mut alice, &too_long, "at most 400");
 }
 
-#[test]
-fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
-    let (scene, [mut alice, mut bob, carol]) = Scene::with(["alice", "bob", "carol"]);
+fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
+    let carol = person(rig, server.url(), "carol");
     types(&mut alice, "/create crew private", "you are in #crew");
-    types(&mut bob, "/join crew", "private; ask an admin of it to invite you");
+    types(&mut bob, "/join crew", "private; ask an admin of it to /invite you");
     // What follows in a script was meant for the room that is refused: it goes nowhere.
-    types(&mut bob, "my secret for the crew", "you are in no room, so nothing was sent");
+    bob.type_line("my secret for the crew");
+    bob.stdout.wait_for_part("you are in no room, so nothing was sent");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
     bob.stdout.wait_for_part("alice added you to #crew");
     types(&mut alice, "/topic ours", "the server would read it");
@@ -61,7 +73,7 @@ fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
     alice.type_line("the end");
     carol.stdout.wait_for_part("#lobby alice: the end");
 
-    let listed = scene.client("dave").run(&["rooms"]).expect_code(0).stdout;
+    let listed = rig.client("dave", server.url()).run(&["rooms"]).expect_code(0).stdout;
     assert!(!listed.contains("crew"), "a private room is nobody else's: {listed}");
     let carol = carol.finish().expect_code(0).stdout;
     for hidden in ["crew", "among ourselves", "secret"] {
@@ -73,9 +85,11 @@ fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere() {
     assert!(!alice.contains("my secret"), "{alice}");
 }
 
-#[test]
-fn who_is_kicked_gets_and_reads_nothing_more() {
-    let (scene, [mut alice, mut bob, mut carol]) = Scene::with(["alice", "bob", "carol"]);
+fn who_is_kicked_gets_and_reads_nothing_more(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
+    let mut carol = person(rig, server.url(), "carol");
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
     types(&mut alice, "/invite carol", "[alice] added carol to #crew");
@@ -98,16 +112,17 @@ fn who_is_kicked_gets_and_reads_nothing_more() {
     types(&mut alice, "/room lobby", "goes to #lobby");
     alice.type_line("to everybody");
     carol.stdout.wait_for_part("#lobby alice: to everybody");
-    let bob = scene.client("bob");
+    let bob = rig.client("bob", server.url());
     let bob = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
     assert_eq!(bob.texts(), ["to everybody"], "{bob:?}");
     let carol = carol.finish().expect_code(0).stdout;
     assert!(!carol.contains("may I?"), "{carol}");
 }
 
-#[test]
-fn who_is_banned_joins_again_only_when_an_admin_says_so() {
-    let (_scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
+fn who_is_banned_joins_again_only_when_an_admin_says_so(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
     types(&mut alice, "/join square", "you are in #square");
     types(&mut bob, "/join square", "you are in #square");
     alice.stdout.wait_for_part("[bob] joined #square");
@@ -122,15 +137,15 @@ fn who_is_banned_joins_again_only_when_an_admin_says_so() {
     alice.stdout.wait_for_part("#square bob: here again");
 }
 
-#[test]
-fn who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves() {
-    let scene = Scene::empty();
-    let bob = scene.client("bob");
+fn who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves(server: &House) {
+    let rig = &server.rig;
+    let bob = rig.client("bob", server.url());
     bob.run(&["users"]).assert_code(0);
-    let mut alice = scene.person("alice");
+    let mut alice = person(rig, server.url(), "alice");
     types(&mut alice, "/create crew private", "you are in #crew");
     types(&mut alice, "/invite bob", "[alice] added bob to #crew");
-    types(&mut alice, "welcome", "stored");
+    alice.type_line("welcome");
+    alice.stdout.wait_for_part("stored");
     let heard = bob.run(&["listen", "--count", "1", "--for", "30s", "--json"]).expect_code(0);
     let message = heard.events_named("message").remove(0);
     assert_eq!((&message["room"], &message["text"]), (&json!("crew"), &json!("welcome")));
@@ -147,7 +162,7 @@ fn who_is_let_in_while_away_learns_of_it_and_scripts_join_by_themselves() {
     alice.stdout.wait_for_part("#ops bob: and again");
     let nowhere = bob.run(&["send", "#nowhere", "hello?"]).expect_code(6);
     assert!(nowhere.stderr.contains("there is no room #nowhere"), "{nowhere:?}");
-    let carol = scene.client("carol");
+    let carol = rig.client("carol", server.url());
     let private = carol.run(&["send", "#crew", "let me in"]).expect_code(6);
     assert!(private.stderr.contains("private"), "{private:?}");
 }

@@ -29,9 +29,14 @@ fn tests_in(folder: &Path, found: &mut Vec<String>) {
         if path.is_dir() {
             tests_in(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let mut is_test = false;
+            let (mut is_test, mut is_list) = (false, false);
             for line in std::fs::read_to_string(&path).unwrap().lines().map(str::trim) {
                 is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+                // Scenarios that are run at one server and over two.
+                is_list = line.starts_with("at_one_and_over_two!") || (is_list && line != "}");
+                if is_list && let Some(name) = line.strip_suffix(',') {
+                    found.push(name.to_owned());
+                }
                 let name = line.split_once("fn ").and_then(|(_, rest)| rest.split_once('('));
                 if let Some((name, _)) = name
                     && std::mem::take(&mut is_test)

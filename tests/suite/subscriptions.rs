@@ -1,7 +1,12 @@
 //! Following people: what one says in open rooms reaches who follows them, wherever they are.
 
-use chat_tests::{Program, Scene, types};
+use chat_tests::{House, Program, Scene, at_one_and_over_two, person, types};
 use serde_json::json;
+
+at_one_and_over_two! {
+    what_somebody_says_elsewhere_comes_to_who_follows_them_and_private_rooms_do_not,
+    who_leaves_or_is_removed_gets_nothing_more,
+}
 
 /// Makes one follow the other, who is told.
 #[track_caller]
@@ -10,9 +15,10 @@ fn follows(follower: &mut Program, name: &str, owner: &Program, whom: &str) {
     owner.stdout.wait_for_part(&format!("★ {name} follows you now"));
 }
 
-#[test]
-fn what_somebody_says_elsewhere_comes_to_who_follows_them_and_private_rooms_do_not() {
-    let (_scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
+fn what_somebody_says_elsewhere_comes_to_who_follows_them_and_private_rooms_do_not(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut bob = person(rig, server.url(), "bob");
     types(&mut alice, "/sub ghost", "nobody is called ghost");
     types(&mut alice, "/sub alice", "nobody follows themselves");
     follows(&mut alice, "alice", &bob, "bob");
@@ -89,9 +95,11 @@ fn who_is_away_gets_everything_in_order_also_after_the_server_was_killed() {
     drop(carol);
 }
 
-#[test]
-fn who_leaves_or_is_removed_gets_nothing_more() {
-    let (_scene, [mut alice, mut carol, mut bob]) = Scene::with(["alice", "carol", "bob"]);
+fn who_leaves_or_is_removed_gets_nothing_more(server: &House) {
+    let rig = &server.rig;
+    let mut alice = person(rig, server.url(), "alice");
+    let mut carol = person(rig, server.url(), "carol");
+    let mut bob = person(rig, server.url(), "bob");
     follows(&mut alice, "alice", &bob, "bob");
     follows(&mut carol, "carol", &bob, "bob");
     types(&mut bob, "/join ops", "you are in #ops");

@@ -2,6 +2,7 @@
 //!
 //! [`arguments`] is the form that clap reads, [`error`] is what can be wrong.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that a person may give")]
 pub struct Common {
-    /// At least one address; the next is tried when one cannot be reached.
+    /// At least one address, all of one server; the next is tried when one cannot be reached.
     pub servers: Vec<ServerUrl>,
     /// My name; `None` only where it can be asked for or is not needed.
     pub user: Option<UserName>,
@@ -197,7 +198,10 @@ fn checked(
     is_emulated: bool,
 ) -> Result<Common, ConfigError> {
     let servers = arguments.server.iter().map(|url| url.parse::<ServerUrl>());
-    let servers = servers.collect::<Result<Vec<_>, _>>()?;
+    let mut servers = servers.collect::<Result<Vec<_>, _>>()?;
+    // One address is one server, however often it is named.
+    let mut seen = HashSet::new();
+    servers.retain(|url| seen.insert(url.clone()));
     if !arguments.insecure
         && let Some(url) = servers.iter().find(|url| !url.is_secure() && !url.is_loopback())
     {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chat_protocol::sanitise;
 use chat_protocol::spoken::counted;
 
-use crate::report::{About, Latency, Movement, Report, TagCounts, milliseconds};
+use crate::report::{About, Latency, Movement, Report, ServerFigures, TagCounts, milliseconds};
 
 mod charts;
 
@@ -309,6 +309,25 @@ fn write_server(out: &mut String, report: &Report) -> fmt::Result {
             escape(&check.name),
             check.clients,
             check.server
+        )?;
+    }
+    writeln!(out, "</tbody></table>")?;
+    if report.servers.len() > 1 { write_servers(out, &report.servers) } else { Ok(()) }
+}
+
+/// What each of several servers has counted.
+fn write_servers(out: &mut String, servers: &[ServerFigures]) -> fmt::Result {
+    out.push_str("<table>\n<thead><tr>");
+    for head in ["server", "clients", "received", "delivered"] {
+        write!(out, "<th scope=\"col\">{head}</th>")?;
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+    let number = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
+    for ServerFigures { url, clients, received, delivered } in servers {
+        let (url, received, delivered) = (escape(url), number(*received), number(*delivered));
+        writeln!(
+            out,
+            "<tr><th scope=\"row\">{url}</th><td>{clients}</td><td>{received}</td><td>{delivered}</td></tr>"
         )?;
     }
     writeln!(out, "</tbody></table>")

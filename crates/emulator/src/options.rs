@@ -9,7 +9,8 @@ use chat_oplog::CryptoTrace;
 /// Where the clients are at home, and which server they talk to.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// At least one address; the next is tried when one cannot be reached.
+    /// At least one address of the one server. The clients are dealt round over them; the next is tried when one cannot
+    /// be reached.
     pub servers: Vec<ServerUrl>,
     /// The authorities that vouch for the server's certificate.
     pub trust: Trust,

@@ -29,6 +29,19 @@ pub struct SumCheck {
     pub server: u64,
 }
 
+/// What one of several servers has counted during the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerFigures {
+    /// Its address.
+    pub url: String,
+    /// Connections at the end that carry messages.
+    pub clients: u64,
+    /// Messages and commands that clients have sent to it; nothing where its counters began anew.
+    pub received: Option<u64>,
+    /// Messages that it has sent to clients; nothing where its counters began anew.
+    pub delivered: Option<u64>,
+}
+
 /// The whole result of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
@@ -52,6 +65,8 @@ pub struct Report {
     pub about: About,
     /// Comparison with the server's metrics; empty when they could not be read.
     pub server: Vec<SumCheck>,
+    /// What each address of the server has counted; empty when one could not be read.
+    pub servers: Vec<ServerFigures>,
     /// Limit of the 99th percentiles of stored and delivered.
     pub p99_max: Option<Duration>,
 }
@@ -171,6 +186,7 @@ pub(crate) mod tests {
             course: Course::default(),
             about: About::default(),
             server: vec![SumCheck { name: "acked".to_owned(), clients: 37, server: 37 }],
+            servers: Vec::new(),
             p99_max: None,
         }
     }
@@ -255,6 +271,27 @@ pub(crate) mod tests {
         assert_eq!(
             (&value["ok"], &value["by_tag"]["TEXT"]["delivered"]),
             (&true.into(), &570.into())
+        );
+    }
+
+    #[test]
+    fn several_servers_are_listed_with_what_each_has_counted() {
+        let one = |url: &str, received| {
+            let url = url.to_owned();
+            ServerFigures { url, clients: 10, received, delivered: Some(285) }
+        };
+        let mut report = Report { servers: vec![one("ws://a:1", Some(37))], ..sample() };
+        assert!(!report.to_string().contains("ws://a:1"), "the only one is no news");
+        report.servers.push(one("ws://b:1", None));
+        let text = report.to_string();
+        assert!(text.contains("\n  ws://a:1: clients=10 received=37 delivered=285\n"), "{text}");
+        assert!(text.contains("\n  ws://b:1: clients=10 received=- delivered=285\n"), "{text}");
+        let page = crate::html::page(&report);
+        assert!(page.contains("ws://a:1</th><td>10</td><td>37</td>"), "{page}");
+        let value: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        assert_eq!(
+            (&value["servers"][0]["received"], &value["servers"][1]["received"]),
+            (&37.into(), &serde_json::Value::Null)
         );
     }
 

@@ -28,6 +28,7 @@ use crate::options::{Emulation, Options};
 use crate::report::{About, Report, machine};
 use crate::script::{Picker, Random, Script, ScriptError};
 use chat_device::client::Client;
+use chat_device::server_url::ServerUrl;
 
 mod client;
 mod clients;
@@ -45,7 +46,7 @@ use client::{Emulated, Milestone, Phase, State};
 use desk::Desk;
 use exchange::{Exchange, FileLedger};
 use ledger::Ledger;
-use metrics::Figures;
+use metrics::Pages;
 use movement::{Mover, Progress, WHOLE};
 use plan::{ROOM_STREAMS, messages, names, pace, rooms, span, stream};
 
@@ -112,7 +113,7 @@ struct Crowd<'a> {
     bar: ProgressBar,
 }
 
-type Ready = (mpsc::Receiver<Milestone>, Option<Figures>);
+type Ready = (mpsc::Receiver<Milestone>, Option<Pages>);
 
 impl<'a> Crowd<'a> {
     fn new(options: &'a Options, emulation: &'a Emulation, names: &[UserName]) -> Self {
@@ -163,8 +164,8 @@ impl<'a> Crowd<'a> {
         }
         let about = About {
             at,
-            server: self.options.servers.first().map(ToString::to_string).unwrap_or_default(),
-            server_version: before.as_ref().and_then(Figures::version),
+            server: addresses(&self.options.servers),
+            server_version: before.as_ref().and_then(Pages::version),
             machine: machine(),
             room: format!("#{room}"),
             others: u64::try_from(self.ledger.lock().strangers().len()).unwrap_or(u64::MAX),
@@ -233,7 +234,7 @@ impl<'a> Crowd<'a> {
         let mut absences = movement::absences(seed, names.len(), (churn, offline));
         let mut signed_in = stream::iter(names.iter().zip(devices).enumerate())
             .map(|(number, (name, device))| {
-                let signed_in = desk.sign_in(name.clone(), device);
+                let signed_in = desk.sign_in(number, name.clone(), device);
                 async move { Ok::<_, EmulatorError>((number, Box::pin(signed_in).await?)) }
             })
             .buffer_unordered(SIGN_INS_MAX);
@@ -373,11 +374,11 @@ impl<'a> Crowd<'a> {
         movement::reached(before, (u128::from(answers), all), idle > IDLE_PUSH)
     }
 
-    async fn figures(&self) -> Option<Figures> {
-        match Figures::fetch(self.options).await {
+    async fn figures(&self) -> Option<Pages> {
+        match Pages::fetch(self.options).await {
             Ok(figures) => Some(figures),
-            Err(error) => {
-                self.say(&format!("the server's /metrics cannot be read: {error}"));
+            Err((url, error)) => {
+                self.say(&format!("the /metrics of {url} cannot be read: {error}"));
                 None
             }
         }
@@ -394,7 +395,7 @@ impl<'a> Crowd<'a> {
         seed: u64,
         elapsed: Duration,
         about: About,
-        figures: Option<(Figures, Figures)>,
+        figures: Option<(Pages, Pages)>,
     ) -> Report {
         let (tally, stored, (per_client, course)) = {
             let ledger = self.ledger.lock();
@@ -402,6 +403,7 @@ impl<'a> Crowd<'a> {
         };
         let count = usize::try_from(self.emulation.clients).unwrap_or(usize::MAX);
         let notes = self.files.lock().notes();
+        let servers = figures.as_ref().map(|(before, after)| after.each(before));
         let server = figures.map(|(before, after)| {
             let clients = metrics::Clients { count, tally: &tally, stored, notes };
             metrics::compare(&before, &after, clients)
@@ -421,6 +423,7 @@ impl<'a> Crowd<'a> {
             course,
             about,
             server,
+            servers: servers.unwrap_or_default(),
             p99_max: self.emulation.p99_max,
         }
     }
@@ -441,6 +444,11 @@ impl<'a> Crowd<'a> {
 fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> EmulatorError {
     let path = path.display().to_string();
     move |error| EmulatorError::Storage(format!("cannot write {path}: {error}"))
+}
+
+/// All addresses of the server, as one text.
+fn addresses(servers: &[ServerUrl]) -> String {
+    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// One line on standard output.

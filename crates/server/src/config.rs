@@ -7,6 +7,7 @@ mod address;
 mod arguments;
 mod examples;
 mod file;
+mod sharing;
 mod show;
 mod words;
 
@@ -33,6 +34,7 @@ pub use arguments::{
 };
 pub use file::FileError;
 use file::FileOptions;
+pub use sharing::{AckLevel, NodeName, RedisUrl, Sharing};
 pub use show::show;
 pub(crate) use show::values;
 pub use words::{command, read};
@@ -98,6 +100,8 @@ pub struct Config {
     pub database_pages_max: Option<u32>,
     /// The program that commands are run by; without it the hub runs none.
     pub helper: Option<PathBuf>,
+    /// The servers with which it shares a log, if it does.
+    pub sharing: Option<Sharing>,
     /// What was said when the program was started, to read the rest again by.
     pub said: Option<Box<Options>>,
 }
@@ -124,6 +128,18 @@ pub enum ConfigError {
     TwoCertificates {
         /// off or auto.
         mode: &'static str,
+    },
+    /// Half of what makes a server one of several.
+    #[error(
+        "{given} without {missing}: several servers share a log in Redis, and each has a name; {hint}"
+    )]
+    HalfSharing {
+        /// What was given.
+        given: &'static str,
+        /// What goes with it.
+        missing: &'static str,
+        /// What to do.
+        hint: &'static str,
     },
     /// Other machines would be served in plain text.
     #[error(
@@ -165,6 +181,7 @@ impl Config {
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
+            sharing: None,
             said: None,
         }
     }
@@ -181,6 +198,8 @@ impl Config {
         let bind = options.bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tls = tls(&options)?;
         let limits = limits(&options)?;
+        let data = options.data.clone().unwrap_or_else(|| "data".into());
+        let sharing = sharing(&options, &data)?;
         let is_exposed = !bind.to_canonical().is_loopback();
         let is_plaintext_exposed = tls == Tls::Off && is_exposed;
         if is_plaintext_exposed && options.insecure_plaintext != Some(true) {
@@ -189,8 +208,8 @@ impl Config {
         Ok(Self {
             address: SocketAddr::new(bind, options.port.unwrap_or(PORT_DEFAULT)),
             metrics_address: options.metrics_bind,
-            data: options.data.unwrap_or_else(|| "data".into()),
-            logs: options.logs.unwrap_or_else(|| "logs".into()),
+            data,
+            logs: options.logs.unwrap_or_else(|| logs_default(sharing.as_ref())),
             www: options.www,
             policy: options.policy,
             tls,
@@ -219,6 +238,7 @@ impl Config {
             key_sizes: KeySizes::PEOPLE,
             database_pages_max: None,
             helper: None,
+            sharing,
             said: None,
         })
     }
@@ -231,6 +251,46 @@ fn limits(options: &Options) -> Result<Limits, LimitError> {
     };
     options.limit.iter().try_for_each(|set| limits.set(set))?;
     Ok(limits)
+}
+
+/// Several servers of one folder have logs of their own.
+fn logs_default(sharing: Option<&Sharing>) -> PathBuf {
+    let logs = PathBuf::from("logs");
+    sharing.map_or_else(|| logs.clone(), |sharing| logs.join(sharing.node.as_str()))
+}
+
+fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigError> {
+    let half = |given, missing, hint| Err(ConfigError::HalfSharing { given, missing, hint });
+    let others = [
+        ("--cluster", options.cluster.is_some()),
+        ("--cluster-key", options.cluster_key.is_some()),
+        ("--new-cluster", options.new_cluster),
+        ("--change-settings", options.change_settings),
+        ("--redis-ack", options.redis_ack.is_some()),
+    ];
+    match (&options.redis, &options.node) {
+        (Some(redis), Some(node)) => {
+            let beside = data.parent().unwrap_or(Path::new("")).join("cluster.key");
+            Ok(Some(Sharing {
+                redis: redis.clone(),
+                node: node.clone(),
+                cluster: options.cluster.clone().unwrap_or_else(NodeName::chat),
+                key: options.cluster_key.clone().unwrap_or(beside),
+                is_new: options.new_cluster,
+                changes_settings: options.change_settings,
+                ack: options.redis_ack.unwrap_or(AckLevel::Disk),
+            }))
+        }
+        (Some(_), None) => half("--redis", "--node", "add --node n1, with another name for each"),
+        (None, Some(_)) => half("--node", "--redis", "add --redis redis://127.0.0.1:6379"),
+        (None, None) => match others
+            .into_iter()
+            .find_map(|(flag, is_given)| is_given.then_some(flag))
+        {
+            Some(flag) => half(flag, "--redis", "add --redis redis://127.0.0.1:6379 and --node n1"),
+            None => Ok(None),
+        },
+    }
 }
 
 fn tls(options: &Options) -> Result<Tls, ConfigError> {
@@ -270,6 +330,13 @@ fn merge(given: Options, file: FileOptions) -> Options {
         log_format: given.log_format.or(file.log_format),
         verify: given.verify.or(file.verify),
         trace_crypto: given.trace_crypto,
+        redis: given.redis.or(file.redis),
+        node: given.node.or(file.node),
+        cluster: given.cluster.or(file.cluster),
+        cluster_key: given.cluster_key.or(file.cluster_key),
+        new_cluster: given.new_cluster,
+        change_settings: given.change_settings,
+        redis_ack: given.redis_ack.or(file.redis_ack),
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),

@@ -116,6 +116,17 @@ impl Identity {
         rb: Option<Nonce16>,
         now_ms: u64,
     ) -> Result<Self, IdentityError> {
+        Self::open_as(folder, sizes, (None, rb), now_ms)
+    }
+
+    /// The same with an identity that several hubs have: `identity` is its key as PKCS#8, for keys that are to
+    /// be made. Each hub is a device of it.
+    pub fn open_as(
+        folder: &Path,
+        sizes: KeySizes,
+        (identity, rb): (Option<&[u8]>, Option<Nonce16>),
+        now_ms: u64,
+    ) -> Result<Self, IdentityError> {
         let path = folder.join(FILE);
         if let Some(identity) = Self::existing(folder)? {
             return identity.renew(&path, sizes, rb, now_ms);
@@ -124,7 +135,7 @@ impl Identity {
         if folder.join(DATABASE_FILE).exists() {
             return Err(IdentityError::Missing(path));
         }
-        let identity = Self::make(sizes, rb, now_ms)?;
+        let identity = Self::make(sizes, (identity, rb), now_ms)?;
         identity.write(&path)?;
         Ok(identity)
     }
@@ -139,8 +150,20 @@ impl Identity {
         }
     }
 
-    fn make(sizes: KeySizes, rb: Option<Nonce16>, now_ms: u64) -> Result<Self, IdentityError> {
-        let keys = Arc::new(DeviceKeys::generate(sizes)?);
+    fn make(
+        sizes: KeySizes,
+        (identity, rb): (Option<&[u8]>, Option<Nonce16>),
+        now_ms: u64,
+    ) -> Result<Self, IdentityError> {
+        let keys = Arc::new(match identity {
+            None => DeviceKeys::generate(sizes)?,
+            Some(identity) => DeviceKeys {
+                identity: SigningKey::from_pkcs8(identity)?,
+                signing: SigningKey::generate(sizes.signing)?,
+                encryption: UnwrapKey::generate(sizes.long)?,
+                former: Vec::new(),
+            },
+        });
         let link = Arc::new(UnwrapKey::generate(sizes.signing)?);
         let lk = vec![publish(&link, now_ms)];
         let options = BundleOptions { rb, lk, ..BundleOptions::default() };

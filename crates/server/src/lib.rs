@@ -55,6 +55,7 @@ pub mod admin_socket;
 pub mod builtin_agent;
 pub mod catch_up;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod console;
 mod drain;
@@ -160,6 +161,9 @@ pub enum RunError {
          with an empty data folder"
     )]
     ForeignKeys,
+    /// The servers with which it shares a log.
+    #[error(transparent)]
+    Cluster(#[from] cluster::ClusterError),
     /// The operator cannot ask.
     #[error(transparent)]
     Admin(#[from] admin_socket::AdminError),
@@ -179,6 +183,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Storage(_) | Self::Open(_) => 70,
+            Self::Cluster(error) => error.exit_code(),
             _ => 1,
         }
     }
@@ -216,7 +221,7 @@ pub async fn run(
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, keepers, locks, agent, admin } =
+    let Started { hub, mut worker, stop, keepers, locks, agent, admin, mut member } =
         start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
@@ -255,6 +260,7 @@ pub async fn run(
         () = shutdown => None,
         () = by_hand.cancelled() => None,
         result = &mut worker => Some(worker_result(result)),
+        error = lost_place(&mut member) => Some(Err(error.into())),
     };
     front.readiness.set_store_ready(failed.is_none());
     tracing::info!("stopping");
@@ -263,9 +269,20 @@ pub async fn run(
     let hub = hub.0;
     let serving = Serving { hub, worker, stop, sessions, drain, accepting, close, asked, hang_up };
     let result = serving.end(failed, deadline).await;
+    if let Some(member) = member {
+        member.leave().await;
+    }
     // What is cut here has nothing half done: the agent's state is durable at each step.
     drop((hosted, reloading, figures, keepers, locks));
     result
+}
+
+/// Why a server cannot be one of several any more; waits for ever while it can.
+async fn lost_place(member: &mut Option<cluster::Kept>) -> cluster::ClusterError {
+    match member {
+        Some(member) => member.lost().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The acceptor that the configuration asks for, and its certificate, which people compare with what

@@ -9,6 +9,7 @@ mod outcomes;
 mod process;
 mod queue;
 mod relay;
+mod shared_log;
 
 use std::{
     fmt,
@@ -34,6 +35,7 @@ pub use frames::PerTag;
 pub use http::HttpMetrics;
 pub use outcomes::{AuthAttempts, Deliveries, Refusals};
 pub use relay::RelayMetrics;
+pub use shared_log::SharedLogMetrics;
 
 /// Every figure, and the registry that prints them.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub struct Metrics {
     pub offers: Gauge,
     /// Seconds the worker took to find one page of shared files.
     pub find_duration: Histogram,
+    /// The log that several servers share.
+    pub shared_log: SharedLogMetrics,
     /// Plain HTTP.
     pub http: HttpMetrics,
     rejected_frames: Family<ReasonLabels, Counter>,
@@ -195,6 +199,7 @@ impl Metrics {
                 "Time to find one page of shared files",
                 Histogram::new(exponential_buckets(0.000_005, 2.0, 16)),
             ),
+            shared_log: SharedLogMetrics::new(chat),
             http: HttpMetrics::new(chat),
             rejected_frames: family(chat, "rejected_frames", "Frames refused, by reason"),
             acks: family(chat, "acks", "Answers to requests, by stage"),

@@ -6,7 +6,9 @@
 pub mod batch;
 pub mod certify;
 pub mod follow;
+pub mod health;
 pub mod memory;
+pub mod opening;
 pub mod redis;
 pub mod shared;
 
@@ -60,9 +62,14 @@ impl Guarded {
     }
 }
 
-/// Something that it rests on was changed by somebody else in between: it is decided again.
+/// Why a record of this hub was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stale;
+pub enum Unkept {
+    /// Something that it rests on was changed by somebody else in between: it is decided again.
+    Stale,
+    /// The log has no room for it.
+    Full,
+}
 
 /// One batch at its place in the order of all.
 #[derive(Debug)]
@@ -74,6 +81,11 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Whether anything that this hub has proposed was kept by it.
+    pub fn keeps_own(&self) -> bool {
+        matches!(&self.records, Records::Own(records) if records.iter().any(Result::is_ok))
+    }
+
     /// What was kept of it.
     pub fn kept(self) -> Vec<Committed> {
         match self.records {
@@ -87,7 +99,7 @@ impl Turn {
 #[derive(Debug)]
 pub enum Records {
     /// This hub's, in the order of the batch.
-    Own(Vec<Result<Committed, Stale>>),
+    Own(Vec<Result<Committed, Unkept>>),
     /// Another one's.
     Other(Vec<Committed>),
 }
@@ -118,6 +130,9 @@ pub trait Turns: Send {
 
     /// Waits until other hubs have kept something. Nothing is lost when this is dropped.
     fn arrived(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Whether a hub has written its last: the others have gone on without it.
+    fn is_gone(&self, hub: Incarnation) -> bool;
 
     /// What other hubs have kept.
     fn others(&mut self) -> impl Future<Output = Result<Vec<Turn>, CommitError>> + Send;
@@ -159,16 +174,22 @@ pub enum LogError {
     #[error("the clock of this machine is not that of the log")]
     Clock,
     /// The log is shorter than what was applied here.
-    #[error("the log has gone back to turn {0}")]
+    #[error(
+        "the log in Redis has gone back to turn {0}, behind what this server has read: put its data back (its \
+         append-only files)"
+    )]
     Back(u64),
     /// This life of the hub was declared to be over.
-    #[error("the other hubs have gone on without this one")]
+    #[error("this server may not write to the log any more: another one has taken its name")]
     Gone,
     /// There is no room for it. Its number is not used up.
     #[error("the log has no room")]
     Full,
     /// Turns that hubs have read are there no more, and no attempt brings them back.
-    #[error("the log has lost turns")]
+    #[error(
+        "Redis has lost turns of the log that servers have read: it was emptied, or is another one; put its data back \
+         (its append-only files)"
+    )]
     Lost,
     /// What keeps the log does not speak our language.
     #[error("the log gives answers that mean nothing")]
@@ -186,6 +207,12 @@ pub trait SharedLog: Send {
 
     /// The last turn that the log has now.
     fn end(&mut self) -> impl Future<Output = Result<u64, LogError>> + Send;
+
+    /// This hub goes on as another one: its life of before is over.
+    fn begin_again(
+        &mut self,
+        hub: Incarnation,
+    ) -> impl Future<Output = Result<(), LogError>> + Send;
 
     /// Waits for turns that were not given out yet, in their order. Nothing is lost when this is dropped.
     fn next(&mut self) -> impl Future<Output = Result<Vec<Logged>, LogError>> + Send;
@@ -237,6 +264,10 @@ impl<S: Store> Turns for Alone<S> {
 
     async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
         Ok(Vec::new())
+    }
+
+    fn is_gone(&self, _hub: Incarnation) -> bool {
+        false
     }
 
     async fn arrived(&mut self) {

@@ -23,6 +23,7 @@ use crate::{
     admin::request::Running,
     budgets::{Row, TABLE},
     builtin_agent::{self, BuiltInAgent},
+    cluster,
     config::{self, Config, Tls},
     connection::ConnectionId,
     listener::Front,
@@ -200,6 +201,15 @@ impl Reloader {
             return Err("this server was not started by a command line".to_owned());
         };
         let new = Config::resolve(said).map_err(|error| error.to_string())?;
+        if new.sharing.is_some() {
+            let (theirs, own) = (cluster::settings_of(&self.config), cluster::settings_of(&new));
+            if let Some(differences) = cluster::differences(&theirs, &own) {
+                return Err(format!(
+                    "all servers of this log are set alike: {differences} (there is what all have now); stop all of \
+                     them and start the first one with --change-settings"
+                ));
+            }
+        }
         // Everything that can fail comes first.
         let rules = match &self.agent {
             Some(_) => {

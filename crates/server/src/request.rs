@@ -25,7 +25,9 @@ use crate::{
     connection::ConnectionId,
     outbox::Outbox,
     queue::{ConnectionSender, QueueSender},
-    store::{AccountId, Banned, CopyChange, DeviceId, LogId, NewPassword, Registration},
+    store::{
+        AccountId, Banned, CopyChange, DeviceId, Incarnation, LogId, NewPassword, Registration,
+    },
 };
 
 /// What a device is told that another one of its account has shut out.
@@ -119,6 +121,8 @@ pub enum Request {
     GoLive(GoLive),
     /// A connection has ended.
     Leave(Arc<Peer>),
+    /// A hub that shares the log has not been heard of.
+    Lost(Box<LostHub>),
 }
 
 /// A frame whose signature, shape and addresses are in order.
@@ -205,6 +209,16 @@ pub struct Deletion {
     pub sk: KeyId,
     /// How it ended.
     pub reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// A hub that has not been heard of for so long that it is taken for dead.
+pub struct LostHub {
+    /// Which.
+    pub hub: Incarnation,
+    /// Whether that was tried to be written down: it is not true where the hub has written since.
+    pub was_tried: bool,
+    /// Whether it is gone by the log.
+    pub reply: oneshot::Sender<bool>,
 }
 
 /// What of the configuration the worker decides by.

@@ -260,6 +260,9 @@ impl Router {
         for row in snapshot.offers {
             router.restore_offer(row);
         }
+        for session in &snapshot.sessions {
+            router.apply_session(session);
+        }
         Ok(router)
     }
 

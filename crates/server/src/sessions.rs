@@ -105,6 +105,17 @@ impl Sessions {
         sessions.push(Session { peer, is_live: false });
     }
 
+    /// Whether a connection has a session.
+    pub fn has(&self, peer: &Peer) -> bool {
+        let sessions = self.by_account.get(&peer.account).into_iter().flatten();
+        sessions.into_iter().any(|session| session.peer.connection == peer.connection)
+    }
+
+    /// Knows nobody any more. What they are told last was said before.
+    pub fn clear(&mut self) {
+        self.by_account.clear();
+    }
+
     /// Removes a session.
     pub fn close(&mut self, peer: &Peer) {
         let Some(sessions) = self.by_account.get_mut(&peer.account) else { return };

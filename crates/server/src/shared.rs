@@ -5,10 +5,22 @@ use std::sync::Arc;
 
 use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::keys::{Bundle, DeviceKeys};
+use tokio::sync::oneshot;
 
 use crate::{
-    budgets::Budgets, clock::Clock, config::Verify, gate::Gate, identity::Identity,
-    metrics::Metrics, passwords::Passwords, relay::Relay, request::Requests, store::Reads,
+    budgets::Budgets,
+    clock::Clock,
+    config::Verify,
+    connection::ConnectionId,
+    gate::Gate,
+    identity::Identity,
+    metrics::Metrics,
+    order::health::LogHealth,
+    passwords::Passwords,
+    queue::Lane,
+    relay::Relay,
+    request::{LostHub, Request, Requests},
+    store::{Incarnation, Reads},
     threads::Threads,
 };
 
@@ -28,6 +40,8 @@ pub struct Shared {
     pub(crate) trace: Option<CryptoTrace>,
     pub(crate) relay: Arc<Relay>,
     pub(crate) gate: Arc<Gate>,
+    /// What is known of the log that hubs share, if it is shared.
+    pub(crate) health: Option<Arc<LogHealth>>,
 }
 
 /// The hub, for those who live in it.
@@ -48,6 +62,17 @@ impl Hub {
     /// The newest bundle of the account `server`, which is the hub's own.
     pub fn bundle(&self) -> &Bundle {
         &self.0.identity.bundle
+    }
+
+    /// Another hub that shares the log has not been heard of: that is written down, unless it has written meanwhile.
+    /// Whether it is gone now.
+    pub async fn lost(&self, hub: Incarnation) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Lost(Box::new(LostHub { hub, was_tried: false, reply }));
+        let queue = self.0.requests.for_connection(ConnectionId::HUB);
+        // A hub that is ending writes nothing down.
+        let sent = queue.send(Lane::Control, None, size_of::<LostHub>(), request).await;
+        sent.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// What is counted.

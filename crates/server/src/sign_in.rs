@@ -229,6 +229,10 @@ async fn enter(
     queue: &Sender,
 ) -> Result<Entered, Problem> {
     let peer = visitor.peer;
+    // Nobody comes in while nothing can be written: a client tries the next server.
+    if let Some(why) = hub.health.as_ref().and_then(|health| health.obstacle()) {
+        return Err(Problem::Failed(CloseReason::TryLater(why.into())));
+    }
     // The listener has asked for the other end of the connection, which may be a proxy.
     hub.gate.now().check_address(peer.addr.ip()).map_err(Problem::Refused)?;
     // Who would only be put off afterwards costs no unwrapping. All modes but one may have a password.

@@ -3,15 +3,18 @@
 
 pub(crate) mod lines;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::{
+    crypto::random,
     id::Nonce16,
     keys::Bundle,
     name::{ConversationId, UserName},
 };
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use zeroize::Zeroizing;
 
 use crate::{
     RunError,
@@ -19,6 +22,7 @@ use crate::{
     budgets::{Budgets, Limits, MailboxLimits, disk, kept},
     builtin_agent::BuiltInAgent,
     clock::{Clock, now_ms},
+    cluster::{self, Cluster, Kept},
     config::{Config, Verify},
     connection::ConnectionId,
     console::Console,
@@ -27,7 +31,10 @@ use crate::{
     identity::Identity,
     lock::{FolderLock, Kind},
     metrics::Metrics,
-    order::{Alone, Guarded, Turn, Turns},
+    order::{
+        Alone, Guarded, Turn, Turns, follow::Follower, health::LogHealth, redis::RedisLog,
+        shared::Shared,
+    },
     passwords::Passwords,
     queue::{self, QueueLimits, QueueReceiver},
     relay::{
@@ -36,11 +43,12 @@ use crate::{
     },
     request::{Request, Requests},
     router::Router,
-    shared::{Hub, Shared},
+    shared::{self, Hub},
     sign_in,
     store::{
-        Banned, CommitError, NewAccount, NewBundle, Proposal, Reads, Registration, Snapshot,
-        sqlite::{self, SqliteOptions},
+        Banned, CommitError, Incarnation, NewAccount, NewBundle, Proposal, Reads, Registration,
+        Snapshot,
+        sqlite::{self, SqliteOptions, SqliteStore},
     },
     tasks::{self, Tasks},
     worker::Worker,
@@ -48,6 +56,9 @@ use crate::{
 
 /// The name of the log of operations, before its ending.
 pub(crate) const LOG_STEM: &str = "server";
+
+/// How long a hub waits before it tries again to be taken in by those that share its log.
+const BEGIN_PAUSE: Duration = Duration::from_millis(20);
 
 /// The folder of copies of files, in the data folder.
 const FILES_FOLDER: &str = "files";
@@ -95,6 +106,8 @@ pub struct Parts<T> {
     pub trace: Option<CryptoTrace>,
     /// Where copies of files lie; without it none are kept.
     pub copies: Option<CopyOptions>,
+    /// What is known of the log that hubs share, if it is shared.
+    pub health: Option<Arc<LogHealth>>,
 }
 
 /// A hub whose worker runs, and nothing around it.
@@ -107,6 +120,33 @@ pub struct Assembled {
     pub stop: CancellationToken,
     /// What looks after the hub beside its worker: it never ends by itself, and goes with this.
     pub keepers: Tasks,
+}
+
+impl Parts<()> {
+    /// The same, whose batches go there.
+    fn through<T>(self, turns: T) -> Parts<T> {
+        let Self { turns: (), reads, snapshot, identity, verify, mailbox, limits, .. } = self;
+        let Self { retention_ms, doors, metrics, log, console, clock, trace, copies, .. } = self;
+        let health = self.health;
+        Parts {
+            turns,
+            reads,
+            snapshot,
+            identity,
+            verify,
+            mailbox,
+            limits,
+            retention_ms,
+            doors,
+            metrics,
+            log,
+            console,
+            clock,
+            trace,
+            copies,
+            health,
+        }
+    }
 }
 
 impl<T: Turns + 'static> Parts<T> {
@@ -143,12 +183,13 @@ impl<T: Turns + 'static> Parts<T> {
             .with_clock(clock)
             .with_budgets(Arc::clone(&budgets))
             .with_gate(Arc::clone(&gate))
+            .with_health(self.health.clone())
             .with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
         // Who ends the hub waits for it.
         let span = tracing::debug_span!("worker");
         let worker = tasks::own(span, worker.run(receiver, stop.clone()));
-        let shared = Shared {
+        let shared = shared::Shared {
             requests,
             reads,
             identity,
@@ -162,6 +203,7 @@ impl<T: Turns + 'static> Parts<T> {
             trace,
             relay,
             gate,
+            health: self.health,
         };
         Ok(Assembled { hub: Hub(Arc::new(shared)), worker, stop, keepers })
     }
@@ -181,6 +223,8 @@ pub(crate) struct Started {
     pub(crate) agent: Option<BuiltInAgent>,
     /// Where the operator asks.
     pub(crate) admin: AdminSocket,
+    /// Its place among several, if it is one of them.
+    pub(crate) member: Option<Kept>,
 }
 
 /// Opens folder, keys, database and log, and starts the worker.
@@ -193,12 +237,21 @@ pub(crate) async fn start(
     let locks = [data, FolderLock::take(Kind::Logs, &config.logs)?];
     let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
+    let cluster = match &config.sharing {
+        Some(sharing) => Some(cluster::find(config, sharing).await?),
+        None => None,
+    };
     let helper = config.helper.as_deref();
+    let helper = helper.filter(|_| cluster.as_ref().is_none_or(|cluster| cluster.hosts_agent));
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
-    let identity = open_identity(config, rb).await?;
-    let options = SqliteOptions { pages_max: config.database_pages_max };
-    let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(&metrics))?;
+    let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
+    let identity = open_identity(config, (shared, rb)).await?;
+    let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
+    let health = way.health();
+    if let Some(health) = health.clone() {
+        readiness.watch_shared(move || health.obstacle());
+    }
     let admin = AdminSocket::open(&config.data, &config.logs)?;
     let lost = log.clone();
     metrics.watch_log(move || lost.lines_failed());
@@ -208,8 +261,9 @@ pub(crate) async fn start(
     let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
+    let copies = CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies };
     let parts = Parts {
-        turns: Alone::new(store),
+        turns: (),
         reads,
         snapshot,
         identity,
@@ -223,19 +277,75 @@ pub(crate) async fn start(
         console,
         clock,
         trace,
-        copies: Some(CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies }),
+        // A copy lies on the disk of one server, and the list of copies would be that of all.
+        copies: matches!(way, Way::Alone(_)).then_some(copies),
+        health,
     };
-    let Assembled { hub, worker, stop, keepers } = parts.assemble().await?;
+    let (assembled, mut member) = match way {
+        Way::Alone(turns) => (parts.through(turns).assemble().await?, None),
+        Way::Shared(turns, member) => (parts.through(*turns).assemble().await?, Some(*member)),
+    };
+    let Assembled { hub, worker, stop, keepers } = assembled;
+    if let Some(member) = &mut member {
+        member.report_to(hub.clone());
+    }
     let budgets = || Arc::downgrade(&hub.0.budgets);
     keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
     keepers.spawn(tracing::debug_span!("disk"), disk::watch(budgets(), config.data.clone()));
-    Ok(Started { hub, worker, stop, keepers, locks, agent, admin })
+    Ok(Started { hub, worker, stop, keepers, locks, agent, admin, member })
+}
+
+/// Where batches go.
+enum Way {
+    /// Into the own store alone.
+    Alone(Alone<SqliteStore>),
+    /// Into the log that several share, and from there into the store.
+    Shared(Box<Shared<RedisLog, SqliteStore>>, Box<Kept>),
+}
+
+impl Way {
+    fn health(&self) -> Option<Arc<LogHealth>> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Shared(_, member) => Some(member.health()),
+        }
+    }
+}
+
+/// Opens the database, and the way to the log if it is shared.
+async fn open_way(
+    config: &Config,
+    cluster: Option<Cluster>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Way, Reads, Snapshot), RunError> {
+    let options = SqliteOptions { pages_max: config.database_pages_max };
+    let Some(cluster) = cluster else {
+        let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
+        return Ok((Way::Alone(Alone::new(store)), reads, snapshot));
+    };
+    let hub = Incarnation { node: cluster.node, life: u64::from_be_bytes(random()) };
+    let (store, reads, snapshot, was) =
+        sqlite::open_shared(&config.data, options, Arc::clone(metrics), (&cluster.log, hub.life))?;
+    let before = was.life;
+    let follower = Follower::restore(cluster.seal.clone(), was);
+    let (log, member) = {
+        let (clock, counted) = (now_ms, Arc::clone(metrics));
+        cluster.join(hub, (before, follower.applied()), (clock, counted)).await?
+    };
+    let shared = Shared::new(hub, log, store, follower);
+    Ok((Way::Shared(Box::new(shared), Box::new(member)), reads, snapshot))
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.
-async fn open_identity(config: &Config, rb: Option<Nonce16>) -> Result<Identity, RunError> {
+async fn open_identity(
+    config: &Config,
+    (shared, rb): (Option<Zeroizing<Vec<u8>>>, Option<Nonce16>),
+) -> Result<Identity, RunError> {
     let (folder, sizes) = (config.data.clone(), config.key_sizes);
-    let open = move || Identity::open(&folder, sizes, rb, now_ms());
+    let open = move || {
+        let shared = shared.as_ref().map(|identity| identity.as_slice());
+        Identity::open_as(&folder, sizes, (shared, rb), now_ms())
+    };
     let opened = tokio::task::spawn_blocking(open).await;
     Ok(opened.map_err(|_cut| RunError::Ending)??)
 }
@@ -254,7 +364,13 @@ async fn begin(
         let Some(proposal) = own_account(router, bundle)?.or(gone) else { return Ok(()) };
         let guarded = Guarded { guard: router.guard(&proposal), proposal };
         let at = turns.applied();
-        take_over(router, turns.commit(at, clock(), vec![guarded]).await?);
+        let came = turns.commit(at, clock(), vec![guarded]).await?;
+        let is_kept = came.iter().any(Turn::keeps_own);
+        take_over(router, came);
+        if !is_kept {
+            // Others were faster, or there is no room for it now.
+            sleep(BEGIN_PAUSE).await;
+        }
     }
 }
 

@@ -17,8 +17,9 @@ mod reads;
 mod record;
 mod snapshot;
 pub mod sqlite;
+mod turns;
 
-use chat_protocol::id::KeyId;
+use chat_protocol::id::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 
 pub use errors::{Cause, CommitError, OpenError, ReadError};
@@ -36,6 +37,7 @@ pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,
 };
+pub use turns::{AppliedTurn, Followed, HubRow, Mark, Written};
 
 /// The database in the data folder.
 pub const DATABASE_FILE: &str = "chat.sqlite";
@@ -169,4 +171,19 @@ pub trait Store: Send {
         &mut self,
         batch: Vec<Proposal>,
     ) -> impl Future<Output = Result<Vec<Committed>, CommitError>> + Send;
+
+    /// Keeps a turn of a shared log: those of its records that count, which may be none, and how far the
+    /// store is then, in one transaction. Returns what everything up to it came to, too. A store that is made
+    /// again from the log need not remember the turn.
+    fn commit_turn(
+        &mut self,
+        batch: Vec<Proposal>,
+        mark: Mark,
+    ) -> impl Future<Output = Result<(Vec<Committed>, Digest), CommitError>> + Send {
+        async move {
+            let kept = if batch.is_empty() { Vec::new() } else { self.commit(batch).await? };
+            let chain = mark.chain(&kept);
+            Ok((kept, chain))
+        }
+    }
 }

@@ -6,20 +6,23 @@
 mod admin;
 mod answer;
 mod ask;
+mod away;
 mod bundles;
 mod deletion;
 mod enter;
 mod erase;
 mod follow;
+mod gone;
 mod lobby;
 mod notify;
 mod offers;
+mod owed;
 mod password;
 mod remind;
 mod retention;
 mod story;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
@@ -27,7 +30,10 @@ use chat_protocol::{
     name::ConversationId,
 };
 use futures_util::FutureExt;
-use tokio::{sync::Semaphore, time::sleep_until};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -39,18 +45,20 @@ use crate::{
     http::Readiness,
     limits::BATCH_REQUESTS_MAX,
     metrics::Metrics,
-    order::{Guarded, Records, Stale, Turn, Turns},
+    order::{Guarded, Records, Turn, Turns, Unkept, health::LogHealth},
     queue::{QueueReceiver, Queued},
     request::{FrameRequest, GoLive, Request},
     router::{Decision, Pending, Router},
     sessions::Sessions,
-    store::{CommitError, Committed, Proposal, Reads, Stored},
+    store::{CommitError, Committed, Incarnation, Proposal, Reads, Stored},
     tasks::Tasks,
 };
 
 use answer::Answers;
+use away::{BEHIND, Beside, ask_again, long_away};
 use erase::Erasing;
 use notify::Notify;
+use owed::Owed;
 use retention::Dropping;
 use story::Batch;
 
@@ -77,10 +85,24 @@ pub struct Worker<T> {
     gate: Arc<Gate>,
     readiness: Arc<Readiness>,
     budgets: Arc<Budgets>,
+    /// What is known of the log, if it is shared.
+    health: Option<Arc<LogHealth>>,
+    /// Which hub this was when it was last looked at.
+    life: Incarnation,
+    /// What came while the log was away, and has to be done.
+    kept_aside: Vec<Open>,
+    /// Messages that were told to come again.
+    owed: Owed,
 }
 
 /// A request whose outcome the store decides.
 type Open = Queued<Request>;
+
+/// What waits to be done.
+type Queue = QueueReceiver<Request, ConversationId>;
+
+/// How long a hub waits before it looks again whether it may write into the log.
+const PUT_OFF_PAUSE: Duration = Duration::from_millis(100);
 
 impl<T: Turns> Worker<T> {
     /// A worker for this state, whose batches go there.
@@ -99,6 +121,7 @@ impl<T: Turns> Worker<T> {
         let clock = now_ms;
         let budgets = Arc::new(Budgets::new(Limits::off(), &metrics));
         offers::count(&metrics, &router);
+        let life = turns.hub();
         Self {
             router,
             turns,
@@ -118,6 +141,10 @@ impl<T: Turns> Worker<T> {
             gate: Arc::default(),
             readiness: Arc::default(),
             budgets,
+            health: None,
+            life,
+            kept_aside: Vec::new(),
+            owed: Owed::default(),
         }
     }
 
@@ -139,6 +166,12 @@ impl<T: Turns> Worker<T> {
     pub fn with_budgets(mut self, budgets: Arc<Budgets>) -> Self {
         self.router.set_limits(budgets.limits());
         Self { budgets, ..self }
+    }
+
+    /// The same worker, which knows this of the log that it shares.
+    #[must_use]
+    pub fn with_health(self, health: Option<Arc<LogHealth>>) -> Self {
+        Self { health, ..self }
     }
 
     /// The same worker with another clock.
@@ -168,6 +201,7 @@ impl<T: Turns> Worker<T> {
         mut queue: QueueReceiver<Request, ConversationId>,
         stop: CancellationToken,
     ) -> Result<(), CommitError> {
+        let queue = &mut queue;
         let mut deferred = Vec::new();
         let mut is_stopping = false;
         loop {
@@ -183,6 +217,10 @@ impl<T: Turns> Worker<T> {
                     () = self.turns.arrived() => {
                         let turns = self.turns.others().await?;
                         self.follow_all(turns);
+                        Vec::new()
+                    }
+                    () = long_away(self.health.as_deref(), self.sessions.count()), if T::IS_SHARED => {
+                        self.end_sessions();
                         Vec::new()
                     }
                     batch = queue.take_batch(BATCH_REQUESTS_MAX) => {
@@ -204,12 +242,13 @@ impl<T: Turns> Worker<T> {
                 batch
             };
             if !batch.is_empty() {
-                deferred = self.step((self.clock)(), batch).await?;
+                deferred = self.step((self.clock)(), batch, queue).await?;
             }
             self.count_mailboxes();
             self.notify.flush(&self.router, &self.sessions);
-            self.drop_old().await?;
-            self.erase_deleted().await?;
+            self.drop_old(queue).await?;
+            self.erase_deleted(queue).await?;
+            deferred.append(&mut self.kept_aside);
         }
         Ok(())
     }
@@ -219,9 +258,16 @@ impl<T: Turns> Worker<T> {
         &mut self,
         now_ms: u64,
         batch: Vec<Queued<Request>>,
+        queue: &mut Queue,
     ) -> Result<Vec<Queued<Request>>, CommitError> {
-        let turns = self.turns.catch_up().await?;
-        self.follow_all(turns);
+        if T::IS_SHARED {
+            if let Some(why) = self.refusal() {
+                let later = self.put_off(batch, why);
+                sleep(PUT_OFF_PAUSE).await;
+                return Ok(later);
+            }
+            self.catch_up(queue).await?;
+        }
         let at = self.turns.applied();
         let mut pending = Pending::default();
         let (mut sessions, mut others, mut deferred) = (Vec::new(), Vec::new(), Vec::new());
@@ -237,13 +283,24 @@ impl<T: Turns> Worker<T> {
                 Next::Defer(queued) => deferred.push(queued),
             }
         }
-        // Who comes or goes waits for no disk.
-        self.commit((at, now_ms), sessions, &mut deferred).await?;
-        self.commit((at, now_ms), others, &mut deferred).await?;
+        if T::IS_SHARED {
+            // That a connection has ended is said behind what came over it: whoever comes in elsewhere then finds
+            // all of it settled.
+            self.commit((at, now_ms), others, &mut deferred, queue).await?;
+            let waits = |queued: &Open| deferred.iter().any(|d| d.connection == queued.connection);
+            let (later, now): (Vec<_>, Vec<_>) =
+                sessions.into_iter().partition(|(queued, _)| waits(queued));
+            deferred.extend(later.into_iter().map(|(queued, _)| queued));
+            self.commit((at, now_ms), now, &mut deferred, queue).await?;
+        } else {
+            // Who comes or goes waits for no disk.
+            self.commit((at, now_ms), sessions, &mut deferred, queue).await?;
+            self.commit((at, now_ms), others, &mut deferred, queue).await?;
+        }
         while !self.entering.is_empty() {
             let at = self.turns.applied();
             let (entering, mut again) = (std::mem::take(&mut self.entering), Vec::new());
-            self.commit((at, now_ms), entering, &mut again).await?;
+            self.commit((at, now_ms), entering, &mut again, queue).await?;
             deferred.extend(again.into_iter().map(enter::known_now));
         }
         Ok(deferred)
@@ -255,18 +312,24 @@ impl<T: Turns> Worker<T> {
         (at, now_ms): (u64, u64),
         mut work: Vec<(Open, Guarded)>,
         deferred: &mut Vec<Open>,
+        queue: &mut Queue,
     ) -> Result<(), CommitError> {
-        if work.is_empty() {
-            return Ok(());
-        }
         if T::IS_SHARED {
+            // A session of a life that is over would be nobody's.
+            let life = self.turns.hub();
+            let over = work.extract_if(.., |(_, guarded)| is_of_another(&guarded.proposal, life));
+            deferred.extend(over.map(|(queued, _)| queued));
             // It goes into the log in parts of one class.
             work.sort_by_key(|(_, guarded)| guarded.class());
+        }
+        if work.is_empty() {
+            return Ok(());
         }
         let story = Batch::start(work.len());
         let (open, batch): (Vec<Open>, Vec<Guarded>) = work.into_iter().unzip();
         let needs_room: Vec<bool> = batch.iter().map(|one| one.proposal.needs_room()).collect();
-        match self.turns.commit(at, now_ms, batch).await {
+        let result = self.put((at, now_ms), batch, queue).await;
+        match result {
             Ok(turns) => {
                 let story = story.committed();
                 if needs_room.contains(&true) {
@@ -281,12 +344,22 @@ impl<T: Turns> Worker<T> {
                                     Ok(committed) => {
                                         self.finish(now_ms, queued, committed, &story);
                                     }
-                                    Err(Stale) => deferred.push(queued),
+                                    Err(Unkept::Stale) => {
+                                        self.metrics.shared_log.decided_again.inc();
+                                        deferred.push(queued);
+                                    }
+                                    Err(Unkept::Full) => {
+                                        self.readiness.set_store_full(true);
+                                        self.refuse_full(queued, false);
+                                    }
                                 }
                             }
                         }
                         Records::Other(records) => self.follow_others(now_ms, records),
                     }
+                }
+                if T::IS_SHARED {
+                    self.note_life();
                 }
                 Ok(())
             }
@@ -302,6 +375,32 @@ impl<T: Turns> Worker<T> {
         }
     }
 
+    /// Everything that other hubs have kept until now.
+    async fn catch_up(&mut self, queue: &mut Queue) -> Result<(), CommitError> {
+        let waiting = self.turns.catch_up();
+        let (sessions, metrics) = (&mut self.sessions, &*self.metrics);
+        let (kept_aside, owed) = (&mut self.kept_aside, &mut self.owed);
+        let turns = Beside { sessions, metrics, queue, owed, kept_aside }.wait(waiting).await?;
+        self.follow_all(turns);
+        Ok(())
+    }
+
+    /// Has a batch kept. While a shared log is away others are told to come again.
+    async fn put(
+        &mut self,
+        (at, now_ms): (u64, u64),
+        batch: Vec<Guarded>,
+        queue: &mut Queue,
+    ) -> Result<Vec<Turn>, CommitError> {
+        let waiting = self.turns.commit(at, now_ms, batch);
+        if !T::IS_SHARED {
+            return waiting.await;
+        }
+        let (sessions, metrics) = (&mut self.sessions, &*self.metrics);
+        let (kept_aside, owed) = (&mut self.kept_aside, &mut self.owed);
+        Beside { sessions, metrics, queue, owed, kept_aside }.wait(waiting).await
+    }
+
     fn count_mailboxes(&self) {
         let bytes = i64::try_from(self.router.waiting().bytes).unwrap_or(i64::MAX);
         self.metrics.mailbox_bytes.set(bytes);
@@ -309,6 +408,14 @@ impl<T: Turns> Worker<T> {
 
     fn decide(&mut self, now_ms: u64, queued: Open, pending: &mut Pending) -> Next {
         match &queued.item {
+            // Whoever has been told that their session is over sends it again elsewhere.
+            Request::Frame(request) if T::IS_SHARED && !self.sessions.has(&request.peer) => {
+                Next::Done
+            }
+            Request::Frame(request) if T::IS_SHARED && self.owed.holds_back(request) => {
+                ask_again((&self.metrics, &mut self.owed), queued, BEHIND);
+                Next::Done
+            }
             Request::Frame(request) => {
                 let decision = self.router.decide(now_ms, request, pending);
                 match decision {
@@ -353,6 +460,7 @@ impl<T: Turns> Worker<T> {
                 let proposal = self.departure(peer);
                 Next::Commit(queued, proposal)
             }
+            Request::Lost(_) => self.decide_lost(queued),
             Request::GoLive(_) => {
                 if let Request::GoLive(request) = queued.item {
                     self.go_live(request);
@@ -367,6 +475,7 @@ impl<T: Turns> Worker<T> {
             Request::SignIn(_) => self.finish_sign_in(now_ms, queued, committed),
             Request::Leave(peer) => {
                 self.sessions.close(peer);
+                self.owed.forget(peer.connection);
                 story::leave(&self.log, peer);
                 self.follow(now_ms, committed, None);
             }
@@ -384,6 +493,7 @@ impl<T: Turns> Worker<T> {
                 self.finish_question(now_ms, committed, peer, question);
             }
             Request::Copy(_) => copied(queued),
+            Request::Lost(_) => self.finish_lost(now_ms, queued, committed),
             Request::Settings(_) | Request::GoLive(_) => {}
         }
     }
@@ -441,6 +551,11 @@ impl<T: Turns> Worker<T> {
         };
         reply.send(plan).ok();
     }
+}
+
+/// Whether a session is to begin at another hub, or in another life of this one.
+fn is_of_another(proposal: &Proposal, hub: Incarnation) -> bool {
+    matches!(proposal, Proposal::Session(new) if new.is_open && new.place.hub != hub)
 }
 
 /// The list of copies has changed. Whoever waited for it may be gone; what is kept is kept.

@@ -10,8 +10,20 @@
     reason = "a test that fails says so; one that is skipped, too"
 )]
 
+#[path = "log/away.rs"]
+mod away;
+#[path = "log/claims.rs"]
+mod claims;
+#[path = "log/node.rs"]
+mod node;
+#[path = "log/opening.rs"]
+mod opening;
 #[path = "log/redis.rs"]
 mod redis;
+#[path = "log/redis_opening.rs"]
+mod redis_opening;
+#[path = "log/server.rs"]
+mod server;
 
 use bytes::Bytes;
 use chat_server::{

@@ -52,7 +52,7 @@ pub struct Arguments {
 #[command(next_help_heading = COMMON)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that a person may give")]
 pub struct CommonArguments {
-    /// Address of the server; more than one for a cluster
+    /// Address of the server; several, repeated or with commas between, where it consists of several
     #[arg(
         long,
         global = true,

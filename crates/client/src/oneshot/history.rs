@@ -10,7 +10,9 @@ use crate::config::{Common, Verbosity, names};
 use crate::exit::ExitStatus;
 use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
+use chat_device::connection::ConnectError;
 use chat_device::history::{Entry, History};
+use chat_device::home::known_servers::KnownServer;
 use chat_device::home::{self, HomeFolder, KnownServers};
 use chat_device::own_device::OwnDevice;
 use chat_device::recipient::Recipient;
@@ -113,7 +115,8 @@ pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
             common.home.display()
         ),
     };
-    let server = common.servers.iter().find_map(|url| known.get(url)).ok_or_else(nothing)?.server;
+    let server = known.server_at(&common.servers).map_err(ConnectError::from)?;
+    let (_, KnownServer { server, .. }) = server.ok_or_else(nothing)?;
     let folder = HomeFolder::new(&common.home, &server, &user);
     let key_file = folder.key_file()?.ok_or_else(nothing)?;
     if let Some(warning) = folder.exposed_key().filter(|_| common.verbosity > Verbosity::Quiet) {

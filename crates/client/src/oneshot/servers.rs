@@ -16,17 +16,20 @@ use chat_device::server_url::ServerUrl;
 pub enum Action {
     /// Forget who answers at an address, identity and certificate: for a server that was set up anew
     Forget {
-        /// The address, as `servers` shows it
-        #[arg(value_name = "URL")]
-        url: ServerUrl,
+        /// The addresses, as `servers` shows them
+        #[arg(value_name = "URL", required = true)]
+        urls: Vec<ServerUrl>,
     },
 }
 
-/// Prints them all, or forgets one: its certificate and its identity.
+/// Prints them all, or forgets some: their certificates and identities.
 pub fn servers(common: &Common, action: Option<&Action>) -> Result<ExitStatus, Failure> {
     let known = KnownServers::load(&common.home)?;
-    if let Some(Action::Forget { url }) = action {
-        return forgotten(common, &known, url);
+    if let Some(Action::Forget { urls }) = action {
+        for url in urls {
+            forget(common, &known, url)?;
+        }
+        return Ok(ExitStatus::Ok);
     }
     for (url, known) in known.all() {
         let certificate = known.certificate.map(|digest| format!("sha256:{}", hex(&digest)));
@@ -44,11 +47,7 @@ pub fn servers(common: &Common, action: Option<&Action>) -> Result<ExitStatus, F
     Ok(ExitStatus::Ok)
 }
 
-fn forgotten(
-    common: &Common,
-    known: &KnownServers,
-    url: &ServerUrl,
-) -> Result<ExitStatus, Failure> {
+fn forget(common: &Common, known: &KnownServers, url: &ServerUrl) -> Result<(), Failure> {
     if !known.forget(url)? {
         return Err(Failure::Other {
             status: ExitStatus::Failure,
@@ -60,5 +59,5 @@ fn forgotten(
     } else if common.verbosity > Verbosity::Quiet {
         note(&format!("{url} is forgotten; whoever answers there next is a new server"));
     }
-    Ok(ExitStatus::Ok)
+    Ok(())
 }

@@ -178,6 +178,8 @@ pub struct Status {
     pub server: KeyId,
     /// Where the connection is; none while there is none.
     pub url: Option<ServerUrl>,
+    /// All addresses of the server, as they were given.
+    pub addresses: Vec<ServerUrl>,
     /// How long the last answer took, in microseconds.
     pub answer_us: Option<u64>,
     /// How many seconds the server has owed an answer, if that is long.

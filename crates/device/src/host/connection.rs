@@ -23,21 +23,21 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_util::either::Either;
 use zeroize::Zeroizing;
 
+mod addresses;
 pub mod error;
 pub mod pins;
 pub mod tls;
 
 use crate::server_url::{ServerUrl, Trust};
+use addresses::{Addresses, together};
 pub use error::ConnectError;
 use pins::{Pins, Shown};
 use tls::Tls;
-
-/// TCP, TLS, WebSocket and the server's greeting together; the server gives a client as long.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The answer to a sign-in: the server may have to wait for its disk and stretch a password.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,6 +47,10 @@ const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 const BUSY_TRIES_MAX: u32 = 60;
 /// See [`BUSY_TRIES_MAX`].
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// When somebody who was told 1013 comes again, and as much again by chance: what a server waits for may be there
+/// within seconds.
+const PUT_OFF_PAUSE: Duration = Duration::from_secs(1);
 
 /// The server pings a quiet client after 15 s at most; after three silent periods it is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -75,35 +79,55 @@ const WS_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Knows the addresses of a server and whom to believe; makes connections.
 #[derive(Debug)]
 pub struct Connector {
-    servers: Vec<ServerUrl>,
+    addresses: Addresses,
+    beliefs: Arc<Beliefs>,
+}
+
+/// Whom to believe, for all that connect to one server.
+#[derive(Debug)]
+struct Beliefs {
     pins: Pins,
     tls: Tls,
 }
 
 impl Connector {
-    /// Addresses are tried in order. Reads the authorities' file, if one is given.
+    /// All addresses lead to one server, and are tried in order. Reads the authorities' file, if one is given.
+    ///
+    /// # Errors
+    /// The home knows two servers at these addresses, or TLS cannot be set up.
     pub fn new(servers: Vec<ServerUrl>, trust: &Trust, pins: Pins) -> Result<Self, ConnectError> {
-        Ok(Self { servers, pins, tls: Tls::new(trust)? })
+        let beliefs = Beliefs { pins: pins.of_one_server(&servers)?, tls: Tls::new(trust)? };
+        Ok(Self { addresses: Addresses::new(servers, 0), beliefs: Arc::new(beliefs) })
+    }
+
+    /// The same for another client of this process, which begins with the address of this number. The numbers
+    /// go round.
+    #[must_use]
+    pub fn beginning_at(&self, number: usize) -> Self {
+        let addresses = Addresses::new(self.servers().to_vec(), number);
+        Self { addresses, beliefs: Arc::clone(&self.beliefs) }
+    }
+
+    /// The addresses of the server, as they were given.
+    pub fn servers(&self) -> &[ServerUrl] {
+        self.addresses.all()
+    }
+
+    /// A connection to this address is gone: the next one begins with the address after it.
+    pub(crate) fn leave(&self, url: &ServerUrl) {
+        self.addresses.leave(url);
     }
 
     /// Connects to the first server that answers and reads its greeting.
     async fn greet(&self, read_buffer: usize) -> Result<Greeted, ConnectError> {
-        let mut failed = ConnectError::NoServer;
-        for url in &self.servers {
-            let tried = timeout(CONNECT_TIMEOUT, Box::pin(self.greet_at(url, read_buffer))).await;
-            match tried.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.clone() })) {
-                Ok(greeted) => return Ok(greeted),
-                // Whoever answers wrongly must not be passed over in silence.
-                Err(error) if error.is_integrity() => return Err(error),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
+        let greeted = self.addresses.reach(|url| self.greet_at(url, read_buffer)).await?;
+        self.addresses.stay(&greeted.shown.url);
+        Ok(greeted)
     }
 
     /// The server of this process: as met or known, or else as it says.
     pub async fn server(&self) -> Result<KeyId, ConnectError> {
-        if let Some(known) = self.servers.first().and_then(|url| self.pins.begin(url)) {
+        if let Some(known) = self.beliefs.pins.server() {
             return Ok(known);
         }
         let greeted = self.greet(READ_BUFFER_BYTES).await?;
@@ -113,32 +137,22 @@ impl Connector {
 
     /// Takes a server that a person has said yes to.
     pub fn accept(&self, shown: &Shown) {
-        self.pins.accept(shown);
+        self.beliefs.pins.accept(shown);
     }
 
     /// What the first server that answers shows. Nobody has to trust it yet; one that has changed
     /// is an error all the same.
     pub async fn look(&self) -> Result<Look, ConnectError> {
-        let mut failed = ConnectError::NoServer;
-        for url in &self.servers {
-            let tried =
-                timeout(CONNECT_TIMEOUT, Box::pin(self.reach(url, READ_BUFFER_BYTES))).await;
-            match tried.unwrap_or_else(|_| Err(ConnectError::Timeout { url: url.clone() })) {
-                Ok(Greeted { socket, shown, certificate, .. }) => {
-                    socket.close().await;
-                    let is_known = self.pins.is_known(url);
-                    return Ok(Look { shown, certificate, is_known });
-                }
-                Err(error) if error.is_integrity() => return Err(error),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
+        let reached = self.addresses.reach(|url| self.reach(url, READ_BUFFER_BYTES));
+        let Greeted { socket, shown, certificate, .. } = reached.await?;
+        socket.close().await;
+        let is_known = self.beliefs.pins.is_known(&shown.url);
+        Ok(Look { shown, certificate, is_known })
     }
 
     async fn greet_at(&self, url: &ServerUrl, read_buffer: usize) -> Result<Greeted, ConnectError> {
         let greeted = self.reach(url, read_buffer).await?;
-        self.pins.admit(&greeted.shown)?;
+        self.beliefs.pins.admit(&greeted.shown)?;
         Ok(greeted)
     }
 
@@ -148,7 +162,8 @@ impl Connector {
         let tcp = TcpStream::connect((url.host(), url.port())).await.map_err(unreachable)?;
         tcp.set_nodelay(true).map_err(unreachable)?;
         let (transport, exporter, certificate) = if url.is_secure() {
-            let secured = self.tls.connect(url, tcp, self.pins.certificate(url)).await?;
+            let Beliefs { pins, tls } = &*self.beliefs;
+            let secured = tls.connect(url, tcp, pins.certificate(url)).await?;
             let certificate = Some(secured.certificate);
             (Either::Right(Box::new(secured.stream)), Some(secured.exporter), certificate)
         } else {
@@ -159,9 +174,7 @@ impl Connector {
             .await
             .map_err(|error| ConnectError::Upgrade { url: url.clone(), source: Box::new(error) })?;
         let mut socket = Socket::new(stream);
-        let Incoming::Text(hello) = socket.next().await? else {
-            return Err(ConnectError::Unexpected { url: url.clone() });
-        };
+        let hello = socket.answer(url).await?;
         // A full server answers RETRY, a stopping one NOACK, in the place of its greeting.
         if let Some(error) = refusal(&hello) {
             return Err(error);
@@ -172,7 +185,7 @@ impl Connector {
             is_certificate_changed: own.is_some_and(|own| own.is_changed),
             ..Shown::new(url, greeting.bundle(), own.map(|own| own.sha256))
         };
-        self.pins.check(&shown)?;
+        self.beliefs.pins.check(&shown)?;
         let certificate = certificate.map(|certificate| certificate.sha256);
         Ok(Greeted { socket, greeting, exporter, shown, certificate })
     }
@@ -193,19 +206,45 @@ impl Connector {
         }
     }
 
+    /// Signs in at one address after the other, until one does not put it off.
     async fn try_sign_in(&self, attempt: &Attempt<'_>) -> Result<Session, ConnectError> {
+        let is_files = attempt.body.purpose == Purpose::Files;
+        let read_buffer = if is_files { FILES_READ_BUFFER_BYTES } else { READ_BUFFER_BYTES };
+        let mut failed = Vec::new();
+        for _ in self.servers() {
+            let greeted = match self.greet(read_buffer).await {
+                Err(error) if !error.is_integrity() => {
+                    failed.push(error);
+                    break;
+                }
+                greeted => greeted?,
+            };
+            let url = greeted.shown.url.clone();
+            match self.enter(greeted, attempt).await {
+                Err(error) if attempt.goes_elsewhere_after(&error) => {
+                    self.leave(&url);
+                    failed.push(error);
+                }
+                entered => return entered,
+            }
+        }
+        Err(together(failed))
+    }
+
+    async fn enter(
+        &self,
+        greeted: Greeted,
+        attempt: &Attempt<'_>,
+    ) -> Result<Session, ConnectError> {
         let Attempt { user, mode, signing, body } = attempt;
         let (mode, signing) = (*mode, *signing);
-        let is_files = body.purpose == Purpose::Files;
-        let read_buffer = if is_files { FILES_READ_BUFFER_BYTES } else { READ_BUFFER_BYTES };
-        let Greeted { mut socket, greeting, exporter, shown, .. } = self.greet(read_buffer).await?;
+        let Greeted { mut socket, greeting, exporter, shown, .. } = greeted;
         let url = shown.url.clone();
         let credentials = Credentials { user, mode, signing, body, exporter };
         let (text, sent) = greeting.auth(&credentials, &Zeroizing::new(random()))?;
         socket.queue(Transmit::Text(text));
-        let answer = timeout(SIGN_IN_TIMEOUT, socket.next()).await;
+        let answer = timeout(SIGN_IN_TIMEOUT, socket.answer(&url)).await;
         let answer = answer.map_err(|_| ConnectError::Timeout { url: url.clone() })??;
-        let Incoming::Text(answer) = answer else { return Err(ConnectError::Unexpected { url }) };
         if let Some(error) = refusal(&answer) {
             return Err(error);
         }
@@ -215,7 +254,7 @@ impl Connector {
         let signed_in = sent.open(&body)?;
         // It opened what was wrapped for it: now its identity is more than a claim. A vault is judged
         // by who asked for it, and nothing is kept of a server that sends a false one.
-        let is_pinned = mode != Mode::Vault && self.pins.keep(&shown)?;
+        let is_pinned = mode != Mode::Vault && self.beliefs.pins.keep(&shown)?;
         let pinned = is_pinned.then(|| Box::new(shown));
         let hub = Arc::new(greeting.bundle().clone());
         Ok(Session { url, socket, signed_in, hub, pinned })
@@ -285,6 +324,20 @@ pub struct Attempt<'a> {
     pub body: AuthBody,
 }
 
+impl Attempt<'_> {
+    /// Whether it is made at the next address after this. What changes the account is not made twice when its
+    /// answer is lost: the second would be refused because of the first.
+    fn goes_elsewhere_after(&self, error: &ConnectError) -> bool {
+        match error {
+            ConnectError::Busy { .. } => true,
+            ConnectError::Lost { .. } | ConnectError::Timeout { .. } => {
+                matches!(self.mode, Mode::Sig | Mode::Pw | Mode::Vault)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A connection that is signed in.
 #[derive(Debug)]
 pub struct Session {
@@ -319,11 +372,14 @@ pub struct Socket {
     outbox: VecDeque<Message>,
     unflushed: bool,
     heard: Instant,
+    /// The server has closed it with 1013: come again later.
+    is_put_off: bool,
 }
 
 impl Socket {
     fn new(stream: WebSocketStream<Transport>) -> Self {
-        Self { stream, outbox: VecDeque::new(), unflushed: false, heard: Instant::now() }
+        let (outbox, heard) = (VecDeque::new(), Instant::now());
+        Self { stream, outbox, unflushed: false, heard, is_put_off: false }
     }
 
     /// Queues a message; [`Socket::next`] writes it.
@@ -352,6 +408,18 @@ impl Socket {
                     return Err(ConnectError::Lost { reason });
                 }
             }
+        }
+    }
+
+    /// The one message that comes next in a sign-in. Who is told 1013 in its place may come again soon.
+    async fn answer(&mut self, url: &ServerUrl) -> Result<Utf8Bytes, ConnectError> {
+        match self.next().await {
+            Ok(Incoming::Text(text)) => Ok(text),
+            Ok(Incoming::Binary(_)) => Err(ConnectError::Unexpected { url: url.clone() }),
+            Err(ConnectError::Lost { reason }) if self.is_put_off => {
+                Err(ConnectError::Busy { after: PUT_OFF_PAUSE, why: reason })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -389,12 +457,16 @@ impl Socket {
         Poll::Ready(match message {
             Some(Ok(Message::Text(text))) => Ok(Some(Incoming::Text(text))),
             Some(Ok(Message::Binary(bytes))) => Ok(Some(Incoming::Binary(bytes))),
-            Some(Ok(Message::Close(frame))) => Err(ConnectError::Lost {
-                reason: match frame {
-                    Some(frame) => format!("the server closed: {}", frame.reason),
-                    None => "the server closed".to_owned(),
-                },
-            }),
+            Some(Ok(Message::Close(frame))) => {
+                self.is_put_off =
+                    frame.as_ref().is_some_and(|frame| frame.code == CloseCode::Again);
+                Err(ConnectError::Lost {
+                    reason: match frame {
+                        Some(frame) => format!("the server closed: {}", frame.reason),
+                        None => "the server closed".to_owned(),
+                    },
+                })
+            }
             Some(Ok(_)) => {
                 // The answer to a ping waits in the write buffer.
                 self.unflushed = true;

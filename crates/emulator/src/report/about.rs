@@ -7,7 +7,7 @@ use jiff::Timestamp;
 pub struct About {
     /// When the first message was sent.
     pub at: Timestamp,
-    /// The address of the server.
+    /// The addresses of the server.
     pub server: String,
     /// The version of the server, as its metrics say; nothing where they were not read.
     pub server_version: Option<String>,

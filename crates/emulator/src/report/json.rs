@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Latency, Movement, Report, SumCheck, TagCounts};
+use super::{Latency, Movement, Report, ServerFigures, SumCheck, TagCounts};
 use crate::run::exchange::FileFigures;
 
 impl Report {
@@ -54,6 +54,7 @@ struct JsonReport<'a> {
     server_version: Option<&'a str>,
     version: &'static str,
     machine: &'a str,
+    servers: &'a [ServerFigures],
 }
 
 /// Who came and went; times in seconds.
@@ -133,6 +134,7 @@ impl<'a> JsonReport<'a> {
             server_version: report.about.server_version.as_deref(),
             version: env!("CARGO_PKG_VERSION"),
             machine: &report.about.machine,
+            servers: &report.servers,
         }
     }
 }

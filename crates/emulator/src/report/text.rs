@@ -3,7 +3,7 @@
 use chat_protocol::spoken::counted;
 use std::fmt;
 
-use super::{Report, TagCounts, milliseconds};
+use super::{Report, ServerFigures, TagCounts, milliseconds};
 use crate::run::exchange::FileFigures;
 
 /// The report on the screen.
@@ -48,6 +48,7 @@ impl fmt::Display for Report {
             0 if self.server.is_empty() => writeln!(formatter, "server sums: not compared")?,
             equal => writeln!(formatter, "server sums: {equal} of {} equal", self.server.len())?,
         }
+        self.write_servers(formatter)?;
         let faults = self.faults();
         for fault in &faults {
             writeln!(formatter, "WRONG: {fault}")?;
@@ -73,6 +74,19 @@ impl Report {
                 out,
                 "{tag:<10}{sent:>9}{acked:>9}{noacked:>9}{unanswered:>11}{expected:>10}{delivered:>10}"
             )?;
+        }
+        Ok(())
+    }
+
+    /// What each of several servers has counted.
+    fn write_servers(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        if self.servers.len() < 2 {
+            return Ok(());
+        }
+        let number = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
+        for ServerFigures { url, clients, received, delivered } in &self.servers {
+            let (received, delivered) = (number(*received), number(*delivered));
+            writeln!(out, "  {url}: clients={clients} received={received} delivered={delivered}")?;
         }
         Ok(())
     }

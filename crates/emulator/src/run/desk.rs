@@ -19,7 +19,7 @@ use chat_protocol::code;
 
 /// What all clients sign in with.
 pub(super) struct Desk {
-    connector: Arc<Connector>,
+    connector: Connector,
     bundles: Arc<BundleCache>,
     logs: OperationLogs,
     trace: Option<CryptoTrace>,
@@ -33,20 +33,21 @@ impl Desk {
         let connector = Connector::new(options.servers.clone(), &options.trust, pins)?;
         let logs = OperationLogs::start(&options.logs, Rotation::default())?;
         let trace = options.trace.clone();
-        let (connector, bundles, invite) =
-            (Arc::new(connector), Arc::default(), options.invite.clone());
+        let (bundles, invite) = (Arc::default(), options.invite.clone());
         Ok(Self { connector, bundles, logs, trace, invite })
     }
 
+    /// Signs one client in. The clients are dealt round over the addresses of the server.
     pub(super) async fn sign_in(
         &self,
+        number: usize,
         user: UserName,
         device: OwnDevice,
     ) -> Result<(Client, Events), EmulatorError> {
         let log = self.logs.open(&format!("client-{user}"))?;
         let name = user.clone();
         let options = ClientOptions {
-            connector: Arc::clone(&self.connector),
+            connector: Arc::new(self.connector.beginning_at(number)),
             user,
             purpose: Purpose::Interactive,
             account: Account::Memory(device),

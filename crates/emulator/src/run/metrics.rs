@@ -1,4 +1,4 @@
-//! What the server counted meanwhile.
+//! What the server counted meanwhile. One that consists of several is asked at each address; the sums are compared.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::options::Options;
-use crate::report::{SumCheck, Tally};
+use crate::report::{ServerFigures, SumCheck, Tally};
 use crate::run::exchange::Notes;
 use chat_device::connection::ConnectError;
 use chat_device::connection::tls::Tls;
@@ -44,9 +44,7 @@ pub(super) enum MetricsError {
 pub(super) struct Figures(BTreeMap<String, f64>);
 
 impl Figures {
-    /// Reads the first server's page.
-    pub(super) async fn fetch(options: &Options) -> Result<Self, MetricsError> {
-        let url = options.servers.first().ok_or(ConnectError::NoServer)?;
+    async fn fetch(url: &ServerUrl, options: &Options) -> Result<Self, MetricsError> {
         let page = timeout(TIMEOUT, Box::pin(page(url, options))).await;
         Self::read(&page.map_err(|_| MetricsError::Late)??)
     }
@@ -65,11 +63,15 @@ impl Figures {
         Ok(Self(lines.filter_map(figure).collect()))
     }
 
-    /// The version that the server says it has.
-    pub(super) fn version(&self) -> Option<String> {
+    fn version(&self) -> Option<String> {
         let info =
             self.0.keys().find_map(|name| name.strip_prefix("chat_build_info{version=\""))?;
         info.strip_suffix("\"}").map(str::to_owned)
+    }
+
+    /// Connections that carry messages: one for files is a second one of somebody who is counted.
+    fn clients(&self) -> f64 {
+        self.get("chat_connections") - self.get("chat_data_connections")
     }
 
     fn get(&self, name: &str) -> f64 {
@@ -98,6 +100,66 @@ impl Figures {
             names.filter(|name| !name.contains("E_MEMBERS") && !name.contains("E_NOT_ALLOWED"));
         names.map(String::as_str).chain([RETRY]).map(|name| self.grown(before, name)).sum()
     }
+}
+
+/// The figures of all addresses of the server, at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pages(Vec<(ServerUrl, Figures)>);
+
+impl Pages {
+    /// Reads them all. All or nothing: sums without one of them prove nothing.
+    ///
+    /// # Errors
+    /// The first that cannot be read, and why.
+    pub(super) async fn fetch(options: &Options) -> Result<Self, (ServerUrl, MetricsError)> {
+        let mut pages = Vec::new();
+        for url in &options.servers {
+            match Figures::fetch(url, options).await {
+                Ok(figures) => pages.push((url.clone(), figures)),
+                Err(error) => return Err((url.clone(), error)),
+            }
+        }
+        Ok(Self(pages))
+    }
+
+    /// The versions that the servers say they have; one, where all have the same.
+    pub(super) fn version(&self) -> Option<String> {
+        let mut versions: Vec<_> = self.0.iter().filter_map(|(_, page)| page.version()).collect();
+        versions.dedup();
+        (!versions.is_empty()).then(|| versions.join(" and "))
+    }
+
+    fn clients(&self) -> f64 {
+        self.0.iter().map(|(_, page)| page.clients()).sum()
+    }
+
+    /// Adds up what each has counted since `before`; `None` when one has begun anew.
+    fn sum(
+        &self,
+        before: &Self,
+        counted: impl Fn(&Figures, &Figures) -> Option<u64>,
+    ) -> Option<u64> {
+        // Both have the addresses of one command line.
+        let pairs = self.0.iter().zip(&before.0);
+        pairs.map(|((_, after), (_, before))| counted(after, before)).sum()
+    }
+
+    /// What each address has counted since `before`.
+    pub(super) fn each(&self, before: &Self) -> Vec<ServerFigures> {
+        let pairs = self.0.iter().zip(&before.0);
+        let figures = pairs.map(|((url, after), (_, before))| ServerFigures {
+            url: url.to_string(),
+            clients: whole(after.clients()),
+            received: after.frames(before, &REQUESTS, "in"),
+            delivered: after.frames(before, &MESSAGES, "out"),
+        });
+        figures.collect()
+    }
+}
+
+/// A count, which is never less than nothing and has no parts.
+fn whole(count: f64) -> u64 {
+    format!("{:.0}", count.max(0.0)).parse().unwrap_or_default()
 }
 
 async fn page(url: &ServerUrl, options: &Options) -> Result<String, MetricsError> {
@@ -136,34 +198,38 @@ pub(super) struct Clients<'a> {
     pub(super) notes: Notes,
 }
 
+/// What is delivered to clients.
+const MESSAGES: [&str; 3] = ["TEXT", "DM", "BROADCAST"];
+
+/// What clients send.
+const REQUESTS: [&str; 4] = ["TEXT", "DM", "BROADCAST", "CMD"];
+
 /// Compares, or says why that would prove nothing.
 pub(super) fn compare(
-    before: &Figures,
-    after: &Figures,
+    before: &Pages,
+    after: &Pages,
     clients: Clients<'_>,
 ) -> Result<Vec<SumCheck>, &'static str> {
-    const MESSAGES: [&str; 3] = ["TEXT", "DM", "BROADCAST"];
-    const REQUESTS: [&str; 4] = ["TEXT", "DM", "BROADCAST", "CMD"];
     const RESTARTED: &str = "its counters began anew";
     if clients.tally.reconnects > 0 {
         return Err("connections broke meanwhile, and what is sent again counts again there");
     }
-    // A connection for files is a second one of somebody who is counted.
-    let connected = [before, after]
-        .map(|figures| figures.get("chat_connections") - figures.get("chat_data_connections"));
     let expected = f64::from(u32::try_from(clients.count).unwrap_or(u32::MAX));
-    if connected.iter().any(|connected| (connected - expected).abs() > 0.5) {
+    if [before, after].iter().any(|pages| (pages.clients() - expected).abs() > 0.5) {
         return Err("others are connected too");
     }
     let mut checks = Vec::new();
     let mut check = |name: &str, clients, server| {
         checks.push(SumCheck { name: name.to_owned(), clients, server });
     };
-    let pushed = after.frames(before, &MESSAGES, "out").ok_or(RESTARTED)?;
+    let frames = |tags, direction: &str| {
+        after.sum(before, |after, before| after.frames(before, tags, direction)).ok_or(RESTARTED)
+    };
+    let pushed = frames(&MESSAGES[..], "out")?;
     let delivered = clients.tally.totals().delivered + clients.notes.delivered;
     check("delivered", delivered, pushed);
-    let frames = after.frames(before, &REQUESTS, "in").ok_or(RESTARTED)?;
-    let refused = after.refused(before).ok_or(RESTARTED)?;
+    let frames = frames(&REQUESTS[..], "in")?;
+    let refused = after.sum(before, Figures::refused).ok_or(RESTARTED)?;
     // The figures do not tell a refused epoch from a refused message, so they leave a span. What is
     // compared is the number of it that is nearest.
     let stored = clients.stored + clients.notes.stored;
@@ -198,7 +264,17 @@ mod tests {
         count: usize,
         tally: &Tally,
     ) -> Result<Vec<SumCheck>, &'static str> {
-        compare(before, after, Clients { count, tally, stored: 5, notes: Notes::default() })
+        compare(
+            &pages([before]),
+            &pages([after]),
+            Clients { count, tally, stored: 5, notes: Notes::default() },
+        )
+    }
+
+    fn pages<const N: usize>(figures: [&Figures; N]) -> Pages {
+        let url = |number: usize| format!("ws://n{number}").parse().unwrap();
+        let pages = figures.into_iter().cloned().enumerate();
+        Pages(pages.map(|(number, figures)| (url(number), figures)).collect())
     }
 
     fn tally(delivered: u64) -> Tally {
@@ -232,7 +308,7 @@ mod tests {
         after.0.insert("chat_data_connections".to_owned(), 2.0);
         let notes = Notes { stored: 3, delivered: 2 };
         let clients = Clients { count: 2, tally: &tally, stored: 5, notes };
-        let checks = compare(&before, &after, clients).unwrap();
+        let checks = compare(&pages([&before]), &pages([&after]), clients).unwrap();
         let sums: Vec<_> = checks.iter().map(|check| (check.clients, check.server)).collect();
         assert_eq!(sums, [(7, 7), (8, 8)]);
     }
@@ -246,6 +322,28 @@ mod tests {
         assert!(of(&after, &before, 2, &tally).is_err());
         tally.reconnects = 1;
         assert!(of(&before, &after, 2, &tally).is_err());
+    }
+
+    /// Goal: each client is at one of several servers, a message comes in at one and goes out at all, and only all of
+    /// them together have seen what the clients have.
+    #[test]
+    fn the_sums_are_those_of_all_servers() {
+        let before = pages([&figures(10, 10, 0), &figures(100, 7, 0)]);
+        let after = pages([&figures(12, 14, 0), &figures(103, 8, 0)]);
+        let tally = tally(5);
+        let clients = |stored| Clients { count: 4, tally: &tally, stored, notes: Notes::default() };
+        let sums = compare(&before, &after, clients(5)).unwrap();
+        assert!(sums.iter().all(|check| check.clients == check.server), "{sums:?}");
+        let sums = compare(&before, &after, clients(4)).unwrap();
+        assert!(sums.iter().any(|check| check.clients != check.server), "{sums:?}");
+        let each = after.each(&before);
+        let counted = each.iter().map(|one| (one.clients, one.received, one.delivered));
+        assert_eq!(counted.collect::<Vec<_>>(), [(2, Some(2), Some(4)), (2, Some(3), Some(1))]);
+        assert_eq!(each[1].url, "ws://n1:80");
+        // One that has begun anew is not hidden by the others.
+        let restarted = pages([&figures(30, 30, 0), &figures(3, 1, 0)]);
+        assert!(compare(&before, &restarted, clients(5)).is_err());
+        assert_eq!(restarted.each(&before)[1].received, None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::address::{parse_address, parse_socket};
 use super::examples::EXAMPLES;
+use super::sharing::{AckLevel, NodeName, RedisUrl};
 use crate::{
     admin::command::{AdminCommand, Where},
     store::Registration,
@@ -195,6 +196,32 @@ pub struct Options {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
           default_missing_value = "-")]
     pub trace_crypto: Option<PathBuf>,
+    /// A Redis in which several servers share their log, so that they behave as one; each has a --node and a
+    /// --data of its own [default: none, this server is alone]
+    #[arg(long, env = "CHAT_SERVER_REDIS", value_name = "URL")]
+    pub redis: Option<RedisUrl>,
+    /// What this server is called among those that share the log, as n1
+    #[arg(long, env = "CHAT_SERVER_NODE", value_name = "NAME")]
+    pub node: Option<NodeName>,
+    /// What the servers are called together, where one Redis serves several such groups [default: chat]
+    #[arg(long, env = "CHAT_SERVER_CLUSTER", value_name = "NAME")]
+    pub cluster: Option<NodeName>,
+    /// The key that the servers share and Redis does not have; made by the first one, to be copied to other
+    /// machines [default: cluster.key beside the data folder]
+    #[arg(long, env = "CHAT_SERVER_CLUSTER_KEY", value_name = "FILE")]
+    pub cluster_key: Option<PathBuf>,
+    /// Begin a log where there is a key and none in Redis: only for a new group of servers, never after Redis
+    /// was emptied
+    #[arg(long)]
+    pub new_cluster: bool,
+    /// Set all servers of the group to what this one is told (budgets, registration, bans, times), while no other
+    /// one of them runs
+    #[arg(long)]
+    pub change_settings: bool,
+    /// The least that Redis promises before a message is acknowledged: that it is on its disk, that it is
+    /// there a second later, or nothing [default: disk]
+    #[arg(long, env = "CHAT_SERVER_REDIS_ACK", value_enum, value_name = "WHAT")]
+    pub redis_ack: Option<AckLevel>,
     /// Time to finish what is queued after SIGTERM, as 5s or 500ms [default: 5s]
     #[arg(long, env = "CHAT_SERVER_DRAIN_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     pub drain_timeout: Option<Duration>,

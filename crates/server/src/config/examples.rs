@@ -11,6 +11,7 @@ pub(super) const EXAMPLES: &Examples = &[
 chat-server --port 9000
 chat-server --bind 0.0.0.0 --tls auto
 chat-server --www public
+chat-server --redis redis://127.0.0.1:6379 --node n1 --data d1
 chat-server --tls-cert cert.pem --tls-key key.pem --data /var/lib/chat",
     ),
     (

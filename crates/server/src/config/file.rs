@@ -14,6 +14,7 @@ use super::address::{parse_address, parse_socket};
 use super::arguments::{
     LogFormat, Switch, TlsMode, Verify, parse_retention, parse_size, parse_time,
 };
+use super::sharing::{AckLevel, NodeName, RedisUrl};
 use crate::store::{Banned, Registration};
 
 /// Why a configuration file cannot be used.
@@ -57,6 +58,11 @@ pub(super) struct FileOptions {
     pub(super) insecure_plaintext: Option<bool>,
     pub(super) log_format: Option<LogFormat>,
     pub(super) verify: Option<Verify>,
+    pub(super) redis: Option<RedisUrl>,
+    pub(super) node: Option<NodeName>,
+    pub(super) cluster: Option<NodeName>,
+    pub(super) cluster_key: Option<PathBuf>,
+    pub(super) redis_ack: Option<AckLevel>,
     pub(super) drain_timeout: Option<FileTime>,
     pub(super) registration: Option<Registration>,
     pub(super) bans: Option<Vec<Banned>>,
@@ -153,6 +159,11 @@ impl FileOptions {
             ("insecure_plaintext", self.insecure_plaintext.is_some()),
             ("log_format", self.log_format.is_some()),
             ("verify", self.verify.is_some()),
+            ("redis", self.redis.is_some()),
+            ("node", self.node.is_some()),
+            ("cluster", self.cluster.is_some()),
+            ("cluster_key", self.cluster_key.is_some()),
+            ("redis_ack", self.redis_ack.is_some()),
             ("drain_timeout", self.drain_timeout.is_some()),
             ("mailbox_messages", self.mailbox_messages.is_some()),
             ("mailbox_bytes", self.mailbox_bytes.is_some()),

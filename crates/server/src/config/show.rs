@@ -6,7 +6,8 @@ use chat_protocol::retention;
 use clap::{ArgMatches, parser::ValueSource};
 
 use super::{
-    Config, ConfigError, FileOptions, LogFormat, Options, Tls, Verify, arguments::SIZES, merge,
+    Config, ConfigError, FileOptions, LogFormat, Options, Sharing, Tls, Verify, arguments::SIZES,
+    merge,
 };
 use crate::{
     budgets::{Limits, TABLE},
@@ -82,6 +83,10 @@ fn whole(bytes: u64, unit: u64) -> Option<u64> {
     bytes.checked_div(unit).filter(|_| is_whole)
 }
 
+fn of_sharing(config: &Config, value: impl FnOnce(&Sharing) -> String) -> String {
+    config.sharing.as_ref().map_or("-".to_owned(), value)
+}
+
 /// Every value that applies, by its key.
 pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
     let (certificate, key, mode) = match &config.tls {
@@ -115,6 +120,11 @@ pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
         ("insecure_plaintext", config.is_plaintext_exposed.to_string()),
         ("log_format", log_format.to_owned()),
         ("verify", verify.to_owned()),
+        ("redis", of_sharing(config, |sharing| sharing.redis.to_string())),
+        ("node", of_sharing(config, |sharing| sharing.node.to_string())),
+        ("cluster", of_sharing(config, |sharing| sharing.cluster.to_string())),
+        ("cluster_key", of_sharing(config, |sharing| sharing.key.display().to_string())),
+        ("redis_ack", of_sharing(config, |sharing| sharing.ack.to_string())),
         ("drain_timeout", time(config.drain_time_max)),
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),

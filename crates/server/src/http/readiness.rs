@@ -18,6 +18,15 @@ const ROOM_BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// One thing that is looked at: its name, and what is wrong with it.
 type Check = (&'static str, Option<&'static str>);
 
+/// Says what keeps the hub from the log that it shares.
+struct Obstacle(Box<dyn Fn() -> Option<&'static str> + Send + Sync>);
+
+impl fmt::Debug for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Obstacle")
+    }
+}
+
 /// Asks the operation log whether it stands still.
 struct Stalled(Box<dyn Fn() -> bool + Send + Sync>);
 
@@ -35,6 +44,7 @@ pub struct Readiness {
     is_draining: AtomicBool,
     data: OnceLock<PathBuf>,
     log: OnceLock<Stalled>,
+    shared: OnceLock<Obstacle>,
 }
 
 impl Readiness {
@@ -55,6 +65,14 @@ impl Readiness {
         self.log.get_or_init(|| Stalled(Box::new(is_stalled)));
     }
 
+    /// From now on the log that hubs share counts, too. Only the first call counts.
+    pub fn watch_shared(
+        &self,
+        obstacle: impl Fn() -> Option<&'static str> + Send + Sync + 'static,
+    ) {
+        self.shared.get_or_init(|| Obstacle(Box::new(obstacle)));
+    }
+
     /// The hub is stopping. There is no way back.
     pub fn start_draining(&self) {
         self.is_draining.store(true, Ordering::Release);
@@ -72,16 +90,18 @@ impl Readiness {
         stat.is_some_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < ROOM_BYTES_MIN)
     }
 
-    fn checks(&self) -> [Check; 4] {
+    fn checks(&self) -> Vec<Check> {
         let is_ready = self.is_store_ready.load(Ordering::Acquire);
         let is_full = self.is_store_full.load(Ordering::Acquire) || self.lacks_room();
         let is_stalled = self.log.get().is_some_and(|log| log.0());
-        [
+        let shared = self.shared.get().map(|obstacle| ("redis", obstacle.0()));
+        let checks = [
             ("accepting", self.is_draining().then_some("draining")),
             ("store", (!is_ready).then_some("starting")),
             ("disk", is_full.then_some("the disk is full")),
             ("log", is_stalled.then_some("the operation log stands still")),
-        ]
+        ];
+        checks.into_iter().chain(shared).collect()
     }
 
     /// What keeps the hub from taking work, `None` when nothing does.
@@ -95,7 +115,7 @@ impl Readiness {
             None => format!("[+] {name}: ok\n"),
             Some(problem) => format!("[-] {name}: {problem}\n"),
         };
-        self.checks().map(line).concat()
+        self.checks().into_iter().map(line).collect()
     }
 }
 

@@ -7,21 +7,13 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Guard;
-use crate::store::Incarnation;
+use crate::store::{Incarnation, Written};
 
 /// How far behind the log a decision may be. Older ones are void, so older writes are forgotten.
 pub const WINDOW_TURNS: usize = 1024;
 
 /// Keys that are remembered in all. More of them make the window shorter.
 pub const WINDOW_KEYS: usize = 1 << 18;
-
-/// What a turn has added, to forget it again.
-#[derive(Debug, Default)]
-struct Written {
-    turn: u64,
-    keys: Vec<u64>,
-    void: Vec<(Incarnation, u64)>,
-}
 
 /// What was written lately, and at which turn.
 #[derive(Debug, Default)]
@@ -69,20 +61,38 @@ impl Certifier {
                 }
             }
         }
-        for key in &written.keys {
-            self.last.insert(*key, turn);
-        }
-        self.keys += written.keys.len() + written.void.len();
-        self.window.push_back(written);
-        while self.window.len() > WINDOW_TURNS || self.keys > WINDOW_KEYS {
-            self.forget_oldest();
-        }
+        self.remember(written);
         verdicts
     }
 
     /// A batch counts for nothing: its turn is one like others.
     pub fn skip(&mut self, turn: u64) {
         self.judge(turn, (Incarnation::ALONE, turn), []);
+    }
+
+    /// What the last turn has written.
+    pub fn last(&self) -> Option<&Written> {
+        self.window.back()
+    }
+
+    /// Up to which turn everything is forgotten.
+    pub fn horizon(&self) -> u64 {
+        self.horizon
+    }
+
+    /// Takes over what a turn has written that was judged before. Turns MUST come in their order.
+    pub fn remember(&mut self, written: Written) {
+        for key in &written.keys {
+            self.last.insert(*key, written.turn);
+        }
+        for place in &written.void {
+            self.void.insert(*place, written.turn);
+        }
+        self.keys += written.keys.len() + written.void.len();
+        self.window.push_back(written);
+        while self.window.len() > WINDOW_TURNS || self.keys > WINDOW_KEYS {
+            self.forget_oldest();
+        }
     }
 
     fn forget_oldest(&mut self) {

@@ -2,10 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use chat_protocol::{
-    crypto::{sha256, sha256_parts},
-    id::Digest,
-};
+use chat_protocol::{crypto::sha256, id::Digest};
 use thiserror::Error;
 
 use super::{
@@ -13,7 +10,7 @@ use super::{
     batch::{Batch, BatchError, BatchId, Seal},
     certify::{Certifier, WINDOW_TURNS},
 };
-use crate::store::{Conflict, Incarnation, Proposal, Stored};
+use crate::store::{AppliedTurn, Followed, HubRow, Incarnation, Mark, Proposal, Written};
 
 /// How far the clock of a hub may be from that of the log.
 pub const CLOCK_SLACK_MS: u64 = 5_000;
@@ -21,9 +18,6 @@ pub const CLOCK_SLACK_MS: u64 = 5_000;
 /// How old the state may be that a batch was decided on. The times of grace for those who come and for
 /// older epochs are longer.
 pub const STATE_AGE_MS: u64 = 5_000;
-
-/// What became of a record: `None` for one that counts for nothing.
-pub type Outcome = Option<Result<Stored, Conflict>>;
 
 /// A turn as every hub judges it.
 #[derive(Debug)]
@@ -36,8 +30,8 @@ pub struct Judged {
     pub now_ms: u64,
     /// Its records, and whether each is admitted.
     pub records: Vec<(Proposal, bool)>,
-    digest: [u8; 32],
-    time_ms: u64,
+    /// What is kept of it beside them.
+    pub mark: Mark,
 }
 
 /// Why a hub cannot go on.
@@ -97,6 +91,25 @@ impl Follower {
         }
     }
 
+    /// Where a store is that has followed the log before: it judges as one that never stopped.
+    pub fn restore(seal: Seal, was: Followed) -> Self {
+        let Followed { horizon, turns, hubs, .. } = was;
+        let mut follower = Self { certifier: Certifier::new(horizon), ..Self::new(seal) };
+        for HubRow { hub, number, turn, is_gone } in hubs {
+            follower.numbers.insert(hub, (number, turn));
+            if is_gone {
+                follower.gone.insert(hub);
+            }
+        }
+        for AppliedTurn { time_ms, chain, written } in turns {
+            follower.push(Applied { turn: written.turn, time_ms, chain });
+            if written.turn > horizon {
+                follower.certifier.remember(written);
+            }
+        }
+        follower
+    }
+
     /// The last turn that was applied.
     pub fn applied(&self) -> u64 {
         self.recent.back().map_or(0, |last| last.turn)
@@ -129,21 +142,16 @@ impl Follower {
         if *turn != expected {
             return Err(FollowError::Gap { expected, got: *turn });
         }
-        let nobody = Judged {
-            turn: *turn,
-            id: None,
-            now_ms: *time_ms,
-            records: Vec::new(),
-            digest: sha256(batch),
-            time_ms: *time_ms,
-        };
+        let digest = sha256(batch);
         let (id, batch) = match self.seal.open(batch) {
             Ok(opened) => opened,
             // Whoever keeps the log can write into it, and it counts for nothing on any hub.
             Err(error @ (BatchError::Seal | BatchError::Cut)) => {
                 tracing::error!(turn, %error, "somebody else writes to the log");
                 self.certifier.skip(*turn);
-                return Ok(nobody);
+                let mark = self.mark(*time_ms, digest);
+                let (id, now_ms, records) = (None, *time_ms, Vec::new());
+                return Ok(Judged { turn: *turn, id, now_ms, records, mark });
             }
             Err(error) => return Err(error.into()),
         };
@@ -155,13 +163,35 @@ impl Follower {
             self.certifier.skip(*turn);
             vec![false; batch.records.len()]
         };
-        let records = batch.records.into_iter().zip(verdicts);
-        let records = records.map(|(Guarded { proposal, .. }, is_admitted)| {
+        let mut mark = self.mark(*time_ms, digest);
+        mark.by = Some((id.hub, id.seq));
+        let mut records = Vec::with_capacity(batch.records.len());
+        for (Guarded { proposal, .. }, is_admitted) in batch.records.into_iter().zip(verdicts) {
             let is_admitted = is_admitted && self.may_end(&proposal, batch.at);
-            (proposal, is_admitted)
-        });
-        let records = records.collect();
-        Ok(Judged { id: Some(id), now_ms: batch.now_ms, records, ..nobody })
+            if let (Proposal::Gone(hub), true) = (&proposal, is_admitted) {
+                mark.gone.push(*hub);
+            }
+            mark.verdicts.push(is_admitted);
+            records.push((proposal, is_admitted));
+        }
+        Ok(Judged { turn: *turn, id: Some(id), now_ms: batch.now_ms, records, mark })
+    }
+
+    /// What is kept of the turn that was judged last, without its records.
+    fn mark(&self, time_ms: u64, digest: [u8; 32]) -> Mark {
+        let turn = self.applied().saturating_add(1);
+        let last = self.certifier.last().filter(|last| last.turn == turn);
+        Mark {
+            // One with too many keys is forgotten at once, and the horizon says so.
+            written: last.cloned().unwrap_or(Written { turn, ..Written::default() }),
+            horizon: self.certifier.horizon(),
+            time_ms,
+            by: None,
+            gone: Vec::new(),
+            verdicts: Vec::new(),
+            before: self.chain(),
+            digest,
+        }
     }
 
     /// Whether a batch counts at all.
@@ -190,51 +220,26 @@ impl Follower {
         !has_written && self.gone.insert(*hub)
     }
 
-    /// A turn was applied, and each of its records came to this.
-    pub fn apply(&mut self, judged: &Judged, outcomes: &[Outcome]) {
-        let mut written = Vec::new();
-        for outcome in outcomes {
-            write_outcome(&mut written, *outcome);
+    /// Whether the other hubs have gone on without this one.
+    pub fn is_gone(&self, hub: Incarnation) -> bool {
+        self.gone.contains(&hub)
+    }
+
+    /// The turn that was judged last was applied, and everything came to this.
+    pub fn apply(&mut self, turn: u64, time_ms: u64, chain: Digest) {
+        self.push(Applied { turn, time_ms, chain });
+    }
+
+    fn push(&mut self, applied: Applied) {
+        if applied.turn > self.applied().saturating_add(1) {
+            // A store that has followed the log before knows the last turns alone.
+            self.recent.clear();
         }
-        let turn = judged.turn;
-        let (before, number) = (self.chain(), turn.to_be_bytes());
-        let parts: [&[u8]; 4] = [before.as_bytes(), &number, &judged.digest, &written];
-        let chain = Digest(sha256_parts(&parts));
-        self.recent.push_back(Applied { turn, time_ms: judged.time_ms, chain });
+        self.recent.push_back(applied);
         // One more than the window: the state before its first turn.
         while self.recent.len() > WINDOW_TURNS.saturating_add(1) {
             self.recent.pop_front();
         }
-    }
-}
-
-/// The same bytes on every hub for the same outcome.
-fn write_outcome(to: &mut Vec<u8>, outcome: Outcome) {
-    let mut put = |kind: u8, numbers: [u64; 3]| {
-        to.push(kind);
-        to.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
-    };
-    let row = |id: i64| u64::from_be_bytes(id.to_be_bytes());
-    match outcome {
-        None => put(0, [0; 3]),
-        Some(Err(Conflict::Taken)) => put(1, [0; 3]),
-        Some(Err(Conflict::Missing { is_epoch_known })) => put(2, [is_epoch_known.into(), 0, 0]),
-        Some(Ok(Stored::Account(account, device))) => put(3, [row(account.0), row(device.0), 0]),
-        Some(Ok(Stored::Device(device))) => put(4, [row(device.0), 0, 0]),
-        Some(Ok(Stored::Entry(position))) => put(5, [position, 0, 0]),
-        Some(Ok(Stored::Epoch { log, epoch, position })) => {
-            put(6, [row(log.0), row(epoch.0), position]);
-        }
-        Some(Ok(Stored::Link { log, position })) => put(7, [row(log.0), position, 0]),
-        Some(Ok(Stored::Again(position))) => put(8, [position, 0, 0]),
-        Some(Ok(Stored::Dropped(dropped))) => {
-            put(
-                9,
-                [dropped.messages, dropped.is_more.into(), dropped.oldest_ms.unwrap_or(u64::MAX)],
-            );
-        }
-        Some(Ok(Stored::Erased(next))) => put(10, [next.unwrap_or(u64::MAX), 0, 0]),
-        Some(Ok(Stored::Done)) => put(11, [0; 3]),
     }
 }
 

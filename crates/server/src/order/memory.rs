@@ -51,6 +51,11 @@ impl MemoryLog {
         self.kept().numbers.remove(&hub);
     }
 
+    /// Hubs that may write.
+    pub fn hubs(&self) -> Vec<Incarnation> {
+        self.kept().numbers.keys().copied().collect()
+    }
+
     /// All of it.
     pub fn turns(&self) -> Vec<Logged> {
         self.kept().turns.clone()
@@ -106,6 +111,12 @@ impl SharedLog for MemoryEnd {
 
     async fn end(&mut self) -> Result<u64, LogError> {
         Ok(*self.length.borrow())
+    }
+
+    async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
+        self.log.kept().numbers.insert(hub, 0);
+        self.hub = hub;
+        Ok(())
     }
 
     async fn next(&mut self) -> Result<Vec<Logged>, LogError> {

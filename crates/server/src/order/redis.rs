@@ -8,6 +8,8 @@
 //! Whatever becomes of a connection, a batch is sent again under its number until the log has said what became of
 //! it: a number goes in once, or never.
 
+pub mod lease;
+pub mod level;
 mod open;
 
 use std::{
@@ -29,8 +31,9 @@ use thiserror::Error;
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Append, LogError, Logged, SharedLog};
+use super::{Append, LogError, Logged, SharedLog, health::LogHealth};
 use crate::{store::Incarnation, tasks};
+use level::AckLevel;
 
 /// How long a connection may take to be made.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -78,9 +81,37 @@ pub enum PlaceError {
         /// The last one that was read.
         needed: u64,
     },
+    /// Another server has its name.
+    #[error("another server has this name")]
+    Held,
+    /// It promises less than was asked for.
+    #[error("an ACK would promise {level}, and {least} was asked for; Redis lacks: {lacks}")]
+    Weak {
+        /// What it promises.
+        level: AckLevel,
+        /// What was asked for.
+        least: AckLevel,
+        /// What it would need.
+        lacks: String,
+    },
     /// The script has said something else.
     #[error("Redis has answered {0}, which is none of our words")]
     Strange(String),
+}
+
+/// What is said of a log, for hubs that join it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its id.
+    pub id: [u8; 16],
+    /// The version of its batches.
+    pub version: u8,
+    /// The identity key of the hubs, sealed.
+    pub identity: Vec<u8>,
+    /// The hub whose agent answers to the name `server`.
+    pub host: String,
+    /// What all hubs are set to, sealed.
+    pub settings: Vec<u8>,
 }
 
 /// Where a log lies, and what it is called there.
@@ -89,6 +120,8 @@ pub struct Place {
     client: Client,
     log: String,
     meta: String,
+    /// What the keys of leases begin with.
+    nodes: String,
 }
 
 impl fmt::Debug for Place {
@@ -103,7 +136,8 @@ impl Place {
     /// cluster share a log.
     pub fn new(url: &str, cluster: &str) -> Result<Self, RedisError> {
         let client = Client::open(url)?;
-        Ok(Self { client, log: format!("{{{cluster}}}:log"), meta: format!("{{{cluster}}}:meta") })
+        let key = |what: &str| format!("{{{cluster}}}:{what}");
+        Ok(Self { client, log: key("log"), meta: key("meta"), nodes: key("node:") })
     }
 
     async fn connect(&self, response: Duration) -> Result<MultiplexedConnection, RedisError> {
@@ -113,12 +147,17 @@ impl Place {
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// Begins a log with this id where there is none.
-    pub async fn found(&self, id: &[u8; 16]) -> Result<(), PlaceError> {
+    /// Begins a log where there is none.
+    pub async fn found(&self, about: &About) -> Result<(), PlaceError> {
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
         let script = Script::new(include_str!("redis/found.lua"));
         let mut call = script.key(&self.log);
-        call.key(&self.meta).arg(&id[..]).arg(super::batch::VERSION);
+        call.key(&self.meta)
+            .arg(&about.id[..])
+            .arg(about.version)
+            .arg(&about.identity[..])
+            .arg(&about.host)
+            .arg(&about.settings[..]);
         let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
         match word.as_str() {
             "OK" => Ok(()),
@@ -127,12 +166,51 @@ impl Place {
         }
     }
 
-    /// The id of the log that is there, if one is.
-    pub async fn id(&self) -> Result<Option<[u8; 16]>, PlaceError> {
+    /// What is said of the log that is there, if one is.
+    pub async fn about(&self) -> Result<Option<About>, PlaceError> {
+        type Found =
+            (Option<Vec<u8>>, Option<u8>, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
-        let id: Option<Vec<u8>> =
-            redis::cmd("HGET").arg(&self.meta).arg("id").query_async(&mut connection).await?;
-        Ok(id.and_then(|id| id.try_into().ok()))
+        let mut asked = redis::cmd("HMGET");
+        asked.arg(&self.meta);
+        for field in ["id", "v", "identity", "host", "settings"] {
+            asked.arg(field);
+        }
+        let found: Found = asked.query_async(&mut connection).await?;
+        let (Some(id), Some(version), Some(identity), Some(host), Some(settings)) = found else {
+            return Ok(None);
+        };
+        let id: [u8; 16] =
+            id.try_into().map_err(|_| PlaceError::Strange("another id".to_owned()))?;
+        Ok(Some(About { id, version, identity, host, settings }))
+    }
+
+    /// Replaces what all hubs are set to, as hub of this number. False while another one runs.
+    pub async fn change_settings(&self, number: u32, settings: &[u8]) -> Result<bool, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let script = Script::new(include_str!("redis/settings.lua"));
+        let mut call = script.key(&self.meta);
+        call.arg(settings).arg(number).arg(&self.nodes);
+        let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
+        Ok(word == "OK")
+    }
+
+    /// Gives a number to the name of a hub. Returns the name that has it.
+    pub async fn name(&self, number: u32, name: &str) -> Result<String, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let field = format!("n:{number}");
+        let (name,): (String,) = redis::pipe()
+            .cmd("HSETNX")
+            .arg(&self.meta)
+            .arg(&field)
+            .arg(name)
+            .ignore()
+            .cmd("HGET")
+            .arg(&self.meta)
+            .arg(&field)
+            .query_async(&mut connection)
+            .await?;
+        Ok(name)
     }
 
     /// Lets a hub write, from its first batch on; at which turn the log is.
@@ -191,6 +269,8 @@ pub struct RedisLog {
     turns: mpsc::Receiver<Vec<Logged>>,
     /// The last turn that was read.
     read: Arc<AtomicU64>,
+    /// Where it is said which life writes, if somebody listens.
+    health: Option<Arc<LogHealth>>,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -204,7 +284,19 @@ impl RedisLog {
         let (sender, turns) = mpsc::channel(READS_AHEAD_MAX);
         let reader = read_all(place.clone(), Arc::clone(&read), sender);
         let reader = tasks::own(tracing::debug_span!("log"), reader);
-        Ok(Self { place, hub, generation: 0, writing: None, turns, read, _reader: reader })
+        let (generation, writing, health) = (0, None, None);
+        Ok(Self { place, hub, generation, writing, turns, read, health, _reader: reader })
+    }
+
+    /// The same, which says there which life writes.
+    #[must_use]
+    pub fn with_health(self, health: Arc<LogHealth>) -> Self {
+        Self { health: Some(health), ..self }
+    }
+
+    /// The last turn that was read, for whoever has to say so.
+    pub fn read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
     }
 
     /// Opens the log for the Redis that is there now. What Redis has lost, no attempt brings back.
@@ -297,6 +389,25 @@ impl SharedLog for RedisLog {
                 Ok((word, turn)) if word == "OK" => return Ok(turn),
                 Ok(_closed) => self.open(&mut pauses).await?,
                 Err(error) => self.broken(&error, &mut pauses).await,
+            }
+        }
+    }
+
+    async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
+        self.hub = name_of(hub);
+        if let Some(health) = &self.health {
+            health.set_life(hub.life);
+        }
+        let mut pauses = Pauses::default();
+        loop {
+            match self.place.let_in(&self.hub).await {
+                Ok(_) => return Ok(()),
+                Err(PlaceError::None) => return Err(LogError::Lost),
+                Err(PlaceError::Closed) => self.open(&mut pauses).await?,
+                Err(error) => {
+                    tracing::warn!(%error, "Redis does not let this server in; trying again");
+                    pauses.pause().await;
+                }
             }
         }
     }

@@ -1,16 +1,20 @@
 //! A hub among others: its batches go into the shared log, and what comes out of the log goes into its own
 //! store, whoever has proposed it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use super::{
-    Append, Class, Guarded, LogError, Logged, Records, SharedLog, Stale, Turn, Turns,
+    Append, Class, Guarded, LogError, Logged, Records, SharedLog, Turn, Turns, Unkept,
     batch::{BATCH_BYTES, Batch, BatchId},
-    follow::{FollowError, Follower},
+    follow::{FollowError, Follower, Judged},
 };
 use crate::store::{CommitError, Committed, Incarnation, Proposal, Store};
+
+/// How long a hub with a wrong clock waits before it tries again.
+const CLOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// What keeps the log, this hub's copy of what it says, and how far it is.
 #[derive(Debug)]
@@ -27,10 +31,7 @@ pub struct Shared<L, S> {
 
 impl From<LogError> for CommitError {
     fn from(error: LogError) -> Self {
-        match error {
-            LogError::Full => Self::Full,
-            error => Self::Failed(error.into()),
-        }
+        Self::Failed(error.into())
     }
 }
 
@@ -92,25 +93,22 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
 
     /// Applies the next turn of the log to the store.
     async fn apply(&mut self, logged: &Logged, own: Option<BatchId>) -> Result<Turn, CommitError> {
-        let mut judged = self.follower.judge(logged)?;
-        let records = std::mem::take(&mut judged.records);
-        let verdicts: Vec<bool> = records.iter().map(|(_, is_admitted)| *is_admitted).collect();
+        let Judged { turn, id, now_ms, records, mark } = self.follower.judge(logged)?;
+        let verdicts = mark.verdicts.clone();
         let admitted = records.into_iter().filter_map(|(proposal, is)| is.then_some(proposal));
-        let admitted: Vec<Proposal> = admitted.collect();
-        let committed =
-            if admitted.is_empty() { Vec::new() } else { self.store.commit(admitted).await? };
-        let mut outcomes = committed.iter().map(|committed| committed.outcome);
-        let outcomes: Vec<_> =
-            verdicts.iter().map(|is| if *is { outcomes.next() } else { None }).collect();
-        self.follower.apply(&judged, &outcomes);
-        let records = if own.is_some() && judged.id == own {
+        let kept = self.store.commit_turn(admitted.collect(), mark).await;
+        let (committed, chain) = kept.map_err(own_disk)?;
+        self.follower.apply(turn, logged.time_ms, chain);
+        let records = if own.is_some() && id == own {
             let mut committed = committed.into_iter();
-            let one = |is: bool| if is { committed.next().ok_or(Stale) } else { Err(Stale) };
+            let one = |is: bool| {
+                if is { committed.next().ok_or(Unkept::Stale) } else { Err(Unkept::Stale) }
+            };
             Records::Own(verdicts.into_iter().map(one).collect())
         } else {
             Records::Other(committed)
         };
-        Ok(Turn { now_ms: judged.now_ms, records })
+        Ok(Turn { now_ms, records })
     }
 
     /// Puts one part into the log and applies the log up to it.
@@ -121,9 +119,10 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
         turns: &mut Vec<Turn>,
     ) -> Result<(), CommitError> {
         let number = records.len();
-        let stale = || Turn { now_ms, records: Records::Own(records_stale(number)) };
-        let Some(chain) = self.follower.chain_at(at) else {
-            turns.push(stale());
+        let unkept = |why| Turn { now_ms, records: Records::Own(unkept(number, why)) };
+        let chain = self.follower.chain_at(at).filter(|_| !self.follower.is_gone(self.hub));
+        let Some(chain) = chain else {
+            turns.push(unkept(Unkept::Stale));
             return Ok(());
         };
         let batch = Batch { now_ms, at, chain, records };
@@ -136,8 +135,29 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
         let append = Append { seq: self.seq, at, is_structure, now_ms, batch: sealed.into() };
         let until = match self.log.append(append).await {
             Ok(until) => until,
-            Err(LogError::Late | LogError::Clock) => {
-                turns.push(stale());
+            Err(LogError::Late) => {
+                turns.push(unkept(Unkept::Stale));
+                return Ok(());
+            }
+            Err(LogError::Clock) => {
+                // Whoever looks after the log says so, too; until then nothing is tried in a hurry.
+                sleep(CLOCK_PAUSE).await;
+                turns.push(unkept(Unkept::Stale));
+                return Ok(());
+            }
+            Err(LogError::Full) => {
+                // Its number is free again.
+                self.seq -= 1;
+                turns.push(unkept(Unkept::Full));
+                return Ok(());
+            }
+            Err(LogError::Gone) => {
+                let end = self.log.end().await?;
+                turns.extend(self.read_until(end, Some(id)).await?);
+                if !self.follower.is_gone(self.hub) {
+                    return Err(LogError::Gone.into());
+                }
+                turns.push(unkept(Unkept::Stale));
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -146,7 +166,21 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
         let is_in = came.iter().any(|turn| matches!(turn.records, Records::Own(_)));
         turns.extend(came);
         if !is_in {
-            turns.push(stale());
+            turns.push(unkept(Unkept::Stale));
+        }
+        Ok(())
+    }
+
+    /// Where the other hubs have gone on without this one, it goes on as another one. What it had under way counts
+    /// for nothing.
+    async fn live_on(&mut self) -> Result<(), CommitError> {
+        if self.follower.is_gone(self.hub) {
+            tracing::warn!(
+                "the other servers have taken this one for dead; it goes on as a new one"
+            );
+            self.hub.life = self.hub.life.wrapping_add(1);
+            self.seq = 0;
+            self.log.begin_again(self.hub).await?;
         }
         Ok(())
     }
@@ -168,9 +202,18 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
     }
 }
 
-/// All of a batch is to be decided again.
-fn records_stale(number: usize) -> Vec<Result<Committed, Stale>> {
-    std::iter::repeat_with(|| Err(Stale)).take(number).collect()
+/// What is in the log is accepted: a hub that has no room for it on its own disk cannot go on, and nobody is
+/// told that it was refused.
+fn own_disk(error: CommitError) -> CommitError {
+    match error {
+        CommitError::Full => CommitError::Failed("the disk of this server is full".into()),
+        error => error,
+    }
+}
+
+/// Nothing of a batch was kept.
+fn unkept(number: usize, why: Unkept) -> Vec<Result<Committed, Unkept>> {
+    std::iter::repeat_with(|| Err(why)).take(number).collect()
 }
 
 impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
@@ -201,12 +244,19 @@ impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
                 self.put((at, now_ms), part, &mut turns).await?;
             }
         }
+        self.live_on().await?;
         Ok(turns)
     }
 
     async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
         let end = self.log.end().await?;
-        self.read_until(end, None).await
+        let turns = self.read_until(end, None).await?;
+        self.live_on().await?;
+        Ok(turns)
+    }
+
+    fn is_gone(&self, hub: Incarnation) -> bool {
+        self.follower.is_gone(hub)
     }
 
     async fn arrived(&mut self) {
@@ -228,6 +278,7 @@ impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
         while let Some(logged) = self.waiting.pop_front() {
             turns.push(self.apply(&logged, None).await?);
         }
+        self.live_on().await?;
         Ok(turns)
     }
 }

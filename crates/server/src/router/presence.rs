@@ -2,7 +2,7 @@
 //!
 //! [`Sessions`](crate::sessions::Sessions) holds those that are served here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chat_protocol::{code, handshake::Purpose};
 
@@ -11,6 +11,9 @@ use crate::{
     request::Refusal,
     store::{AccountId, DeviceId, Incarnation, NewSession, SessionPlace},
 };
+
+/// When a device comes again whose session at another hub is open: that hub is gone within some seconds, if it is.
+const ELSEWHERE_RETRY: Duration = Duration::from_secs(1);
 
 /// What is connected of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,21 +53,33 @@ impl Router {
         Presence { online: sessions.is_some(), agent: purposes.any(|p| p == Purpose::Agent) }
     }
 
-    /// Whether a device may come in beside those that are here. Devices of one account do not disturb
-    /// each other; a device has one interactive session.
+    /// Whether a device may come in at this hub beside those that are here. Devices of one account do not disturb
+    /// each other; a device has one interactive session. One that is open at another hub may be that of a hub which
+    /// died a moment ago: who comes from there is told to come again.
     pub fn admits_session(
         &self,
-        account: AccountId,
-        device: Option<DeviceId>,
+        (account, device): (AccountId, Option<DeviceId>),
         purpose: Purpose,
+        hub: Incarnation,
     ) -> Result<(), Refusal> {
-        let sessions = self.present.get(&account).into_iter().flatten();
-        let mut own = sessions.filter(|session| Some(session.device) == device);
-        if purpose == Purpose::Interactive && own.any(|s| s.purpose == Purpose::Interactive) {
-            let reason = "this name is signed in already on this device";
-            return Err(Refusal::new(code::NAME_IN_USE, reason));
+        if purpose != Purpose::Interactive {
+            return Ok(());
         }
-        Ok(())
+        let sessions = self.present.get(&account).into_iter().flatten();
+        let own = sessions.filter(|session| {
+            Some(session.device) == device && session.purpose == Purpose::Interactive
+        });
+        let mut hubs = own.map(|session| session.place.hub).peekable();
+        if hubs.peek().is_none() {
+            return Ok(());
+        }
+        if hubs.all(|other| other != hub) {
+            let reason = "this name is signed in already on this device, at another server; if that \
+                          one is gone, it is noticed within seconds";
+            return Err(Refusal::new(code::NAME_IN_USE, reason).with_retry(ELSEWHERE_RETRY));
+        }
+        let reason = "this name is signed in already on this device";
+        Err(Refusal::new(code::NAME_IN_USE, reason))
     }
 
     /// A session begins or ends. Others are told of the first and the last one of a name that is no task

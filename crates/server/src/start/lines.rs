@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use crate::{
     budgets::Limits,
-    config::{Config, Tls},
+    config::{Config, Sharing, Tls},
     store::Registration,
     tls::Fingerprint,
 };
@@ -35,7 +35,7 @@ pub(crate) fn lines(
     };
     let pages = config.www.as_deref().map(|www| format!("; pages of {}", www.display()));
     let metrics = config.metrics_address.map(|own| format!("; metrics on http://{own}/metrics"));
-    vec![
+    let mut lines = vec![
         format!("chat-server {version}"),
         format!(
             "clients: {chat}; browsers and probes: {http}://{at}{}{}",
@@ -48,7 +48,17 @@ pub(crate) fn lines(
         format!("commands on this machine: {}", policy(config.policy.as_deref())),
         registration(config),
         limits(&config.limits),
-    ]
+    ];
+    lines.extend(config.sharing.as_ref().map(sharing));
+    lines
+}
+
+fn sharing(sharing: &Sharing) -> String {
+    let Sharing { redis, node, cluster, key, ack, .. } = sharing;
+    format!(
+        "{node} of the servers {cluster}: their log is in {redis}, their key in {}; an ACK promises at least: {ack}",
+        key.display()
+    )
 }
 
 fn policy(file: Option<&Path>) -> String {
@@ -107,6 +117,17 @@ mod tests {
         ] {
             assert!(open.contains(part), "{part} in {open}");
         }
+        let words = ["chat-server", "--redis", "redis://:s3cret@db:6379", "--node", "n1"];
+        let several = Config::resolve(&Cli::parse_from(words).options).unwrap();
+        let several = said(&several, None);
+        assert!(
+            several.contains("n1 of the servers chat: their log is in redis://db:6379,"),
+            "{several}"
+        );
+        assert!(
+            several.contains("their key in cluster.key; an ACK promises at least: disk"),
+            "{several}"
+        );
         config.registration = Registration::Invite;
         config.limits = Limits::off();
         config.policy = Some("p.toml".into());

@@ -76,6 +76,37 @@ pub enum OpenError {
         /// The file.
         file: String,
     },
+    /// It is that of a server among several, and this one is to run alone.
+    #[error(
+        "the database {file} belongs to the server {node} of several; start it with --redis and --node {node}, or \
+         choose another folder with --data"
+    )]
+    Shared {
+        /// The file.
+        file: String,
+        /// The server.
+        node: String,
+    },
+    /// It follows another log, or another server.
+    #[error(
+        "the database {file} belongs to the server {node} of another log or name; start it with the --redis, \
+         --cluster and --node of before, or choose an empty folder with --data"
+    )]
+    OtherLog {
+        /// The file.
+        file: String,
+        /// The server.
+        node: String,
+    },
+    /// It is that of a server that was alone, and what is in it is nowhere else.
+    #[error(
+        "the database {file} belongs to a server that runs alone; several servers begin with empty folders: \
+         choose one with --data"
+    )]
+    Alone {
+        /// The file.
+        file: String,
+    },
     /// Something in it is not what we wrote.
     #[error("the database {file} is damaged: {what}; restore a backup")]
     Damaged {

@@ -12,7 +12,7 @@ use chat_protocol::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, DeviceId, EpochId, LogId, OperatorRows, ResetCode};
+use super::{AccountId, DeviceId, EpochId, LogId, NewSession, OperatorRows, ResetCode};
 #[cfg(doc)]
 use crate::limits::EPOCH_MEMORY;
 
@@ -139,4 +139,6 @@ pub struct Snapshot {
     pub offers: Vec<OfferRow>,
     /// What the operator has decided.
     pub operator: OperatorRows,
+    /// Sessions that are open on other hubs, or were here.
+    pub sessions: Vec<NewSession>,
 }

@@ -8,6 +8,7 @@ mod open;
 mod operator;
 mod reads;
 mod signers;
+mod turns;
 mod write;
 
 use std::{
@@ -20,18 +21,24 @@ use std::{
     time::Instant,
 };
 
+use chat_protocol::id::Digest;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    CommitError, Committed, DATABASE_FILE, OpenError, Proposal, ReadError, Reads, Snapshot, Store,
+    CommitError, Committed, DATABASE_FILE, Followed, Mark, OpenError, Proposal, ReadError, Reads,
+    Snapshot, Store,
 };
 use crate::metrics::Metrics;
 
 use reads::Readers;
+pub use turns::{FollowedLog, Owner};
 
-/// A batch on its way to the thread, and the way back.
-type Job = (Vec<Proposal>, oneshot::Sender<Result<Vec<Committed>, CommitError>>);
+/// What was kept, and of a turn of a shared log what everything up to it came to.
+type Kept = (Vec<Committed>, Option<Digest>);
+
+/// A batch on its way to the thread, the turn that it is, and the way back.
+type Job = (Vec<Proposal>, Option<Box<Mark>>, oneshot::Sender<Result<Kept, CommitError>>);
 
 /// The end of the worker. Dropping it ends the thread after the batch under way.
 #[derive(Debug)]
@@ -53,22 +60,58 @@ pub fn open(
     options: SqliteOptions,
     metrics: Arc<Metrics>,
 ) -> Result<(SqliteStore, Reads, Snapshot), OpenError> {
+    let (store, reads, snapshot, _) = open_for(folder, options, metrics, None)?;
+    Ok((store, reads, snapshot))
+}
+
+/// The same of a hub that follows this log, and begins this life: how far it is, too.
+pub fn open_shared(
+    folder: &Path,
+    options: SqliteOptions,
+    metrics: Arc<Metrics>,
+    (log, life): (&FollowedLog, u64),
+) -> Result<(SqliteStore, Reads, Snapshot, Followed), OpenError> {
+    open_for(folder, options, metrics, Some((log, life)))
+}
+
+/// Whose the database in `folder` is.
+pub fn owner(folder: &Path) -> Result<Owner, OpenError> {
+    let file = folder.join(DATABASE_FILE);
+    if std::fs::metadata(&file).map_or(true, |metadata| metadata.len() == 0) {
+        return Ok(Owner::Nobody);
+    }
+    let found = Connection::open(&file).and_then(|connection| turns::owner(&connection));
+    let name = file.display().to_string();
+    found.map_err(|source| OpenError::Database { file: name, source: source.into() })
+}
+
+fn open_for(
+    folder: &Path,
+    options: SqliteOptions,
+    metrics: Arc<Metrics>,
+    shared: Option<(&FollowedLog, u64)>,
+) -> Result<(SqliteStore, Reads, Snapshot, Followed), OpenError> {
     let failed = |source| OpenError::Io { folder: folder.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let file = folder.join(DATABASE_FILE);
     if std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenError::Empty { file: file.display().to_string() });
     }
-    let connection = open::writer(&file, options)?;
-    let snapshot = open::snapshot(&connection, &file)?;
+    let connection = open::writer(&file, options, shared.map(|(log, _)| log))?;
+    let mut snapshot = open::snapshot(&connection, &file)?;
+    let mut followed = Followed::default();
+    if let Some((_, life)) = shared {
+        (followed, snapshot.position) = open::followed(&connection, &file, life, &snapshot)?;
+        snapshot.sessions = std::mem::take(&mut followed.sessions);
+    }
     let reads = Reads::new(Arc::new(Readers::new(file)));
-    let mut writer = write::Writer::new(connection, snapshot.position);
+    let mut writer = write::Writer::new(connection, snapshot.position, shared.is_some());
     let (jobs, waiting) = sync_channel::<Job>(1);
     let run = move || {
-        while let Ok((batch, reply)) = waiting.recv() {
+        while let Ok((batch, mark, reply)) = waiting.recv() {
             let records = u32::try_from(batch.len()).unwrap_or(u32::MAX);
             let start = Instant::now();
-            let result = writer.commit(batch);
+            let result = writer.commit(batch, mark.as_deref());
             metrics.commit_duration.observe(start.elapsed().as_secs_f64());
             metrics.commit_batch_size.observe(f64::from(records));
             // Whoever asked may be gone at the end of the process; what is kept is kept.
@@ -77,16 +120,35 @@ pub fn open(
     };
     // The store waits for it when it is dropped.
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(failed)?;
-    Ok((SqliteStore { jobs: Some(jobs), thread: Some(thread) }, reads, snapshot))
+    Ok((SqliteStore { jobs: Some(jobs), thread: Some(thread) }, reads, snapshot, followed))
+}
+
+impl SqliteStore {
+    async fn keep(
+        &mut self,
+        batch: Vec<Proposal>,
+        mark: Option<Box<Mark>>,
+    ) -> Result<Kept, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or(CommitError::Gone)?;
+        // The worker waits for each batch, so the channel of one never blocks.
+        jobs.send((batch, mark, reply)).map_err(|_| CommitError::Gone)?;
+        answer.await.map_err(|_| CommitError::Gone)?
+    }
 }
 
 impl Store for SqliteStore {
     async fn commit(&mut self, batch: Vec<Proposal>) -> Result<Vec<Committed>, CommitError> {
-        let (reply, answer) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or(CommitError::Gone)?;
-        // The worker waits for each batch, so the channel of one never blocks.
-        jobs.send((batch, reply)).map_err(|_| CommitError::Gone)?;
-        answer.await.map_err(|_| CommitError::Gone)?
+        Ok(self.keep(batch, None).await?.0)
+    }
+
+    async fn commit_turn(
+        &mut self,
+        batch: Vec<Proposal>,
+        mark: Mark,
+    ) -> Result<(Vec<Committed>, Digest), CommitError> {
+        let (kept, chain) = self.keep(batch, Some(Box::new(mark))).await?;
+        Ok((kept, chain.unwrap_or(Digest::ZERO)))
     }
 }
 

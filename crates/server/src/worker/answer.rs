@@ -104,7 +104,11 @@ impl<T: Turns> Worker<T> {
             Request::Admin(_) => reply(queued, AdminAnswer::refused(refusal.reason)),
             Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
             // Whoever knows it reminds again.
-            Request::Remind(_) | Request::Settings(_) | Request::Leave(_) | Request::GoLive(_) => {}
+            Request::Remind(_)
+            | Request::Settings(_)
+            | Request::Leave(_)
+            | Request::GoLive(_)
+            | Request::Lost(_) => {}
         }
     }
 

@@ -166,6 +166,24 @@ impl<T: Turns> Worker<T> {
     }
 }
 
+/// The id of a question; cursors have none, and neither has what is no question.
+pub(super) fn asked_by(question: &ClientToHub) -> Option<MessageId> {
+    match question {
+        ClientToHub::Who { id, .. }
+        | ClientToHub::Bundles { id, .. }
+        | ClientToHub::Heads { id, .. }
+        | ClientToHub::Counters { id, .. }
+        | ClientToHub::Members { id, .. }
+        | ClientToHub::Rooms { id, .. }
+        | ClientToHub::Topic { id, .. }
+        | ClientToHub::Retention { id, .. }
+        | ClientToHub::Share { id, .. }
+        | ClientToHub::Find { id, .. }
+        | ClientToHub::Moderate { id, .. } => Some(*id),
+        ClientToHub::Seen { .. } | ClientToHub::Remind { .. } | ClientToHub::Auth { .. } => None,
+    }
+}
+
 pub(super) fn asked(refusal: &Refusal, id: MessageId) -> HubToClient {
     refusal.to_message(HubStage::Request, Some(id))
 }

@@ -69,7 +69,8 @@ impl<T: Turns> Worker<T> {
             return Ok(());
         }
         let device = self.known_device(request).map(|(_, device)| device);
-        self.router.admits_session(account.id, device, request.purpose)?;
+        let here = self.turns.hub();
+        self.router.admits_session((account.id, device), request.purpose, here)?;
         // The hub's own agent never waits for anybody.
         if account.name.is_server() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::Worker;
+use super::{Queue, Worker};
 use crate::{
     limits::{DROP_FULL_PAUSE, DROP_STEP_PAUSE},
     order::Turns,
@@ -22,14 +22,14 @@ impl<T: Turns> Worker<T> {
     }
 
     /// One step, if there is one and it is time.
-    pub(super) async fn erase_deleted(&mut self) -> Result<(), CommitError> {
+    pub(super) async fn erase_deleted(&mut self, queue: &mut Queue) -> Result<(), CommitError> {
         if self.erasing.not_before.is_some_and(|at| at > Instant::now()) {
             return Ok(());
         }
         let Some(step) = self.router.decide_erase() else { return Ok(()) };
         let now_ms = (self.clock)();
         self.erasing.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
-        if !self.keep(now_ms, Proposal::Erase(step)).await? {
+        if !self.keep(now_ms, Proposal::Erase(step), queue).await? {
             self.erasing.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use chat_protocol::hub;
 
-use super::Worker;
+use super::{Queue, Worker};
 use crate::{
     connection::ConnectionId,
     delivery::Wire,
@@ -70,6 +70,7 @@ impl<T: Turns> Worker<T> {
     }
 
     pub(super) fn follow_others(&mut self, now_ms: u64, records: Vec<Committed>) {
+        self.metrics.shared_log.followed.inc();
         for committed in records {
             self.follow(now_ms, committed, None);
         }
@@ -80,6 +81,9 @@ impl<T: Turns> Worker<T> {
         for turn in turns {
             self.follow_others(turn.now_ms, turn.kept());
         }
+        if T::IS_SHARED {
+            self.note_life();
+        }
     }
 
     /// Keeps what nobody has asked for. False: there is no room for it now.
@@ -87,10 +91,11 @@ impl<T: Turns> Worker<T> {
         &mut self,
         now_ms: u64,
         proposal: Proposal,
+        queue: &mut Queue,
     ) -> Result<bool, CommitError> {
         let at = self.turns.applied();
         let guarded = self.guarded(proposal);
-        match self.turns.commit(at, now_ms, vec![guarded]).await {
+        match self.put((at, now_ms), vec![guarded], queue).await {
             Ok(turns) => {
                 self.follow_all(turns);
                 Ok(true)

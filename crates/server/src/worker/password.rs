@@ -10,14 +10,15 @@ use crate::{
 
 impl Next {
     /// Puts a change of password to the store.
-    pub(super) fn password(mut queued: Open) -> Self {
-        let Request::Password(request) = &mut queued.item else { return Self::Done };
-        let PasswordChange { new, reply: _ } = request.as_mut();
+    pub(super) fn password(queued: Open) -> Self {
+        let Request::Password(request) = &queued.item else { return Self::Done };
+        let PasswordChange { new, reply: _ } = request.as_ref();
+        // It may be decided again.
         let new = NewPassword {
             account: new.account,
-            before: std::mem::take(&mut new.before),
-            password: std::mem::take(&mut new.password),
-            vault: std::mem::take(&mut new.vault),
+            before: new.before.clone(),
+            password: new.password.clone(),
+            vault: new.vault.clone(),
         };
         Self::Commit(queued, Proposal::Password(Box::new(new)))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Worker;
+use super::{Queue, Worker};
 use crate::{
     limits::{DROP_FULL_PAUSE, DROP_STEP_PAUSE},
     order::Turns,
@@ -35,14 +35,14 @@ impl<T: Turns> Worker<T> {
     }
 
     /// One step, if it is time. A busy hub makes them between its batches, at the same pace.
-    pub(super) async fn drop_old(&mut self) -> Result<(), CommitError> {
+    pub(super) async fn drop_old(&mut self, queue: &mut Queue) -> Result<(), CommitError> {
         if self.dropping.not_before.is_some_and(|at| at > Instant::now()) {
             return Ok(());
         }
         let now_ms = (self.clock)();
         let Some(step) = self.router.decide_drop(now_ms) else { return Ok(()) };
         self.dropping.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
-        if !self.keep(now_ms, Proposal::Drop(step)).await? {
+        if !self.keep(now_ms, Proposal::Drop(step), queue).await? {
             tracing::error!("the disk is full; old messages cannot be deleted either");
             self.dropping.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
         }

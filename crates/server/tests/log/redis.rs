@@ -1,95 +1,21 @@
 //! The log in Redis, and what happens to Redis.
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use chat_server::{
     order::{
         LogError, SharedLog as _,
-        redis::{Place, RedisLog},
+        redis::{About, Place, RedisLog},
     },
     store::Incarnation,
 };
-use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{TestLog, batch, contract, hub, read_to, turns};
+use super::{TestLog, batch, contract, hub, read_to, server::redis, turns};
 
-/// How long a Redis may take to answer at all on a busy machine.
-const START_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// A Redis of this test, which syncs each write.
-struct Redis {
-    folder: TempDir,
-    running: Option<Child>,
-}
-
-/// Starts a Redis; nothing where there is none to start.
-async fn redis() -> Option<Redis> {
-    let is_there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-    if is_there.is_err() {
-        assert!(std::env::var_os("CHAT_WITH_REDIS").is_none(), "there is no redis-server");
-        eprintln!("skipped: there is no redis-server (apt-get install redis-server)");
-        return None;
-    }
-    let mut redis = Redis { folder: TempDir::new().expect("a folder"), running: None };
-    redis.start().await;
-    Some(redis)
-}
-
-impl Redis {
-    fn socket(&self) -> String {
-        let path = self.folder.path().join("redis.sock");
-        path.to_str().expect("a path in UTF-8").to_owned()
-    }
-
-    async fn start(&mut self) {
-        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log");
-        let running = Command::new("redis-server")
-            .args(["--port", "0", "--unixsocket", &self.socket(), "--save", ""])
-            .args(["--appendonly", "yes", "--appendfsync", "always"])
-            .args(["--maxmemory-policy", "noeviction"])
-            .current_dir(self.folder.path())
-            .stdout(log)
-            .spawn()
-            .expect("redis-server");
-        self.running = Some(running);
-        let answers = async {
-            while self.say(&["PING"]).await.is_none_or(|word| word != "PONG") {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(START_TIME_MAX, answers).await.expect("Redis answers");
-    }
-
-    /// Ends it as a power cut would.
-    fn kill(&mut self) {
-        let Some(mut running) = self.running.take() else { return };
-        running.kill().expect("killed");
-        running.wait().expect("ended");
-    }
-
-    async fn say(&self, words: &[&str]) -> Option<String> {
-        let client = ::redis::Client::open(format!("unix://{}", self.socket())).ok()?;
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-        let mut command = ::redis::Cmd::new();
-        for word in words {
-            command.arg(*word);
-        }
-        command.query_async(&mut connection).await.ok()
-    }
-
-    fn place(&self) -> Place {
-        Place::new(&format!("unix://{}", self.socket()), "test").expect("a place")
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.kill();
-    }
+pub(crate) fn about(id: u8) -> About {
+    let (identity, host, settings) = (b"sealed".to_vec(), "n1".to_owned(), b"too".to_vec());
+    About { id: [id; 16], version: 1, identity, host, settings }
 }
 
 impl TestLog for Place {
@@ -108,10 +34,10 @@ impl TestLog for Place {
 async fn a_log_in_redis_keeps_the_contract() {
     let Some(redis) = redis().await else { return };
     let place = redis.place();
-    assert!(place.id().await.expect("asked").is_none());
-    place.found(&[7; 16]).await.expect("founded");
-    place.found(&[8; 16]).await.expect_err("there is one");
-    assert_eq!(place.id().await.expect("asked"), Some([7; 16]));
+    assert!(place.about().await.expect("asked").is_none());
+    place.found(&about(7)).await.expect("founded");
+    place.found(&about(8)).await.expect_err("there is one");
+    assert_eq!(place.about().await.expect("asked"), Some(about(7)));
     contract(&place).await;
 }
 
@@ -135,7 +61,7 @@ async fn a_redis_that_dies_loses_nothing_and_doubles_nothing() {
     const KILLS: u32 = 6;
     let Some(mut redis) = redis().await else { return };
     let place = redis.place();
-    place.found(&[7; 16]).await.expect("founded");
+    place.found(&about(7)).await.expect("founded");
     let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
     let writing = tokio::spawn(async move {
         let (mut seqs_one, mut seqs_two) = (0, 0);
@@ -167,7 +93,7 @@ async fn a_redis_that_dies_loses_nothing_and_doubles_nothing() {
 async fn a_redis_that_was_emptied_is_not_taken_for_the_log() {
     let Some(redis) = redis().await else { return };
     let place = redis.place();
-    place.found(&[7; 16]).await.expect("founded");
+    place.found(&about(7)).await.expect("founded");
     let mut one = place.join(hub(1), 0).await;
     assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
     assert_eq!(read_to(&mut one, 1).await, turns(&["a"]));
@@ -180,7 +106,7 @@ async fn a_redis_that_was_emptied_is_not_taken_for_the_log() {
 async fn a_redis_without_memory_refuses_and_goes_on_when_there_is_room() {
     let Some(redis) = redis().await else { return };
     let place = redis.place();
-    place.found(&[7; 16]).await.expect("founded");
+    place.found(&about(7)).await.expect("founded");
     let mut one = place.join(hub(1), 0).await;
     assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
     redis.say(&["CONFIG", "SET", "maxmemory", "1"]).await.expect("set");

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,7 +24,10 @@ use chat_server::{
     store::{CommitError, Committed, Incarnation, Proposal, Stored},
 };
 use futures_util::future::select_all;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
@@ -36,6 +39,9 @@ use crate::{
 
 /// How many hubs share a log.
 const SHARING: u32 = 3;
+
+/// Lives that a hub has at most from one start to the next.
+const LIVES: u64 = 1_000;
 
 /// The longest that a way to the log takes, in milliseconds.
 const WAY_MS_MAX: u64 = 20;
@@ -57,11 +63,13 @@ struct Place {
     disk: Disk,
     life: Mutex<Option<HubLife>>,
     lives: AtomicU64,
+    /// Its way to the log is cut until then.
+    cut_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Place {
     fn new(disk: Disk) -> Self {
-        Self { disk, life: Mutex::default(), lives: AtomicU64::new(0) }
+        Self { disk, life: Mutex::default(), lives: AtomicU64::new(0), cut_until: Arc::default() }
     }
 }
 
@@ -136,10 +144,12 @@ impl Hubs {
             Some(log) => {
                 place.disk.wipe();
                 let (store, reads, snapshot) = place.disk.open();
-                let life = place.lives.fetch_add(1, Ordering::Relaxed) + 1;
+                // A hub that is taken for dead goes on under the next number.
+                let life = LIVES * (place.lives.fetch_add(1, Ordering::Relaxed) + 1);
                 let hub = Incarnation { node: u32::try_from(index + 1).unwrap(), life };
                 let dice = Dice::new(world.seed(), 1_000 * u64::from(hub.node) + life);
-                let way = Slow { end: log.join(hub, 0), dice };
+                let way =
+                    Slow { end: log.join(hub, 0), dice, cut_until: Arc::clone(&place.cut_until) };
                 let shared = Shared::new(hub, way, store, follower());
                 let turns = Careful { shared, mistake: world.mistake(), count: 0 };
                 world.assemble(turns, reads, snapshot).await
@@ -147,6 +157,23 @@ impl Hubs {
         };
         let (drain, connections) = (CancellationToken::new(), Vec::new());
         *self.life(index) = Some(HubLife { hub, worker, drain, connections });
+    }
+
+    /// Another hub has not heard of this one for a while, whether it lives or not.
+    pub(crate) fn take_for_dead(&self, index: usize, dice: &mut Dice) {
+        let node = u32::try_from(index + 1).unwrap();
+        let log = self.log.as_ref().expect("they share one");
+        let lives = log.hubs().into_iter().filter(|hub| hub.node == node);
+        let other = (index + 1 + dice.index(self.count() - 1)) % self.count();
+        let by = self.life(other).as_ref().map(|life| life.hub.clone());
+        if let (Some(hub), Some(by)) = (lives.max(), by) {
+            tokio::spawn(async move { by.lost(hub).await });
+        }
+    }
+
+    /// The log does not answer a hub for a while.
+    pub(crate) fn cut_off(&self, index: usize, time: Duration) {
+        *self.places[index].cut_until.lock().unwrap() = Some(Instant::now() + time);
     }
 
     /// The power fails: everything of the hub ends where it stands.
@@ -162,11 +189,16 @@ impl Hubs {
 struct Slow {
     end: MemoryEnd,
     dice: Dice,
+    cut_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Slow {
     async fn pause(&mut self) {
         sleep(Duration::from_millis(self.dice.between(0, WAY_MS_MAX))).await;
+        let cut_until = *self.cut_until.lock().unwrap();
+        if let Some(until) = cut_until {
+            sleep_until(until).await;
+        }
     }
 }
 
@@ -181,6 +213,11 @@ impl SharedLog for Slow {
     async fn end(&mut self) -> Result<u64, LogError> {
         self.pause().await;
         self.end.end().await
+    }
+
+    async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
+        self.pause().await;
+        self.end.begin_again(hub).await
     }
 
     async fn next(&mut self) -> Result<Vec<Logged>, LogError> {
@@ -241,6 +278,10 @@ impl Turns for Careful {
     async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
         let turns = self.shared.catch_up().await?;
         Ok(self.passes_on(turns))
+    }
+
+    fn is_gone(&self, hub: Incarnation) -> bool {
+        self.shared.is_gone(hub)
     }
 
     async fn arrived(&mut self) {

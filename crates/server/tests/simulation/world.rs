@@ -55,6 +55,10 @@ const MESSAGES_TO_TALK: u32 = 10;
 /// Alarms of one kind that follow the first one are told together within this time.
 const COUNTED_ALARMS: Duration = Duration::from_secs(61);
 
+/// A hub of several that is cut off from the log is so for this time longer than it would be down: others are told to
+/// come again then.
+const CUT_OFF: Duration = Duration::from_secs(3);
+
 /// Orders that a device may be given while it is down: more than a plan has.
 const ORDERS_MAX: usize = 256;
 
@@ -197,6 +201,7 @@ impl World {
             clock: now_ms,
             trace: None,
             copies: None,
+            health: None,
         };
         parts.assemble().await.expect("a hub starts from what is durable")
     }
@@ -318,6 +323,13 @@ impl Director {
             Happening::HubCrash { moment, down_ms } => {
                 self.hub_down_for = Duration::from_millis(down_ms);
                 let index = self.dice.index(self.world.hubs.count());
+                if self.world.hubs.count() > 1 {
+                    match self.dice.between(0, 2) {
+                        0 => {}
+                        1 => return self.world.hubs.take_for_dead(index, &mut self.dice),
+                        _ => return self.world.hubs.cut_off(index, self.hub_down_for + CUT_OFF),
+                    }
+                }
                 match moment {
                     Some(moment) => self.world.hubs.disk(index).fail_at(moment),
                     None => self.crash_hub(index),

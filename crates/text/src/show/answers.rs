@@ -168,6 +168,7 @@ fn status(status: &Status) -> Form {
         (Some(url), None) => format!("connected to {url}"),
         (None, _) => "offline; trying again".to_owned(),
     };
+    let connection = format!("{connection}{}", elsewhere(status));
     let answer = match status.answer_us {
         Some(us) => {
             let took = Duration::from_micros(us).as_secs_f64() * 1e3;
@@ -180,9 +181,20 @@ fn status(status: &Status) -> Form {
         format!("{connection}; {answer}; {open} without an answer"),
         json!({
             "event": "status", "online": url.is_some(), "url": url,
+            "addresses": status.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "answer_us": status.answer_us, "silent_s": status.silent_s, "unanswered": open,
         }),
     )
+}
+
+/// Where the server can be reached, too.
+fn elsewhere(status: &Status) -> String {
+    let others = status.addresses.iter().filter(|url| Some(*url) != status.url.as_ref());
+    match others.map(ToString::to_string).collect::<Vec<_>>().join(", ") {
+        others if status.addresses.len() < 2 || others.is_empty() => String::new(),
+        others if status.url.is_some() => format!(" (else {others})"),
+        all => format!(" at {all}"),
+    }
 }
 
 fn fingerprint(user: &UserName, is_deleted: bool, key: &KeyId) -> Form {

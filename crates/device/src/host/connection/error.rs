@@ -1,5 +1,6 @@
 //! Why there is no connection.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::pins::Shown;
 use crate::home::HomeError;
-use crate::home::known_servers::hex;
+use crate::home::known_servers::{TwoServers, hex};
 use crate::server_url::ServerUrl;
 
 /// Why there is no connection, or no sign-in on it.
@@ -71,23 +72,19 @@ pub enum ConnectError {
     /// Another server than the one known answers.
     #[error(
         "ANOTHER SERVER ANSWERS AT {} (server_changed). The words of the known one: {known}. {}. \
-         Nothing was sent. {}", .shown.url, described(.shown), match .forget {
-            Some(forget) => format!("If the server was set up anew: {forget}"),
-            None => {
-                "This program began with the other one, and has one server for as long as it runs"
-                    .to_owned()
-            }
-        }
+         Nothing was sent. {why}", .shown.url, described(.shown)
     )]
     ServerChanged {
-        /// The words of who answered before.
+        /// The words of the one expected.
         known: String,
         /// Who answers now.
         shown: Box<Shown>,
-        /// What to type to begin anew, if the home knows the other one at this address; if not, this
-        /// process has met it.
-        forget: Option<String>,
+        /// Why the other one is expected.
+        why: Why,
     },
+    /// The home knows two servers at the addresses of one.
+    #[error(transparent)]
+    TwoServers(Box<TwoServers>),
     /// The first contact with a server that no authority vouches for, and nobody has said yes.
     #[error(
         "{} is not known here, and no authority vouches for its certificate. {}. Compare both with \
@@ -114,6 +111,12 @@ pub enum ConnectError {
     Unexpected {
         /// The address that was tried.
         url: ServerUrl,
+    },
+    /// No address of several.
+    #[error("none of {} addresses lets in: {}", .tried.len(), listed(.tried))]
+    Nowhere {
+        /// What came of each.
+        tried: Vec<ConnectError>,
     },
     /// Not now.
     #[error("the server is busy: {}", sanitise::line(.why))]
@@ -142,6 +145,55 @@ pub enum ConnectError {
     Home(#[from] HomeError),
 }
 
+impl From<TwoServers> for ConnectError {
+    fn from(error: TwoServers) -> Self {
+        Self::TwoServers(Box::new(error))
+    }
+}
+
+/// Why a certain server is expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The home knows it at this address.
+    KnownHere {
+        /// What to type to begin anew.
+        forget: String,
+    },
+    /// The home knows it at another address of the same server.
+    OneServer {
+        /// That address.
+        at: ServerUrl,
+        /// What to type to begin anew.
+        forget: String,
+    },
+    /// This process has met it.
+    Met {
+        /// Where.
+        at: ServerUrl,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KnownHere { forget } => write!(f, "If the server was set up anew: {forget}"),
+            Self::OneServer { at, forget } => write!(
+                f,
+                "All addresses of one command line are those of one server, and it is known at {at}. Leave this \
+                 address out, or, if the server was set up anew: {forget}"
+            ),
+            Self::Met { at } => write!(
+                f,
+                "This program began with the other one, it was met at {at}, and has one server for as long as it runs"
+            ),
+        }
+    }
+}
+
+fn listed(tried: &[ConnectError]) -> String {
+    tried.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// Words and certificate, as the server writes them too.
 pub(crate) fn described(shown: &Shown) -> String {
     let certificate =
@@ -164,6 +216,7 @@ impl ConnectError {
             self,
             Self::CertificateChanged { .. }
                 | Self::ServerChanged { .. }
+                | Self::TwoServers(_)
                 | Self::Unknown { .. }
                 | Self::OtherWords { .. }
                 | Self::Handshake(_)
@@ -178,6 +231,7 @@ impl ConnectError {
             | Self::Tls { .. }
             | Self::Upgrade { .. }
             | Self::Unexpected { .. }
+            | Self::Nowhere { .. }
             | Self::Busy { .. }
             | Self::Lost { .. } => true,
             // The server may not have noticed yet that the old connection is gone.

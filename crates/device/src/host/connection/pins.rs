@@ -1,7 +1,8 @@
 //! Who may answer: the servers that the home knows, and the one that this process has met.
 //!
 //! Secrets are derived for one server. Every greeting of the process, on whatever connection and
-//! address, must show that one (rule R38), and at an address that the home knows the one known there.
+//! address, must show that one (rule R38). All addresses of a process are those of one server: what the home knows
+//! at any of them is expected at all of them, also at those that it has never reached.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
 
 use super::ConnectError;
+use super::error::Why;
 use crate::home::known_servers::KnownServer;
 use crate::home::{HomeError, KnownServers};
 use crate::server_url::{ServerUrl, Trust};
@@ -49,22 +51,33 @@ pub struct Pins {
     /// Whether what is met over TLS is kept. Not where anybody's certificate is taken: nobody has vouched
     /// for that server, or will have when the next start asks.
     keeps: bool,
+    /// The addresses of the one server.
+    addresses: Vec<ServerUrl>,
     met: Mutex<Met>,
 }
 
 /// What this process has met.
 #[derive(Debug, Default)]
 struct Met {
-    /// Its one server, and the words of that.
-    server: Option<(KeyId, String)>,
+    /// Its one server.
+    server: Option<Expected>,
     /// Certificates that only the words of that server vouch for.
     certificates: BTreeMap<String, [u8; 32]>,
+}
+
+/// The server that a process has.
+#[derive(Debug, Clone)]
+struct Expected {
+    server: KeyId,
+    words: String,
+    /// Where it was met, or where the home knows it.
+    at: ServerUrl,
 }
 
 impl Pins {
     /// The pins of a home; `words` are those that a script says the server has.
     pub fn new(home: KnownServers, words: Option<String>) -> Self {
-        Self { home, words, keeps: true, met: Mutex::default() }
+        Self { home, words, keeps: true, addresses: Vec::new(), met: Mutex::default() }
     }
 
     /// The same; of servers met over TLS nothing is kept if anybody's certificate is taken.
@@ -73,17 +86,21 @@ impl Pins {
         Self { keeps: *trust != Trust::Anybody, ..self }
     }
 
-    /// The server of this process, once it is known.
-    pub fn server(&self) -> Option<KeyId> {
-        self.met().server.as_ref().map(|(server, _)| *server)
+    /// These are addresses of one server: the one that the home knows at any of them.
+    ///
+    /// # Errors
+    /// The home knows another one at another of them.
+    pub(super) fn of_one_server(self, addresses: &[ServerUrl]) -> Result<Self, ConnectError> {
+        let known = self.home.server_at(addresses)?;
+        let expected =
+            known.map(|(at, KnownServer { server, words, .. })| Expected { server, words, at });
+        let met = Mutex::new(Met { server: expected, ..Met::default() });
+        Ok(Self { addresses: addresses.to_vec(), met, ..self })
     }
 
-    /// The server that is known at this address is that of this process from now on.
-    pub fn begin(&self, url: &ServerUrl) -> Option<KeyId> {
-        let mut met = self.met();
-        let known = || self.home.get(url).map(|known| (known.server, known.words));
-        met.server = met.server.take().or_else(known);
-        met.server.as_ref().map(|(server, _)| *server)
+    /// The server of this process, once it is known.
+    pub fn server(&self) -> Option<KeyId> {
+        self.met().server.as_ref().map(|expected| expected.server)
     }
 
     /// The certificate that must be shown at this address, unless an authority vouches for it.
@@ -100,31 +117,46 @@ impl Pins {
     /// Whether whoever shows this is the server expected; a first one is. A certificate that has changed
     /// is taken if somebody has named the words of the server that is known here.
     pub fn check(&self, shown: &Shown) -> Result<(), ConnectError> {
-        let forget = || self.home.forget_command(&shown.url);
-        let changed = |known, forget| ConnectError::ServerChanged {
-            known,
-            shown: Box::new(shown.clone()),
-            forget,
-        };
-        let known = self.home.get(&shown.url);
-        match (&known, &self.met().server) {
-            (Some(known), _) if known.server != shown.server => {
-                return Err(changed(known.words.clone(), Some(forget())));
-            }
-            (_, Some((met, words))) if *met != shown.server => {
-                return Err(changed(words.clone(), None));
-            }
-            _ => {}
+        if let Some((known, why)) = self.other_than(shown) {
+            return Err(ConnectError::ServerChanged { known, shown: Box::new(shown.clone()), why });
         }
         let is_named = self.words.as_ref().map(|words| shown.words.is(words));
         if is_named == Some(false) {
             return Err(ConnectError::OtherWords { shown: Box::new(shown.clone()) });
         }
         if shown.is_certificate_changed && is_named.is_none() {
-            let (shown, forget) = (Box::new(shown.clone()), forget());
+            let forget = self.home.forget_command(&[&shown.url]);
+            let shown = Box::new(shown.clone());
             return Err(ConnectError::CertificateChanged { shown, forget });
         }
         Ok(())
+    }
+
+    /// The words of the server that is expected where this one answers, if that is another, and why it is.
+    fn other_than(&self, shown: &Shown) -> Option<(String, Why)> {
+        if let Some(known) = self.home.get(&shown.url)
+            && known.server != shown.server
+        {
+            return Some((
+                known.words,
+                Why::KnownHere { forget: self.forget_command(known.server) },
+            ));
+        }
+        let met = self.met();
+        let expected = met.server.as_ref().filter(|expected| expected.server != shown.server)?;
+        let (words, at) = (expected.words.clone(), expected.at.clone());
+        let is_known = self.home.get(&at).is_some_and(|known| known.server == expected.server);
+        Some(if is_known {
+            (words, Why::OneServer { at, forget: self.forget_command(expected.server) })
+        } else {
+            (words, Why::Met { at })
+        })
+    }
+
+    /// What a person types to forget this server at all addresses of the process.
+    fn forget_command(&self, server: KeyId) -> String {
+        let is_known = |url: &&ServerUrl| self.home.get(url).is_some_and(|at| at.server == server);
+        self.home.forget_command(&self.addresses.iter().filter(is_known).collect::<Vec<_>>())
     }
 
     /// Takes a server that is the one expected, or that nobody has to be asked about: an authority
@@ -143,13 +175,17 @@ impl Pins {
     /// Takes a server that a person has said yes to.
     pub fn accept(&self, shown: &Shown) {
         let mut met = self.met();
-        met.server = Some((shown.server, shown.words.to_string()));
+        met.server.get_or_insert_with(|| {
+            let (server, words, at) = (shown.server, shown.words.to_string(), shown.url.clone());
+            Expected { server, words, at }
+        });
         if let Some(certificate) = shown.certificate {
             met.certificates.insert(shown.url.to_string(), certificate);
         }
     }
 
-    /// Keeps a server that has proved its identity. Says whether its certificate is new to the home.
+    /// Keeps a server that has proved its identity, at all addresses of the process: whoever has named them has said
+    /// that they are its. Says whether its certificate is new to the home.
     pub fn keep(&self, shown: &Shown) -> Result<bool, HomeError> {
         if !self.keeps && shown.url.is_secure() {
             return Ok(false);
@@ -158,7 +194,13 @@ impl Pins {
         let before = known.and_then(|known| known.certificate);
         let certificate = shown.certificate.or(before);
         let (server, words) = (shown.server, shown.words.to_string());
-        self.home.pin(&shown.url, KnownServer { server, words, certificate })?;
+        self.home.pin(&shown.url, KnownServer { server, words: words.clone(), certificate })?;
+        for url in self.addresses.iter().filter(|url| self.keeps || !url.is_secure()) {
+            if self.home.get(url).is_none() {
+                let words = words.clone();
+                self.home.pin(url, KnownServer { server, words, certificate: None })?;
+            }
+        }
         Ok(certificate.is_some() && certificate != before)
     }
 
@@ -196,20 +238,75 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_the_home_knows_of_the_first_address_binds_the_others() {
+    /// A home that knows these.
+    fn home_with<'a>(known: impl IntoIterator<Item = &'a Shown>) -> KnownServers {
         let home = KnownServers::in_memory();
-        let (first, second) =
-            (shown("ws://127.0.0.1:1", 1, None), shown("ws://127.0.0.1:2", 2, None));
-        for known in [&first, &second] {
-            let words = known.words.to_string();
-            let known_server = KnownServer { server: known.server, words, certificate: None };
-            home.pin(&known.url, known_server).unwrap();
+        for Shown { url, server, words, certificate, .. } in known {
+            let (words, certificate) = (words.to_string(), *certificate);
+            home.pin(url, KnownServer { server: *server, words, certificate }).unwrap();
         }
-        let pins = Pins::new(home, None);
-        assert_eq!(pins.begin(&first.url), Some(first.server));
-        assert!(pins.admit(&second).is_err(), "secrets are derived for the first");
-        assert!(pins.admit(&first).is_ok());
+        home
+    }
+
+    fn urls<const N: usize>(shown: [&Shown; N]) -> [ServerUrl; N] {
+        shown.map(|shown| shown.url.clone())
+    }
+
+    /// A stranger at an address that was never reached is refused because of the others, wherever in the list they
+    /// stand, and also on the first contact of all.
+    #[test]
+    fn what_the_home_knows_of_any_address_binds_all_of_them() {
+        let (first, second) = (shown("wss://a", 1, None), shown("wss://b", 1, None));
+        let stranger = Shown { server: KeyId([2; 16]), ..second.clone() };
+        for addresses in [[&first, &second], [&second, &first]] {
+            let pins =
+                Pins::new(home_with([&first]), None).of_one_server(&urls(addresses)).unwrap();
+            assert_eq!(pins.server(), Some(first.server), "secrets are derived for it");
+            let refused = pins.admit(&stranger).unwrap_err();
+            let said = refused.to_string();
+            assert!(refused.is_integrity() && said.contains("ANOTHER SERVER ANSWERS AT wss://b"));
+            assert!(
+                said.contains("known at wss://a:443") && said.contains("servers forget wss://a"),
+                "{said}"
+            );
+            pins.admit(&second).unwrap();
+        }
+        let met = pins(None).of_one_server(&urls([&first, &second])).unwrap();
+        met.admit(&first).unwrap();
+        let said = met.admit(&stranger).unwrap_err().to_string();
+        assert!(said.contains("it was met at wss://a:443"), "{said}");
+    }
+
+    #[test]
+    fn addresses_of_two_servers_are_no_addresses_of_one() {
+        let (first, second) = (shown("wss://a", 1, None), shown("wss://b", 2, None));
+        let home = home_with([&first, &second]);
+        let refused = Pins::new(home, None).of_one_server(&urls([&first, &second])).unwrap_err();
+        assert!(matches!(refused, ConnectError::TwoServers(_)) && refused.is_integrity());
+        let said = refused.to_string();
+        for part in
+            [&first.words.to_string(), &second.words.to_string(), "wss://a:443", "wss://b:443"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+
+    /// A server that has proved itself is kept at the addresses beside it too: a stranger there is known for one
+    /// at the next start with that address alone. A certificate is kept only where it was shown.
+    #[test]
+    fn a_server_is_kept_at_all_its_addresses() {
+        let own = shown(REMOTE, 1, Some([7; 32]));
+        let other = shown("wss://b", 1, Some([8; 32]));
+        let pins = pins(Some(&own.words.to_string())).of_one_server(&urls([&own, &other])).unwrap();
+        pins.admit(&own).unwrap();
+        assert!(pins.keep(&own).unwrap());
+        let known = pins.home.get(&other.url).unwrap();
+        assert_eq!((known.server, known.certificate), (own.server, None));
+        let said = pins.admit(&shown("wss://b", 2, None)).unwrap_err().to_string();
+        assert!(said.contains(&format!("servers forget {} wss://b:443", own.url)), "{said}");
+        pins.admit(&other).unwrap();
+        assert!(pins.keep(&other).unwrap(), "its own certificate comes with its first sign-in");
+        assert_eq!(pins.certificate(&other.url), Some([8; 32]));
     }
 
     #[test]
@@ -248,13 +345,7 @@ mod tests {
     fn who_has_changed_is_shown_by_words_and_the_words_take_a_renewed_certificate() {
         let old = shown(REMOTE, 1, Some([7; 32]));
         let renewed = Shown { is_certificate_changed: true, ..shown(REMOTE, 1, Some([8; 32])) };
-        let home = || {
-            let home = KnownServers::in_memory();
-            let (server, words) = (old.server, old.words.to_string());
-            let known = KnownServer { server, words, certificate: old.certificate };
-            home.pin(&old.url, known).unwrap();
-            home
-        };
+        let home = || home_with([&old]);
         let refused = Pins::new(home(), None).admit(&renewed).unwrap_err();
         assert!(matches!(refused, ConnectError::CertificateChanged { .. }), "{refused}");
         assert!(refused.to_string().contains(&renewed.words.to_string()), "{refused}");

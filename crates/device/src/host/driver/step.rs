@@ -49,8 +49,9 @@ impl Driver {
         }
         // The step itself may have given the connection up.
         if let Some(error) = lost
-            && matches!(self.link, Link::Online { .. })
+            && let Link::Online { url, .. } = &self.link
         {
+            self.door.connector.leave(url);
             self.lose(&error);
         }
         Ok(())
@@ -198,6 +199,7 @@ impl Driver {
                 Link::Online { url, .. } => Some(url.clone()),
                 _ => None,
             },
+            addresses: self.door.connector.servers().to_vec(),
             answer_us: self.journal.last_answer_us(),
             silent_s: self.silence.lasts(Instant::now()).map(|lasts| lasts.as_secs()),
             unanswered: self.core.endpoint().unanswered(),

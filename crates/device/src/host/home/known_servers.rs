@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chat_protocol::fingerprint::WORDS;
 use chat_protocol::id::KeyId;
+use thiserror::Error;
 
 use super::HomeError;
 use super::file;
@@ -31,6 +32,22 @@ pub struct KnownServer {
     pub words: String,
     /// SHA-256 of its certificate, where no authority vouches for it.
     pub certificate: Option<[u8; 32]>,
+}
+
+/// The home knows two servers at the addresses of one.
+#[derive(Debug, Error)]
+#[error(
+    "THESE ADDRESSES BELONG TO TWO SERVERS (server_changed): the words of {} are {}, those of {} are {}. All \
+     addresses of one command line are those of one server. Leave one out, or, if its server was set up anew: \
+     {forget}. Nothing was sent", .first.0, .first.1, .second.0, .second.1
+)]
+pub struct TwoServers {
+    /// An address, and the words of the server that the home knows there.
+    first: (ServerUrl, String),
+    /// Another, with those of another server.
+    second: (ServerUrl, String),
+    /// What to type to forget the second.
+    forget: String,
 }
 
 /// The servers known, in a file or in memory only.
@@ -57,6 +74,26 @@ impl KnownServers {
     /// What is known about an address.
     pub fn get(&self, url: &ServerUrl) -> Option<KnownServer> {
         self.lock().get(&url.to_string()).cloned()
+    }
+
+    /// The one server that is known at these addresses, and the first of them at which it is.
+    ///
+    /// # Errors
+    /// Two servers are known there.
+    pub fn server_at(
+        &self,
+        addresses: &[ServerUrl],
+    ) -> Result<Option<(ServerUrl, KnownServer)>, TwoServers> {
+        let mut known = addresses.iter().filter_map(|url| Some((url.clone(), self.get(url)?)));
+        let Some((at, server)) = known.next() else { return Ok(None) };
+        match known.find(|(_, other)| other.server != server.server) {
+            None => Ok(Some((at, server))),
+            Some((elsewhere, other)) => Err(TwoServers {
+                forget: self.forget_command(&[&elsewhere]),
+                first: (at, server.words),
+                second: (elsewhere, other.words),
+            }),
+        }
     }
 
     /// Remembers who answered at an address.
@@ -89,15 +126,16 @@ impl KnownServers {
         Ok(is_known)
     }
 
-    /// What a person types to forget who answers at an address, in this home.
-    pub fn forget_command(&self, url: &ServerUrl) -> String {
+    /// What a person types to forget who answers at these addresses, in this home.
+    pub fn forget_command(&self, addresses: &[&ServerUrl]) -> String {
         let folder = self.path.as_deref().and_then(Path::parent);
         let is_default = crate::home::default_folder().as_deref() == folder;
         let home = folder.filter(|_| !is_default);
         // Quoted as a shell reads it: the folder may have spaces in its name.
         let quoted = home.map(|home| home.to_string_lossy().replace('\'', r"'\''"));
         let home = quoted.map(|home| format!("--home '{home}' "));
-        format!("chat-client {}servers forget {url}", home.unwrap_or_default())
+        let addresses = addresses.iter().map(|url| format!(" {url}")).collect::<String>();
+        format!("chat-client {}servers forget{addresses}", home.unwrap_or_default())
     }
 
     /// Changes the file, as another process may have left it meanwhile.
@@ -207,11 +245,11 @@ mod tests {
         let url: ServerUrl = "wss://chat.example.org".parse().unwrap();
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("it's mine");
-        let typed = KnownServers::load(&folder).unwrap().forget_command(&url);
+        let typed = KnownServers::load(&folder).unwrap().forget_command(&[&url]);
         let quoted = folder.display().to_string().replace('\'', r"'\''");
         assert_eq!(typed, format!("chat-client --home '{quoted}' servers forget {url}"));
         let usual = crate::home::default_folder().unwrap();
-        let typed = KnownServers::load(&usual).map(|known| known.forget_command(&url));
+        let typed = KnownServers::load(&usual).map(|known| known.forget_command(&[&url]));
         assert!(typed.is_ok_and(|typed| typed == format!("chat-client servers forget {url}")));
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     order::Guard,
-    store::{AccountId, DeviceId, LogId},
+    store::{AccountId, Committed, DeviceId, LogId, Stored},
 };
 
 const NOW: u64 = 1_790_000_000_000;
@@ -32,13 +32,21 @@ fn logged(turn: u64, time_ms: u64, batch: &[u8]) -> Logged {
     Logged { turn, time_ms, batch: batch.to_vec().into() }
 }
 
+/// Applies a turn all of whose records come to this. Says whether all were admitted.
+fn keep(follower: &mut Follower, judged: Judged, stored: Stored) -> bool {
+    let Judged { turn, records, mark, .. } = judged;
+    let verdicts = mark.verdicts.clone();
+    let admitted = records.into_iter().filter_map(|(proposal, is)| is.then_some(proposal));
+    let kept = |proposal| Committed { proposal, outcome: Ok(stored) };
+    let kept: Vec<Committed> = admitted.map(kept).collect();
+    follower.apply(turn, mark.time_ms, mark.chain(&kept));
+    verdicts.iter().all(|is| *is)
+}
+
 /// Applies a turn as a store would that keeps everything. Says whether all was admitted.
 fn follow(follower: &mut Follower, logged: &Logged) -> Result<bool, FollowError> {
     let judged = follower.judge(logged)?;
-    let outcomes: Vec<Outcome> =
-        judged.records.iter().map(|(_, is)| is.then_some(Ok(Stored::Done))).collect();
-    follower.apply(&judged, &outcomes);
-    Ok(!judged.records.is_empty() && judged.records.iter().all(|(_, is)| *is))
+    Ok(!judged.records.is_empty() && keep(follower, judged, Stored::Done))
 }
 
 #[test]
@@ -143,7 +151,7 @@ fn other_outcomes_are_another_chain() {
     let turn = logged(1, NOW, &batch);
     for (follower, position) in [(&mut one, 1), (&mut other, 2)] {
         let judged = follower.judge(&turn).unwrap();
-        follower.apply(&judged, &[Some(Ok(Stored::Entry(position)))]);
+        keep(follower, judged, Stored::Entry(position));
     }
     let next = logged(2, NOW, &written(&one, hub(1), 2, record(2)));
     assert_eq!(follow(&mut one, &next), Ok(true));

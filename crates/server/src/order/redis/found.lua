@@ -1,6 +1,7 @@
--- Begins a log where there is none.   KEYS log, meta   ARGV id, version
+-- Begins a log where there is none.   KEYS log, meta   ARGV id, version, identity, host, settings
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return {'HAD', 0} end
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
-redis.call('HSET', KEYS[2], 'id', ARGV[1], 'v', ARGV[2], 'run', run, 'gen', 1, 'turn', 0, 'hturn', 0)
+redis.call('HSET', KEYS[2], 'id', ARGV[1], 'v', ARGV[2], 'identity', ARGV[3], 'host', ARGV[4], 'settings', ARGV[5],
+  'run', run, 'gen', 1, 'turn', 0, 'hturn', 0)
 return {'OK', 0}

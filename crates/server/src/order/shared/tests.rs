@@ -1,13 +1,24 @@
-use chat_protocol::id::{Digest, MessageId};
+use std::sync::Arc;
+
+use chat_protocol::{
+    handshake::Purpose,
+    id::{Digest, MessageId},
+};
 
 use super::*;
 use crate::{
+    connection::ConnectionId,
     order::{
         Guard,
         batch::Seal,
         memory::{MemoryEnd, MemoryLog},
     },
-    store::{AccountId, EntryKind, LogId, NewEntry, Stored, memory::MemoryStore},
+    store::{
+        AccountId, DeviceId, EntryKind, LogId, NewEntry, NewSession, OpenError, SessionPlace,
+        Stored,
+        memory::MemoryStore,
+        sqlite::{self, FollowedLog, SqliteOptions},
+    },
 };
 
 const NOW: u64 = 1_790_000_000_000;
@@ -172,4 +183,141 @@ async fn a_log_of_this_version_comes_to_the_same_for_ever() {
     }
     assert_eq!(other.follower().applied(), log.turns().last().unwrap().turn);
     assert_eq!(other.follower().chain().to_string(), "CNS_RuU24rFaIQ6prMX3ZtZ0Ydyr2cwlHHlJHPX9_wo");
+}
+
+/// That a hub is gone, as one decides that has applied what `by` has.
+fn gone(hub: Incarnation) -> Guarded {
+    Guarded { proposal: Proposal::Gone(hub), guard: Guard::default() }
+}
+
+/// Goal: a hub that was taken for dead goes on as another one, and what it had under way counts for nothing. Before:
+/// it ended.
+#[tokio::test]
+async fn a_hub_that_was_taken_for_dead_goes_on_as_another_one() {
+    let log = log();
+    let (mut one, mut other) = (hub(&log, 1), hub(&log, 2));
+    let before = one.hub();
+    assert_eq!(own(one.commit(0, NOW, vec![record(1, 9, &[], false)]).await.unwrap()).len(), 1);
+    other.catch_up().await.unwrap();
+    let at = other.applied();
+    assert_eq!(own(other.commit(at, NOW, vec![gone(before)]).await.unwrap()), [Some(Stored::Done)]);
+    assert!(other.is_gone(before) && !one.is_gone(before), "it has not heard of it yet");
+    let at = one.applied();
+    let came = own(one.commit(at, NOW, vec![record(2, 9, &[], false)]).await.unwrap());
+    assert_eq!(came, [None], "it was gone by then");
+    assert!(one.is_gone(before) && one.hub() != before && one.hub().node == before.node);
+    let at = one.applied();
+    let came = own(one.commit(at, NOW, vec![record(2, 9, &[], false)]).await.unwrap());
+    assert_eq!(came, [Some(Stored::Entry(2))]);
+    // The same where the log says so itself.
+    let again = one.hub();
+    other.catch_up().await.unwrap();
+    let at = other.applied();
+    other.commit(at, NOW, vec![gone(again)]).await.unwrap();
+    log.end(again);
+    let at = one.applied();
+    let came = own(one.commit(at, NOW, vec![record(3, 9, &[], false)]).await.unwrap());
+    assert_eq!(came, [None]);
+    let at = one.applied();
+    assert_eq!(own(one.commit(at, NOW, vec![record(3, 9, &[], false)]).await.unwrap()).len(), 1);
+    other.catch_up().await.unwrap();
+    assert_eq!(other.follower().chain(), one.follower().chain());
+}
+
+/// A log that takes so many batches and has no room for more.
+struct Narrow(MemoryEnd, usize);
+
+impl SharedLog for Narrow {
+    async fn append(&mut self, append: Append) -> Result<u64, LogError> {
+        self.1 = self.1.checked_sub(1).ok_or(LogError::Full)?;
+        self.0.append(append).await
+    }
+
+    async fn end(&mut self) -> Result<u64, LogError> {
+        self.0.end().await
+    }
+
+    async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
+        self.0.begin_again(hub).await
+    }
+
+    async fn next(&mut self) -> Result<Vec<Logged>, LogError> {
+        self.0.next().await
+    }
+}
+
+/// Goal: of a batch that was cut each part is said to be kept, or not, by itself. Before: what was kept of it was
+/// refused with the rest.
+#[tokio::test]
+async fn a_log_that_gets_full_in_the_middle_of_a_batch_refuses_what_is_left_alone() {
+    let log = log();
+    let one = Incarnation { node: 1, life: 1 };
+    let follower = Follower::new(Seal::new(&[1; 32], [2; 16], 1));
+    let way = Narrow(log.join(one, 0), 1);
+    let mut hub = Shared::new(one, way, MemoryStore::default(), follower);
+    let batch = vec![record(1, 9, &[], false), record(2, 9, &[], true)];
+    let came = hub.commit(0, NOW, batch).await.unwrap().into_iter().filter_map(|turn| {
+        let Records::Own(records) = turn.records else { return None };
+        Some(records.into_iter().map(|record| record.map(|kept| kept.outcome)).collect::<Vec<_>>())
+    });
+    let came: Vec<_> = came.flatten().collect();
+    assert_eq!(came, [Ok(Ok(Stored::Entry(1))), Err(Unkept::Full)]);
+}
+
+/// Goal: a hub that is started again judges as one that never stopped, wherever it stopped. Method: two hubs with the
+/// same log, one of which is started again and again on its file; records rest on each other across its starts.
+#[tokio::test]
+async fn a_hub_that_is_started_again_judges_as_one_that_never_stopped() {
+    let log = log();
+    let mut other = hub(&log, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let own_log = FollowedLog { log: [2; 16], node: "n1".to_owned() };
+    let mut id = 0;
+    for life in 1..40 {
+        let (options, metrics) = (SqliteOptions::default(), Arc::default());
+        let (store, _, snapshot, was) =
+            sqlite::open_shared(folder.path(), options, metrics, (&own_log, life)).unwrap();
+        assert_eq!(was.life, (life > 1).then(|| life - 1));
+        let follower = Follower::restore(Seal::new(&[1; 32], [2; 16], 1), was);
+        let hub = Incarnation { node: 1, life };
+        let mut one = Shared::new(hub, log.join(hub, follower.applied()), store, follower);
+        assert_eq!(snapshot.sessions.len(), usize::from(life > 1), "of the life before");
+        for round in 0..life % 7 {
+            id += 2;
+            let at = other.applied();
+            let line = [id % 5, round % 3];
+            let now = one.applied();
+            one.commit(now, NOW, vec![record(id, 9, &line, id % 4 == 0)]).await.unwrap();
+            let behind = vec![record(id + 1, 9, &[id % 3], false), record(id, 9, &line, false)];
+            other.commit(at, NOW, behind).await.unwrap();
+        }
+        let at = one.applied();
+        let opened = NewSession {
+            place: SessionPlace { hub, connection: ConnectionId(2) },
+            account: AccountId(1),
+            device: DeviceId(1),
+            purpose: Purpose::Task,
+            is_open: true,
+        };
+        let before = Incarnation { node: 1, life: life - 1 };
+        let batch = [
+            gone(before),
+            Guarded { proposal: Proposal::Session(opened), guard: Guard::default() },
+        ];
+        one.commit(at, NOW, batch.into_iter().skip(usize::from(life == 1)).collect())
+            .await
+            .unwrap();
+        one.catch_up().await.unwrap();
+        other.catch_up().await.unwrap();
+        assert_eq!(one.follower().chain(), other.follower().chain(), "life {life}");
+        assert_eq!(one.applied(), other.applied());
+    }
+    let wrong = FollowedLog { log: [3; 16], node: "n1".to_owned() };
+    let open = |log: &FollowedLog| {
+        sqlite::open_shared(folder.path(), SqliteOptions::default(), Arc::default(), (log, 99))
+            .err()
+    };
+    assert!(matches!(open(&wrong), Some(OpenError::OtherLog { .. })));
+    let alone = sqlite::open(folder.path(), SqliteOptions::default(), Arc::default()).err();
+    assert!(matches!(alone, Some(OpenError::Shared { .. })), "nobody goes on alone with it");
 }

@@ -363,7 +363,8 @@ impl Cluster {
             if router.decide_sign_in(now_ms, &sign_in, &mut Pending::default()).is_some() {
                 return None;
             }
-            router.admits_session(account, Some(device), purpose).ok()?;
+            let here = Incarnation::ALONE;
+            router.admits_session((account, Some(device)), purpose, here).ok()?;
             Some(Proposal::Session(new))
         })
     }

@@ -44,8 +44,18 @@ fn a_device_is_signed_in_by_a_person_once_on_all_hubs() {
     elsewhere.place.hub = Incarnation { node: 2, life: 7 };
     world.apply(Proposal::Session(elsewhere), Stored::Done);
     let admits = |world: &World, device, purpose| {
-        world.router.admits_session(alice, Some(DeviceId(device)), purpose).is_ok()
+        let device = Some(DeviceId(device));
+        world.router.admits_session((alice, device), purpose, Incarnation::ALONE).is_ok()
     };
+    let device = Some(DeviceId(1));
+    let refused =
+        |hub| world.router.admits_session((alice, device), Purpose::Interactive, hub).unwrap_err();
+    assert_eq!(
+        refused(elsewhere.place.hub).retry_ms,
+        None,
+        "where it is open it is refused for good"
+    );
+    assert!(refused(Incarnation::ALONE).retry_ms.is_some(), "that hub may have died a moment ago");
     assert!(!admits(&world, 1, Purpose::Interactive));
     assert!(admits(&world, 1, Purpose::Task) && admits(&world, 2, Purpose::Interactive));
     // A connection of this hub with the same number is another one.

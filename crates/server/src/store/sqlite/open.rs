@@ -14,12 +14,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::{
     SqliteOptions, brought, configure, copies, excused, from_sql, offers, operator, signers, small,
     to_sql,
+    turns::{self, FollowedLog},
 };
 use crate::{
     limits::{EPOCH_MEMORY, OLD_EPOCHS_MAX},
     store::{
-        AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, LogId,
-        OpenError, Snapshot, Waiting,
+        AccountId, AccountRow, ConversationRow, DeviceId, DeviceRow, EpochId, EpochRow, Followed,
+        LogId, OpenError, Snapshot, Waiting,
     },
 };
 
@@ -98,12 +99,16 @@ const TOPICS: &str = "CREATE TABLE IF NOT EXISTS topics (
   log INTEGER PRIMARY KEY, topic TEXT NOT NULL) STRICT;";
 
 /// Opens the one connection that writes, and makes the schema in a new file.
-pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, OpenError> {
+pub(super) fn writer(
+    file: &Path,
+    options: SqliteOptions,
+    log: Option<&FollowedLog>,
+) -> Result<Connection, OpenError> {
     let name = file.display().to_string();
     let failed =
         |source: rusqlite::Error| OpenError::Database { file: name.clone(), source: source.into() };
     let connection = Connection::open(file).map_err(failed)?;
-    prepare(&connection, options).map_err(failed)?;
+    prepare(&connection, options, log.is_some()).map_err(failed)?;
     let found: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     match found {
@@ -124,15 +129,22 @@ pub(super) fn writer(file: &Path, options: SqliteOptions) -> Result<Connection, 
     offers::prepare(&connection).map_err(failed)?;
     operator::prepare(&connection).map_err(failed)?;
     signers::prepare(&connection).map_err(failed)?;
+    turns::prepare(&connection, file, log)?;
     Ok(connection)
 }
 
-fn prepare(connection: &Connection, options: SqliteOptions) -> rusqlite::Result<()> {
+fn prepare(
+    connection: &Connection,
+    options: SqliteOptions,
+    is_shared: bool,
+) -> rusqlite::Result<()> {
     configure(connection)?;
     connection.pragma_update(None, "page_size", 8192)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // An ACK means durable: the log is synced at every commit.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    // An ACK means durable: the log is synced at every commit. Where the log that hubs share has it already, the
+    // file may be an earlier one after a power cut: it knows its turn, and reads on from there.
+    let synchronous = if is_shared { "NORMAL" } else { "FULL" };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     if let Some(pages) = options.pages_max {
         connection.pragma_update(None, "max_page_count", i64::from(pages))?;
@@ -193,19 +205,38 @@ pub(super) fn reader(file: &Path) -> rusqlite::Result<Connection> {
 
 /// Reads what the router needs.
 pub(super) fn snapshot(connection: &Connection, file: &Path) -> Result<Snapshot, OpenError> {
-    read_snapshot(connection).map_err(|problem| {
-        let file = file.display().to_string();
-        match problem {
-            Problem::Database(source) => OpenError::Database { file, source: source.into() },
-            Problem::Damaged(what) => OpenError::Damaged { file, what },
-        }
-    })
+    read_snapshot(connection).map_err(|problem| problem.of(file))
+}
+
+/// How far a file is that follows a shared log, and the last position that was given there. This life of its hub
+/// begins.
+pub(super) fn followed(
+    connection: &Connection,
+    file: &Path,
+    life: u64,
+    snapshot: &Snapshot,
+) -> Result<(Followed, u64), OpenError> {
+    let read = turns::read(connection).map_err(|problem| problem.of(file))?;
+    let (followed, position) = read;
+    let begun = turns::begin_life(connection, life).map_err(Problem::from);
+    begun.map_err(|problem| problem.of(file))?;
+    Ok((followed, position.max(snapshot.position)))
 }
 
 /// What can be wrong with a row.
 pub(super) enum Problem {
     Database(rusqlite::Error),
     Damaged(String),
+}
+
+impl Problem {
+    fn of(self, file: &Path) -> OpenError {
+        let file = file.display().to_string();
+        match self {
+            Self::Database(source) => OpenError::Database { file, source: source.into() },
+            Self::Damaged(what) => OpenError::Damaged { file, what },
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Problem {

@@ -9,11 +9,11 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{brought, copies, excused, from_sql, offers, operator, signers, to_sql};
+use super::{Kept, brought, copies, excused, from_sql, offers, operator, signers, to_sql, turns};
 use crate::store::{
-    AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount,
-    NewBundle, NewEntry, NewEpoch, NewIdentity, NewLink, NewPassword, NewRetention, NewTopic,
-    Probe, Proposal, Stored,
+    AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, Mark,
+    NewAccount, NewBundle, NewEntry, NewEpoch, NewIdentity, NewLink, NewPassword, NewRetention,
+    NewTopic, Probe, Proposal, Stored,
 };
 
 /// What a proposal ends in, or a failure of the whole batch.
@@ -24,6 +24,8 @@ pub(super) struct Writer {
     connection: Connection,
     position: u64,
     newest: Segment,
+    /// It follows a log that others write to, too.
+    is_shared: bool,
 }
 
 /// Positions of one segment have this many low bits; the schema says the same.
@@ -48,14 +50,18 @@ impl Segment {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, position: u64) -> Self {
-        Self { connection, position, newest: Segment::default() }
+    pub(super) fn new(connection: Connection, position: u64, is_shared: bool) -> Self {
+        Self { connection, position, newest: Segment::default(), is_shared }
     }
 
-    /// Keeps all of a batch, or nothing.
-    pub(super) fn commit(&mut self, batch: Vec<Proposal>) -> Result<Vec<Committed>, CommitError> {
+    /// Keeps all of a batch, and how far a shared log was followed with it, or nothing.
+    pub(super) fn commit(
+        &mut self,
+        batch: Vec<Proposal>,
+        mark: Option<&Mark>,
+    ) -> Result<Kept, CommitError> {
         let before = self.position;
-        let result = self.try_commit(batch);
+        let result = self.try_commit(batch, mark);
         if result.is_err() {
             self.position = before;
             self.newest = Segment::default();
@@ -66,20 +72,25 @@ impl Writer {
         })
     }
 
-    fn try_commit(&mut self, batch: Vec<Proposal>) -> rusqlite::Result<Vec<Committed>> {
+    fn try_commit(&mut self, batch: Vec<Proposal>, mark: Option<&Mark>) -> rusqlite::Result<Kept> {
         let transaction = self.connection.transaction()?;
         let mut change = Change {
             connection: &transaction,
             position: &mut self.position,
             newest: &mut self.newest,
+            is_shared: self.is_shared,
         };
         let mut committed = Vec::with_capacity(batch.len());
         for proposal in batch {
             let outcome = change.make(&proposal)?;
             committed.push(Committed { proposal, outcome });
         }
+        let chain = mark.map(|mark| mark.chain(&committed));
+        if let (Some(mark), Some(chain)) = (mark, &chain) {
+            turns::keep(&transaction, (mark, chain), self.position)?;
+        }
         transaction.commit()?;
-        Ok(committed)
+        Ok((committed, chain))
     }
 }
 
@@ -88,6 +99,7 @@ struct Change<'a> {
     connection: &'a Connection,
     position: &'a mut u64,
     newest: &'a mut Segment,
+    is_shared: bool,
 }
 
 impl Change<'_> {
@@ -114,6 +126,8 @@ impl Change<'_> {
             Proposal::Order(order) => operator::order(self.connection, order),
             Proposal::Erase(step) => operator::erase(self.connection, step),
             Proposal::Cursors { device, positions, .. } => self.cursors(*device, positions),
+            Proposal::Session(new) if self.is_shared => turns::session(self.connection, new),
+            Proposal::Gone(hub) if self.is_shared => turns::gone(self.connection, *hub),
             // Who was here is not here after a start.
             Proposal::Session(_) | Proposal::Gone(_) => Ok(Ok(Stored::Done)),
             Proposal::Probe(probe) => self.probe(probe),

@@ -1,0 +1,376 @@
+//! A server among several: which log it follows, and what has to be there before it can.
+//!
+//! Whoever finds neither key nor log nor anything in its own folder makes the key and begins the log. Whoever finds
+//! the key waits for the log for a while, so that several can be started at once; and only a person begins a new
+//! log with a key that is there, so that an emptied Redis is never taken for a new one.
+
+mod key;
+mod member;
+mod settings;
+
+use std::time::Duration;
+
+use chat_protocol::crypto::{KeyError, SigningKey, random, sha256_parts};
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{Config, Sharing},
+    order::{
+        batch::{Seal, VERSION},
+        redis::{About, Place, PlaceError, level::AckLevel},
+    },
+    store::{
+        OpenError,
+        sqlite::{self, FollowedLog, Owner},
+    },
+};
+
+use key::ClusterKey;
+pub use key::KeyFileError;
+pub(crate) use member::Kept;
+use settings::Settings;
+pub(crate) use settings::{differences, of as settings_of};
+
+/// How long a server with a key waits for somebody to begin the log.
+const LOG_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How often it looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a server cannot be one of several.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// The address makes no sense, or Redis does not answer.
+    #[error("the Redis at {url} cannot be used: {source}; see whether it runs, and --redis")]
+    Redis {
+        /// Where.
+        url: String,
+        /// What happened.
+        source: PlaceError,
+    },
+    /// The key that they share.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The database in the folder.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// An identity could not be made.
+    #[error("cannot make keys: {0}")]
+    Identity(#[from] KeyError),
+    /// Others share a log there, and this one has not their key.
+    #[error(
+        "in Redis there is a log of {cluster} already, and {key} is missing here; copy it from one of the other \
+         servers (mode 0600), or choose another --cluster"
+    )]
+    NoKey {
+        /// The name of the log.
+        cluster: String,
+        /// Where the key should be.
+        key: String,
+    },
+    /// Nobody has begun a log.
+    #[error(
+        "the key {key} is there, and Redis has no log of {cluster}; if these servers are new, start the first one \
+         with --new-cluster; if not, this is another Redis or one that has lost everything: look at --redis"
+    )]
+    NoLog {
+        /// The name of the log.
+        cluster: String,
+        /// The key.
+        key: String,
+    },
+    /// The folder follows a log that is gone.
+    #[error(
+        "Redis has no log of {cluster}, and the server in {data} follows one: Redis was emptied, or is another one. \
+         Put the data of Redis back (its append-only files), or point --redis to where it is; what was acknowledged \
+         is in the folders of the servers"
+    )]
+    LostLog {
+        /// The name of the log.
+        cluster: String,
+        /// The folder.
+        data: String,
+    },
+    /// Redis has less than a server has read.
+    #[error(
+        "the log in the Redis at {url} ends at turn {has}, and a server has read up to {needed}: Redis has lost the \
+         rest. Put the data of Redis back (its append-only files); what was acknowledged is in the folders of the \
+         servers"
+    )]
+    Behind {
+        /// Where.
+        url: String,
+        /// Its last turn.
+        has: u64,
+        /// The last one that was read.
+        needed: u64,
+    },
+    /// Redis was emptied while the server ran.
+    #[error(
+        "the Redis at {url} has no log of {cluster} any more: it was emptied, or another one is there now. Put the \
+         data of Redis back (its append-only files); what was acknowledged is in the folders of the servers"
+    )]
+    Emptied {
+        /// Where.
+        url: String,
+        /// The name of the log.
+        cluster: String,
+    },
+    /// The folder follows another log.
+    #[error(
+        "the server in {data} belongs to another log than that of {cluster} in this Redis; look at --redis and \
+         --cluster, or choose an empty folder with --data"
+    )]
+    OtherLog {
+        /// The name of the log.
+        cluster: String,
+        /// The folder.
+        data: String,
+    },
+    /// The folder is that of a server that was alone.
+    #[error(
+        "{data} holds a server that runs alone; several servers begin with empty folders: choose one with --data"
+    )]
+    OwnServer {
+        /// The folder.
+        data: String,
+    },
+    /// The key is not that of this log.
+    #[error(
+        "{key} is not the key of the log of {cluster}: copy it from one of the other servers, or choose another \
+         --cluster"
+    )]
+    WrongKey {
+        /// The name of the log.
+        cluster: String,
+        /// The key.
+        key: String,
+    },
+    /// Another release has begun the log.
+    #[error("the log of {cluster} has version {found}, this server knows version {VERSION}")]
+    Version {
+        /// The name of the log.
+        cluster: String,
+        /// Its version.
+        found: u8,
+    },
+    /// Two names come to one number.
+    #[error("the name {node} cannot be used beside {other}; choose another --node")]
+    Name {
+        /// What it is called.
+        node: String,
+        /// Who has its number.
+        other: String,
+    },
+    /// The others are told something else.
+    #[error(
+        "the servers of {cluster} are all set alike, and this one is not: {differences}. Give it the same options; or \
+         stop all of them and start the first one with --change-settings"
+    )]
+    Settings {
+        /// The name of the log.
+        cluster: String,
+        /// What is set otherwise.
+        differences: String,
+    },
+    /// What all are told cannot change while others run.
+    #[error(
+        "--change-settings: another server of {cluster} runs; stop all of them, and start this one first"
+    )]
+    OthersRun {
+        /// The name of the log.
+        cluster: String,
+    },
+    /// Another server has the name of this one.
+    #[error(
+        "another server is called {node} among those of {cluster}; stop it, or choose another name with --node \
+         (and another --data)"
+    )]
+    Held {
+        /// What it is called.
+        node: String,
+        /// The name of the log.
+        cluster: String,
+    },
+    /// Redis promises less than was asked for.
+    #[error(
+        "an ACK would promise {level}, and --redis-ack {least} is asked for: Redis lacks {lacks}. Start it with \
+         --appendonly yes --appendfsync always --maxmemory-policy noeviction, or accept less with --redis-ack {level}"
+    )]
+    Weak {
+        /// What it promises.
+        level: AckLevel,
+        /// What was asked for.
+        least: AckLevel,
+        /// What it would need.
+        lacks: String,
+    },
+    /// The program is ending.
+    #[error("the start was cut")]
+    Ending,
+}
+
+impl ClusterError {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Redis { .. } | Self::Identity(_) | Self::Ending => 1,
+            Self::LostLog { .. } | Self::Behind { .. } | Self::Emptied { .. } | Self::Open(_) => 70,
+            _ => 2,
+        }
+    }
+}
+
+/// A log that a server follows.
+pub(crate) struct Cluster {
+    sharing: Sharing,
+    pub(crate) place: Place,
+    pub(crate) log: FollowedLog,
+    pub(crate) seal: Seal,
+    /// The number of this server among them.
+    pub(crate) node: u32,
+    /// The identity key of all of them, as PKCS#8.
+    pub(crate) identity: Zeroizing<Vec<u8>>,
+    /// The agent of this one answers to the name `server`.
+    pub(crate) hosts_agent: bool,
+}
+
+/// The number that a name comes to. 0 is nobody's.
+fn number(node: &str) -> u32 {
+    let digest = sha256_parts(&[b"chat-cluster/1 node", node.as_bytes()]);
+    digest.first_chunk().map_or(1, |first| u32::from_be_bytes(*first)).max(1)
+}
+
+/// Names of what is sealed for servers that join.
+const IDENTITY: &str = "identity";
+const SETTINGS: &str = "settings";
+
+/// Finds the log, or begins it.
+pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, ClusterError> {
+    let failed = |source| unjoined(sharing, source);
+    let place = Place::new(sharing.redis.secret(), sharing.cluster.as_str());
+    let place = place.map_err(|error| failed(error.into()))?;
+    // Before anything is made there.
+    place.promise(sharing.ack).await.map_err(failed)?;
+    let (about, key) = Finding { sharing, config, place: &place }.find().await?;
+    let (cluster, file) = (|| sharing.cluster.to_string(), || sharing.key.display().to_string());
+    if about.version != VERSION {
+        return Err(ClusterError::Version { cluster: cluster(), found: about.version });
+    }
+    let wrong_key = || ClusterError::WrongKey { cluster: cluster(), key: file() };
+    let identity = key.open_words((&about.id, IDENTITY), &about.identity).ok_or_else(wrong_key)?;
+    let name = sharing.node.as_str();
+    let node = number(name);
+    let other = place.name(node, name).await.map_err(failed)?;
+    if other != name {
+        return Err(ClusterError::Name { node: name.to_owned(), other });
+    }
+    let theirs = key.open_words((&about.id, SETTINGS), &about.settings).ok_or_else(wrong_key)?;
+    let theirs: Settings = serde_json::from_slice(&theirs).map_err(|_| wrong_key())?;
+    let own = settings::of(config);
+    if let Some(differences) = differences(&theirs, &own) {
+        if !sharing.changes_settings {
+            return Err(ClusterError::Settings { cluster: cluster(), differences });
+        }
+        let sealed = key.seal_words((&about.id, SETTINGS), written(&own).as_bytes());
+        if !place.change_settings(node, &sealed).await.map_err(failed)? {
+            return Err(ClusterError::OthersRun { cluster: cluster() });
+        }
+        tracing::warn!(%differences, "the servers are set otherwise from now on");
+    }
+    let seal = key.seal(about.id);
+    let log = FollowedLog { log: about.id, node: name.to_owned() };
+    let (sharing, hosts_agent) = (sharing.clone(), about.host == name);
+    Ok(Cluster { sharing, place, log, seal, node, identity, hosts_agent })
+}
+
+/// Settings as they are sealed.
+fn written(settings: &Settings) -> String {
+    chat_protocol::hub::write(settings)
+}
+
+/// Why a log that was found cannot be joined, or followed any more.
+fn unjoined(sharing: &Sharing, source: PlaceError) -> ClusterError {
+    let (url, cluster) = (sharing.redis.to_string(), sharing.cluster.to_string());
+    match source {
+        PlaceError::Lost { has, needed } => ClusterError::Behind { url, has, needed },
+        PlaceError::None => ClusterError::Emptied { url, cluster },
+        PlaceError::Held => ClusterError::Held { node: sharing.node.to_string(), cluster },
+        PlaceError::Weak { level, least, lacks } => ClusterError::Weak { level, least, lacks },
+        source => ClusterError::Redis { url, source },
+    }
+}
+
+/// What is looked at to find the log.
+struct Finding<'a> {
+    sharing: &'a Sharing,
+    config: &'a Config,
+    place: &'a Place,
+}
+
+impl Finding<'_> {
+    async fn about(&self) -> Result<Option<About>, ClusterError> {
+        self.place.about().await.map_err(|source| unjoined(self.sharing, source))
+    }
+
+    async fn find(&self) -> Result<(About, ClusterKey), ClusterError> {
+        let (cluster, file) =
+            (|| self.sharing.cluster.to_string(), || self.sharing.key.display().to_string());
+        let data = || self.config.data.display().to_string();
+        let own = match sqlite::owner(&self.config.data)? {
+            Owner::Nobody => None,
+            Owner::Alone => return Err(ClusterError::OwnServer { data: data() }),
+            Owner::Follows(log) => Some(log),
+        };
+        let mut about = self.about().await?;
+        let mut may_begin = self.sharing.is_new;
+        let key = match (ClusterKey::read(&self.sharing.key)?, &about) {
+            (Some(key), _) => key,
+            (None, Some(_)) => return Err(ClusterError::NoKey { cluster: cluster(), key: file() }),
+            (None, None) if own.is_some() => {
+                return Err(ClusterError::LostLog { cluster: cluster(), data: data() });
+            }
+            (None, None) => {
+                let (key, is_mine) = ClusterKey::make(&self.sharing.key)?;
+                may_begin |= is_mine;
+                key
+            }
+        };
+        let deadline = Instant::now() + LOG_TIME_MAX;
+        while about.is_none() && !may_begin && own.is_none() && Instant::now() < deadline {
+            sleep(LOOK_PAUSE).await;
+            about = self.about().await?;
+        }
+        match (about, own) {
+            (Some(about), Some(own)) if own.log != about.id => {
+                Err(ClusterError::OtherLog { cluster: cluster(), data: data() })
+            }
+            (Some(about), _) => Ok((about, key)),
+            (None, Some(_)) => Err(ClusterError::LostLog { cluster: cluster(), data: data() }),
+            (None, None) if may_begin => Ok((self.begin(&key).await?, key)),
+            (None, None) => Err(ClusterError::NoLog { cluster: cluster(), key: file() }),
+        }
+    }
+
+    /// Begins the log, unless somebody else has done so meanwhile.
+    async fn begin(&self, key: &ClusterKey) -> Result<About, ClusterError> {
+        let failed = |source| unjoined(self.sharing, source);
+        let bits = self.config.key_sizes.long;
+        // Up to a second for the larger sizes.
+        let identity = tokio::task::spawn_blocking(move || SigningKey::generate(bits));
+        let identity = identity.await.map_err(|_cut| ClusterError::Ending)??;
+        let id = random();
+        let identity = key.seal_words((&id, IDENTITY), &identity.to_pkcs8());
+        let settings = written(&settings::of(self.config));
+        let settings = key.seal_words((&id, SETTINGS), settings.as_bytes());
+        let host = self.sharing.node.to_string();
+        let about = About { id, version: VERSION, identity, host, settings };
+        match self.place.found(&about).await {
+            Ok(()) => Ok(about),
+            Err(PlaceError::Taken) => self.about().await?.ok_or_else(|| failed(PlaceError::None)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}

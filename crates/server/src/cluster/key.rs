@@ -1,0 +1,173 @@
+//! The key that servers of one log share, and Redis does not have. It lies in a file, as 64 hexadecimal digits.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process,
+};
+
+use chat_protocol::crypto::{gcm_open, gcm_seal, hkdf_expand, hkdf_extract, random};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::order::batch::Seal;
+
+/// Only the owner reads it.
+const MODE: u32 = 0o600;
+
+/// What the key is for beside the batches of the log.
+const WORDS_LABEL: &[u8] = b"chat-cluster/1 words";
+
+/// Bytes of a nonce.
+const NONCE_BYTES: usize = 12;
+
+/// Batches of one log are sealed alike however often it was opened: each has a number that is never used again.
+const GENERATION: u32 = 1;
+
+/// Why the key cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyFileError {
+    /// The file could not be read or written.
+    #[error("cannot {action} the key {}: {source}; see --cluster-key", path.display())]
+    File {
+        /// read or write.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others on this machine can read it.
+    #[error("{} can be read by others (mode {mode:o}); run: chmod 600 {}", path.display(), path.display())]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not what a server has written.
+    #[error("{} is no key of servers: 64 hexadecimal digits were expected; copy it from another server", .0.display())]
+    Damaged(PathBuf),
+}
+
+/// The key.
+pub(super) struct ClusterKey(Zeroizing<[u8; 32]>);
+
+impl ClusterKey {
+    /// Reads it, if it is there.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, KeyFileError> {
+        let failed = |source| KeyFileError::File { action: "read", path: path.to_owned(), source };
+        let text = match fs::read_to_string(path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mode = fs::metadata(path).map_err(failed)?.mode();
+        if mode & 0o077 != 0 {
+            return Err(KeyFileError::Exposed { path: path.to_owned(), mode: mode & 0o777 });
+        }
+        let digits = text.trim().as_bytes();
+        let mut key = Zeroizing::new([0; 32]);
+        let is_whole = digits.len() == 64;
+        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+            let digits = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));
+            let read = digits.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+            *byte = read.ok_or_else(|| KeyFileError::Damaged(path.to_owned()))?;
+        }
+        if is_whole { Ok(Some(Self(key))) } else { Err(KeyFileError::Damaged(path.to_owned())) }
+    }
+
+    /// Makes it, unless somebody else does at the same time: then it is theirs, and the answer says so. It is
+    /// never there in part.
+    pub(super) fn make(path: &Path) -> Result<(Self, bool), KeyFileError> {
+        let failed = |source| KeyFileError::File { action: "write", path: path.to_owned(), source };
+        let key = Zeroizing::new(random::<32>());
+        let text = Zeroizing::new(crate::hex::hex(&*key) + "\n");
+        let new = path.with_extension(format!("key.new-{}", process::id()));
+        let write = || -> io::Result<bool> {
+            let mut out = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
+            out.write_all(text.as_bytes())?;
+            out.sync_all()?;
+            match fs::hard_link(&new, path) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        let is_mine = write();
+        // What a failure has left is of no use to anybody.
+        fs::remove_file(&new).ok();
+        if is_mine.map_err(failed)? {
+            return Ok((Self(key), true));
+        }
+        let there = Self::read(path)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        Ok((there, false))
+    }
+
+    /// What seals the batches of a log.
+    pub(super) fn seal(&self, log: [u8; 16]) -> Seal {
+        Seal::new(&self.0, log, GENERATION)
+    }
+
+    fn for_words(&self) -> Zeroizing<[u8; 32]> {
+        hkdf_expand(&hkdf_extract(WORDS_LABEL, &*self.0), &[b"key"])
+    }
+
+    /// Something that the servers of a log have to know, sealed for those that join. `what` names it.
+    pub(super) fn seal_words(&self, (log, what): (&[u8; 16], &str), words: &[u8]) -> Vec<u8> {
+        let nonce: [u8; NONCE_BYTES] = random();
+        let mut sealed = nonce.to_vec();
+        let bound = [log, what.as_bytes()].concat();
+        sealed.extend(gcm_seal(&self.for_words(), &nonce, &bound, words));
+        sealed
+    }
+
+    /// What was sealed with this key for this log under this name.
+    pub(super) fn open_words(
+        &self,
+        (log, what): (&[u8; 16], &str),
+        sealed: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+        let bound = [log, what.as_bytes()].concat();
+        gcm_open(&self.for_words(), nonce, &bound, sealed).ok().map(Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_read_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        assert!(ClusterKey::read(&path).unwrap().is_none());
+        let (key, is_mine) = ClusterKey::make(&path).unwrap();
+        let (same, is_mine_again) = ClusterKey::make(&path).unwrap();
+        assert!(is_mine && !is_mine_again && *key.0 == *same.0);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        let sealed = key.seal_words((&[1; 16], "identity"), b"secret");
+        assert_eq!(same.open_words((&[1; 16], "identity"), &sealed).unwrap().as_slice(), b"secret");
+        assert!(same.open_words((&[2; 16], "identity"), &sealed).is_none(), "of another log");
+        assert!(same.open_words((&[1; 16], "settings"), &sealed).is_none(), "something else");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(ClusterKey::read(&path), Err(KeyFileError::Exposed { .. })));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        for text in ["", "00", &"zz".repeat(32), &"00".repeat(33), &"+0".repeat(32)] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(MODE)).unwrap();
+            assert!(matches!(ClusterKey::read(&path), Err(KeyFileError::Damaged(_))), "{text}");
+        }
+    }
+}

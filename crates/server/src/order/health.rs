@@ -1,0 +1,122 @@
+//! What is known of the place where a shared log lies: whether it answers, and what keeps this hub from writing there.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+/// From then on a log that does not answer is said to be away.
+pub const AWAY_AFTER: Duration = Duration::from_secs(2);
+
+/// What is wrong with the log, as far as this hub sees.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// It promises less than was asked for.
+    weak: bool,
+    /// The clock of this machine is too far from that of the log.
+    clock: bool,
+}
+
+/// Shared by who looks after the log, who writes there, and who tells of it.
+#[derive(Debug)]
+pub struct LogHealth {
+    /// Since when it has not answered.
+    away: watch::Sender<Option<Instant>>,
+    troubles: Mutex<Troubles>,
+    /// The life of this hub that writes now.
+    life: AtomicU64,
+}
+
+impl LogHealth {
+    /// A log that answers, and this life of a hub that writes there.
+    pub fn new(life: u64) -> Self {
+        let away = watch::Sender::new(None);
+        Self { away, troubles: Mutex::default(), life: AtomicU64::new(life) }
+    }
+
+    /// The life of this hub that writes now.
+    pub fn life(&self) -> u64 {
+        self.life.load(Ordering::Acquire)
+    }
+
+    /// Another life of this hub writes from now on.
+    pub fn set_life(&self, life: u64) {
+        self.life.store(life, Ordering::Release);
+    }
+
+    /// It answers, or has not since then.
+    pub fn set_away(&self, since: Option<Instant>) {
+        self.away.send_if_modified(|away| {
+            let is_other = away.is_some() != since.is_some();
+            if is_other {
+                *away = since;
+            }
+            is_other
+        });
+    }
+
+    /// It promises less than was asked for, or does so no more.
+    pub fn set_weak(&self, is_weak: bool) {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).weak = is_weak;
+    }
+
+    /// The clock of this machine is too far from that of the log, or is so no more.
+    pub fn set_clock_wrong(&self, is_wrong: bool) {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clock = is_wrong;
+    }
+
+    /// Since when it does not answer. Whoever has this hears of changes.
+    pub fn away(&self) -> watch::Receiver<Option<Instant>> {
+        self.away.subscribe()
+    }
+
+    /// What keeps this hub from writing there; `None` when nothing does.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        if self.away.borrow().is_some() {
+            return Some("Redis does not answer");
+        }
+        self.refusal()
+    }
+
+    /// What keeps this hub from writing there although it answers.
+    pub fn refusal(&self) -> Option<&'static str> {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match *troubles {
+            Troubles { weak: true, .. } => Some("Redis keeps less than --redis-ack asks for"),
+            Troubles { clock: true, .. } => {
+                Some("the clock of this machine is more than 3 s away from that of Redis")
+            }
+            Troubles { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_as_long_as_it_is() {
+        let health = LogHealth::new(7);
+        let away = health.away();
+        assert_eq!((health.obstacle(), health.life()), (None, 7));
+        let since = Instant::now();
+        health.set_away(Some(since));
+        health.set_away(Some(since + AWAY_AFTER));
+        assert_eq!(*away.borrow(), Some(since), "since the first time");
+        assert_eq!(health.obstacle(), Some("Redis does not answer"));
+        assert_eq!(health.refusal(), None, "who waits for it is told nothing else");
+        health.set_away(None);
+        health.set_weak(true);
+        assert_eq!(health.obstacle(), health.refusal());
+        assert!(health.refusal().is_some_and(|why| why.contains("--redis-ack")));
+        health.set_weak(false);
+        health.set_clock_wrong(true);
+        assert!(health.obstacle().is_some_and(|why| why.contains("clock")));
+    }
+}

@@ -1,0 +1,248 @@
+//! One attempt of a hub at an opening: what is done between its decisions, each of them one script.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chat_protocol::id::Digest;
+use thiserror::Error;
+
+use super::{Decision, Said, View, decide};
+use crate::order::batch::BATCH_BYTES;
+
+/// How long an opener may do nothing before another takes its place.
+pub const OPENER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a place of a log says to a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done; the number is that of the last turn, or of the generation.
+    Done(u64),
+    /// The log is open already, in this generation.
+    IsOpen(u64),
+    /// It was meant for another Redis.
+    OtherRedis,
+    /// There is another log of this name.
+    Foreign,
+    /// This hub does not open, or not any more.
+    PutOut,
+    /// The log ends at this turn, and not where the hub thinks.
+    EndsAt(u64),
+    /// This hub has said more.
+    Behind(u32),
+    /// This hub opens.
+    Taken(u32),
+    /// The hub has said nothing of this Redis.
+    NotSaid,
+}
+
+/// What there is, before anything is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Which Redis this is.
+    pub run: String,
+    /// The generation, if the log is open for it.
+    pub open: Option<u64>,
+    /// The last turn that it has; 0 for none.
+    pub has: u64,
+}
+
+/// A batch from the copy of a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its turn.
+    pub turn: u64,
+    /// When it came, by the clock of the log: Unix time in milliseconds.
+    pub time_ms: u64,
+    /// It changes what nearly every decision reads.
+    pub is_structure: bool,
+    /// The sealed bytes, as they were in the log.
+    pub batch: Bytes,
+}
+
+/// Where a log lies that may have to be opened. Each call is one script: all of it is done, or nothing.
+pub trait Closed: Send {
+    /// Why it cannot be asked. What was asked may have been done.
+    type Error: std::error::Error + Send;
+
+    /// What there is.
+    fn look(&mut self) -> impl Future<Output = Result<Look, Self::Error>> + Send;
+
+    /// What hubs have said of this Redis.
+    fn said(
+        &mut self,
+        run: &str,
+    ) -> impl Future<Output = Result<std::collections::BTreeMap<u32, Said>, Self::Error>> + Send;
+
+    /// Says how far a hub is. Who is further than the opener puts it out.
+    fn say(
+        &mut self,
+        run: &str,
+        node: u32,
+        said: Said,
+    ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
+
+    /// Makes a hub the opener, if nobody has said more and no other is at it.
+    fn claim(
+        &mut self,
+        run: &str,
+        node: u32,
+    ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
+
+    /// Adds batches behind turn `after`, which is the last one there.
+    fn refill(
+        &mut self,
+        opener: Opener<'_>,
+        after: u64,
+        batches: &[Kept],
+    ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
+
+    /// Opens the log, which ends at `turn`, with the last number of each hub that lives.
+    fn settle(
+        &mut self,
+        opener: Opener<'_>,
+        turn: u64,
+        numbers: &[(String, u64)],
+    ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
+}
+
+/// Who opens, of which Redis, and the newest generation that anybody knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Opener<'a> {
+    /// Which Redis.
+    pub run: &'a str,
+    /// Which hub.
+    pub node: u32,
+    /// The newest generation known.
+    pub generation: u64,
+}
+
+/// The copy of a hub.
+pub trait Held: Send {
+    /// Why it cannot be read or written.
+    type Error: std::error::Error + Send;
+
+    /// Which hub, by its node.
+    fn node(&self) -> u32;
+
+    /// How far it is.
+    fn said(&self) -> Said;
+
+    /// What everything up to a turn came to; nothing for one that is too long ago.
+    fn chain_at(&self, turn: u64) -> Option<Digest>;
+
+    /// The hubs that live, by the log as it was applied here.
+    fn living(&self) -> BTreeSet<u32>;
+
+    /// The hubs that live, as the log calls them, and the numbers of their last batches.
+    fn numbers(&self) -> Vec<(String, u64)>;
+
+    /// Notes, durably, that this generation may begin: it must not begin twice.
+    fn note(&mut self, generation: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The next batches behind a turn, from the first that the copy still has: about so many bytes, and at least one.
+    fn batches(
+        &self,
+        after: u64,
+        bytes: usize,
+    ) -> impl Future<Output = Result<Vec<Kept>, Self::Error>> + Send;
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    /// The log is open, in this generation.
+    Open(u64),
+    /// It is not, because of this. What is to be done is done, and then it is attempted again.
+    NotYet(Decision),
+    /// Something has changed meanwhile: again.
+    Again(Answer),
+}
+
+/// Why an attempt has failed.
+#[derive(Debug, Error)]
+pub enum AttemptError<P: fmt::Debug + fmt::Display, H: fmt::Debug + fmt::Display> {
+    /// The place cannot be asked.
+    #[error("{0}")]
+    Place(P),
+    /// The own copy cannot be read or written.
+    #[error("{0}")]
+    Copy(H),
+    /// The copy does not have what is lacking.
+    #[error("turn {0} is lacking, and no copy here has it")]
+    Lacking(u64),
+}
+
+/// Attempts an opening. `is_time_over` and `without` are those of [`View`].
+pub async fn attempt<P: Closed, H: Held>(
+    place: &mut P,
+    hub: &mut H,
+    (is_time_over, without): (bool, Option<&BTreeSet<u32>>),
+) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
+    let (node, own) = (hub.node(), hub.said());
+    let Look { run, open, has } = place.look().await.map_err(AttemptError::Place)?;
+    if let Some(generation) = open {
+        return Ok(Attempt::Open(generation));
+    }
+    if has > own.turn {
+        return Ok(Attempt::NotYet(Decision::Read));
+    }
+    let answer = place.say(&run, node, own).await.map_err(AttemptError::Place)?;
+    if !matches!(answer, Answer::Done(_)) {
+        return Ok(after(answer));
+    }
+    let said = place.said(&run).await.map_err(AttemptError::Place)?;
+    let living = hub.living();
+    let view = View { node, living: &living, said: &said, has, is_time_over, without };
+    let decision = decide(&view, |turn| hub.chain_at(turn));
+    let Decision::Open { generation, .. } = decision else {
+        return Ok(Attempt::NotYet(decision));
+    };
+    let answer = place.claim(&run, node).await.map_err(AttemptError::Place)?;
+    if !matches!(answer, Answer::Done(_)) {
+        return Ok(after(answer));
+    }
+    open_as(place, hub, Opener { run: &run, node, generation }, (has, own.turn)).await
+}
+
+/// Adds what is lacking between two turns, and opens.
+async fn open_as<P: Closed, H: Held>(
+    place: &mut P,
+    hub: &mut H,
+    opener: Opener<'_>,
+    (mut end, turn): (u64, u64),
+) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
+    while end < turn {
+        let batches = hub.batches(end, BATCH_BYTES).await.map_err(AttemptError::Copy)?;
+        let batches: Vec<Kept> = batches.into_iter().filter(|kept| kept.turn <= turn).collect();
+        let Some(first) = batches.first() else {
+            return Err(AttemptError::Lacking(end.saturating_add(1)));
+        };
+        // An empty log begins where the copy does.
+        let behind = first.turn.saturating_sub(1);
+        if end > 0 && behind != end {
+            return Err(AttemptError::Lacking(end.saturating_add(1)));
+        }
+        match place.refill(opener, behind, &batches).await.map_err(AttemptError::Place)? {
+            // Another opener, before this one, has added some already.
+            Answer::Done(last) | Answer::EndsAt(last) => end = last,
+            answer => return Ok(after(answer)),
+        }
+    }
+    let begins = opener.generation.saturating_add(1);
+    hub.note(begins).await.map_err(AttemptError::Copy)?;
+    let numbers = hub.numbers();
+    let answer = place.settle(opener, turn, &numbers).await.map_err(AttemptError::Place)?;
+    Ok(match answer {
+        Answer::Done(generation) => Attempt::Open(generation),
+        answer => after(answer),
+    })
+}
+
+fn after(answer: Answer) -> Attempt {
+    match answer {
+        Answer::IsOpen(generation) => Attempt::Open(generation),
+        answer => Attempt::Again(answer),
+    }
+}

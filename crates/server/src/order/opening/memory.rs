@@ -1,0 +1,176 @@
+//! A log in memory that may have to be opened: what the scripts in Redis promise, for tests of what stands above them.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Said;
+use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
+use crate::clock::Clock;
+
+#[derive(Debug, Default)]
+struct State {
+    /// Which process of a log this is.
+    run: u64,
+    /// Which one it is open for.
+    open: Option<u64>,
+    generation: u64,
+    turns: Vec<Kept>,
+    numbers: BTreeMap<String, u64>,
+    said: BTreeMap<u32, Said>,
+    /// Who opens, and when it has done something last.
+    opener: Option<(u32, u64)>,
+}
+
+/// The log. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct ClosedInMemory {
+    state: Arc<Mutex<State>>,
+    clock: Clock,
+}
+
+impl ClosedInMemory {
+    /// An empty one that is not open.
+    pub fn new(clock: Clock) -> Self {
+        Self { state: Arc::default(), clock }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another process takes its place, with the turns up to this one.
+    pub fn replace(&self, last: u64) {
+        let mut state = self.state();
+        let (run, generation) =
+            (state.run.saturating_add(1), if last == 0 { 0 } else { state.generation });
+        let turns = std::mem::take(&mut state.turns);
+        let turns = turns.into_iter().filter(|kept| kept.turn <= last).collect();
+        let open = state.open.filter(|_| last > 0);
+        *state = State { run, open, generation, turns, ..State::default() };
+    }
+
+    /// All of it.
+    pub fn turns(&self) -> Vec<Kept> {
+        self.state().turns.clone()
+    }
+
+    /// The last number of each hub.
+    pub fn numbers(&self) -> BTreeMap<String, u64> {
+        self.state().numbers.clone()
+    }
+}
+
+impl State {
+    fn name(&self) -> String {
+        format!("{:x}", self.run)
+    }
+
+    fn end(&self) -> u64 {
+        self.turns.last().map_or(0, |kept| kept.turn)
+    }
+
+    /// Why a script does nothing.
+    fn refuses(&self, run: &str) -> Option<Answer> {
+        if run != self.name() {
+            return Some(Answer::OtherRedis);
+        }
+        (self.open == Some(self.run)).then_some(Answer::IsOpen(self.generation))
+    }
+
+    fn refuses_opener(&self, opener: &Opener<'_>) -> Option<Answer> {
+        let is_opener = self.opener.is_some_and(|(node, _)| node == opener.node);
+        self.refuses(opener.run).or((!is_opener).then_some(Answer::PutOut))
+    }
+}
+
+impl Closed for ClosedInMemory {
+    type Error = Infallible;
+
+    async fn look(&mut self) -> Result<Look, Infallible> {
+        let state = self.state();
+        let open = (state.open == Some(state.run)).then_some(state.generation);
+        Ok(Look { run: state.name(), open, has: state.end() })
+    }
+
+    async fn said(&mut self, run: &str) -> Result<BTreeMap<u32, Said>, Infallible> {
+        let state = self.state();
+        Ok(if run == state.name() { state.said.clone() } else { BTreeMap::new() })
+    }
+
+    async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, Infallible> {
+        let mut state = self.state();
+        if let Some(answer) = state.refuses(run) {
+            return Ok(answer);
+        }
+        state.said.insert(node, said);
+        let is_further = |(opener, _): &(u32, u64)| {
+            state.said.get(opener).is_none_or(|opener| opener.turn < said.turn)
+        };
+        if state.opener.as_ref().is_some_and(is_further) {
+            state.opener = None;
+        }
+        Ok(Answer::Done(0))
+    }
+
+    async fn claim(&mut self, run: &str, node: u32) -> Result<Answer, Infallible> {
+        let now_ms = (self.clock)();
+        let mut state = self.state();
+        if let Some(answer) = state.refuses(run) {
+            return Ok(answer);
+        }
+        let Some(own) = state.said.get(&node) else { return Ok(Answer::NotSaid) };
+        if let Some((other, _)) = state.said.iter().find(|(_, said)| said.turn > own.turn) {
+            return Ok(Answer::Behind(*other));
+        }
+        if let Some((opener, at)) = state.opener
+            && opener != node
+            && u128::from(now_ms.saturating_sub(at)) < OPENER_PATIENCE.as_millis()
+        {
+            return Ok(Answer::Taken(opener));
+        }
+        state.opener = Some((node, now_ms));
+        Ok(Answer::Done(0))
+    }
+
+    async fn refill(
+        &mut self,
+        opener: Opener<'_>,
+        after: u64,
+        batches: &[Kept],
+    ) -> Result<Answer, Infallible> {
+        let now_ms = (self.clock)();
+        let mut state = self.state();
+        if let Some(answer) = state.refuses_opener(&opener) {
+            return Ok(answer);
+        }
+        if !state.turns.is_empty() && state.end() != after {
+            return Ok(Answer::EndsAt(state.end()));
+        }
+        state.turns.extend_from_slice(batches);
+        state.opener = Some((opener.node, now_ms));
+        Ok(Answer::Done(state.end()))
+    }
+
+    async fn settle(
+        &mut self,
+        opener: Opener<'_>,
+        turn: u64,
+        numbers: &[(String, u64)],
+    ) -> Result<Answer, Infallible> {
+        let mut state = self.state();
+        if let Some(answer) = state.refuses_opener(&opener) {
+            return Ok(answer);
+        }
+        if state.end() != turn {
+            return Ok(Answer::EndsAt(state.end()));
+        }
+        for (hub, number) in numbers {
+            let known = state.numbers.entry(hub.clone()).or_default();
+            *known = (*known).max(*number);
+        }
+        state.generation = state.generation.max(opener.generation).saturating_add(1);
+        state.open = Some(state.run);
+        Ok(Answer::Done(state.generation))
+    }
+}

@@ -1,0 +1,161 @@
+//! The scripts of an opening, in Redis.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::id::Digest;
+use redis::{RedisError, Script, ScriptInvocation, aio::ConnectionLike};
+use thiserror::Error;
+
+use super::Said;
+use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
+use crate::order::batch::VERSION;
+
+/// What hubs have said is kept for so long, in seconds. They say it again while they wait.
+const SAID_SECONDS: u64 = 60;
+
+/// Why Redis cannot be asked.
+#[derive(Debug, Error)]
+pub enum ClosedError {
+    /// Redis does not answer, or refuses.
+    #[error("Redis: {0}")]
+    Redis(#[from] RedisError),
+    /// A script has said something else.
+    #[error("Redis has answered {0:?}, which is none of our words")]
+    Strange(String),
+}
+
+/// A log in Redis that may have to be opened.
+pub struct ClosedInRedis<C> {
+    connection: C,
+    /// Its name, in braces: all of its keys lie in one slot.
+    cluster: String,
+    id: [u8; 16],
+    /// What else is said of it, and must not go with an emptied Redis.
+    facts: Vec<(String, Vec<u8>)>,
+}
+
+impl<C> std::fmt::Debug for ClosedInRedis<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClosedInRedis").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+impl<C: ConnectionLike + Send> ClosedInRedis<C> {
+    /// The log with this id of the cluster of this name. `facts` are put back where they are missing, as the sealed
+    /// identity.
+    pub fn new(connection: C, cluster: &str, id: [u8; 16], facts: Vec<(String, Vec<u8>)>) -> Self {
+        Self { connection, cluster: format!("{{{cluster}}}"), id, facts }
+    }
+
+    fn log(&self) -> String {
+        format!("{}:log", self.cluster)
+    }
+
+    fn meta(&self) -> String {
+        format!("{}:meta", self.cluster)
+    }
+
+    fn opening(&self, run: &str) -> String {
+        format!("{}:open:{run}", self.cluster)
+    }
+
+    async fn invoke(&mut self, call: &ScriptInvocation<'_>) -> Result<Answer, ClosedError> {
+        let (word, number): (String, u64) = call.invoke_async(&mut self.connection).await?;
+        let node = || u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(match word.as_str() {
+            "OK" => Answer::Done(number),
+            "OPEN" => Answer::IsOpen(number),
+            "OTHER" => Answer::OtherRedis,
+            "FOREIGN" => Answer::Foreign,
+            "PUT OUT" => Answer::PutOut,
+            "END" => Answer::EndsAt(number),
+            "BEHIND" => Answer::Behind(node()),
+            "TAKEN" => Answer::Taken(node()),
+            "SAY" => Answer::NotSaid,
+            _ => return Err(ClosedError::Strange(word)),
+        })
+    }
+}
+
+impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
+    type Error = ClosedError;
+
+    async fn look(&mut self) -> Result<Look, ClosedError> {
+        let script = Script::new(include_str!("../redis/look.lua"));
+        let mut call = script.key(self.log());
+        call.key(self.meta());
+        let (run, open, generation, has): (String, u8, u64, u64) =
+            call.invoke_async(&mut self.connection).await?;
+        Ok(Look { run, open: (open == 1).then_some(generation), has })
+    }
+
+    async fn said(&mut self, run: &str) -> Result<BTreeMap<u32, Said>, ClosedError> {
+        let fields: BTreeMap<String, String> =
+            redis::cmd("HGETALL").arg(self.opening(run)).query_async(&mut self.connection).await?;
+        let said = fields.iter().filter_map(|(field, value)| {
+            let node = field.strip_prefix("n:")?;
+            Some(read(node, value).ok_or_else(|| ClosedError::Strange(value.clone())))
+        });
+        said.collect()
+    }
+
+    async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, ClosedError> {
+        let script = Script::new(include_str!("../redis/say.lua"));
+        let mut call = script.key(self.meta());
+        call.key(self.opening(run)).arg(run).arg(node).arg(said.turn).arg(said.generation);
+        call.arg(said.chain.to_string()).arg(u8::from(said.is_new)).arg(SAID_SECONDS);
+        self.invoke(&call).await
+    }
+
+    async fn claim(&mut self, run: &str, node: u32) -> Result<Answer, ClosedError> {
+        let script = Script::new(include_str!("../redis/claim.lua"));
+        let patience = u64::try_from(OPENER_PATIENCE.as_millis()).unwrap_or(u64::MAX);
+        let mut call = script.key(self.meta());
+        call.key(self.opening(run)).arg(run).arg(node).arg(patience);
+        self.invoke(&call).await
+    }
+
+    async fn refill(
+        &mut self,
+        Opener { run, node, generation }: Opener<'_>,
+        after: u64,
+        batches: &[Kept],
+    ) -> Result<Answer, ClosedError> {
+        let script = Script::new(include_str!("../redis/refill.lua"));
+        let mut call = script.key(self.log());
+        call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
+        call.arg(after).arg(&self.id[..]).arg(VERSION);
+        for Kept { turn: _, time_ms, is_structure, batch } in batches {
+            call.arg(u8::from(*is_structure)).arg(*time_ms).arg(&batch[..]);
+        }
+        self.invoke(&call).await
+    }
+
+    async fn settle(
+        &mut self,
+        Opener { run, node, generation }: Opener<'_>,
+        turn: u64,
+        numbers: &[(String, u64)],
+    ) -> Result<Answer, ClosedError> {
+        let script = Script::new(include_str!("../redis/settle.lua"));
+        let mut call = script.key(self.log());
+        call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
+        call.arg(turn).arg(&self.id[..]).arg(VERSION).arg(self.facts.len());
+        for (name, value) in &self.facts {
+            call.arg(name).arg(&value[..]);
+        }
+        for (hub, number) in numbers {
+            call.arg(hub).arg(*number);
+        }
+        self.invoke(&call).await
+    }
+}
+
+/// What one hub has said: `TURN GENERATION CHAIN NEW`.
+fn read(node: &str, value: &str) -> Option<(u32, Said)> {
+    let mut words = value.split(' ');
+    let (turn, generation) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let chain = Digest::parse(words.next()?).ok()?;
+    let is_new = words.next()? == "1";
+    Some((node.parse().ok()?, Said { turn, chain, generation, is_new }))
+}

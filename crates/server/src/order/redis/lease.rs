@@ -1,0 +1,339 @@
+//! The lease of a hub: while it is renewed, the others know that it lives. It decides nothing about what is accepted;
+//! it only says when a hub is declared gone, and that no two are called the same.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use redis::{RedisError, Script, aio::MultiplexedConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    AckLevel, Place, PlaceError, SCRIPT_TIME_MAX,
+    level::{self, Promise},
+    name_of, open,
+};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    order::health::{AWAY_AFTER, LogHealth},
+    store::Incarnation,
+    tasks::Tasks,
+};
+
+/// How long a lease lasts that is not renewed.
+const LEASE: Duration = Duration::from_secs(6);
+
+/// How often it is renewed, and looked who else has one.
+const RENEW_PERIOD: Duration = Duration::from_secs(1);
+
+/// A Redis that takes longer has not answered: what it said of others may be old.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// For how long a hub is without a lease before it is declared gone. After a Redis that stood still has come back,
+/// every hub that lives has renewed its lease by then.
+const GONE_AFTER: Duration = Duration::from_secs(3);
+
+/// How long a start waits for a name that another process has.
+const NAME_TIME_MAX: Duration = Duration::from_secs(12);
+
+/// How often it is looked what Redis promises.
+const LEVEL_PERIOD: Duration = Duration::from_secs(30);
+
+/// From this difference of clocks on it is said, in milliseconds.
+const CLOCK_WARNING_MS: u64 = 500;
+
+/// From this one on nothing is written: batches would count for nothing from 4 s on.
+const CLOCK_MS_MAX: u64 = 3_000;
+
+/// A hub that has no lease any more. Whoever is told of it has that written into the log, and says whether it is there.
+#[derive(Debug)]
+pub struct Lost {
+    /// Which.
+    pub hub: Incarnation,
+    /// Whether it is gone by the log now.
+    pub reply: oneshot::Sender<bool>,
+}
+
+/// What a look at the leases has come to.
+struct Looked {
+    word: String,
+    /// The time of Redis, Unix time in milliseconds.
+    now_ms: u64,
+    /// Hubs that may write and have no lease.
+    missing: Vec<Incarnation>,
+}
+
+impl Place {
+    /// Where the lease of a hub lies.
+    fn lease_of(&self, node: u32) -> String {
+        format!("{}{node}", self.nodes)
+    }
+
+    /// Takes the name of a hub for this process. `before` is the one that had it by the files of this one: they are
+    /// locked, so it is dead. Another one is waited for, in case it is dead, too.
+    pub async fn acquire(
+        &self,
+        (node, process): (u32, u64),
+        before: Option<u64>,
+    ) -> Result<(), PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let script = Script::new(include_str!("acquire.lua"));
+        let deadline = Instant::now() + NAME_TIME_MAX;
+        loop {
+            let mut call = script.key(self.lease_of(node));
+            call.arg(hex(process))
+                .arg(hex(process))
+                .arg(millis(LEASE))
+                .arg(before.map_or_else(String::new, hex));
+            let (is_mine, left_ms): (u8, i64) = call.invoke_async(&mut connection).await?;
+            if is_mine == 1 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(PlaceError::Held);
+            }
+            let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+            sleep(left.clamp(super::PAUSES.0, RENEW_PERIOD)).await;
+        }
+    }
+
+    /// Gives the name back, and writes no more: an end in order.
+    pub async fn release(&self, hub: Incarnation, process: u64) -> Result<(), PlaceError> {
+        self.shut_out(hub).await?;
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let script = Script::new(include_str!("release.lua"));
+        let mut call = script.key(self.lease_of(hub.node));
+        let () = call.arg(hex(process)).invoke_async(&mut connection).await?;
+        Ok(())
+    }
+
+    /// What Redis promises. Less than this is an error.
+    pub async fn promise(&self, least: AckLevel) -> Result<Promise, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let promise = level::ask(&mut connection).await?;
+        if promise.level < least {
+            let Promise { level, lacks } = promise;
+            return Err(PlaceError::Weak { level, least, lacks: lacks.join(", ") });
+        }
+        Ok(promise)
+    }
+}
+
+/// Keeps the lease of one process.
+#[derive(Debug)]
+pub struct Lease {
+    place: Place,
+    node: u32,
+    /// Which process this is, by its first life: all of its lives have one lease.
+    process: u64,
+    health: Arc<LogHealth>,
+    metrics: Arc<Metrics>,
+    /// The last turn that was read here.
+    read: Arc<AtomicU64>,
+    clock: Clock,
+    least: AckLevel,
+    /// Without a lease since then.
+    missing: HashMap<Incarnation, Instant>,
+    answered: Instant,
+    level_due: Instant,
+    promised: Option<AckLevel>,
+    /// What is done about hubs that are gone.
+    ends: Tasks,
+}
+
+impl Lease {
+    /// That of this process, which has written `process` into its own files. `read` is how far it has read the log.
+    pub fn new(
+        place: Place,
+        (node, process): (u32, u64),
+        (health, metrics): (Arc<LogHealth>, Arc<Metrics>),
+        read: Arc<AtomicU64>,
+        (clock, least): (Clock, AckLevel),
+    ) -> Self {
+        let (missing, now) = (HashMap::new(), Instant::now());
+        Self {
+            place,
+            node,
+            process,
+            health,
+            metrics,
+            read,
+            clock,
+            least,
+            missing,
+            answered: now,
+            level_due: now,
+            promised: None,
+            ends: Tasks::default(),
+        }
+    }
+
+    /// Renews the lease for ever, and reports hubs that have none. Ends with what no attempt changes.
+    pub async fn keep(mut self, lost: mpsc::Sender<Lost>) -> PlaceError {
+        let mut connection = None;
+        let mut next = Instant::now();
+        loop {
+            sleep_until(next).await;
+            next = Instant::now() + RENEW_PERIOD;
+            let looked = match self.renew(&mut connection).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    connection = None;
+                    self.unanswered(&error);
+                    continue;
+                }
+            };
+            self.answered = Instant::now();
+            self.health.set_away(None);
+            self.metrics.shared_log.away.set(0);
+            self.compare_clocks(looked.now_ms);
+            match looked.word.as_str() {
+                "OK" => self.look_at(looked.missing, &lost),
+                "CLOSED" => {
+                    self.missing.clear();
+                    let hub = Incarnation { node: self.node, life: self.health.life() };
+                    match open::if_closed(&self.place, &name_of(hub), &self.read).await {
+                        Ok(()) => tracing::info!("the log is open again"),
+                        Err(error @ (PlaceError::None | PlaceError::Lost { .. })) => return error,
+                        Err(error) => tracing::warn!(%error, "the log is not open yet"),
+                    }
+                    next = Instant::now();
+                }
+                "OTHER" => return PlaceError::Held,
+                "NONE" => return PlaceError::None,
+                other => return PlaceError::Strange(other.to_owned()),
+            }
+            if Instant::now() >= self.level_due {
+                self.look_at_level(&mut connection).await;
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        connection: &mut Option<MultiplexedConnection>,
+    ) -> Result<Looked, RedisError> {
+        let connection = match connection {
+            Some(connection) => connection,
+            none => none.insert(self.place.connect(ANSWER_TIME_MAX).await?),
+        };
+        let script = Script::new(include_str!("renew.lua"));
+        let mut call = script.key(self.place.lease_of(self.node));
+        call.key(&self.place.meta)
+            .arg(hex(self.process))
+            .arg(hex(self.health.life()))
+            .arg(millis(LEASE))
+            .arg(&self.place.nodes);
+        let (word, now_ms, missing): (String, u64, Vec<String>) =
+            call.invoke_async(connection).await?;
+        let missing = missing.iter().filter_map(|name| read_name(name)).collect();
+        Ok(Looked { word, now_ms, missing })
+    }
+
+    fn unanswered(&mut self, error: &RedisError) {
+        // What was seen of others before is old.
+        self.missing.clear();
+        // What Redis promises may be something else when it is back.
+        self.level_due = Instant::now();
+        if self.answered.elapsed() >= AWAY_AFTER {
+            if self.health.obstacle().is_none() {
+                tracing::warn!(%error, "Redis is away; nothing is accepted until it is back");
+            }
+            self.health.set_away(Some(self.answered));
+            self.metrics.shared_log.away.set(1);
+        }
+    }
+
+    fn compare_clocks(&self, redis_ms: u64) {
+        let apart_ms = (self.clock)().abs_diff(redis_ms);
+        self.health.set_clock_wrong(apart_ms > CLOCK_MS_MAX);
+        if apart_ms > CLOCK_WARNING_MS {
+            tracing::warn!(apart_ms, "the clock of this machine is not that of Redis");
+        }
+    }
+
+    /// Reports those that have been without a lease for long enough.
+    fn look_at(&mut self, missing: Vec<Incarnation>, lost: &mpsc::Sender<Lost>) {
+        let now = Instant::now();
+        self.missing.retain(|hub, _| missing.contains(hub));
+        for hub in missing {
+            let since = *self.missing.entry(hub).or_insert(now);
+            if now.duration_since(since) < GONE_AFTER {
+                continue;
+            }
+            let (reply, answer) = oneshot::channel();
+            if lost.try_send(Lost { hub, reply }).is_err() {
+                // One at a time is enough: it is missing in a second, too.
+                return;
+            }
+            self.missing.insert(hub, now);
+            let place = self.place.clone();
+            self.ends.spawn(tracing::debug_span!("lost"), async move {
+                if answer.await.is_ok_and(|is_gone| is_gone)
+                    && let Err(error) = place.shut_out(hub).await
+                {
+                    // It is missing, and said to be gone already, in some seconds again.
+                    tracing::debug!(%error, "a hub that is gone is still named in Redis");
+                }
+            });
+        }
+    }
+
+    async fn look_at_level(&mut self, connection: &mut Option<MultiplexedConnection>) {
+        let Some(answering) = connection else { return };
+        match level::ask(answering).await {
+            Ok(Promise { level, lacks }) => {
+                self.level_due = Instant::now() + LEVEL_PERIOD;
+                let (is_weak, lacks) = (level < self.least, lacks.join(", "));
+                if self.promised != Some(level) && is_weak {
+                    tracing::error!(%level, %lacks, "Redis keeps less than --redis-ack asks for");
+                } else if self.promised != Some(level) {
+                    tracing::info!(%level, %lacks, "an ACK promises this much of Redis");
+                }
+                self.promised = Some(level);
+                self.metrics.shared_log.set_durability(level.name(), &AckLevel::ALL);
+                self.health.set_weak(is_weak);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "Redis was not asked what it promises");
+                *connection = None;
+            }
+        }
+    }
+}
+
+/// A number as it stands in leases and in the names of hubs.
+fn hex(number: u64) -> String {
+    format!("{number:016x}")
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Reads what [`name_of`] has written.
+fn read_name(name: &str) -> Option<Incarnation> {
+    let (node, life) = name.split_once(':')?;
+    Some(Incarnation { node: node.parse().ok()?, life: u64::from_str_radix(life, 16).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_hubs_are_read_as_they_are_written() {
+        let hub = Incarnation { node: 4_000_000_000, life: 1 << 63 | 5 };
+        assert_eq!(read_name(&name_of(hub)), Some(hub));
+        assert_eq!(hex(5).len(), 16);
+        for wrong in ["", "1", "x:1", "1:zz"] {
+            assert_eq!(read_name(wrong), None, "{wrong}");
+        }
+    }
+}

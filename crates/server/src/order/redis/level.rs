@@ -1,0 +1,139 @@
+//! What Redis promises of what it has answered: looked at, and never taken for granted.
+
+use std::{collections::HashMap, fmt};
+
+use clap::ValueEnum;
+use redis::{RedisError, aio::MultiplexedConnection};
+use serde::Deserialize;
+
+/// How much an ACK promises where the log lies in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AckLevel {
+    /// Redis has it in memory.
+    Memory,
+    /// Redis writes it to its disk within a second.
+    Second,
+    /// It is on the disk of Redis.
+    Disk,
+}
+
+impl AckLevel {
+    /// All of them.
+    pub const ALL: [&str; 3] = ["memory", "second", "disk"];
+
+    /// Its name, as it is given and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Second => "second",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+impl fmt::Display for AckLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The settings that it rests on.
+const SETTINGS: [&str; 4] =
+    ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"];
+
+/// What a Redis promises, and what it would need to promise more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    /// How much.
+    pub level: AckLevel,
+    /// Why it is not more; empty where nothing is missing.
+    pub lacks: Vec<&'static str>,
+}
+
+/// Asks Redis. One that may not be asked promises its memory.
+pub(super) async fn ask(connection: &mut MultiplexedConnection) -> Result<Promise, RedisError> {
+    let mut asked = redis::cmd("CONFIG");
+    asked.arg("GET").arg(&SETTINGS);
+    let settings: HashMap<String, String> = match asked.query_async(connection).await {
+        Ok(settings) => settings,
+        Err(error) if error.is_io_error() || error.is_timeout() => return Err(error),
+        Err(_) => HashMap::new(),
+    };
+    let info: String =
+        redis::cmd("INFO").arg("persistence").arg("replication").query_async(connection).await?;
+    Ok(promise(&settings, &info))
+}
+
+/// What follows from settings and what Redis says of itself.
+fn promise(settings: &HashMap<String, String>, info: &str) -> Promise {
+    let is = |key: &str, value: &str| settings.get(key).is_some_and(|set| set == value);
+    let says = |line: &str| info.lines().any(|said| said.trim_end() == line);
+    let written = [
+        (is("appendonly", "yes"), "appendonly yes"),
+        // A first rewrite that is not done yet means that nothing is in the file.
+        (says("aof_enabled:1"), "the append-only file"),
+        (!says("aof_rewrite_scheduled:1"), "the first rewrite of the append-only file"),
+        (is("maxmemory-policy", "noeviction"), "maxmemory-policy noeviction"),
+        (says("role:master"), "being the master"),
+    ];
+    let at_once = [
+        (is("appendfsync", "always"), "appendfsync always"),
+        (is("no-appendfsync-on-rewrite", "no"), "no-appendfsync-on-rewrite no"),
+    ];
+    let missing = |needed: &[(bool, &'static str)]| -> Vec<&'static str> {
+        needed.iter().filter(|(is_there, _)| !is_there).map(|(_, what)| *what).collect()
+    };
+    let (mut lacks, late) = (missing(&written), missing(&at_once));
+    if !lacks.is_empty()
+        || !(late.is_empty() || is("appendfsync", "everysec") || is("appendfsync", "always"))
+    {
+        lacks.extend(late);
+        return Promise { level: AckLevel::Memory, lacks };
+    }
+    let level = if late.is_empty() { AckLevel::Disk } else { AckLevel::Second };
+    Promise { level, lacks: late }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str =
+        "# Persistence\r\naof_enabled:1\r\naof_rewrite_scheduled:0\r\nrole:master\r\n";
+
+    fn with(changed: &[(&str, &str)]) -> HashMap<String, String> {
+        let right = [
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("no-appendfsync-on-rewrite", "no"),
+            ("maxmemory-policy", "noeviction"),
+        ];
+        let all = right.iter().chain(changed);
+        all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_promise_is_no_more_than_every_setting_allows() {
+        for (changed, level) in [
+            (&[][..], AckLevel::Disk),
+            (&[("appendfsync", "everysec")], AckLevel::Second),
+            (&[("no-appendfsync-on-rewrite", "yes")], AckLevel::Second),
+            (&[("appendfsync", "no")], AckLevel::Memory),
+            (&[("appendonly", "no")], AckLevel::Memory),
+            (&[("maxmemory-policy", "allkeys-lru")], AckLevel::Memory),
+        ] {
+            let promise = promise(&with(changed), INFO);
+            assert_eq!(promise.level, level, "{changed:?}");
+            assert_eq!(promise.lacks.is_empty(), level == AckLevel::Disk, "{changed:?}");
+        }
+        for info in [
+            INFO.replace("role:master", "role:slave"),
+            INFO.replace("aof_enabled:1", "aof_enabled:0"),
+            INFO.replace("scheduled:0", "scheduled:1"),
+        ] {
+            assert_eq!(promise(&with(&[]), &info).level, AckLevel::Memory, "{info}");
+        }
+        assert_eq!(promise(&HashMap::new(), INFO).level, AckLevel::Memory, "nothing may be asked");
+    }
+}

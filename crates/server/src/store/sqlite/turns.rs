@@ -1,0 +1,239 @@
+//! What a hub that shares a log keeps beside the rows of every hub: how far it is, the last turns, and who is
+//! connected elsewhere. These tables are only in the file of such a hub.
+
+use std::path::Path;
+
+use chat_protocol::id::Digest;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    from_sql,
+    open::{Problem, intact},
+    to_sql,
+};
+use crate::store::{
+    AppliedTurn, Conflict, Followed, HubRow, Incarnation, Mark, NewSession, OpenError, Stored,
+    Written,
+};
+
+/// Turns that are remembered: those by which later ones are judged, and the state before the first of them.
+const TURNS_KEPT: u64 = 1_025;
+
+/// - `shared`: one row. Which log, which hub, its last life, the last turn, and up to which one keys are
+///   forgotten. `position` is the last one given, also when what stood there is gone.
+/// - `turns`: what the last turns came to, and the keys that they wrote.
+/// - `hubs`: the last number of every hub that ever wrote, its turn, and whether it is gone.
+/// - `sessions`: those that are open, wherever.
+const SCHEMA: &str = "
+CREATE TABLE shared (
+  id INTEGER PRIMARY KEY CHECK (id = 1), log BLOB NOT NULL, node TEXT NOT NULL, life INTEGER NOT NULL,
+  turn INTEGER NOT NULL, horizon INTEGER NOT NULL, position INTEGER NOT NULL) STRICT;
+CREATE TABLE turns (
+  turn INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, chain BLOB NOT NULL, written BLOB NOT NULL) STRICT;
+CREATE TABLE hubs (
+  node INTEGER NOT NULL, life INTEGER NOT NULL, number INTEGER NOT NULL, turn INTEGER NOT NULL,
+  gone INTEGER NOT NULL, PRIMARY KEY (node, life)) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
+  node INTEGER NOT NULL, life INTEGER NOT NULL, connection INTEGER NOT NULL, session BLOB NOT NULL,
+  PRIMARY KEY (node, life, connection)) STRICT, WITHOUT ROWID;
+";
+
+/// Which log a file follows, and under which name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedLog {
+    /// The id of the log.
+    pub log: [u8; 16],
+    /// What the hub is called.
+    pub node: String,
+}
+
+/// Lives are any 64 bits, and integers of SQLite are signed.
+fn life_to_sql(life: u64) -> i64 {
+    i64::from_be_bytes(life.to_be_bytes())
+}
+
+fn life_from_sql(life: i64) -> u64 {
+    u64::from_be_bytes(life.to_be_bytes())
+}
+
+fn is_there(connection: &Connection) -> rusqlite::Result<bool> {
+    let asked = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'shared'";
+    connection.prepare(asked)?.exists([])
+}
+
+/// Which log this file follows, if it is that of a hub among several.
+pub(super) fn log_of(connection: &Connection) -> rusqlite::Result<Option<FollowedLog>> {
+    if !is_there(connection)? {
+        return Ok(None);
+    }
+    let read = |row: &rusqlite::Row<'_>| Ok(FollowedLog { log: row.get(0)?, node: row.get(1)? });
+    connection.query_row("SELECT log, node FROM shared", [], read).optional()
+}
+
+/// Whose a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's: nothing is in it.
+    Nobody,
+    /// A server's that runs alone.
+    Alone,
+    /// A server's that follows this log.
+    Follows(FollowedLog),
+}
+
+/// Whose this file is.
+pub(super) fn owner(connection: &Connection) -> rusqlite::Result<Owner> {
+    if let Some(log) = log_of(connection)? {
+        return Ok(Owner::Follows(log));
+    }
+    let has_table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'accounts'";
+    let is_used = connection.prepare(has_table)?.exists([])?
+        && connection.prepare("SELECT 1 FROM accounts")?.exists([])?;
+    Ok(if is_used { Owner::Alone } else { Owner::Nobody })
+}
+
+/// A file goes the way that it began: alone, or with the log that it follows.
+pub(super) fn prepare(
+    connection: &Connection,
+    file: &Path,
+    log: Option<&FollowedLog>,
+) -> Result<(), OpenError> {
+    let name = || file.display().to_string();
+    let failed =
+        |source: rusqlite::Error| OpenError::Database { file: name(), source: source.into() };
+    let Some(log) = log else {
+        return match log_of(connection).map_err(failed)? {
+            None => Ok(()),
+            Some(found) => Err(OpenError::Shared { file: name(), node: found.node }),
+        };
+    };
+    match owner(connection).map_err(failed)? {
+        Owner::Nobody => make(connection, log).map_err(failed),
+        Owner::Alone => Err(OpenError::Alone { file: name() }),
+        Owner::Follows(found) if found == *log => Ok(()),
+        Owner::Follows(found) => Err(OpenError::OtherLog { file: name(), node: found.node }),
+    }
+}
+
+fn make(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.execute(
+        "INSERT INTO shared (id, log, node, life, turn, horizon, position) VALUES (1, ?1, ?2, 0, 0, 0, 0)",
+        params![log.log, log.node],
+    )?;
+    transaction.commit()
+}
+
+/// The hub begins this life.
+pub(super) fn begin_life(connection: &Connection, life: u64) -> rusqlite::Result<()> {
+    connection.execute("UPDATE shared SET life = ?1", [life_to_sql(life)])?;
+    Ok(())
+}
+
+/// How far the file is, with the last position that was given.
+pub(super) fn read(connection: &Connection) -> Result<(Followed, u64), Problem> {
+    let (life, horizon, position): (i64, i64, i64) =
+        connection.query_row("SELECT life, horizon, position FROM shared", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    let life = Some(life_from_sql(life)).filter(|life| *life != 0);
+    let mut followed = Followed { horizon: from_sql(horizon), life, ..Followed::default() };
+    let mut select =
+        connection.prepare("SELECT time_ms, chain, written FROM turns ORDER BY turn")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let written: Vec<u8> = row.get(2)?;
+        let written: Written = intact("turn", ciborium::from_reader(&written[..]))?;
+        let (time_ms, chain) = (from_sql(row.get(0)?), Digest(row.get(1)?));
+        followed.turns.push(AppliedTurn { time_ms, chain, written });
+    }
+    let mut select = connection.prepare("SELECT node, life, number, turn, gone FROM hubs")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let hub = Incarnation { node: row.get(0)?, life: life_from_sql(row.get(1)?) };
+        let (number, turn) = (from_sql(row.get(2)?), from_sql(row.get(3)?));
+        followed.hubs.push(HubRow { hub, number, turn, is_gone: row.get(4)? });
+    }
+    let mut select = connection.prepare("SELECT session FROM sessions")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let session: Vec<u8> = row.get(0)?;
+        followed.sessions.push(intact("session", ciborium::from_reader(&session[..]))?);
+    }
+    Ok((followed, from_sql(position)))
+}
+
+/// Keeps how far the file is with this turn.
+pub(super) fn keep(
+    connection: &Connection,
+    (mark, chain): (&Mark, &Digest),
+    position: u64,
+) -> rusqlite::Result<()> {
+    let turn = mark.written.turn;
+    let mut written = Vec::new();
+    ciborium::into_writer(&mark.written, &mut written).map_err(unwritten)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO turns (turn, time_ms, chain, written) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![to_sql(turn), to_sql(mark.time_ms), chain.as_bytes(), written])?;
+    connection
+        .prepare_cached("DELETE FROM turns WHERE turn <= ?1")?
+        .execute([to_sql(turn.saturating_sub(TURNS_KEPT))])?;
+    connection
+        .prepare_cached("UPDATE shared SET turn = ?1, horizon = ?2, position = ?3")?
+        .execute(params![to_sql(turn), to_sql(mark.horizon), to_sql(position)])?;
+    if let Some((hub, number)) = mark.by {
+        connection
+            .prepare_cached(
+                "INSERT INTO hubs (node, life, number, turn, gone) VALUES (?1, ?2, ?3, ?4, 0) \
+                 ON CONFLICT (node, life) DO UPDATE SET number = excluded.number, turn = excluded.turn \
+                 WHERE excluded.number > number",
+            )?
+            .execute(params![hub.node, life_to_sql(hub.life), to_sql(number), to_sql(turn)])?;
+    }
+    for hub in &mark.gone {
+        connection
+            .prepare_cached(
+                "INSERT INTO hubs (node, life, number, turn, gone) VALUES (?1, ?2, 0, 0, 1) \
+                 ON CONFLICT (node, life) DO UPDATE SET gone = 1",
+            )?
+            .execute(params![hub.node, life_to_sql(hub.life)])?;
+    }
+    Ok(())
+}
+
+fn unwritten<E: std::error::Error + Send + Sync + 'static>(error: E) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+/// A session begins or ends.
+pub(super) fn session(connection: &Connection, new: &NewSession) -> super::write::Outcome {
+    let hub = new.place.hub;
+    let place = (hub.node, life_to_sql(hub.life), to_sql(new.place.connection.0));
+    if new.is_open {
+        let mut session = Vec::new();
+        ciborium::into_writer(new, &mut session).map_err(unwritten)?;
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO sessions (node, life, connection, session) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![place.0, place.1, place.2, session])?;
+    } else {
+        connection
+            .prepare_cached(
+                "DELETE FROM sessions WHERE node = ?1 AND life = ?2 AND connection = ?3",
+            )?
+            .execute(params![place.0, place.1, place.2])?;
+    }
+    Ok(Ok::<Stored, Conflict>(Stored::Done))
+}
+
+/// A hub is gone, with its sessions.
+pub(super) fn gone(connection: &Connection, hub: Incarnation) -> super::write::Outcome {
+    connection
+        .prepare_cached("DELETE FROM sessions WHERE node = ?1 AND life = ?2")?
+        .execute(params![hub.node, life_to_sql(hub.life)])?;
+    Ok(Ok::<Stored, Conflict>(Stored::Done))
+}

@@ -1,0 +1,240 @@
+//! One contract for the opening of a log that is closed: in memory, and in Redis.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use chat_protocol::crypto::sha256;
+use chat_protocol::id::Digest;
+use chat_server::clock::now_ms;
+use chat_server::order::opening::attempt::{
+    Answer, Attempt, AttemptError, Closed, Held, Kept, Opener, attempt,
+};
+use chat_server::order::opening::memory::ClosedInMemory;
+use chat_server::order::opening::{Decision, Said};
+
+/// A closed log, and what may happen to it.
+pub(crate) trait TestPlace: Closed {
+    /// Another Redis, with the turns up to this one: 0 for an empty one.
+    async fn replace(&mut self, last: u64);
+
+    /// Turns and texts that are there.
+    async fn turns(&mut self) -> Vec<(u64, String)>;
+
+    /// The number of this hub, if it may write.
+    async fn number(&mut self, hub: &str) -> Option<u64>;
+}
+
+impl TestPlace for ClosedInMemory {
+    async fn replace(&mut self, last: u64) {
+        Self::replace(self, last);
+    }
+
+    async fn turns(&mut self) -> Vec<(u64, String)> {
+        let text = |kept: &Kept| String::from_utf8_lossy(&kept.batch).into_owned();
+        Self::turns(self).iter().map(|kept| (kept.turn, text(kept))).collect()
+    }
+
+    async fn number(&mut self, hub: &str) -> Option<u64> {
+        self.numbers().get(hub).copied()
+    }
+}
+
+/// A hub with a copy in memory. Each turn was written by the hub of the same number.
+pub(crate) struct Copy {
+    node: u32,
+    kept: Vec<Kept>,
+    living: BTreeSet<u32>,
+    generation: u64,
+}
+
+fn text(turn: u64) -> String {
+    format!("batch {turn}")
+}
+
+/// A hub that has the turns up to this one, and knows of hubs 1 to 3.
+fn copy(node: u32, turns: u64) -> Copy {
+    let kept = |turn| Kept {
+        turn,
+        time_ms: now_ms(),
+        is_structure: turn == 2,
+        batch: Bytes::from(text(turn)),
+    };
+    let living = BTreeSet::from([1, 2, 3]);
+    Copy { node, kept: (1..=turns).map(kept).collect(), living, generation: 1 }
+}
+
+fn texts(turns: u64) -> Vec<(u64, String)> {
+    (1..=turns).map(|turn| (turn, text(turn))).collect()
+}
+
+impl Held for Copy {
+    type Error = Infallible;
+
+    fn node(&self) -> u32 {
+        self.node
+    }
+
+    fn said(&self) -> Said {
+        let turn = self.kept.last().map_or(0, |kept| kept.turn);
+        let chain = self.chain_at(turn).unwrap_or(Digest::ZERO);
+        Said { turn, chain, generation: self.generation, is_new: false }
+    }
+
+    fn chain_at(&self, turn: u64) -> Option<Digest> {
+        let first = self.kept.first().map_or(1, |kept| kept.turn);
+        let upto: String = (1..=turn).map(text).collect();
+        (turn + 1 >= first).then(|| Digest(sha256(upto.as_bytes())))
+    }
+
+    fn living(&self) -> BTreeSet<u32> {
+        self.living.clone()
+    }
+
+    fn numbers(&self) -> Vec<(String, u64)> {
+        (1_u64..=3).map(|node| (format!("{node}:00"), node * 10)).collect()
+    }
+
+    async fn note(&mut self, generation: u64) -> Result<(), Infallible> {
+        self.generation = self.generation.max(generation);
+        Ok(())
+    }
+
+    async fn batches(&self, after: u64, bytes: usize) -> Result<Vec<Kept>, Infallible> {
+        // Small parts, so that there are several.
+        assert!(bytes > 0, "a part has something in it");
+        Ok(self.kept.iter().filter(|kept| kept.turn > after).take(2).cloned().collect())
+    }
+}
+
+async fn tries(place: &mut impl TestPlace, hub: &mut Copy) -> Attempt {
+    attempt(place, hub, (false, None)).await.expect("asked")
+}
+
+fn wait_for(hubs: &[u32], is_lacking: bool) -> Attempt {
+    Attempt::NotYet(Decision::WaitFor { hubs: hubs.iter().copied().collect(), is_lacking })
+}
+
+async fn what_redis_lost_is_added_by_the_furthest(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    let [mut one, mut two, mut three] = [copy(1, 5), copy(2, 3), copy(3, 5)];
+    assert_eq!(tries(place, &mut two).await, wait_for(&[1, 3], true));
+    assert_eq!(tries(place, &mut one).await, wait_for(&[3], true));
+    assert_eq!(tries(place, &mut two).await, Attempt::NotYet(Decision::Leave { to: 1 }));
+    assert_eq!(place.turns().await, [], "nothing is added before all were heard");
+    assert_eq!(tries(place, &mut three).await, Attempt::NotYet(Decision::Leave { to: 1 }));
+    assert_eq!(tries(place, &mut one).await, Attempt::Open(2));
+    assert_eq!(place.turns().await, texts(5));
+    assert_eq!(place.number("2:00").await, Some(20), "what was sent again goes in once");
+    for hub in [&mut two, &mut three] {
+        assert_eq!(tries(place, hub).await, Attempt::Open(2), "it is open for all");
+    }
+    // It goes back by two turns: only these are added, and a new generation begins.
+    place.replace(3).await;
+    for hub in [&mut two, &mut three] {
+        tries(place, hub).await;
+    }
+    assert_eq!(tries(place, &mut one).await, Attempt::Open(3));
+    assert_eq!(place.turns().await, texts(5));
+    assert_eq!(place.number("3:00").await, Some(30));
+}
+
+async fn nobody_alone_says_what_the_log_was(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    let mut one = copy(1, 5);
+    assert_eq!(
+        attempt(place, &mut one, (true, None)).await.expect("asked"),
+        wait_for(&[2, 3], true)
+    );
+    let without = BTreeSet::from([2]);
+    let still = attempt(place, &mut one, (true, Some(&without))).await.expect("asked");
+    assert_eq!(still, wait_for(&[3], true), "without whom was said");
+    let mut old = Copy { living: BTreeSet::from([1]), ..copy(1, 2) };
+    assert_eq!(
+        attempt(place, &mut old, (true, None)).await.expect("asked"),
+        Attempt::NotYet(Decision::Alone)
+    );
+    assert_eq!(place.turns().await, []);
+    let without = BTreeSet::from([2, 3]);
+    let opened = attempt(place, &mut one, (true, Some(&without))).await.expect("asked");
+    assert!(matches!(opened, Attempt::Open(_)), "a person may: {opened:?}");
+    assert_eq!(place.turns().await, texts(5));
+}
+
+async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    let run = place.look().await.expect("asked").run;
+    let [one, two] = [copy(1, 4), copy(2, 5)];
+    place.say(&run, 1, one.said()).await.expect("asked");
+    let opener = Opener { run: &run, node: 1, generation: 1 };
+    assert_eq!(
+        place.refill(opener, 0, &one.kept).await.expect("asked"),
+        Answer::PutOut,
+        "it has not claimed it"
+    );
+    assert_eq!(place.claim(&run, 7).await.expect("asked"), Answer::NotSaid);
+    assert_eq!(place.claim(&run, 1).await.expect("asked"), Answer::Done(0));
+    assert_eq!(place.refill(opener, 0, &one.kept[..2]).await.expect("asked"), Answer::Done(2));
+    // Another that is as far waits for it; one that is further puts it out.
+    place.say(&run, 3, one.said()).await.expect("asked");
+    assert_eq!(place.claim(&run, 3).await.expect("asked"), Answer::Taken(1));
+    assert_eq!(place.refill(opener, 2, &one.kept[2..3]).await.expect("asked"), Answer::Done(3));
+    place.say(&run, 2, two.said()).await.expect("asked");
+    assert_eq!(place.refill(opener, 3, &one.kept[3..]).await.expect("asked"), Answer::PutOut);
+    assert_eq!(place.settle(opener, 3, &[]).await.expect("asked"), Answer::PutOut);
+    assert_eq!(place.claim(&run, 1).await.expect("asked"), Answer::Behind(2));
+    assert_eq!(place.claim(&run, 2).await.expect("asked"), Answer::Done(0));
+    let second = Opener { run: &run, node: 2, generation: 4 };
+    assert_eq!(place.refill(second, 0, &two.kept[..1]).await.expect("asked"), Answer::EndsAt(3));
+    assert_eq!(place.settle(second, 5, &[]).await.expect("asked"), Answer::EndsAt(3));
+    assert_eq!(place.refill(second, 3, &two.kept[3..]).await.expect("asked"), Answer::Done(5));
+    assert_eq!(
+        place.settle(second, 5, &[]).await.expect("asked"),
+        Answer::Done(5),
+        "above what was known"
+    );
+    assert_eq!(place.refill(second, 5, &one.kept[..1]).await.expect("asked"), Answer::IsOpen(5));
+    assert_eq!(place.turns().await, texts(5));
+    // What was meant for another Redis does nothing here.
+    place.replace(4).await;
+    assert_eq!(place.say(&run, 1, one.said()).await.expect("asked"), Answer::OtherRedis);
+    assert_eq!(place.refill(second, 4, &two.kept[4..]).await.expect("asked"), Answer::OtherRedis);
+    assert_eq!(place.settle(second, 4, &[]).await.expect("asked"), Answer::OtherRedis);
+    assert_eq!(place.turns().await, texts(4));
+}
+
+async fn what_no_copy_has_is_not_passed_over(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    // Its copy begins at turn 3: an empty log may begin there, and one that ends at 1 may not go on there.
+    let cut = |node| {
+        let whole = copy(node, 5);
+        Copy { kept: whole.kept[2..].to_vec(), ..whole }
+    };
+    let (mut one, mut two) = (cut(1), copy(2, 1));
+    one.living = BTreeSet::from([1, 2]);
+    tries(place, &mut two).await;
+    assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
+    assert_eq!(place.turns().await, texts(5)[2..]);
+    place.replace(0).await;
+    let run = place.look().await.expect("asked").run;
+    place.say(&run, 2, two.said()).await.expect("asked");
+    place.claim(&run, 2).await.expect("asked");
+    let opener = Opener { run: &run, node: 2, generation: 1 };
+    place.refill(opener, 0, &two.kept).await.expect("asked");
+    let lacking = attempt(place, &mut one, (false, None)).await;
+    assert!(matches!(lacking, Err(AttemptError::Lacking(2))), "{lacking:?}");
+    assert_eq!(place.turns().await, texts(1));
+}
+
+/// Everything that is promised of an opening.
+pub(crate) async fn contract(place: &mut impl TestPlace) {
+    what_redis_lost_is_added_by_the_furthest(place).await;
+    nobody_alone_says_what_the_log_was(place).await;
+    an_opener_that_is_late_changes_nothing(place).await;
+    what_no_copy_has_is_not_passed_over(place).await;
+}
+
+#[tokio::test]
+async fn an_opening_in_memory_keeps_the_contract() {
+    contract(&mut ClosedInMemory::new(now_ms)).await;
+}

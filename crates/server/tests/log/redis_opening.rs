@@ -1,0 +1,181 @@
+//! The opening of a log in a real Redis.
+
+use std::collections::BTreeMap;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::streams::StreamRangeReply;
+use chat_server::order::opening::Said;
+use chat_server::order::opening::attempt::{Answer, Closed, Kept, Look, Opener};
+use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
+use chat_server::order::{LogError, SharedLog as _};
+
+use super::opening::{TestPlace, contract};
+use super::redis::about;
+use super::server::{Redis, redis};
+use super::{TestLog as _, batch, hub, read_to, turns};
+
+const ID: [u8; 16] = [7; 16];
+
+/// What is said of the log beside its turns.
+fn facts() -> Vec<(String, Vec<u8>)> {
+    [("identity", "sealed"), ("host", "n1"), ("settings", "too")]
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .to_vec()
+}
+
+/// A log in a Redis that runs all the time: what makes it another Redis is written into it.
+struct InRedis {
+    closed: ClosedInRedis<MultiplexedConnection>,
+    connection: MultiplexedConnection,
+}
+
+async fn connection(redis: &Redis) -> MultiplexedConnection {
+    let client = ::redis::Client::open(redis.url()).expect("an address");
+    client.get_multiplexed_async_connection().await.expect("connected")
+}
+
+impl InRedis {
+    async fn new(redis: &Redis) -> Self {
+        let connection = connection(redis).await;
+        Self { closed: ClosedInRedis::new(connection.clone(), "test", ID, facts()), connection }
+    }
+
+    async fn ask<T: ::redis::FromRedisValue>(&mut self, words: &[&str]) -> T {
+        let mut command = ::redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command.query_async(&mut self.connection).await.expect("answered")
+    }
+
+    async fn entries(&mut self) -> Vec<(String, BTreeMap<String, String>)> {
+        let reply: StreamRangeReply = self.ask(&["XRANGE", "{test}:log", "-", "+"]).await;
+        let entries = reply.ids.into_iter().map(|entry| {
+            let field = |name: &str| entry.get::<String>(name).unwrap_or_default();
+            (
+                entry.id.clone(),
+                BTreeMap::from([("b".to_owned(), field("b")), ("t".to_owned(), field("t"))]),
+            )
+        });
+        entries.collect()
+    }
+}
+
+impl Closed for InRedis {
+    type Error = ClosedError;
+
+    async fn look(&mut self) -> Result<Look, ClosedError> {
+        self.closed.look().await
+    }
+
+    async fn said(&mut self, run: &str) -> Result<BTreeMap<u32, Said>, ClosedError> {
+        self.closed.said(run).await
+    }
+
+    async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, ClosedError> {
+        self.closed.say(run, node, said).await
+    }
+
+    async fn claim(&mut self, run: &str, node: u32) -> Result<Answer, ClosedError> {
+        self.closed.claim(run, node).await
+    }
+
+    async fn refill(
+        &mut self,
+        opener: Opener<'_>,
+        after: u64,
+        batches: &[Kept],
+    ) -> Result<Answer, ClosedError> {
+        self.closed.refill(opener, after, batches).await
+    }
+
+    async fn settle(
+        &mut self,
+        opener: Opener<'_>,
+        turn: u64,
+        numbers: &[(String, u64)],
+    ) -> Result<Answer, ClosedError> {
+        self.closed.settle(opener, turn, numbers).await
+    }
+}
+
+impl TestPlace for InRedis {
+    /// A process cannot change its own run id: what scripts compare is changed by DEBUG CHANGE-REPL-ID, as a promotion
+    /// does it.
+    async fn replace(&mut self, last: u64) {
+        let _: String = self.ask(&["DEBUG", "CHANGE-REPL-ID"]).await;
+        if last == 0 {
+            let _: String = self.ask(&["FLUSHALL"]).await;
+            return;
+        }
+        for (id, _) in self.entries().await {
+            let turn: u64 = id.split_once('-').expect("a turn").1.parse().expect("a number");
+            if turn > last {
+                let _: u64 = self.ask(&["XDEL", "{test}:log", &id]).await;
+            }
+        }
+        // A stream remembers the largest id that it had; one that went back does not.
+        let newest = self.entries().await.last().map(|(id, _)| id.clone()).expect("some are left");
+        let _: String = self.ask(&["XSETID", "{test}:log", &newest]).await;
+        let _: u64 = self.ask(&["HDEL", "{test}:meta", "s:1:00", "s:2:00", "s:3:00"]).await;
+    }
+
+    async fn turns(&mut self) -> Vec<(u64, String)> {
+        let entries = self.entries().await;
+        let turn = |id: &str| id.split_once('-').expect("a turn").1.parse().expect("a number");
+        entries.iter().map(|(id, fields)| (turn(id), fields["b"].clone())).collect()
+    }
+
+    async fn number(&mut self, hub: &str) -> Option<u64> {
+        self.ask(&["HGET", "{test}:meta", &format!("s:{hub}")]).await
+    }
+}
+
+#[tokio::test]
+async fn an_opening_in_redis_keeps_the_contract() {
+    let Some(redis) = redis().await else { return };
+    contract(&mut InRedis::new(&redis).await).await;
+}
+
+/// Goal: hubs go on in a log that was refilled: what they had sent and not heard of goes in once, who was behind reads
+/// what was added, and new batches follow. Method: Redis is emptied; a hub has appended a batch that is in the copies, and
+/// says it again.
+#[tokio::test]
+async fn hubs_go_on_in_a_log_that_was_refilled() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&about(7)).await.expect("founded");
+    let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    assert_eq!(two.append(batch(1, 1, "b")).await, Ok(2));
+    assert_eq!(read_to(&mut two, 2).await, turns(&["a", "b"]));
+    let mut closed = InRedis::new(&redis).await;
+    closed.replace(0).await;
+    let run = closed.look().await.expect("asked").run;
+    let said =
+        Said { turn: 2, chain: chat_protocol::id::Digest::ZERO, generation: 1, is_new: false };
+    closed.say(&run, 2, said).await.expect("asked");
+    closed.claim(&run, 2).await.expect("asked");
+    let kept = |turn, text: &'static str| Kept {
+        turn,
+        time_ms: 1,
+        is_structure: false,
+        batch: bytes::Bytes::from_static(text.as_bytes()),
+    };
+    let opener = Opener { run: &run, node: 2, generation: 1 };
+    let added = closed.refill(opener, 0, &[kept(1, "a"), kept(2, "b")]).await;
+    assert_eq!(added.expect("asked"), Answer::Done(2));
+    let named = |node| format!("{}:{:016x}", node, u64::from(node) + 100);
+    let numbers = [(named(1_u32), 1), (named(2), 1)];
+    assert_eq!(closed.settle(opener, 2, &numbers).await.expect("asked"), Answer::Done(2));
+    assert_eq!(place.about().await.expect("asked"), Some(about(7)), "who it is was not lost");
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(2), "it is in, and goes in once");
+    assert_eq!(one.append(batch(2, 2, "c")).await, Ok(3));
+    assert_eq!(two.append(batch(9, 2, "too far")).await, Err(LogError::Number(1)));
+    assert_eq!(read_to(&mut one, 3).await, turns(&["a", "b", "c"]));
+    assert_eq!(read_to(&mut two, 3).await, [(3, "c".to_owned())], "from where it was");
+    let mut late = place.join(hub(3), 1).await;
+    assert_eq!(read_to(&mut late, 3).await, turns(&["a", "b", "c"])[1..]);
+    let ids: Vec<String> = closed.entries().await.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["1-1", "1-2", "2-3"]);
+}

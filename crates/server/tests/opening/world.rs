@@ -1,0 +1,254 @@
+//! What there is: Redis, three hubs, and what is on its way between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chat_protocol::id::Digest;
+use chat_server::order::opening::Said;
+
+pub(crate) const HUBS: usize = 3;
+
+/// A turn of the log: a batch of one life of a hub. The first one of a life tells the others that it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Entry {
+    pub(crate) hub: u8,
+    pub(crate) life: u8,
+    pub(crate) number: u8,
+    pub(crate) generation: u8,
+}
+
+impl Entry {
+    /// Whose batch it is, and which: it may be in the log once.
+    pub(crate) fn id(self) -> (u8, u8, u8) {
+        (self.hub, self.life, self.number)
+    }
+}
+
+/// What Redis has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Redis {
+    /// Which Redis it is: another number after each start.
+    pub(crate) run: u8,
+    pub(crate) meta: Option<Meta>,
+    pub(crate) stream: Vec<Entry>,
+    /// What hubs have said, and who opens, by the Redis that it was said of.
+    pub(crate) openings: BTreeMap<u8, Opening>,
+}
+
+/// What is said of the stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Meta {
+    /// The Redis that the log is open for; none while it is being filled.
+    pub(crate) run: Option<u8>,
+    pub(crate) generation: u8,
+    /// The last number of each life that may write.
+    pub(crate) numbers: BTreeMap<(u8, u8), u8>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Opening {
+    pub(crate) said: BTreeMap<u32, Said>,
+    pub(crate) opener: Option<u8>,
+}
+
+/// Where a hub is in an opening.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// In none.
+    #[default]
+    Out,
+    /// It has said how far it is, of this Redis.
+    Said { run: u8 },
+    /// It has decided to open.
+    Decided { run: u8, generation: u8 },
+    /// It is who opens, and adds what is lacking.
+    Opener { run: u8, generation: u8 },
+    /// It has noted the generation that it is about to begin.
+    Ready { run: u8, generation: u8 },
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Hub {
+    pub(crate) is_up: bool,
+    pub(crate) life: u8,
+    /// Its copy: what it has read back.
+    pub(crate) applied: Vec<Entry>,
+    /// The newest generation that it has noted.
+    pub(crate) generation: u8,
+    /// Its last number.
+    pub(crate) number: u8,
+    /// A batch that was sent and not read back yet.
+    pub(crate) sent: Option<Entry>,
+    pub(crate) place: Place,
+    /// It is up since before Redis was another one.
+    pub(crate) is_here: bool,
+    /// It was started, and has not been at the end of the open log since.
+    pub(crate) is_new: bool,
+    /// It has read something else than the others, and has stopped.
+    pub(crate) is_forked: bool,
+    /// Its folder was put back to an earlier state.
+    pub(crate) is_restored: bool,
+}
+
+/// An append whose connection may have been given up; it may be carried out late, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Flying {
+    pub(crate) entry: Entry,
+    pub(crate) at: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    pub(crate) redis: Redis,
+    pub(crate) hubs: [Hub; HUBS],
+    pub(crate) flying: BTreeSet<Flying>,
+    pub(crate) left: Budget,
+    /// What was added at which turn since Redis is another one.
+    pub(crate) refilled: BTreeMap<u8, Entry>,
+    /// The newest generation that was ever begun.
+    pub(crate) generation: u8,
+    /// Without whom a person lets the others go on.
+    pub(crate) without: Option<u8>,
+    /// A promise that the last step has broken.
+    pub(crate) broken: Option<&'static str>,
+}
+
+/// How often something may still happen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Budget {
+    /// Redis starts again, with all it had.
+    pub(crate) restarts: u8,
+    /// Redis starts with less than it had.
+    pub(crate) backs: u8,
+    /// An empty Redis takes its place.
+    pub(crate) empties: u8,
+    /// It is emptied while it runs.
+    pub(crate) flushes: u8,
+    pub(crate) deaths: u8,
+    pub(crate) starts: u8,
+    /// A hub that does not run gets an older folder.
+    pub(crate) restores: u8,
+    /// Batches, and repetitions of batches, that hubs send.
+    pub(crate) sends: u8,
+    /// A person says without whom to go on.
+    pub(crate) words: u8,
+}
+
+/// How it begins, and what may happen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    pub(crate) turns: [usize; HUBS],
+    pub(crate) budget: Budget,
+    /// The hubs run.
+    pub(crate) are_up: bool,
+}
+
+/// A mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// The numbers of the hubs are not put back.
+    NumbersNotRefilled,
+    /// An opening begins no new generation.
+    GenerationNotRaised,
+    /// The generation is not noted before it begins.
+    GenerationNotNoted,
+    /// The last script does not look who opens.
+    OpenerNotChecked,
+    /// Who lives and has said nothing is not waited for.
+    NobodyWaitedFor,
+    /// Scripts do not look which Redis they are in.
+    RunNotCompared,
+    /// The opener adds a batch of its own that nobody has read back.
+    BeyondTheFurthest,
+    /// Whoever decides first opens, also when another is further.
+    NotTheFurthest,
+    /// Who says that it is further does not put out the opener.
+    OpenerNotPutOut,
+    /// A copy that knows of nobody else opens what lacks something.
+    AloneIsEnough,
+    /// Who was started meanwhile does not say so.
+    NewIsNotSaid,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::NumbersNotRefilled,
+        Self::GenerationNotRaised,
+        Self::GenerationNotNoted,
+        Self::OpenerNotChecked,
+        Self::NobodyWaitedFor,
+        Self::RunNotCompared,
+        Self::BeyondTheFurthest,
+        Self::NotTheFurthest,
+        Self::OpenerNotPutOut,
+        Self::AloneIsEnough,
+        Self::NewIsNotSaid,
+    ];
+}
+
+impl World {
+    /// A log of four turns that is open, and three hubs that have read some of it.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let entry = |hub, number| Entry { hub, life: 0, number, generation: 1 };
+        let stream = vec![entry(0, 1), entry(1, 1), entry(2, 1), entry(0, 2)];
+        let numbers = BTreeMap::from([((0, 0), 2), ((1, 0), 1), ((2, 0), 1)]);
+        let hubs = [0_u8, 1, 2].map(|hub| {
+            let (applied, unread) = stream.split_at(plan.turns[usize::from(hub)]);
+            Hub {
+                is_up: plan.are_up,
+                applied: applied.to_vec(),
+                generation: 1,
+                number: numbers[&(hub, 0)],
+                // What it has not read back may have gone in, or not.
+                sent: unread.iter().rfind(|entry| entry.hub == hub && plan.are_up).copied(),
+                is_here: plan.are_up,
+                ..Hub::default()
+            }
+        });
+        let meta = Some(Meta { run: Some(0), generation: 1, numbers });
+        let redis = Redis { run: 0, meta, stream, openings: BTreeMap::new() };
+        let left = plan.budget;
+        Self {
+            redis,
+            hubs,
+            flying: BTreeSet::new(),
+            left,
+            refilled: BTreeMap::new(),
+            generation: 1,
+            without: None,
+            broken: None,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.redis.meta.as_ref().is_some_and(|meta| meta.run == Some(self.redis.run))
+    }
+
+    pub(crate) fn opening(&mut self, run: u8) -> &mut Opening {
+        self.redis.openings.entry(run).or_default()
+    }
+
+    pub(crate) fn end(&self) -> u8 {
+        small(self.redis.stream.len())
+    }
+}
+
+/// What a copy has come to: as the chain of the server, equal where everything is equal.
+pub(crate) fn chain(applied: &[Entry]) -> Digest {
+    let mut bytes = [0; 32];
+    let ids = applied.iter().flat_map(|entry| [entry.hub + 1, entry.life << 4 | entry.number]);
+    for (byte, id) in bytes.iter_mut().zip(ids) {
+        *byte = id;
+    }
+    Digest(bytes)
+}
+
+/// Whom a copy knows to live.
+pub(crate) fn living(applied: &[Entry]) -> BTreeSet<u32> {
+    applied.iter().map(|entry| u32::from(entry.hub)).collect()
+}
+
+pub(crate) fn small(number: usize) -> u8 {
+    u8::try_from(number).expect("a small number")
+}
