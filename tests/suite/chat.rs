@@ -1,6 +1,6 @@
 //! Messages between people, in line mode and from scripts.
 
-use chat_tests::{House, Program, at_one_and_over_two};
+use chat_tests::{House, Program, Scene, at_one_and_over_two};
 
 at_one_and_over_two! {
     a_text_reaches_everybody_in_the_lobby,
