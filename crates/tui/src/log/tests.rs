@@ -26,6 +26,7 @@ fn said(number: u64, text: &str) -> Line {
         kind: Kind::Said,
         delivery: None,
         is_mention: false,
+        progress: None,
     }
 }
 

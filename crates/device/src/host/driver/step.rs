@@ -165,6 +165,7 @@ impl Driver {
                 crate::home::save_device(&mut home.store, &self.device)?;
             }
         }
+        self.was_online = true;
         self.tell_renewed();
         let server = self.core.endpoint().device().server;
         self.journal.online(&url);
@@ -198,6 +199,7 @@ impl Driver {
                 Link::Online { url, .. } => Some(url.clone()),
                 _ => None,
             },
+            retry_in: self.link.retry_in(),
             answer_us: self.journal.last_answer_us(),
             silent_s: self.silence.lasts(Instant::now()).map(|lasts| lasts.as_secs()),
             unanswered: self.core.endpoint().unanswered(),
