@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use chat_tests::{LIMIT, Rig, Scene, Signal, Terminal, types};
 
+use super::commands::server_for_alice;
+
 const WIDE: (u16, u16) = (120, 40);
 
 /// Whether a process is there. One that has ended and was not waited for is none.
@@ -66,19 +68,22 @@ fn a_second_chat_of_one_home_is_told_why_it_is_none() {
 /// Goal: output of a command stands where it was asked for, folded when it is long, with the status at its end.
 #[test]
 fn long_output_is_folded_and_the_status_is_told() {
-    let scene = Scene::empty();
-    let mut chat = scene.at_full_screen("alice", WIDE);
-    chat.type_line("/run server -- ls -1 /proc/self");
-    chat.wait_until_seen("alice: runs ls -1 /proc/self");
-    chat.wait_until_seen("more rows, Alt-O unfolds");
+    let rig = Rig::new();
+    let (server, alice) = server_for_alice(&rig, r#"[["seq", "30"]]"#, "");
+    let mut chat = alice.at_full_screen(WIDE, "");
+    chat.wait_until_seen("connected to");
+    chat.type_line("/run server -- seq 30");
+    chat.wait_until_seen("alice: runs seq 30");
+    chat.wait_until_seen("│ 20");
+    chat.wait_until_seen("… 10 more rows, Alt-O unfolds");
     chat.wait_until_seen("✓ server: done, exit status 0");
     chat.type_keys(b"\x1bo");
-    chat.wait_until_gone("more rows, Alt-O unfolds");
-    chat.type_line("/run server -- ls no-such-file");
-    chat.wait_until_seen("│ ls: ");
-    chat.wait_until_seen("✗ server: NOACK E_EXIT");
+    chat.wait_until_seen("│ 30");
+    chat.type_line("/run server -- seq 31");
+    chat.wait_until_seen("NOACK E_");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
+    drop(server);
 }
 
 /// Goal: an offer is seen wherever one looks, and how much of the file is here stands where it was asked for.
@@ -119,8 +124,8 @@ fn a_signal_gives_the_terminal_back() {
     scene.server.program().stdout.wait_for_count(2, left);
 }
 
-/// Goal: a client whose terminal is gone ends, also one that hears no hangup. (A program that reads keys can be left
-/// behind, busy for ever.)
+/// Goal: a client whose terminal is gone ends, also one that was started so as to hear no hangup. (A program that reads
+/// keys can be left behind, busy for ever.)
 #[test]
 fn no_client_is_left_behind_when_its_terminal_is_gone() {
     let scene = Scene::empty();
