@@ -154,12 +154,18 @@ fn the_past_is_scrolled_to_and_found_in_the_home() {
     assert_eq!(chat.wait(), Some(0));
     let mut chat = scene.at_full_screen("alice", WIDE);
     chat.wait_until_seen("bob: alice: line 449");
-    chat.type_keys(b"\x1b[5~\x1b[5~");
-    chat.wait_until_seen("-MORE(");
-    let seen = |chat: &Terminal| chat.picture().lines().nth(5).map(str::to_owned);
     let below = |picture: &str| {
-        picture.split("-MORE(").nth(1).map(|rest| rest.split(')').next().map(str::to_owned))
+        let rest = picture.split("-MORE(").nth(1)?;
+        rest.split(')').next().map(str::to_owned)
     };
+    chat.type_keys(b"\x1b[5~");
+    chat.wait_until_seen("-MORE(");
+    let first = below(&chat.picture());
+    chat.type_keys(b"\x1b[5~");
+    chat.wait_for_picture("another screen up", |picture| {
+        below(picture).is_some_and(|count| Some(count) != first)
+    });
+    let seen = |chat: &Terminal| chat.picture().lines().nth(5).map(str::to_owned);
     let (before, count) = (seen(&chat), below(&chat.picture()));
     bob.type_line("something new");
     chat.wait_for_picture("more below", |picture| below(picture) != count);

@@ -78,7 +78,7 @@ fn long_output_is_folded_and_the_status_is_told() {
     chat.wait_until_seen("… 10 more rows, Alt-O unfolds");
     chat.wait_until_seen("✓ server: done, exit status 0");
     chat.type_keys(b"\x1bo");
-    chat.wait_until_seen("│ 30");
+    chat.wait_until_seen("│ 25");
     chat.type_line("/run server -- seq 31");
     chat.wait_until_seen("NOACK E_");
     chat.type_line("/quit");
@@ -198,7 +198,7 @@ fn a_newcomer_is_welcomed_and_who_leaves_is_told_what_is_open() {
     let mut server = rig.server();
     let mut chat = rig.client("alice", server.url()).at_full_screen(WIDE, "");
     chat.wait_until_seen("Welcome, alice.");
-    chat.wait_until_seen("F1 lists all keys");
+    chat.wait_until_seen("F1 lists the keys");
     chat.wait_until_seen("connected to");
     server.kill_hard();
     chat.wait_until_seen("offline");

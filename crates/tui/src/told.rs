@@ -186,7 +186,7 @@ impl Teller {
              {complete} completes commands, people, rooms and files; /msg NAME TEXT is for one person alone\n\
              {switch} finds a conversation, {next} goes to what is new, {up} and {down} scroll\n\
              … is on its way, ✓ is stored, ✓✓ has arrived; /verify NAME compares keys\n\
-             {help} lists all keys, /help all commands; /quit leaves",
+             {help} lists the keys, /help the commands; /quit leaves",
             me = self.me(),
             send = key(Action::Send),
             complete = key(Action::Complete),

@@ -18,7 +18,7 @@ use crate::wrap::{clean, clean_line, fit_with_sign, width, wrap};
 const TIME: usize = 6;
 
 /// Names stand in a column of their own, and texts behind it, where the log has so many columns.
-const ALIGNED_FROM: usize = 70;
+const ALIGNED_FROM: usize = 60;
 
 /// Columns of that column; longer names are cut.
 const NAMES: usize = 12;
