@@ -200,6 +200,11 @@ impl Terminal {
         is_it(&screen.picture.screen().contents())
     }
 
+    /// Whether the program has ended.
+    pub fn has_ended(&self) -> bool {
+        self.screen().is_ended
+    }
+
     /// Whether this stands in a cell within a time.
     pub fn has_cell_within(&self, limit: Duration, (column, row): (u16, u16), text: &str) -> bool {
         let is_it = |screen: &Screen| {

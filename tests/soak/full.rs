@@ -91,7 +91,7 @@ impl Typist {
     /// Types, and changes the size, for some time.
     pub(crate) fn drives_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
-        while Instant::now() < end {
+        while Instant::now() < end && !self.chat.has_ended() {
             let typed = match self.dice.below(10) {
                 0 => {
                     let size = SIZES.get(self.dice.below(SIZES.len())).copied().unwrap_or(WIDE);
@@ -111,6 +111,7 @@ impl Typist {
     /// Whether the screen answers a key, shows the newest messages once and in their order, and a line that is
     /// typed arrives.
     pub(crate) fn looks_at_screen(&mut self) -> anyhow::Result<()> {
+        ensure!(!self.chat.has_ended(), "the chat has ended before look {}", self.looks);
         self.chat.resize(PROGRAM, WIDE);
         // Ends a paste and whatever is open, goes to the lobby and to its end, and leaves nothing typed.
         for keys in [&b"\x1b[201~"[..], b"\x1b", b"\x1b", b"\x1b2", b"x", b"\x03", b"\x1b[1;5F"] {

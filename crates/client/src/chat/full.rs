@@ -90,7 +90,7 @@ struct Desk {
     /// None while the terminal is somebody else's.
     full: Option<FullScreen>,
     keys: Option<EventStream>,
-    has_mouse: bool,
+    wishes: Wishes,
     log: Diverted,
     shown: Shown,
     is_stale: bool,
@@ -102,13 +102,13 @@ struct Desk {
 
 /// Talks until the person leaves.
 pub(super) async fn chat(beginning: &Beginning<'_>) -> Result<ExitStatus, Failure> {
-    let opened = opening::open(beginning, true).await?;
-    match talk(beginning, opened).await? {
+    let opened = Box::pin(opening::open(beginning, true)).await?;
+    match Box::pin(talk(beginning, opened)).await? {
         Ended::With(status) => Ok(status),
         // The server does not take this device as it is: a person is asked what a sign-in asks, or told why.
         Ended::NeverIn => {
-            let opened = opening::open(beginning, false).await?;
-            match talk(beginning, opened).await? {
+            let opened = Box::pin(opening::open(beginning, false)).await?;
+            match Box::pin(talk(beginning, opened)).await? {
                 Ended::With(status) => Ok(status),
                 Ended::NeverIn => Ok(ExitStatus::SignInRefused),
             }
@@ -172,7 +172,7 @@ impl Desk {
             searching: Searching::default(),
             full: Some(full),
             keys: Some(EventStream::new()),
-            has_mouse: wishes.has_mouse,
+            wishes,
             log: diagnostics::divert(),
             shown: Shown::new(talk.client().clone()),
             is_stale: true,
@@ -408,7 +408,7 @@ impl Desk {
 
     /// Takes it back.
     fn take_screen(&mut self) -> io::Result<()> {
-        let mut full = FullScreen::take(self.has_mouse)?;
+        let mut full = FullScreen::take(self.wishes.has_mouse)?;
         let size = full.terminal().size()?;
         self.screen.resize(size.width, size.height);
         (self.full, self.keys) = (Some(full), Some(EventStream::new()));

@@ -43,6 +43,7 @@ pub use person::check_password;
 
 /// A person's account.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct HomeAccount {
     /// The folder of all homes.
     pub root: PathBuf,
