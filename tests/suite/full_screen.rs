@@ -237,7 +237,7 @@ fn conversations_are_found_and_words_completed() {
 #[test]
 fn a_terminal_of_any_size_is_used() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
-    let chat = scene.at_full_screen("alice", WIDE);
+    let mut chat = scene.at_full_screen("alice", WIDE);
     types(&mut bob, "漢字 and 👩\u{200d}💻 in a line", "stored for #lobby");
     chat.wait_until_seen("漢字 and");
     for size in [(300, 100), (79, 24), (40, 10), (80, 24)] {
@@ -252,6 +252,12 @@ fn a_terminal_of_any_size_is_used() {
     chat.wait_until_seen("too small: 39x9, needs 40x10");
     chat.resize("chat-client", WIDE);
     chat.wait_until_seen("漢字 and");
+    // It is drawn anew by a terminal that answers no question. (The build before ended with an error.)
+    let before = chat.text().len();
+    chat.type_keys(b"\x0c");
+    chat.type_keys(b"after");
+    chat.wait_until_seen("> after");
+    assert!(chat.text().split_off(before).contains("漢字 and"), "everything is drawn");
     ends(chat);
 }
 

@@ -330,10 +330,11 @@ impl Desk {
                 kill_process(getpid(), Signal::STOP).map_err(io::Error::from)?;
                 self.take_screen()?;
             }
+            // A terminal that is only cleared is asked for its cursor first, and one that does not answer is an
+            // error.
             Need::Redraw => {
-                if let Some(full) = &mut self.full {
-                    full.terminal().clear()?;
-                }
+                self.leave_screen();
+                self.take_screen()?;
             }
             Need::Quit => return Ok(Told::over()),
         }
