@@ -73,6 +73,9 @@ pub(crate) struct Log {
     /// A search upwards has looked at all lines from this number on.
     sought: Option<i64>,
     older: Older,
+    /// The oldest place of the pages that have come since lines were forgotten. What came since the start has no
+    /// place, and pages of it bring nothing new.
+    reached: Option<i64>,
     /// Alarms among the lines that are forgotten, oldest first. They come back with the page of their time.
     alarms: VecDeque<Line>,
 }
@@ -87,6 +90,7 @@ impl Default for Log {
             focus: None,
             sought: None,
             older: Older::Perhaps,
+            reached: None,
             alarms: VecDeque::new(),
         }
     }
@@ -153,8 +157,9 @@ impl Log {
 
     /// A page of the home, oldest first, that stands before what is here. `is_all` says that there is nothing older.
     pub(crate) fn prepend(&mut self, page: Vec<Line>, is_all: bool) {
-        let page = self.with_alarms(page, is_all);
         let oldest = self.oldest_place();
+        self.reached = page.first().and_then(|line| line.place).or(self.reached);
+        let page = self.with_alarms(page, is_all);
         // What has come since the start has no place; it may be in the home by now.
         let unplaced = self.blocks.iter().filter(|block| block.line.place.is_none());
         let here: HashSet<MessageId> = unplaced.filter_map(|block| block.line.id).collect();
@@ -207,7 +212,8 @@ impl Log {
 
     /// The place of the home's history before which that page ends; its end where nothing of it is here.
     pub(crate) fn oldest_place(&self) -> Option<i64> {
-        self.blocks.iter().find_map(|block| block.line.place)
+        let here = self.blocks.iter().find_map(|block| block.line.place);
+        here.into_iter().chain(self.reached).min()
     }
 
     /// Another conversation is opened: what is here has been seen, and most of it is forgotten.
@@ -233,7 +239,7 @@ impl Log {
             let beyond = self.alarms.len().saturating_sub(ALARMS_MAX);
             self.alarms.drain(..beyond);
             self.first = self.first.saturating_add_unsigned(u64::try_from(surplus).unwrap_or(0));
-            self.older = Older::Perhaps;
+            (self.older, self.reached) = (Older::Perhaps, None);
         }
     }
 
