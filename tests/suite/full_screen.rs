@@ -275,7 +275,7 @@ fn what_others_write_does_not_act_on_the_terminal() {
     ends(chat);
 }
 
-/// Goal: NO_COLOR and a terminal without UTF-8 are heeded.
+/// Goal: `NO_COLOR` and a terminal without UTF-8 are heeded.
 #[test]
 fn colours_and_signs_are_those_that_the_terminal_has() {
     let (scene, [mut bob]) = Scene::with(["bob"]);

@@ -182,9 +182,13 @@ fn command() {
     let (mut desk, mut told) = (day(100, 36), Told::new());
     let at = ("dm:alice:server", 8);
     told.own(&mut desk, at, "systemctl list-units", true);
-    let data: String = (1..=40).map(|row| format!("unit {row:02} is up\n")).collect();
+    let rows: Vec<String> = (1..=40).map(|row| format!("unit {row:02} is up\n")).collect();
     let (re, by) = (id(8), user("server"));
-    told.event(&mut desk, at, Event::Output { re, stderr: false, data: data.into_bytes() });
+    told.event(
+        &mut desk,
+        at,
+        Event::Output { re, stderr: false, data: rows.concat().into_bytes() },
+    );
     let (status, code, reason) = (Some(0), String::new(), String::new());
     told.event(&mut desk, at, Event::Ended { re, by, ok: true, status, code, reason });
     expect_screen(&desk, "command.txt");
