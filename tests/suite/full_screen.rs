@@ -257,7 +257,7 @@ fn a_terminal_of_any_size_is_used() {
     chat.type_keys(b"\x0c");
     chat.type_keys(b"after");
     chat.wait_until_seen("> after");
-    assert!(chat.text().split_off(before).contains("漢字 and"), "everything is drawn");
+    assert!(chat.text().split_off(before).contains('漢'), "everything is drawn");
     ends(chat);
 }
 
