@@ -47,6 +47,7 @@ here | scripts/file.sh | scripts/file.sh 64 1
 here | scripts/fuzz.sh | scripts/fuzz.sh 5
 here | scripts/fuzz.sh [SECONDS] | scripts/fuzz.sh 5
 here | scripts/release.sh | scripts/release.sh
+here | scripts/paint.sh | scripts/paint.sh --lines 10000 --keys 100
 here | scripts/soak.sh [MINUTES] | scripts/soak.sh 1
 '
 

@@ -21,6 +21,8 @@ mod false_hub;
 mod files;
 mod files_found;
 mod files_kept;
+mod full_screen;
+mod full_screen_ends;
 mod given_up;
 mod history;
 mod hostile_names;

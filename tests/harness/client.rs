@@ -122,6 +122,28 @@ impl Client {
         Terminal::start_before(&self.plain(arguments), after)
     }
 
+    /// Starts it with the full screen of a terminal of so many columns and rows, its password known, and `after` in
+    /// the shell when it has ended.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn at_full_screen(&self, size: (u16, u16), after: &str) -> Terminal {
+        self.at_full_screen_with(&[], size, after)
+    }
+
+    /// The same with these arguments.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn at_full_screen_with(
+        &self,
+        arguments: &[&str],
+        size: (u16, u16),
+        after: &str,
+    ) -> Terminal {
+        Terminal::start_full(&self.plain(arguments), size, after)
+    }
+
     /// The same as what `through` starts: words before those of the program.
     ///
     /// # Panics

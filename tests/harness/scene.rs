@@ -65,6 +65,16 @@ impl Scene {
         }
     }
 
+    /// Somebody at a full screen of so many columns and rows, connected when this returns.
+    ///
+    /// # Panics
+    /// When they do not get there in time.
+    pub fn at_full_screen(&self, name: &str, size: (u16, u16)) -> Terminal {
+        let chat = self.client(name).at_full_screen(size, "");
+        chat.wait_until_seen("connected to");
+        chat
+    }
+
     /// Somebody with an account at a terminal, connected when this returns.
     ///
     /// # Panics

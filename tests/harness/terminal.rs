@@ -1,21 +1,34 @@
 //! A program at a terminal, typed to by a person who reads before typing.
 
 use std::io::{Read as _, Write as _};
+use std::num::NonZero;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::LIMIT;
 
-#[derive(Default)]
+/// Columns and rows of a terminal where a scenario says nothing.
+const SIZE: (u16, u16) = (100, 30);
+
 struct Screen {
     text: String,
     /// Up to here it was read.
     read: usize,
     is_ended: bool,
+    /// What a person sees now.
+    picture: vt100::Parser,
+}
+
+impl Screen {
+    fn of((columns, rows): (u16, u16)) -> Self {
+        let picture = vt100::Parser::new(count(rows), count(columns), 0);
+        Self { text: String::new(), read: 0, is_ended: false, picture }
+    }
 }
 
 /// A program with a pseudo terminal of its own, made by `script` of util-linux; killed when dropped.
@@ -39,12 +52,41 @@ impl Terminal {
     /// # Panics
     /// When it cannot be started.
     pub(crate) fn start_before(command: &Command, after: &str) -> Self {
+        Self::start_between("", command, after, SIZE)
+    }
+
+    /// Starts `command` at a terminal of so many columns and rows, which it fills, and `after` in the shell when it
+    /// has ended.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_full(command: &Command, (columns, rows): (u16, u16), after: &str) -> Self {
+        let mut full = Command::new(command.get_program());
+        full.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => full.env(name, value),
+                None => full.env_remove(name),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            full.current_dir(folder);
+        }
+        if !command.get_envs().any(|(name, _)| name == "LC_ALL") {
+            full.env("LC_ALL", "C.UTF-8");
+        }
+        let before = format!("stty rows {rows} cols {columns}; ");
+        Self::start_between(&before, &full, after, (columns, rows))
+    }
+
+    /// Without words before it, it is a terminal for lines.
+    fn start_between(before: &str, command: &Command, after: &str, size: (u16, u16)) -> Self {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let quoted =
             words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")));
         // A shell that stays would end with 130 for a Ctrl-C that the program has only noted.
         let shell = if after.is_empty() { "exec " } else { "" };
-        let line = shell.to_owned() + &quoted.collect::<Vec<_>>().join(" ") + after;
+        let line = before.to_owned() + shell + &quoted.collect::<Vec<_>>().join(" ") + after;
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         script.env("TERM", "xterm").env("SHELL", "/bin/sh");
@@ -57,10 +99,18 @@ impl Terminal {
                 None => script.env_remove(name),
             };
         }
+        // What is tested here without a word about it is line mode; the full screen has a terminal of its own.
+        if !command.get_envs().any(|(name, value)| name == "CHAT_UI" && value.is_some()) {
+            if before.is_empty() {
+                script.env("CHAT_UI", "line");
+            } else {
+                script.env_remove("CHAT_UI");
+            }
+        }
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = script.spawn().unwrap();
         let mut output = child.stdout.take().unwrap();
-        let screen: Arc<(Mutex<Screen>, Condvar)> = Arc::default();
+        let screen = Arc::new((Mutex::new(Screen::of(size)), Condvar::new()));
         let writer = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut chunk = [0; 1024];
@@ -69,6 +119,7 @@ impl Terminal {
                 let mut screen = writer.0.lock();
                 let bytes = chunk.get(..count).unwrap_or_default();
                 screen.text.push_str(&String::from_utf8_lossy(bytes));
+                screen.picture.process(bytes);
                 screen.is_ended = count == 0;
                 writer.1.notify_all();
                 if count == 0 {
@@ -97,6 +148,82 @@ impl Terminal {
         self.shown_within(parts, LIMIT).unwrap_or_else(|| {
             panic!("none of {parts:?} came; the screen:\n{}", self.screen.0.lock().text)
         })
+    }
+
+    /// What a person sees now, a line for each row.
+    pub fn picture(&self) -> String {
+        self.screen().picture.screen().contents()
+    }
+
+    /// Where the cursor stands now: column and row.
+    pub fn cursor(&self) -> (u16, u16) {
+        let (row, column) = self.screen().picture.screen().cursor_position();
+        (column, row)
+    }
+
+    /// Waits until a person sees this.
+    ///
+    /// # Panics
+    /// When they do not within [`LIMIT`].
+    #[track_caller]
+    pub fn wait_until_seen(&self, part: &str) {
+        self.wait_for_picture(&format!("{part:?} to be seen"), |picture| picture.contains(part));
+    }
+
+    /// Waits until a person sees this no more.
+    ///
+    /// # Panics
+    /// When they still do after [`LIMIT`].
+    #[track_caller]
+    pub fn wait_until_gone(&self, part: &str) {
+        self.wait_for_picture(&format!("{part:?} to go"), |picture| !picture.contains(part));
+    }
+
+    /// Waits until what a person sees is like this.
+    ///
+    /// # Panics
+    /// When it is not within [`LIMIT`].
+    #[track_caller]
+    pub fn wait_for_picture(&self, what: &str, is_it: impl Fn(&str) -> bool) {
+        assert!(self.is_seen_within(LIMIT, &is_it), "waited for {what}; seen:\n{}", self.picture());
+    }
+
+    /// Whether what a person sees is like this within a time.
+    pub fn is_seen_within(&self, limit: Duration, is_it: impl Fn(&str) -> bool) -> bool {
+        let waits =
+            |screen: &mut Screen| !is_it(&screen.picture.screen().contents()) && !screen.is_ended;
+        let waited = self.screen.1.wait_timeout_while(self.screen(), limit, waits);
+        let (screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        is_it(&screen.picture.screen().contents())
+    }
+
+    /// Whether the program has ended.
+    pub fn has_ended(&self) -> bool {
+        self.screen().is_ended
+    }
+
+    /// Whether this stands in a cell within a time.
+    pub fn has_cell_within(&self, limit: Duration, (column, row): (u16, u16), text: &str) -> bool {
+        let is_it = |screen: &Screen| {
+            let cell = screen.picture.screen().cell(row, column);
+            cell.is_some_and(|cell| cell.contents() == text)
+        };
+        let waits = |screen: &mut Screen| !is_it(screen) && !screen.is_ended;
+        let waited = self.screen.1.wait_timeout_while(self.screen(), limit, waits);
+        let (screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        is_it(&screen)
+    }
+
+    /// Gives the terminal another size, as a window that is dragged does.
+    ///
+    /// # Panics
+    /// When no program of this name runs there.
+    pub fn resize(&self, name: &str, (columns, rows): (u16, u16)) {
+        let path = format!("/proc/{}/fd/0", self.pid_of(name).as_raw_nonzero());
+        let terminal = std::fs::File::options().read(true).write(true).open(path).unwrap();
+        self.screen().picture.screen_mut().set_size(count(rows), count(columns));
+        let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(terminal, size).unwrap();
     }
 
     /// Whether a part stands there within this time.
@@ -202,7 +329,11 @@ impl Terminal {
         prlimit(Some(self.pid_of(name)), Resource::Fsize, nothing).unwrap();
     }
 
-    fn pid_of(&self, name: &str) -> Pid {
+    /// The program of this name at the terminal.
+    ///
+    /// # Panics
+    /// When it does not run there.
+    pub fn pid_of(&self, name: &str) -> Pid {
         let pid = descendants(self.child.id()).into_iter().find(|pid| {
             let comm = std::fs::read_to_string(format!("/proc/{pid}/comm"));
             comm.is_ok_and(|comm| comm.trim_end() == name)
@@ -238,6 +369,10 @@ impl Terminal {
         drop(screen);
         self.child.wait().unwrap().code()
     }
+}
+
+fn count(cells: u16) -> NonZero<u16> {
+    NonZero::new(cells).unwrap_or(NonZero::<u16>::MIN)
 }
 
 fn to_pid(pid: u32) -> Option<Pid> {

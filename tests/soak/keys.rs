@@ -115,12 +115,12 @@ pub(crate) fn next(dice: &mut Dice) -> Vec<u8> {
     }
 }
 
-fn letters(dice: &mut Dice) -> Vec<u8> {
+pub(crate) fn letters(dice: &mut Dice) -> Vec<u8> {
     let count = dice.below(LETTERS_MAX) + 1;
     let letter = |_| LETTERS.get(dice.below(LETTERS.len())).copied();
     (0..count).filter_map(letter).collect::<String>().into_bytes()
 }
 
-fn of(dice: &mut Dice, keys: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn of(dice: &mut Dice, keys: &[&[u8]]) -> Vec<u8> {
     keys.get(dice.below(keys.len())).copied().unwrap_or_default().to_vec()
 }

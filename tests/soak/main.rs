@@ -7,6 +7,7 @@
     reason = "a program that says what it has seen"
 )]
 
+mod full;
 mod keys;
 mod screen;
 
@@ -63,6 +64,9 @@ struct Arguments {
     rate: u32,
     /// The same keys again; another number each time if absent.
     seed: Option<u64>,
+    /// At the full screen, in a terminal that changes its size.
+    #[arg(long)]
+    full: bool,
 }
 
 fn main() -> ExitCode {
@@ -86,18 +90,35 @@ fn main() -> ExitCode {
 fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<String> {
     let rig = Rig::new();
     let server = rig.server_with(&["--limits", "off"]);
-    let mut typist = Typist::sit_down(&rig, &server, seed);
+    let mut typist = Typist::sit_down(&rig, &server, (seed, arguments.full));
     let bob = person(&rig, server.url(), "bob");
     typist.heard = bob.stdout.clone();
     let (storm, begun) = (Storm::begin(bob, arguments.rate), Instant::now());
     let end = begun + Duration::from_secs(arguments.minutes.saturating_mul(60));
     while Instant::now() < end {
-        typist.types_for(BETWEEN_LOOKS.min(end.saturating_duration_since(Instant::now())));
-        typist.look().with_context(|| typist.told())?;
+        let time = BETWEEN_LOOKS.min(end.saturating_duration_since(Instant::now()));
+        let looked = if arguments.full {
+            typist.drives_for(time);
+            typist.looks_at_screen()
+        } else {
+            typist.types_for(time);
+            typist.look()
+        };
+        looked.with_context(|| typist.told())?;
     }
     let (mut bob, sent) = storm.end()?;
     let seconds = begun.elapsed().as_secs_f64();
     bob.type_line("all is said");
+    let rate = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / seconds;
+    let (packets, looks) = (typist.packets, typist.looks);
+    if arguments.full {
+        full::end(&mut typist, DRAIN_MAX)?;
+        return Ok(format!(
+            "{sent} messages in {seconds:.0} s ({rate:.0} a second); {packets} packets of keys; {looks} looks at \
+             the newest rows, the slowest {} ms",
+            typist.slowest.as_millis()
+        ));
+    }
     ensure!(
         typist.chat.shows_within("bob: all is said", DRAIN_MAX),
         "the last message is not shown; {}",
@@ -107,12 +128,9 @@ fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<String> {
     let code = typist.chat.wait();
     ensure!(code == Some(0), "/quit ended with {code:?}; {}", typist.told());
     screen::check(&typist.chat.text(), sent)?;
-    let rate = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / seconds;
     Ok(format!(
-        "{sent} messages in {seconds:.0} s ({rate:.0} a second) each shown once; {} packets of keys; {} looks, \
-         the slowest {} ms",
-        typist.packets,
-        typist.looks,
+        "{sent} messages in {seconds:.0} s ({rate:.0} a second) each shown once; {packets} packets of keys; \
+         {looks} looks, the slowest {} ms",
         typist.slowest.as_millis()
     ))
 }
@@ -131,12 +149,16 @@ struct Typist {
 }
 
 impl Typist {
-    fn sit_down(rig: &Rig, server: &Server, seed: u64) -> Self {
+    fn sit_down(rig: &Rig, server: &Server, (seed, is_full): (u64, bool)) -> Self {
         for name in ALIKE {
             rig.client(name, server.url()).run(&["users"]).assert_code(0);
         }
-        let chat = rig.client("alice", server.url()).at_terminal_before(&[], "");
-        chat.wait_for("alice #lobby>");
+        let lines = || {
+            let chat = rig.client("alice", server.url()).at_terminal_before(&[], "");
+            chat.wait_for("alice #lobby>");
+            chat
+        };
+        let chat = if is_full { full::open(rig, server) } else { lines() };
         Self {
             chat,
             heard: Lines::default(),
@@ -152,15 +174,20 @@ impl Typist {
         let end = Instant::now() + time;
         while Instant::now() < end {
             let keys = keys::next(&mut self.dice);
-            self.last.push_back(keys.escape_ascii().to_string());
-            if self.last.len() > KEYS_TOLD {
-                self.last.pop_front();
-            }
-            self.chat.type_keys(&keys);
-            self.packets += 1;
+            self.types(&keys);
             let pause = u64::try_from(self.dice.below(KEY_PAUSE_MAX_MS)).unwrap_or_default();
             sleep(Duration::from_millis(pause));
         }
+    }
+
+    /// Types one packet.
+    fn types(&mut self, keys: &[u8]) {
+        self.last.push_back(keys.escape_ascii().to_string());
+        if self.last.len() > KEYS_TOLD {
+            self.last.pop_front();
+        }
+        self.chat.type_keys(keys);
+        self.packets += 1;
     }
 
     /// Whether the screen answers a key, and a line that is typed arrives.

@@ -37,6 +37,19 @@ pub(crate) fn check(text: &str, sent: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the messages of the storm that are seen now follow each other, none twice and none left out.
+pub(crate) fn check_picture(picture: &str) -> anyhow::Result<()> {
+    let said = format!("bob: {STORM} ");
+    let number = |row: &str| -> Option<usize> {
+        let (_, rest) = row.split_once(&said)?;
+        rest.split([' ', '│']).next()?.parse().ok()
+    };
+    let numbers: Vec<usize> = picture.lines().filter_map(number).collect();
+    let follows = |pair: &[usize]| matches!(pair, [one, next] if *next == one + 1);
+    ensure!(numbers.windows(2).all(follows), "the rows show {numbers:?}:\n{picture}");
+    Ok(())
+}
+
 fn few<T>(all: &[T]) -> &[T] {
     all.get(..NAMED_MAX.min(all.len())).unwrap_or_default()
 }
@@ -44,6 +57,18 @@ fn few<T>(all: &[T]) -> &[T] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_do_not_follow_each_other_are_told() {
+        let picture = |numbers: &[usize]| -> String {
+            let row = |number: &usize| format!("2 #lobby │22:13 bob: storm {number}      │● bob\n");
+            numbers.iter().map(row).collect()
+        };
+        assert!(check_picture(&picture(&[7, 8, 9])).is_ok());
+        for numbers in [&[7, 9][..], &[7, 7], &[8, 7]] {
+            assert!(check_picture(&picture(numbers)).is_err(), "{numbers:?}");
+        }
+    }
 
     #[test]
     fn a_message_that_is_missing_doubled_or_torn_is_told() {

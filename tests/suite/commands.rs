@@ -30,7 +30,7 @@ fn policy(rig: &Rig, name: &str, key: &str, argv: &str, more: &str) -> PathBuf {
 }
 
 /// A server whose own agent lets alice do what `argv` says; and alice.
-fn server_for_alice(rig: &Rig, argv: &str, more: &str) -> (chat_tests::Server, Client) {
+pub(super) fn server_for_alice(rig: &Rig, argv: &str, more: &str) -> (chat_tests::Server, Client) {
     let mut server = rig.server();
     let alice = rig.client("alice", server.url());
     let path = policy(rig, "alice", &key_of(&alice), argv, more).display().to_string();

@@ -1,16 +1,20 @@
-//! Talking: typed or piped lines go into a talk, its items come back as lines or JSON.
+//! Talking: typed or piped lines go into a talk, its items come back as lines, records or objects.
 //!
 //! `line` and `full` are for a person at a terminal, `pipe` for a script.
 
-use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
+use chat_device::client::{Client, Events};
+use chat_device::connection::Connector;
+use chat_device::sign_in::HomeAccount;
 use chat_protocol::handshake::Purpose;
+use chat_protocol::name::UserName;
 use chat_talk::{Desk, Fault, Talk, TalkOptions};
 use chat_text::show::items::Printer;
 use chat_text::show::{Detail, Lines};
 
-use crate::config::Common;
+use crate::config::ui::Ground;
+use crate::config::{Common, Ui};
 use crate::exit::ExitStatus;
 use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
@@ -21,40 +25,57 @@ mod pipe;
 
 /// Talks until the person or the script ends it.
 pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
-    let is_person = io::stdin().is_terminal() && io::stdout().is_terminal() && !common.json;
-    if common.tui && !is_person {
-        return Err(Failure::Other {
-            status: ExitStatus::Usage,
-            reason: "--tui needs a terminal for input and output".to_owned(),
-        });
-    }
+    let ui = Ui::chosen(common, Ground::found()).map_err(|reason| Failure::usage(&reason))?;
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let signed_in =
-        start::sign_in(common, Arc::clone(&connector), user.clone(), Purpose::Interactive, None);
-    let (client, events) = Box::pin(signed_in).await?;
-    let account = || start::account(common, None);
-    let options = TalkOptions {
-        is_person,
-        presence: common.presence,
-        transfers: start::transfer_options(common, &user),
-        desk: TerminalPrompt::is_possible().then(|| Desk {
-            connector,
-            account: account(),
-            meet: start::meet(common),
-        }),
+    let beginning = Beginning { common, user: user.clone(), connector };
+    if ui == Some(Ui::Tui) {
+        return Box::pin(full::chat(&beginning)).await;
+    }
+    let is_person = ui == Some(Ui::Line);
+    let (client, events) = Box::pin(beginning.sign_in()).await?;
+    let talk = beginning.talk(client, is_person).await;
+    let printer = match ui {
+        Some(Ui::Line) => return line::talk(talk, events, beginning.lines(Detail::Brief)).await,
+        Some(Ui::Plain) => Printer::plain(user),
+        _ => Printer::new(beginning.lines(Detail::Full), common.json),
     };
-    let talk = Talk::new(client, user.clone(), options).await;
-    if common.tui {
-        let wishes =
-            full::Wishes { has_mouse: !common.no_mouse, is_high_contrast: common.high_contrast };
-        return full::talk(talk, events, Lines::new(user, Detail::Brief), wishes).await;
-    }
-    if is_person {
-        return line::talk(talk, events, Lines::new(user, Detail::Brief)).await;
-    }
-    let printer = Printer::new(Lines::new(user, Detail::Full), common.json);
     pipe::talk(talk, events, printer, common.stop_on_error).await
+}
+
+/// What a talk begins with.
+struct Beginning<'c> {
+    common: &'c Common,
+    user: UserName,
+    connector: Arc<Connector>,
+}
+
+impl Beginning<'_> {
+    fn account(&self) -> HomeAccount {
+        start::account(self.common, None)
+    }
+
+    fn lines(&self, detail: Detail) -> Lines {
+        Lines::new(self.user.clone(), detail)
+    }
+
+    /// Signs in, and asks a person at the terminal for what is missing.
+    async fn sign_in(&self) -> Result<(Client, Events), Failure> {
+        let (connector, user) = (Arc::clone(&self.connector), self.user.clone());
+        start::sign_in(self.common, connector, user, Purpose::Interactive, None).await
+    }
+
+    async fn talk(&self, client: Client, is_person: bool) -> Talk {
+        let (common, connector) = (self.common, Arc::clone(&self.connector));
+        let desk = || Desk { connector, account: self.account(), meet: start::meet(common) };
+        let options = TalkOptions {
+            is_person,
+            presence: common.presence,
+            transfers: start::transfer_options(common, &self.user),
+            desk: TerminalPrompt::is_possible().then(desk),
+        };
+        Talk::new(client, self.user.clone(), options).await
+    }
 }
 
 /// How a script ends that has failed so.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 pub mod arguments;
 pub mod logs;
 pub mod names;
+pub mod ui;
 pub mod verb;
 
 pub mod error;
@@ -26,6 +27,7 @@ pub use chat_device::recipient::Recipient;
 pub use chat_device::server_url::{ServerUrl, ServerUrlError, Trust};
 pub use chat_emulator::{Emulation, Extent};
 pub use error::ConfigError;
+pub use ui::Ui;
 pub use verb::Verb;
 
 use crate::exit::ExitStatus;
@@ -78,9 +80,11 @@ pub struct Common {
     pub verbosity: Verbosity,
     /// One JSON object per line on standard output.
     pub json: bool,
-    /// Use the whole screen of the terminal.
-    pub tui: bool,
-    /// There, the mouse is the terminal's.
+    /// What a person or a script talks with, by a flag. A terminal that cannot show it is an error.
+    pub ui: Option<Ui>,
+    /// The same by the environment. A terminal that cannot show it gets what it can show.
+    pub ui_wish: Option<Ui>,
+    /// On the full screen, the mouse is the terminal's.
     pub no_mouse: bool,
     /// There, nothing is faint.
     pub high_contrast: bool,
@@ -225,7 +229,13 @@ fn checked(
             (false, _) => Verbosity::Debug,
         },
         json: arguments.json,
-        tui: arguments.tui,
+        ui: match (arguments.tui, arguments.line, arguments.plain) {
+            (true, _, _) => Some(Ui::Tui),
+            (_, true, _) => Some(Ui::Line),
+            (_, _, true) => Some(Ui::Plain),
+            _ => None,
+        },
+        ui_wish: arguments.ui,
         no_mouse: arguments.no_mouse,
         high_contrast: arguments.high_contrast,
         presence: arguments.presence,

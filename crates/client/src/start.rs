@@ -178,6 +178,7 @@ pub fn account(common: &Common, rb: Option<Nonce16>) -> HomeAccount {
         key_bits: common.key_bits,
         rb,
         is_attended: TerminalPrompt::is_possible(),
+        needs_no_server: false,
     }
 }
 
@@ -220,7 +221,21 @@ pub async fn sign_in(
     purpose: Purpose,
     rb: Option<Nonce16>,
 ) -> Result<(Client, Events), Failure> {
-    let account = account(common, rb);
+    let dialog = dialog(common, connector, user, purpose, account(common, rb))?;
+    tokio::select! {
+        started = go_through(common, dialog) => Ok(started?),
+        () = interrupted() => Err(Failure::Interrupted),
+    }
+}
+
+/// What it takes to sign a person in.
+pub(crate) fn dialog(
+    common: &Common,
+    connector: Arc<Connector>,
+    user: UserName,
+    purpose: Purpose,
+    account: HomeAccount,
+) -> Result<Dialog<(Client, Events)>, Failure> {
     let is_insecure =
         common.trust == Trust::Anybody && common.servers.iter().any(|url| !url.is_loopback());
     if is_insecure && !is_silent(common) {
@@ -234,8 +249,5 @@ pub async fn sign_in(
     let trace = crypto_trace(common)?;
     let invite = common.invite.clone();
     let options = ClientOptions { connector, user, purpose, account, bundles, log, invite, trace };
-    tokio::select! {
-        started = go_through(common, Client::start(options)) => Ok(started?),
-        () = interrupted() => Err(Failure::Interrupted),
-    }
+    Ok(Client::start(options))
 }

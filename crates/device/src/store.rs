@@ -104,8 +104,12 @@ pub trait HistoryStore: Home {
     /// themselves.
     fn by_id(&self, id: &MessageId) -> Result<Vec<Entry>, StoreError>;
 
-    /// Goes through the places of all messages from the newest on, until `take` says that it is enough.
-    fn newest(&self, take: &mut Take<'_>) -> Result<(), StoreError>;
+    /// Goes through the messages before a place, or all of them, from the newest on, until `take` says that it is
+    /// enough.
+    fn newest(&self, before: Option<i64>, take: &mut Take<'_>) -> Result<(), StoreError>;
+
+    /// The newest message of each conversation, of so many at most: those in which something was said last.
+    fn newest_of_each(&self, count: usize) -> Result<Vec<Record>, StoreError>;
 
     /// What stands at a place.
     fn entry(&self, place: i64) -> Result<Option<Entry>, StoreError>;

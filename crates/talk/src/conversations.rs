@@ -135,6 +135,11 @@ impl Conversations {
         one.last_ms = one.last_ms.max(at_ms);
     }
 
+    /// Notes that this user takes part in one.
+    pub(crate) fn is_in(&mut self, cid: &ConversationId) {
+        self.at(cid).is_in = true;
+    }
+
     /// Notes that somebody runs commands.
     pub fn is_machine(&mut self, name: &UserName) {
         if self.machines.len() < MACHINES_MAX && self.machines.insert(name.clone()) {

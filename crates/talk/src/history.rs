@@ -95,8 +95,18 @@ impl Talk {
     /// Notes the conversations of the history.
     pub(crate) async fn know_conversations(&mut self) {
         let known = self.client.read_history(History::conversations).await;
-        for (cid, at_ms) in known.and_then(Result::ok).unwrap_or_default() {
-            self.conversations.said(&cid, at_ms);
+        let known = known.and_then(Result::ok).unwrap_or_default();
+        self.has_history = !known.is_empty();
+        for (cid, at_ms) in &known {
+            self.conversations.said(cid, *at_ms);
+        }
+        // Until the server says it, the view of each room does.
+        let room = |(cid, _): &(ConversationId, u64)| match cid.kind() {
+            ConversationKind::Room(room) if !room.is_all() => Some(room),
+            _ => None,
+        };
+        for room in self.client.own_rooms(known.iter().filter_map(room).collect()).await {
+            self.conversations.is_in(&ConversationId::room(&room));
         }
     }
 

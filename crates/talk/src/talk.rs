@@ -78,6 +78,8 @@ pub struct Talk {
     pub(crate) looking: Vec<identity::Looking>,
     /// What the next line is the answer to; for a person only.
     pub(crate) asked: Option<Asked>,
+    /// Something was said here before the start.
+    pub(crate) has_history: bool,
 }
 
 impl Talk {
@@ -108,6 +110,7 @@ impl Talk {
             grants: Vec::new(),
             looking: Vec::new(),
             asked: None,
+            has_history: false,
         };
         talk.go(Some(Recipient::Room(RoomName::lobby())));
         talk.know_names().await;
@@ -130,6 +133,11 @@ impl Talk {
     /// Which conversations there are, and what is new in each.
     pub fn conversations(&self) -> &Conversations {
         &self.conversations
+    }
+
+    /// Whether something was said in this home before the start; for a person only.
+    pub fn has_history(&self) -> bool {
+        self.has_history
     }
 
     /// How far what was said has come.

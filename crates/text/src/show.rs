@@ -30,6 +30,7 @@ pub mod items;
 pub mod json;
 pub mod objects;
 pub mod output;
+mod plain;
 pub mod presence;
 pub mod retention;
 pub mod rooms;

@@ -84,6 +84,24 @@ impl Composer {
         self.sent.entry(cid.clone()).or_default().push(text);
     }
 
+    /// Notes what was said in a conversation before the program was started, newest first.
+    pub(crate) fn was_said<'t>(
+        &mut self,
+        cid: &ConversationId,
+        texts: impl Iterator<Item = &'t str>,
+    ) {
+        let Some(sent) = self.sent_in(cid) else { return };
+        texts.for_each(|text| sent.push_before(text));
+    }
+
+    /// What was sent there; nothing where there is no room for another conversation.
+    fn sent_in(&mut self, cid: &ConversationId) -> Option<&mut Sent> {
+        if self.sent.len() >= CONVERSATIONS_MAX && !self.sent.contains_key(cid) {
+            return None;
+        }
+        Some(self.sent.entry(cid.clone()).or_default())
+    }
+
     /// The newest line but `skip` that was sent there and has these letters.
     pub(crate) fn find_sent(
         &self,

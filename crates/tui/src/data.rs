@@ -87,6 +87,29 @@ pub struct Line {
     pub delivery: Option<Delivery>,
     /// It names this user.
     pub is_mention: bool,
+    /// How much is here of the file that it is about.
+    pub progress: Option<Progress>,
+}
+
+/// How much is here of a file on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The number of the transfer.
+    pub n: u32,
+    /// Bytes of it.
+    pub size: u64,
+    /// Bytes that are here.
+    pub done: u64,
+    /// Bytes per second of late.
+    pub rate: u64,
+}
+
+impl Progress {
+    /// How much is here, in hundredths.
+    pub fn percent(&self) -> u64 {
+        let (done, size) = (u128::from(self.done), u128::from(self.size.max(1)));
+        u64::try_from(done * 100 / size).unwrap_or(100).min(100)
+    }
 }
 
 /// Somebody in the open room.
@@ -103,16 +126,10 @@ pub struct Member {
 /// A file on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// Its number, by which `/cancel` stops it.
-    pub n: u32,
     /// Its name.
     pub name: String,
-    /// Bytes of it.
-    pub size: u64,
-    /// Bytes that are here.
-    pub done: u64,
-    /// Bytes per second of late.
-    pub rate: u64,
+    /// How much of it is here, and its number, by which `/cancel` stops it.
+    pub progress: Progress,
 }
 
 /// How the connection is.

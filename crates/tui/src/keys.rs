@@ -361,6 +361,13 @@ fn chords(key: &str, action: Action) -> Vec<(Chord, Action)> {
     Chord::parse(key).map(|chord| (chord, action)).into_iter().collect()
 }
 
+/// What a person presses for this; nothing where no key does it.
+pub fn key_of(action: Action) -> &'static str {
+    let mut rows = TABLE.iter().flat_map(|(_, rows)| *rows);
+    let row = rows.find(|row| row.action == action);
+    row.and_then(|row| row.keys.first()).copied().unwrap_or_default()
+}
+
 /// The list of keys for the help: headings, and under each the keys and what they do.
 pub fn list() -> Vec<(&'static str, Vec<(String, &'static str)>)> {
     let rows = |rows: &'static [Row]| rows.iter().map(|row| (row.keys.join(", "), row.words));

@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::data::{Conversation, Facts, Group, Member, Transfer};
+use crate::data::{Conversation, Facts, Group, Member, Progress, Transfer};
 use crate::pen::{Pen, Row, lines, piece};
 use crate::theme::{self, Ink};
 use crate::wrap::{clean_line, fit_with_sign, width};
@@ -77,24 +77,22 @@ fn row(entry: Entry<'_>, open: &ConversationId, cells: usize) -> Row {
         Entry::Heading(heading) => vec![piece(heading, Ink::Heading)],
         Entry::Conversation(number, one) => conversation(number, one, one.cid == *open, cells),
         Entry::Transfer(transfer) => {
-            let percent = format!(" {}%", percent(transfer));
+            let percent = format!(" {}%", transfer.progress.percent());
             let room = cells.saturating_sub(width(&percent));
-            let name = format!("{} {}", transfer.n, clean_line(&transfer.name));
+            let name = format!("{} {}", transfer.progress.n, clean_line(&transfer.name));
             vec![piece(padded(&name, room), Ink::Text), piece(percent, Ink::Text)]
         }
         Entry::Progress(transfer) => {
-            let bar = cells.saturating_sub(2);
-            let done = bar * usize::try_from(percent(transfer)).unwrap_or(0) / 100;
-            let bar = format!("  {}{}", "█".repeat(done), "░".repeat(bar - done));
-            vec![piece(bar, Ink::Faint)]
+            let bar = bar(transfer.progress, cells.saturating_sub(2));
+            vec![piece(format!("  {bar}"), Ink::Faint)]
         }
     }
 }
 
-/// How much is here, in hundredths.
-fn percent(transfer: &Transfer) -> u64 {
-    let (done, size) = (u128::from(transfer.done), u128::from(transfer.size.max(1)));
-    u64::try_from(done * 100 / size).unwrap_or(100).min(100)
+/// How much of a file is here, as a bar of so many cells.
+pub(crate) fn bar(progress: Progress, cells: usize) -> String {
+    let done = cells * usize::try_from(progress.percent()).unwrap_or(0) / 100;
+    format!("{}{}", "█".repeat(done), "░".repeat(cells.saturating_sub(done)))
 }
 
 fn conversation(number: usize, one: &Conversation, is_open: bool, cells: usize) -> Row {
@@ -191,8 +189,8 @@ mod tests {
         for (done, size, expected) in
             [(0, 0, 0), (1, 3, 33), (3, 3, 100), (9, 3, 100), (u64::MAX, u64::MAX, 100)]
         {
-            let transfer = Transfer { n: 1, name: String::new(), size, done, rate: 0 };
-            assert_eq!(percent(&transfer), expected);
+            let progress = Progress { n: 1, size, done, rate: 0 };
+            assert_eq!(progress.percent(), expected);
         }
     }
 }

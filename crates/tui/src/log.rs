@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 
 use chat_protocol::id::MessageId;
 
-use crate::data::{Delivery, Kind, Line};
+use crate::data::{Delivery, Kind, Line, Progress};
 
 mod rows;
 mod view;
@@ -26,6 +26,9 @@ const SCROLLED_MAX: usize = 100_000;
 
 /// How far back a message is looked for that something has become of. Of older ones `/receipts` tells.
 const LOOKED_BACK_MAX: usize = 2_000;
+
+/// Alarms that stay when the lines around them are forgotten: the home does not keep them.
+const ALARMS_MAX: usize = 64;
 
 /// Bytes of a command's output that stay in memory.
 const OUTPUT_MAX: usize = 256 * 1_024;
@@ -67,7 +70,14 @@ pub(crate) struct Log {
     unread: Option<i64>,
     /// The line that was jumped to.
     focus: Option<i64>,
+    /// A search upwards has looked at all lines from this number on.
+    sought: Option<i64>,
     older: Older,
+    /// The oldest place of the pages that have come since lines were forgotten. What came since the start has no
+    /// place, and pages of it bring nothing new.
+    reached: Option<i64>,
+    /// Alarms among the lines that are forgotten, oldest first. They come back with the page of their time.
+    alarms: VecDeque<Line>,
 }
 
 impl Default for Log {
@@ -78,7 +88,10 @@ impl Default for Log {
             top: None,
             unread: None,
             focus: None,
+            sought: None,
             older: Older::Perhaps,
+            reached: None,
+            alarms: VecDeque::new(),
         }
     }
 }
@@ -131,9 +144,22 @@ impl Log {
         }
     }
 
+    /// How much is here of a file: the line about it shows that. Says whether there is one.
+    pub(crate) fn set_progress(&mut self, progress: Progress) -> bool {
+        let is_it = |block: &&mut Block| block.line.progress.is_some_and(|one| one.n == progress.n);
+        let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_it);
+        let is_there = block.is_some();
+        if let Some(block) = block {
+            block.line.progress = Some(progress);
+        }
+        is_there
+    }
+
     /// A page of the home, oldest first, that stands before what is here. `is_all` says that there is nothing older.
     pub(crate) fn prepend(&mut self, page: Vec<Line>, is_all: bool) {
         let oldest = self.oldest_place();
+        self.reached = page.first().and_then(|line| line.place).or(self.reached);
+        let page = self.with_alarms(page, is_all);
         // What has come since the start has no place; it may be in the home by now.
         let unplaced = self.blocks.iter().filter(|block| block.line.place.is_none());
         let here: HashSet<MessageId> = unplaced.filter_map(|block| block.line.id).collect();
@@ -149,41 +175,71 @@ impl Log {
         self.older = if is_all || is_full { Older::None } else { Older::Perhaps };
     }
 
-    /// Whether a page of the home is needed for what is looked at. It is said once for each page.
-    pub(crate) fn wants_older(&mut self, window: &Window<'_>) -> bool {
-        let ahead = i64::try_from(window.rows).unwrap_or(i64::MAX);
-        let is_near = self.top(window).number.saturating_sub(self.first) <= ahead;
-        let is_wanted = is_near && self.older == Older::Perhaps;
+    /// A page with the alarms of its time in it.
+    fn with_alarms(&mut self, mut page: Vec<Line>, is_all: bool) -> Vec<Line> {
+        let from_ms = match page.first() {
+            _ if is_all => 0,
+            Some(first) => first.at_ms,
+            None => return page,
+        };
+        while let Some(alarm) = self.alarms.pop_back_if(|alarm| alarm.at_ms >= from_ms) {
+            let at = page.partition_point(|line| line.at_ms <= alarm.at_ms);
+            page.insert(at, alarm);
+        }
+        page
+    }
+
+    /// Whether the home may have older lines.
+    pub(crate) fn may_have_older(&self) -> bool {
+        self.older != Older::None
+    }
+
+    /// A page of the home is needed, whatever is looked at. It is said once for each page.
+    pub(crate) fn asks_older(&mut self) -> bool {
+        let is_wanted = self.older == Older::Perhaps;
         if is_wanted {
             self.older = Older::Asked;
         }
         is_wanted
     }
 
+    /// Whether a page of the home is needed for what is looked at. It is said once for each page.
+    pub(crate) fn wants_older(&mut self, window: &Window<'_>) -> bool {
+        let ahead = i64::try_from(window.rows).unwrap_or(i64::MAX);
+        let is_near = self.top(window).number.saturating_sub(self.first) <= ahead;
+        is_near && self.asks_older()
+    }
+
     /// The place of the home's history before which that page ends; its end where nothing of it is here.
     pub(crate) fn oldest_place(&self) -> Option<i64> {
-        self.blocks.iter().find_map(|block| block.line.place)
+        let here = self.blocks.iter().find_map(|block| block.line.place);
+        here.into_iter().chain(self.reached).min()
     }
 
     /// Another conversation is opened: what is here has been seen, and most of it is forgotten.
     pub(crate) fn close(&mut self) {
-        (self.top, self.unread, self.focus) = (None, None, None);
+        (self.top, self.unread, self.focus, self.sought) = (None, None, None, None);
         self.forget(CLOSED_MAX);
     }
 
     /// Empties the screen. The home keeps what was said, and scrolling up brings it back.
     pub(crate) fn clear(&mut self) {
-        (self.top, self.unread, self.focus) = (None, None, None);
+        (self.top, self.unread, self.focus, self.sought) = (None, None, None, None);
         self.forget(0);
+        self.alarms.clear();
         self.older = Older::None;
     }
 
     fn forget(&mut self, kept: usize) {
         let surplus = self.blocks.len().saturating_sub(kept);
         if surplus > 0 {
-            self.blocks.drain(..surplus);
+            let alarms = self.blocks.drain(..surplus).map(|block| block.line);
+            self.alarms
+                .extend(alarms.filter(|line| line.kind == Kind::Alarm && line.place.is_none()));
+            let beyond = self.alarms.len().saturating_sub(ALARMS_MAX);
+            self.alarms.drain(..beyond);
             self.first = self.first.saturating_add_unsigned(u64::try_from(surplus).unwrap_or(0));
-            self.older = Older::Perhaps;
+            (self.older, self.reached) = (Older::Perhaps, None);
         }
     }
 

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::composer::Composer;
-use crate::data::{Delivery, Facts, Kind, Line};
+use crate::data::{Delivery, Facts, Kind, Line, Progress};
 use crate::keys::Keys;
 use crate::layout::{Areas, areas};
 use crate::log::{Log, Window};
@@ -19,20 +19,27 @@ use crate::theme::Theme;
 mod draw;
 mod press;
 mod search;
+mod seek;
 mod visited;
 
 pub use press::Known;
 
+use seek::Seek;
 use visited::Visited;
 
 /// Logs in memory; without a bound a server that invents people would fill it. Closed ones come back from the home.
 const LOGS_MAX: usize = 2_048;
+
+/// Files on their way whose line shows how much is here; of others the list tells.
+const TRANSFERS_MAX: usize = 64;
 
 /// What the screen asks of the program around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
     /// This line is read by the talk, as if it were typed at a prompt.
     Line(String),
+    /// These words are looked for in all conversations of the home.
+    Search(String),
     /// The talk looks at another conversation. What was typed is kept for the one that was open.
     Open {
         /// The other one.
@@ -64,6 +71,10 @@ pub struct Screen {
     logs: HashMap<ConversationId, Log>,
     composer: Composer,
     popup: Option<Popup>,
+    /// What is looked for in older and older lines of the home.
+    seek: Option<Seek>,
+    /// Where the line about a file on its way stands.
+    transfers: HashMap<u32, ConversationId>,
     /// Something to be read once, in the place of the title.
     notice: Option<String>,
     /// When Ctrl-C was pressed last, Unix time in milliseconds.
@@ -83,6 +94,8 @@ impl Screen {
             logs: HashMap::new(),
             composer: Composer::default(),
             popup: None,
+            seek: None,
+            transfers: HashMap::new(),
             notice: None,
             interrupted_ms: None,
         }
@@ -108,6 +121,7 @@ impl Screen {
         if self.open == cid {
             return;
         }
+        self.seek = None;
         let before = std::mem::replace(&mut self.open, cid);
         if let Some(log) = self.logs.get_mut(&before) {
             log.close();
@@ -133,11 +147,32 @@ impl Screen {
     /// Something new in a conversation, or in the open one where it belongs to none.
     pub fn tell(&mut self, cid: Option<&ConversationId>, line: Line) {
         let is_open = cid.is_none_or(|cid| *cid == self.open);
+        if let Some(progress) = line.progress
+            && self.transfers.len() < TRANSFERS_MAX
+        {
+            self.transfers.insert(progress.n, cid.unwrap_or(&self.open).clone());
+        }
         let log = self.log(cid);
         match line.kind {
             Kind::Output => log.push_output(line, is_open),
             _ => log.push(line, is_open),
         }
+    }
+
+    /// More of a file is here, or it is on its way no more.
+    pub fn set_progress(&mut self, progress: Progress, is_over: bool) {
+        let cid = self.transfers.get(&progress.n).cloned();
+        if let Some(cid) = &cid {
+            self.log(Some(cid)).set_progress(progress);
+        }
+        if is_over {
+            self.transfers.remove(&progress.n);
+        }
+    }
+
+    /// A file is on its way no more.
+    pub fn forget_transfer(&mut self, n: u32) {
+        self.transfers.remove(&n);
     }
 
     /// Something has become of a message of this user.
@@ -146,8 +181,13 @@ impl Screen {
     }
 
     /// Messages of the home that were asked for, oldest first.
-    pub fn older(&mut self, cid: &ConversationId, page: Vec<Line>, is_all: bool) {
+    pub fn older(&mut self, facts: &Facts, cid: &ConversationId, page: Vec<Line>, is_all: bool) {
+        let own = page.iter().rev().filter(|line| line.kind == Kind::Own);
+        self.composer.was_said(cid, own.map(|line| line.text.as_str()));
         self.log(Some(cid)).prepend(page, is_all);
+        if *cid == self.open && self.seek.is_some() {
+            self.seek_on(facts);
+        }
     }
 
     /// Empties the log of the open conversation.
@@ -174,7 +214,8 @@ impl Screen {
     /// The conversation whose messages of the home are needed for what is looked at, and the place before which they
     /// end; without a place its newest. They are asked for once.
     pub fn wants_older(&mut self, facts: &Facts) -> Option<(ConversationId, Option<i64>)> {
-        let is_wanted = self.in_window(facts, Log::wants_older);
+        let is_sought = self.seek.is_some() && self.log(None).asks_older();
+        let is_wanted = is_sought || self.in_window(facts, Log::wants_older);
         is_wanted.then(|| (self.open.clone(), self.log(None).oldest_place()))
     }
 

@@ -66,6 +66,7 @@ fn parts(facts: &Facts, looked: &Looked<'_>) -> Vec<Part> {
         bar(9, user),
         status.is_tls.map(encrypted),
         looked.open.and_then(|open| bar(2, clean_line(&open.name))),
+        members(facts).and_then(|text| bar(13, text)),
         status.is_verified.then(|| bar(7, "verified".to_owned())).flatten(),
         status.retention.as_ref().and_then(|time| bar(11, format!("keeps {}", clean_line(time)))),
         status.lag_ms.and_then(|lag| bar(12, format!("lag {lag} ms"))),
@@ -76,6 +77,12 @@ fn parts(facts: &Facts, looked: &Looked<'_>) -> Vec<Part> {
         link(status.link).map(|text| Part { rank: 1, text, ink: Ink::BarBad }),
     ];
     all.into_iter().flatten().collect()
+}
+
+fn members(facts: &Facts) -> Option<String> {
+    let (count, online) =
+        (facts.members.len(), facts.members.iter().filter(|one| one.is_online).count());
+    (count > 0).then(|| format!("{online}/{count} here"))
 }
 
 fn encrypted(is_tls: bool) -> Part {
@@ -102,6 +109,7 @@ fn link(link: Link) -> Option<String> {
         Link::Online => None,
         Link::Silent(seconds) => Some(format!("no answer for {seconds} s")),
         Link::Offline(None) => Some("offline".to_owned()),
+        Link::Offline(Some(0)) => Some("offline, connecting".to_owned()),
         Link::Offline(Some(seconds)) => Some(format!("offline, again in {seconds} s")),
     }
 }

@@ -84,7 +84,7 @@ const SHADES: (u32, u32) = (88, 208);
 const HUES: (u32, u32) = (25, 310);
 
 /// The signs of this program, and what stands for them in ASCII.
-const SIGNS: [(&str, &str); 20] = [
+const SIGNS: [(&str, &str); 22] = [
     ("✓✓", "vv"),
     ("✓", "v"),
     ("✗", "x"),
@@ -94,6 +94,8 @@ const SIGNS: [(&str, &str); 20] = [
     ("●", "*"),
     ("○", "o"),
     ("→", "->"),
+    ("⇣", "<-"),
+    ("⇡", "->"),
     ("│", "|"),
     ("─", "-"),
     ("█", "#"),
@@ -141,10 +143,17 @@ impl Theme {
             Ink::Alarm => self.colour(plain, Color::Red).bold().reversed(),
             Ink::Mention => self.colour(plain, Color::Yellow).bold(),
             Ink::Unread | Ink::Heading => plain.bold(),
+            Ink::Bar if self.has_bars() => plain.fg(Color::White).bg(Color::Blue),
             Ink::Bar => plain.reversed(),
+            Ink::BarBad if self.has_bars() => plain.fg(Color::White).bg(Color::Red).bold(),
             Ink::BarBad => self.colour(plain, Color::Red).reversed().bold(),
             Ink::Chosen => plain.reversed().bold(),
         }
+    }
+
+    /// Title and status line have a ground of their own; else they are in reverse.
+    fn has_bars(self) -> bool {
+        self.depth != Depth::Plain && !self.is_high_contrast
     }
 
     fn colour(self, style: Style, colour: Color) -> Style {

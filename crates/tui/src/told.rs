@@ -4,18 +4,20 @@ use std::collections::HashMap;
 
 use chat_device::history::{Entry, State};
 use chat_endpoint::{Event, Standing};
+use chat_files::transfer::TransferEvent;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::veil;
 use chat_talk::conversations::{self, names};
 use chat_talk::sent::SentLog;
-use chat_text::item::{Connection, Delivery, Item, Own, What};
+use chat_text::item::{Answer, Connection, Delivery, Item, Own, What};
 use chat_text::show::Lines;
 use chat_text::show::identity;
 use chat_text::show::items::LinePrinter;
 use chat_text::show::output::OutputLines;
 
-use crate::data::{Conversation, Group, Kind, Line};
+use crate::data::{Conversation, Group, Kind, Line, Progress};
+use crate::keys::{self, Action};
 use crate::screen::Screen;
 
 /// Commands whose place is remembered; those beyond it are shown in the conversation with their machine.
@@ -63,6 +65,15 @@ impl Teller {
             What::Alike(_) | What::Undecided(_) => {
                 self.notices(screen, (cid.as_ref(), item), Kind::Alarm, now_ms);
             }
+            What::Answer(Answer::Fetching { n, size, .. }) => {
+                let progress = Progress { n: *n, size: *size, done: 0, rate: 0 };
+                if let Some(line) = self.line(item, Kind::Notice, now_ms) {
+                    screen.tell(cid.as_ref(), Line { progress: Some(progress), ..line });
+                }
+            }
+            What::Transfer { event, .. } => {
+                self.transfer(screen, (cid.as_ref(), item), event, now_ms);
+            }
             _ => self.notices(screen, (cid.as_ref(), item), Kind::Notice, now_ms),
         }
     }
@@ -95,11 +106,18 @@ impl Teller {
                 let lines = self.output.add(*re, *stderr, data);
                 output(screen, cid, *re, &lines, now_ms);
             }
-            Event::Ended { re, .. } => {
+            Event::Ended { re, by, ok, status, .. } => {
                 let lines = self.output.end(*re);
                 output(screen, cid, *re, &lines, now_ms);
                 self.commands.remove(re);
-                notices(self, screen, Kind::Notice);
+                match status.filter(|_| *ok) {
+                    Some(status) => {
+                        let ended = format!("✓ {by}: done, exit status {status}");
+                        screen.tell(cid, plain(ended, Kind::Notice, now_ms));
+                    }
+                    // The reason of the others has it.
+                    None => notices(self, screen, Kind::Notice),
+                }
             }
             Event::Alarm { .. }
             | Event::Gap { .. }
@@ -110,6 +128,32 @@ impl Teller {
         }
     }
 
+    /// What happened to a file. How much of it is here is shown where it was asked for.
+    fn transfer(
+        &mut self,
+        screen: &mut Screen,
+        (cid, item): (Option<&ConversationId>, &Item),
+        event: &TransferEvent,
+        now_ms: u64,
+    ) {
+        match *event {
+            TransferEvent::Progress { n, done, size, rate } => {
+                screen.set_progress(Progress { n, size, done, rate }, false);
+                return;
+            }
+            TransferEvent::Fetched { n, size, .. } => {
+                screen.set_progress(Progress { n, size, done: size, rate: 0 }, true);
+            }
+            TransferEvent::Failed { n, .. } => screen.forget_transfer(n),
+            // Somebody waits for an answer: it is seen wherever one looks.
+            TransferEvent::Offered(_) if cid.is_some_and(|cid| cid != screen.open()) => {
+                self.notices(screen, (None, item), Kind::Notice, now_ms);
+            }
+            _ => {}
+        }
+        self.notices(screen, (cid, item), Kind::Notice, now_ms);
+    }
+
     /// What line mode prints for it, as one line of the log.
     fn notices(
         &mut self,
@@ -118,15 +162,41 @@ impl Teller {
         kind: Kind,
         at_ms: u64,
     ) {
+        if let Some(line) = self.line(item, kind, at_ms) {
+            screen.tell(cid, line);
+        }
+    }
+
+    fn line(&mut self, item: &Item, kind: Kind, at_ms: u64) -> Option<Line> {
         let printed = self.printer.item(item).join("\n");
         // The log has its own way to make an alarm stand out.
         let rows: Vec<&str> = printed
             .lines()
             .filter(|row| row.is_empty() || !row.trim_matches('!').is_empty())
             .collect();
-        if !rows.is_empty() {
-            screen.tell(cid, plain(rows.join("\n"), kind, at_ms));
-        }
+        (!rows.is_empty()).then(|| plain(rows.join("\n"), kind, at_ms))
+    }
+
+    /// What somebody needs to know who sits here for the first time.
+    pub fn welcome(&self, screen: &mut Screen, now_ms: u64) {
+        let key = keys::key_of;
+        let text = format!(
+            "Welcome, {me}. What is said here is sealed for those who are meant, and for nobody else.\n\
+             {send} sends, here to everybody in the room; /join ROOM goes to another one, or makes it\n\
+             {complete} completes commands, people, rooms and files; /msg NAME TEXT is for one person alone\n\
+             {switch} finds a conversation, {next} goes to what is new, {up} and {down} scroll\n\
+             … is on its way, ✓ is stored, ✓✓ has arrived; /verify NAME compares keys\n\
+             {help} lists the keys, /help the commands; /quit leaves",
+            me = self.me(),
+            send = key(Action::Send),
+            complete = key(Action::Complete),
+            switch = key(Action::Switch),
+            next = key(Action::NextActive),
+            up = key(Action::PageUp),
+            down = key(Action::PageDown),
+            help = key(Action::Help),
+        );
+        screen.tell(None, plain(text, Kind::Notice, now_ms));
     }
 
     /// A line of the program's own log.
@@ -213,6 +283,7 @@ fn plain(text: String, kind: Kind, at_ms: u64) -> Line {
         kind,
         delivery: None,
         is_mention: false,
+        progress: None,
     }
 }
 

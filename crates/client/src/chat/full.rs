@@ -4,16 +4,15 @@ use std::io::{self, Write as _};
 use std::pin::pin;
 use std::time::Duration;
 
-use chat_device::client::Events;
+use chat_device::client::{ClientEvent, Events, Stopped};
 use chat_device::clock::now_ms;
 use chat_device::identity::IdentityCommand;
-use chat_endpoint::EventKey;
 use chat_protocol::name::ConversationId;
 use chat_protocol::sanitise;
 use chat_talk::{Talk, Told};
 use chat_text::input::{self, Input};
 use chat_text::item::Asked;
-use chat_text::show::Lines;
+use chat_text::show::{Detail, Lines};
 use chat_text::slash::SlashCommand;
 use chat_tui::data::Facts;
 use chat_tui::screen::{Need, Screen};
@@ -25,6 +24,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
+use crate::chat::Beginning;
 use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
 use crate::signals::{ended, interrupted};
@@ -32,10 +32,16 @@ use crate::start::Failure;
 
 mod editor;
 mod facts;
+mod opening;
 mod paths;
+mod search;
+mod shown;
 mod terminal;
 
-use facts::Watched;
+use facts::{Looking, Watched};
+use opening::Opened;
+use search::Searching;
+use shown::Shown;
 use terminal::FullScreen;
 
 /// Frames follow each other no faster while nobody presses a key: what comes within this time is drawn together.
@@ -43,9 +49,6 @@ const FRAME: Duration = Duration::from_millis(16);
 
 /// Clock, lag and members are looked at so often.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Durable events that may wait for the next frame; while there are more, nothing is taken from the device.
-const SHOWN_MAX: usize = 1_024;
 
 /// Messages of one page of the home.
 const PAGE: usize = 200;
@@ -67,11 +70,11 @@ enum Over {
 
 /// What a person wants of the screen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wishes {
+struct Wishes {
     /// The mouse scrolls and opens conversations, and does not select.
-    pub(super) has_mouse: bool,
+    has_mouse: bool,
     /// Nothing is faint.
-    pub(super) is_high_contrast: bool,
+    is_high_contrast: bool,
 }
 
 /// What a person sees and does.
@@ -79,92 +82,141 @@ struct Desk {
     screen: Screen,
     teller: Teller,
     watched: Watched,
+    looking: Looking,
+    searching: Searching,
     facts: Facts,
+    /// Something has happened since the facts were gathered.
+    are_facts_old: bool,
     /// None while the terminal is somebody else's.
     full: Option<FullScreen>,
     keys: Option<EventStream>,
-    has_mouse: bool,
+    wishes: Wishes,
     log: Diverted,
-    /// Durable events that are on the screen with the next frame.
-    shown: Vec<EventKey>,
+    shown: Shown,
     is_stale: bool,
     /// No frame before that, but for a key.
     next_frame: Instant,
+    /// There was a connection.
+    was_online: bool,
 }
 
 /// Talks until the person leaves.
-pub(super) async fn talk(
-    mut talk: Talk,
-    mut events: Events,
-    lines: Lines,
-    wishes: Wishes,
-) -> Result<ExitStatus, Failure> {
-    let mut desk = Desk::open(&talk, lines, wishes).await?;
+pub(super) async fn chat(beginning: &Beginning<'_>) -> Result<ExitStatus, Failure> {
+    let opened = Box::pin(opening::open(beginning, true)).await?;
+    match Box::pin(talk(beginning, opened)).await? {
+        Ended::With(status) => Ok(status),
+        // The server does not take this device as it is: a person is asked what a sign-in asks, or told why.
+        Ended::NeverIn => {
+            let opened = Box::pin(opening::open(beginning, false)).await?;
+            match Box::pin(talk(beginning, opened)).await? {
+                Ended::With(status) => Ok(status),
+                Ended::NeverIn => Ok(ExitStatus::SignInRefused),
+            }
+        }
+    }
+}
+
+/// How a conversation has ended.
+enum Ended {
+    With(ExitStatus),
+    /// The server has refused the first connection of a home that was opened without it.
+    NeverIn,
+}
+
+async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failure> {
+    let Opened { client, mut events, says } = opened;
+    let mut talk = beginning.talk(client, true).await;
+    let common = beginning.common;
+    let wishes = Wishes { has_mouse: !common.no_mouse, is_high_contrast: common.high_contrast };
+    let mut desk = Desk::open(&talk, beginning.lines(Detail::Brief), wishes)?;
+    desk.greet(&talk, says).await;
     let over = desk.converse(&mut talk, &mut events).await;
     desk.full = None;
     match over {
-        Ok(Over::Left) => leave(talk, desk).await,
+        Ok(Over::Left) => leave(talk, desk).await.map(Ended::With),
         Ok(Over::Ended) => {
-            drop(timeout(END_TIMEOUT, talk.end()).await);
-            Ok(ExitStatus::Interrupted)
+            let end = async {
+                desk.shown.finish().await;
+                talk.end().await;
+            };
+            drop(timeout(END_TIMEOUT, end).await);
+            Ok(Ended::With(ExitStatus::Interrupted))
         }
         Err(failure) => {
             let typed = desk.screen.take_typed();
             if !typed.is_empty() {
                 writeln!(io::stdout(), "✗ this was not sent: {}", sanitise::line(&typed))?;
             }
-            Err(failure)
+            let is_refused = matches!(&failure, Failure::Stopped(Stopped::Connection(error)) if error.code().is_some());
+            if is_refused && !desk.was_online { Ok(Ended::NeverIn) } else { Err(failure) }
         }
     }
 }
 
 impl Desk {
-    async fn open(talk: &Talk, lines: Lines, wishes: Wishes) -> Result<Self, Failure> {
+    fn open(talk: &Talk, lines: Lines, wishes: Wishes) -> Result<Self, Failure> {
         let mut full = FullScreen::take(wishes.has_mouse)?;
         let size = full.terminal().size()?;
         let theme = Theme::detect(|name| std::env::var(name).ok());
         let theme = Theme { is_high_contrast: wishes.is_high_contrast, ..theme };
         let here = talk.conversations().here().cloned().unwrap_or_else(ConversationId::all);
         let screen = Screen::new(theme, lines.zone.clone(), here, (size.width, size.height));
-        let watched = Watched::look(talk).await;
+        let watched = Watched::default();
         Ok(Self {
             screen,
             teller: Teller::new(lines),
             facts: watched.facts(talk),
+            are_facts_old: false,
             watched,
+            looking: Looking::default(),
+            searching: Searching::default(),
             full: Some(full),
             keys: Some(EventStream::new()),
-            has_mouse: wishes.has_mouse,
+            wishes,
             log: diagnostics::divert(),
-            shown: Vec::new(),
+            shown: Shown::new(talk.client().clone()),
             is_stale: true,
             next_frame: Instant::now(),
+            was_online: false,
         })
+    }
+
+    /// Shows what was said before there was a screen, and to whoever is new how things are done here.
+    async fn greet(&mut self, talk: &Talk, says: Vec<String>) {
+        self.fetch_older(talk).await;
+        for line in says {
+            self.teller.note(&mut self.screen, line, now_ms());
+        }
+        if !talk.has_history() {
+            self.teller.welcome(&mut self.screen, now_ms());
+        }
     }
 
     async fn converse(&mut self, talk: &mut Talk, events: &mut Events) -> Result<Over, Failure> {
         let mut ends = pin!(ended());
         let mut stops = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
+        let mut wakes = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+        let mut hangs_up = signal(SignalKind::hangup())?;
         let mut look = interval(LOOK);
         loop {
-            self.fetch_older(talk).await;
-            if self.is_stale && self.next_frame <= Instant::now() && self.draw(talk).await.is_err()
+            if self.is_stale && self.next_frame <= Instant::now() && self.frame(talk).await.is_err()
             {
                 return Ok(Over::Ended);
             }
             // What was begun is meant for where it was begun.
             talk.typing(!self.screen.is_empty());
-            let (due, takes) = (talk.due(), self.shown.len() < SHOWN_MAX);
+            let (due, takes) = (talk.due(), !self.shown.is_full());
             let mut need = None;
             let told = tokio::select! {
                 () = sleep_until(self.next_frame), if self.is_stale => continue,
                 pressed = next(&mut self.keys) => {
                     // The terminal is gone.
                     let Some(pressed) = pressed else { return Ok(Over::Ended) };
+                    self.gather(talk);
                     need = self.pressed(talk, &pressed);
                     Told::default()
                 }
-                event = events.next(), if takes => talk.happened(event).await?,
+                event = events.next(), if takes => self.happened(talk, event).await?,
                 news = talk.next_about_files(), if takes => talk.file_news(news),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     talk.take_back_unstarted(Instant::now()).await
@@ -173,14 +225,31 @@ impl Desk {
                     self.teller.note(&mut self.screen, line, now_ms());
                     Told::default()
                 }
+                () = self.shown.hand_on() => continue,
+                told = self.searching.next() => told,
                 _ = look.tick() => {
-                    self.watched = Watched::look(talk).await;
+                    self.looking.begin(talk);
+                    continue
+                }
+                watched = self.looking.next() => {
+                    // One has gone elsewhere meanwhile.
+                    if !watched.is_of(talk) {
+                        self.looking.begin(talk);
+                    }
+                    self.watched = watched;
                     Told::default()
                 }
                 _ = stops.recv() => {
                     need = Some(Need::Suspend);
                     Told::default()
                 }
+                // Whoever was asleep meanwhile may have changed the terminal.
+                _ = wakes.recv() => {
+                    self.leave_screen();
+                    self.take_screen()?;
+                    Told::default()
+                }
+                _ = hangs_up.recv() => return Ok(Over::Ended),
                 () = &mut ends => return Ok(Over::Ended),
             };
             let then = match need {
@@ -190,6 +259,22 @@ impl Desk {
             if self.show(talk, &told.and(then)) {
                 return Ok(Over::Left);
             }
+        }
+    }
+
+    async fn happened(
+        &mut self,
+        talk: &mut Talk,
+        event: Option<ClientEvent>,
+    ) -> Result<Told, Failure> {
+        self.was_online |= matches!(event, Some(ClientEvent::Online { .. }));
+        Ok(talk.happened(event).await?)
+    }
+
+    /// Gathers what the screen shows beside the log, once for all that has happened.
+    fn gather(&mut self, talk: &Talk) {
+        if std::mem::take(&mut self.are_facts_old) {
+            self.facts = self.watched.facts(talk);
         }
     }
 
@@ -220,9 +305,15 @@ impl Desk {
     async fn meet(&mut self, talk: &mut Talk, need: Need) -> Result<Told, Failure> {
         match need {
             Need::Line(line) => return self.read(talk, &line).await,
+            Need::Search(letters) => {
+                let words = letters.split_whitespace().map(str::to_owned).collect();
+                self.searching.begin(talk.client().clone(), words);
+            }
             Need::Open { cid, draft } => {
                 talk.leave_draft(draft);
-                return Ok(talk.look_at(&cid));
+                let told = talk.look_at(&cid);
+                self.looking.begin(talk);
+                return Ok(told);
             }
             Need::LeaveQuestion => return Ok(talk.leave_question().unwrap_or_default()),
             Need::Editor(text) => {
@@ -239,10 +330,11 @@ impl Desk {
                 kill_process(getpid(), Signal::STOP).map_err(io::Error::from)?;
                 self.take_screen()?;
             }
+            // A terminal that is only cleared is asked for its cursor first, and one that does not answer is an
+            // error.
             Need::Redraw => {
-                if let Some(full) = &mut self.full {
-                    full.terminal().clear()?;
-                }
+                self.leave_screen();
+                self.take_screen()?;
             }
             Need::Quit => return Ok(Told::over()),
         }
@@ -254,8 +346,14 @@ impl Desk {
     /// Has the talk read a line. What asks for a password has the terminal for itself meanwhile.
     async fn read(&mut self, talk: &mut Talk, line: &str) -> Result<Told, Failure> {
         talk.typing(false);
-        if !asks_password(line) {
-            return Ok(talk.read(line).await);
+        match input::parse(line) {
+            // It may take long, and a key must not wait for it.
+            Ok(Input::Slash(SlashCommand::Search { words })) if talk.asked().is_none() => {
+                self.searching.begin(talk.client().clone(), words);
+                return Ok(Told::default());
+            }
+            Ok(Input::Slash(command)) if asks_password(&command) => {}
+            _ => return Ok(talk.read(line).await),
         }
         self.leave_screen();
         let told = talk.read(line).await;
@@ -268,7 +366,7 @@ impl Desk {
         for item in &told.items {
             self.teller.show(&mut self.screen, item, talk.sent(), now_ms());
         }
-        self.shown.extend(told.consumed);
+        self.shown.add(told.consumed);
         if let Some(here) = talk.conversations().here().filter(|here| *here != self.screen.open()) {
             self.screen.opened(here.clone());
         }
@@ -277,32 +375,30 @@ impl Desk {
             self.screen.set_typed(&draft);
         }
         self.screen.ask(talk.asked().map(question));
-        self.facts = self.watched.facts(talk);
-        self.is_stale = true;
+        (self.are_facts_old, self.is_stale) = (true, true);
         told.is_over
     }
 
-    /// Draws a frame. What is on the screen with it is dealt with.
-    async fn draw(&mut self, talk: &Talk) -> io::Result<()> {
+    /// Makes a frame of all that has happened. What is on the screen with it is dealt with.
+    async fn frame(&mut self, talk: &Talk) -> io::Result<()> {
+        self.gather(talk);
+        let is_more = self.fetch_older(talk).await;
         let Some(full) = &mut self.full else { return Ok(()) };
         full.terminal().draw(|frame| self.screen.draw(&self.facts, frame))?;
-        self.is_stale = false;
-        self.next_frame = Instant::now() + FRAME;
-        for key in self.shown.drain(..) {
-            talk.consumed(key).await;
-        }
+        self.is_stale = is_more;
+        self.next_frame = Instant::now() + if is_more { Duration::ZERO } else { FRAME };
+        self.shown.are_drawn();
         Ok(())
     }
 
-    /// Fetches what is scrolled to and not here.
-    async fn fetch_older(&mut self, talk: &mut Talk) {
-        while let Some((cid, before)) = self.screen.wants_older(&self.facts) {
-            let page = talk.earlier(&cid, before, PAGE).await;
-            let is_all = page.len() < PAGE;
-            let page = page.iter().map(|entry| self.teller.entry(entry)).collect();
-            self.screen.older(&cid, page, is_all);
-            self.is_stale = true;
-        }
+    /// Fetches a page of what is looked at or for and not here; says whether there was one to fetch.
+    async fn fetch_older(&mut self, talk: &Talk) -> bool {
+        let Some((cid, before)) = self.screen.wants_older(&self.facts) else { return false };
+        let page = talk.earlier(&cid, before, PAGE).await;
+        let is_all = page.len() < PAGE;
+        let page = page.iter().map(|entry| self.teller.entry(entry)).collect();
+        self.screen.older(&self.facts, &cid, page, is_all);
+        true
     }
 
     /// Gives the terminal to somebody else.
@@ -313,7 +409,7 @@ impl Desk {
 
     /// Takes it back.
     fn take_screen(&mut self) -> io::Result<()> {
-        let mut full = FullScreen::take(self.has_mouse)?;
+        let mut full = FullScreen::take(self.wishes.has_mouse)?;
         let size = full.terminal().size()?;
         self.screen.resize(size.width, size.height);
         (self.full, self.keys) = (Some(full), Some(EventStream::new()));
@@ -329,14 +425,11 @@ async fn next(keys: &mut Option<EventStream>) -> Option<TerminalEvent> {
     }
 }
 
-/// Whether a line asks for a password, which is typed without echo and not on this screen.
-fn asks_password(line: &str) -> bool {
-    let input = input::parse(line);
+/// Whether a command asks for a password, which is typed without echo and not on this screen.
+fn asks_password(command: &SlashCommand) -> bool {
     matches!(
-        input,
-        Ok(Input::Slash(
-            SlashCommand::Password | SlashCommand::Identity(IdentityCommand::Revoke { .. })
-        ))
+        command,
+        SlashCommand::Password | SlashCommand::Identity(IdentityCommand::Revoke { .. })
     )
 }
 
@@ -354,8 +447,10 @@ fn question(asked: &Asked) -> String {
 }
 
 /// Waits for the answers while there is a connection, and says what stays open.
-async fn leave(mut talk: Talk, desk: Desk) -> Result<ExitStatus, Failure> {
+async fn leave(mut talk: Talk, mut desk: Desk) -> Result<ExitStatus, Failure> {
+    desk.shown.finish().await;
     drop(desk);
+    let mut hangs_up = signal(SignalKind::hangup())?;
     let client = talk.client().clone();
     let mut output = io::stdout();
     if talk.is_open() {
@@ -364,6 +459,7 @@ async fn leave(mut talk: Talk, desk: Desk) -> Result<ExitStatus, Failure> {
     let is_answered = tokio::select! {
         answered = timeout(LEAVE_TIMEOUT, client.flush()) => answered == Ok(true),
         () = interrupted() => false,
+        _ = hangs_up.recv() => false,
     };
     if !is_answered {
         writeln!(output, "· what has no answer yet is sent at the next start")?;

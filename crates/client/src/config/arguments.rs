@@ -14,6 +14,7 @@ use clap_complete::Shell;
 
 use super::examples::EXAMPLES;
 use super::names;
+use super::ui::Ui;
 use super::verb::Verb;
 use crate::exit;
 use crate::oneshot::identity::IdentityVerb;
@@ -98,14 +99,24 @@ pub struct CommonArguments {
     /// One JSON object per line on standard output
     #[arg(long, global = true)]
     pub json: bool,
-    /// Interactive: use the whole screen, with a list of conversations; F1 lists the keys
+    /// Interactive: use the whole screen, with a list of conversations; F1 lists the keys. So it is by itself
+    /// where input and output are a terminal that can show it
     #[arg(long, global = true, conflicts_with = "json")]
     pub tui: bool,
-    /// With --tui: leave the mouse to the terminal, for its own way to select and copy
-    #[arg(long, global = true, requires = "tui")]
+    /// Interactive: one line after the other, also for screen readers. So it is by itself where TERM=dumb
+    #[arg(long, global = true, conflicts_with_all = ["json", "tui"])]
+    pub line: bool,
+    /// Interactive: one record per line, its fields parted by tabs: kind, time, conversation, who, id, text
+    #[arg(long, global = true, conflicts_with_all = ["json", "tui", "line"])]
+    pub plain: bool,
+    /// Interactive: what to use where no flag says it
+    #[arg(long, global = true, value_name = "WHICH", env = "CHAT_UI", value_enum)]
+    pub ui: Option<Ui>,
+    /// Full screen: leave the mouse to the terminal, for its own way to select and copy
+    #[arg(long, global = true)]
     pub no_mouse: bool,
-    /// With --tui: nothing is faint
-    #[arg(long, global = true, requires = "tui")]
+    /// Full screen: nothing is faint
+    #[arg(long, global = true)]
     pub high_contrast: bool,
     /// Interactive: whose coming and going is shown; /set presence changes it
     #[arg(long, global = true, value_parser = presence(), value_name = "WHOSE", default_value = "all")]

@@ -1,7 +1,5 @@
 //! Finding again, a page at a time.
 
-use std::collections::BTreeMap;
-
 use chat_endpoint::{KeptFrame, Pinned};
 use chat_protocol::fold::fold;
 use chat_protocol::id::MessageId;
@@ -24,8 +22,8 @@ pub const FOUND_MAX: usize = 50;
 /// How far back the newest message of one's own is looked for.
 const LAST_LOOKED_AT_MAX: usize = 10_000;
 
-/// How far back conversations are looked for: a program that shows them starts with it.
-const CONVERSATIONS_LOOKED_AT_MAX: usize = 2_000;
+/// Conversations that are found at most: a program that shows them starts with it.
+const CONVERSATIONS_MAX: usize = 1_024;
 
 /// The history of one home. Reading blocks: it is for threads that may wait.
 pub struct History {
@@ -48,6 +46,8 @@ pub struct Found {
     pub looked_at: u64,
     /// Whether there may be older ones.
     pub more: bool,
+    /// The place before which a search that was cut short goes on; nothing where it is at its end.
+    pub goes_on: Option<i64>,
 }
 
 impl History {
@@ -106,24 +106,36 @@ impl History {
     /// Messages that have all these words somewhere in their text, in any case and spelling. Every message is
     /// opened in turn; only what fits is kept.
     pub fn search(&self, words: &[String]) -> Result<Found, StoreError> {
-        let words: Vec<String> = words.iter().map(|word| fold(word)).collect();
         let mut found = Found::default();
+        self.search_on(words, &mut found, u64::MAX)?;
+        Ok(found)
+    }
+
+    /// Goes on with a search for so many messages: whoever has others waiting looks at some at a time.
+    pub fn search_on(
+        &self,
+        words: &[String],
+        found: &mut Found,
+        looked_at_max: u64,
+    ) -> Result<(), StoreError> {
+        let words: Vec<String> = words.iter().map(|word| fold(word)).collect();
+        let end = found.looked_at.saturating_add(looked_at_max);
         let fits = |record: &Record| {
             let text = fold(record.text.as_deref().unwrap_or_default());
             words.iter().all(|word| text.contains(word))
         };
-        self.store.newest(&mut |place, record| {
+        self.store.newest(found.goes_on.take(), &mut |place, record| {
             found.looked_at += 1;
-            if !fits(&record) {
-                return Ok(true);
-            }
-            found.more = found.entries.len() == FOUND_MAX;
-            if !found.more {
+            if fits(&record) {
+                found.more = found.entries.len() == FOUND_MAX;
+                if found.more {
+                    return Ok(false);
+                }
                 found.entries.extend(self.store.entry(place)?);
             }
-            Ok(!found.more)
-        })?;
-        Ok(found)
+            found.goes_on = (found.looked_at >= end).then_some(place);
+            Ok(found.goes_on.is_none())
+        })
     }
 
     /// The message of this id: one's own, or those of others, which may be several because each
@@ -135,7 +147,7 @@ impl History {
     /// The newest message of one's own, if it is not too long ago.
     pub fn last_own(&self) -> Result<Option<Entry>, StoreError> {
         let (mut last, mut looked_at) = (None, 0);
-        self.store.newest(&mut |place, _| {
+        self.store.newest(None, &mut |place, _| {
             looked_at += 1;
             last = self.store.entry(place)?.filter(Entry::is_own);
             Ok(last.is_none() && looked_at < LAST_LOOKED_AT_MAX)
@@ -143,15 +155,11 @@ impl History {
         Ok(last)
     }
 
-    /// The conversations of the newest messages, and when the newest of each was sent, Unix time in milliseconds.
+    /// The conversations in which something was said last, and when the newest of each was sent, Unix time in
+    /// milliseconds.
     pub fn conversations(&self) -> Result<Vec<(ConversationId, u64)>, StoreError> {
-        let (mut found, mut looked_at) = (BTreeMap::new(), 0);
-        self.store.newest(&mut |_, record| {
-            looked_at += 1;
-            found.entry(record.cid).or_insert(record.sent_ms);
-            Ok(looked_at < CONVERSATIONS_LOOKED_AT_MAX)
-        })?;
-        Ok(found.into_iter().collect())
+        let newest = self.store.newest_of_each(CONVERSATIONS_MAX)?;
+        Ok(newest.into_iter().map(|record| (record.cid, record.sent_ms)).collect())
     }
 
     /// The frame of a message and the key that opens it.

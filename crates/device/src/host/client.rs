@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chat_agent::AgentReport;
 use chat_endpoint::{
@@ -180,6 +181,8 @@ pub struct Status {
     pub url: Option<ServerUrl>,
     /// All addresses of the server, as they were given.
     pub addresses: Vec<ServerUrl>,
+    /// After this time the next attempt to connect begins, while one is waited for.
+    pub retry_in: Option<Duration>,
     /// How long the last answer took, in microseconds.
     pub answer_us: Option<u64>,
     /// How many seconds the server has owed an answer, if that is long.
@@ -191,7 +194,8 @@ pub struct Status {
 }
 
 impl Client {
-    /// Signs in, once, and then keeps the device connected in the background.
+    /// Signs in, once, and then keeps the device connected in the background. A home that is opened without its
+    /// server connects there.
     pub fn start(options: ClientOptions) -> Dialog<(Self, Events)> {
         let is_attended = match &options.account {
             Account::Home(account) => account.is_attended,
@@ -279,6 +283,19 @@ impl Client {
     /// Asks which rooms there are; answered by [`chat_endpoint::Event::Rooms`].
     pub async fn rooms(&self) {
         self.begin(|turn| turn.endpoint().rooms()).await;
+    }
+
+    /// In which of these rooms this user is by the verified view, as far as it was fetched.
+    pub async fn own_rooms(&self, rooms: Vec<RoomName>) -> Vec<RoomName> {
+        let own = self.call(move |turn| {
+            let me = turn.endpoint().device().user.clone();
+            let mut is_in = |room: &RoomName| {
+                let roster = turn.endpoint().roster(room);
+                roster.is_some_and(|roster| roster.members.iter().any(|(name, _)| *name == me))
+            };
+            rooms.into_iter().filter(|room| is_in(room)).collect()
+        });
+        own.await.unwrap_or_default()
     }
 
     /// Who is in a room by the verified view, as far as it was fetched.

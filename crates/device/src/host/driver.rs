@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use chat_endpoint::{Endpoint, EventKey, SystemRandom};
 use chat_oplog::CryptoTrace;
+use chat_protocol::code;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -114,16 +115,20 @@ pub(crate) struct Driver {
     silence: Silence,
     journal: Journal,
     trace: Option<CryptoTrace>,
+    /// There was a connection since the start.
+    was_online: bool,
+    /// The host knows that the first attempt has failed.
+    was_told_of_none: bool,
 }
 
 impl Driver {
-    /// The driver of a device that has just signed in. Reads the home.
+    /// The driver of a device that has just signed in, or was opened without the server. Reads the home.
     pub(crate) fn new(
         options: ClientOptions,
         started: Started,
         orders: mpsc::Receiver<Order>,
         events: mpsc::Sender<ClientEvent>,
-    ) -> Result<(Box<Self>, Session), HomeError> {
+    ) -> Result<(Box<Self>, Option<Session>), HomeError> {
         let Started { device, server, store: home, credentials, session } = started;
         let door = Door::new(&options);
         let own = device.to_endpoint(&options.user, server);
@@ -157,15 +162,20 @@ impl Driver {
             silence: Silence::default(),
             journal: Journal::new(options.log, options.user),
             trace: options.trace,
+            was_online: false,
+            was_told_of_none: false,
         };
         Ok((Box::new(driver), session))
     }
 
     /// Drives the device until the end.
-    pub(crate) async fn run(self: Box<Self>, session: Session) {
+    pub(crate) async fn run(self: Box<Self>, session: Option<Session>) {
         let mut driver = self;
         let mut next = Gathered::default();
-        next.inputs.push(driver.greet(session));
+        match session {
+            Some(session) => next.inputs.push(driver.greet(session)),
+            None => next.change = Some(LinkChange::TryAgain),
+        }
         let end = loop {
             // A step that has panicked has said so, and left nothing to go on with.
             let Some(acted) = driver.aside(next).await else { return };
@@ -396,10 +406,16 @@ impl Driver {
     fn not_connected(&mut self, error: ConnectError) -> Result<(), End> {
         self.fail_flushes();
         self.journal.not_connected(&error);
-        if !error.is_temporary() {
+        // A chat of this home that runs already is not waited for by one that has just begun.
+        let is_second = !self.was_online && error.code() == Some(code::NAME_IN_USE);
+        if !error.is_temporary() || is_second {
             return Err(End::Failed(error.into()));
         }
         self.link = self.link.wait(&error);
+        if !self.was_online && !self.was_told_of_none {
+            self.was_told_of_none = true;
+            self.pending.push_back(ClientEvent::Offline { reason: error.to_string() });
+        }
         Ok(())
     }
 

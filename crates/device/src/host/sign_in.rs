@@ -43,6 +43,7 @@ pub use person::check_password;
 
 /// A person's account.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct HomeAccount {
     /// The folder of all homes.
     pub root: PathBuf,
@@ -60,6 +61,8 @@ pub struct HomeAccount {
     pub rb: Option<Nonce16>,
     /// Whether somebody can be asked.
     pub is_attended: bool,
+    /// A home that is here is opened without waiting for the server: the connection is made behind it.
+    pub needs_no_server: bool,
 }
 
 /// A device that has signed in for the first time since the start.
@@ -70,7 +73,8 @@ pub(crate) struct Started {
     pub(crate) store: Option<OpenHome>,
     /// Of an account with a password.
     pub(crate) credentials: Option<Credentials>,
-    pub(crate) session: Session,
+    /// None where a home was opened without the server.
+    pub(crate) session: Option<Session>,
 }
 
 /// What the server keeps of an account with a password: a server that has lost it gets it again (rule R36).
@@ -148,6 +152,7 @@ pub(crate) async fn first(options: &ClientOptions, people: People) -> Result<Sta
             };
             let server = session.hub.identity();
             let device = OwnDevice { published: true, ..device.clone() };
+            let session = Some(session);
             Ok(Started { device, server, store: None, credentials: None, session })
         }
     }

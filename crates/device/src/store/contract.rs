@@ -9,7 +9,7 @@ use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 
 use super::{Changes, HistoryStore, MemoryStore};
-use crate::history::read::FOUND_MAX;
+use crate::history::read::{FOUND_MAX, Found};
 use crate::history::{Confirmation, Entry, History, Record, Said, State};
 
 /// Opens the same home again and again, as processes of it do.
@@ -270,5 +270,49 @@ fn a_search_finds_a_word_in_any_spelling() {
         for word in ["οδος", "ΟΔΟΣ", "CAF\u{c9}", "STRASSE", "abc"] {
             assert_eq!(history.search(&[word.to_owned()]).unwrap().entries.len(), 1, "{word}");
         }
+    });
+}
+
+/// Goal: a search that looks at some messages at a time finds what one at once finds.
+#[test]
+fn a_search_goes_on_where_it_was_cut_short() {
+    each(|open| {
+        for number in 0..100 {
+            let text = if number % 3 == 0 { format!("needle {number}") } else { "hay".to_owned() };
+            step(open, Said::shown(received(number, "bob", &text)));
+        }
+        let history = history(open);
+        let words = ["needle".to_owned()];
+        let whole = history.search(&words).unwrap();
+        let (mut parts, mut found) = (0, Found::default());
+        loop {
+            history.search_on(&words, &mut found, 7).unwrap();
+            parts += 1;
+            if found.goes_on.is_none() {
+                break;
+            }
+        }
+        assert_eq!(texts(&found.entries), texts(&whole.entries));
+        assert_eq!((found.looked_at, found.more), (whole.looked_at, whole.more));
+        assert!(parts > 10, "{parts}");
+    });
+}
+
+/// Goal: every conversation is found, however long ago something was said there. (The build before looked at the
+/// newest 2,000 messages only: one busy room hid all others.)
+#[test]
+fn a_busy_conversation_hides_no_other() {
+    each(|open| {
+        let quiet = typed(1, "long ago");
+        let room = ConversationId::parse("room:quiet").unwrap();
+        step(open, Some(Said::typed(Record { cid: room.clone(), ..quiet })));
+        let history_of = |number| Said::typed(typed(number, "busy"));
+        let changes = Changes { rows: Vec::new(), history: (2..2_100).map(history_of).collect() };
+        let mut home = open();
+        home.begin().unwrap();
+        home.commit(&changes).unwrap();
+        let all = history(open).conversations().unwrap();
+        let cids: Vec<&ConversationId> = all.iter().map(|(cid, _)| cid).collect();
+        assert_eq!(cids, [&dm(), &room], "the newest first");
     });
 }

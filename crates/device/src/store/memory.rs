@@ -174,14 +174,25 @@ impl HistoryStore for MemoryStore {
         Ok(self.kept().entries().filter(|entry| entry.record.id == *id).collect())
     }
 
-    fn newest(&self, take: &mut Take<'_>) -> Result<(), StoreError> {
-        let entries: Vec<Entry> = self.kept().entries().rev().collect();
+    fn newest(&self, before: Option<i64>, take: &mut Take<'_>) -> Result<(), StoreError> {
+        let is_before = |entry: &Entry| before.is_none_or(|before| entry.place < before);
+        let entries: Vec<Entry> = self.kept().entries().rev().filter(is_before).collect();
         for Entry { place, record, .. } in entries {
             if !take(place, record)? {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn newest_of_each(&self, count: usize) -> Result<Vec<Record>, StoreError> {
+        let mut found: Vec<Record> = Vec::new();
+        for Entry { record, .. } in self.kept().entries().rev() {
+            if found.len() < count && found.iter().all(|one| one.cid != record.cid) {
+                found.push(record);
+            }
+        }
+        Ok(found)
     }
 
     fn entry(&self, place: i64) -> Result<Option<Entry>, StoreError> {

@@ -1,4 +1,4 @@
-//! Items in the two forms in which a program prints them: lines for people, JSON objects for programs.
+//! Items in the forms in which a program prints them: lines for people, JSON objects and records for programs.
 
 use std::collections::HashMap;
 
@@ -17,19 +17,21 @@ use super::commands::{not_started, not_waited_for, starts_until};
 use super::days::Days;
 use super::objects::Objects;
 use super::output::OutputLines;
-use super::{Detail, Lines, clocks, files, identity, person, rooms};
+use super::{Detail, Lines, clocks, files, identity, person, plain, rooms};
 use crate::item::{Asked, Connection, Item, Own, What};
 
 /// One thing as a line and as an object, where there is one.
 pub(crate) type Form = (Option<String>, Option<Value>);
 
-/// Prints items in one of the two forms.
+/// Prints items in one of the forms.
 #[derive(Debug)]
 pub enum Printer {
     /// Lines.
     Lines(Box<LinePrinter>),
     /// Objects, of this user's device.
     Json(UserName, Objects),
+    /// The same objects as records, their fields parted by tabs.
+    Plain(UserName, Objects),
 }
 
 impl Printer {
@@ -41,22 +43,38 @@ impl Printer {
         Self::Lines(Box::new(LinePrinter::new(lines)))
     }
 
+    /// Records of this user's device.
+    pub fn plain(me: UserName) -> Self {
+        Self::Plain(me, Objects::default())
+    }
+
     /// The lines to be printed for what was told.
     pub fn print(&mut self, items: &[Item]) -> Vec<String> {
         match self {
             Self::Lines(printer) => printer.print(items),
             Self::Json(me, objects) => {
-                let all = items.iter().flat_map(|item| match &item.what {
-                    What::Event(event) => objects.of(me, event),
-                    what => forms(&Lines::undated(me.clone()), item, what)
-                        .into_iter()
-                        .filter_map(|(_, object)| object)
-                        .collect(),
-                });
-                all.map(|object| object.to_string()).collect()
+                objects_of(me, objects, items).map(|one| one.to_string()).collect()
+            }
+            Self::Plain(me, objects) => {
+                objects_of(me, objects, items).map(|one| plain::record(&one)).collect()
             }
         }
     }
+}
+
+/// The objects for what was told.
+fn objects_of<'a>(
+    me: &'a UserName,
+    objects: &'a mut Objects,
+    items: &'a [Item],
+) -> impl Iterator<Item = Value> + 'a {
+    items.iter().flat_map(move |item| match &item.what {
+        What::Event(event) => objects.of(me, event),
+        what => forms(&Lines::undated(me.clone()), item, what)
+            .into_iter()
+            .filter_map(|(_, object)| object)
+            .collect(),
+    })
 }
 
 /// Makes the lines of one screen or one record, in the order of what happens.

@@ -57,6 +57,11 @@ pub(crate) fn candidates(
         at + line.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
     });
     let word = line.get(start..).unwrap_or_default();
+    if word.starts_with('#') {
+        // As where a command takes a room.
+        let (_, rooms) = known(&format!("/join {word}"));
+        return (start, rooms);
+    }
     let (sign, name) = word.strip_prefix('@').map_or(("", word), |name| ("@", name));
     if name.is_empty() {
         return (start, Vec::new());

@@ -32,6 +32,13 @@ impl Sent {
         self.lines.push(line.to_owned());
     }
 
+    /// Notes a line that was sent before all that are known, once where it is sent twice.
+    pub(super) fn push_before(&mut self, line: &str) {
+        if self.lines.len() < LINES_MAX && self.lines.first().is_none_or(|first| first != line) {
+            self.lines.insert(0, line.to_owned());
+        }
+    }
+
     /// The line before; what is typed is kept for the way back.
     pub(super) fn older(&mut self, typed: &str) -> Option<String> {
         let line = self.at(self.back + 1)?.to_owned();

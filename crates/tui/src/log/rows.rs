@@ -1,12 +1,15 @@
 //! The rows of one line of the log: when, who, what, and its mark.
 
+use chat_text::show::files;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::view::Window;
 use super::{Block, Log};
-use crate::data::{Delivery, Kind, Line};
+use crate::data::{Delivery, Kind, Line, Progress};
+use crate::keys::{self, Action};
+use crate::lists;
 use crate::pen::{Row, piece};
 use crate::theme::{self, Ink};
 use crate::wrap::{clean, clean_line, fit_with_sign, width, wrap};
@@ -14,8 +17,17 @@ use crate::wrap::{clean, clean_line, fit_with_sign, width, wrap};
 /// Columns of the time, with the space behind it; further rows of a text are set in by as much.
 const TIME: usize = 6;
 
+/// Names stand in a column of their own, and texts behind it, where the log has so many columns.
+const ALIGNED_FROM: usize = 60;
+
+/// Columns of that column; longer names are cut.
+const NAMES: usize = 12;
+
 /// A text begins behind the name where so many columns are left.
 const TEXT_LEAST: usize = 10;
+
+/// Columns of the bar of a file.
+const BAR_MAX: usize = 30;
 
 /// Rows of output that are shown while it is folded.
 const FOLD_AFTER: usize = 20;
@@ -77,11 +89,16 @@ fn mark(delivery: &Delivery) -> (String, Ink) {
 fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {
     let Line { kind, text, delivery, at_ms, .. } = &block.line;
     let is_output = *kind == Kind::Output;
-    let set_in = if is_output { format!("{:TIME$}│ ", "") } else { format!("{:TIME$}", "") };
+    let column = if is_aligned(window) { TIME + NAMES + 2 } else { TIME };
+    let set_in = match kind {
+        Kind::Output => format!("{:TIME$}│ ", ""),
+        Kind::Said | Kind::Own => format!("{:column$}", ""),
+        Kind::Notice | Kind::Alarm => format!("{:TIME$}", ""),
+    };
     let cells = window.cells.saturating_sub(width(&set_in));
     let set_in = || vec![piece(set_in.clone(), Ink::Faint)];
     let mut head = vec![piece(format!("{} ", clock(*at_ms, window.zone)), Ink::Faint)];
-    head.extend(who(&block.line, window.cells));
+    head.extend(who(&block.line, window));
     let mut first = window.cells.saturating_sub(row_width(&head));
     let mut rows: Vec<Row> = Vec::new();
     if is_output {
@@ -106,14 +123,36 @@ fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {
         rows.push(std::mem::replace(&mut head, set_in()));
     }
     if hidden > 0 {
-        let mut row = set_in();
-        row.push(piece(format!("… {hidden} more rows, Alt-O unfolds"), Ink::Faint));
+        let (mut row, key) = (set_in(), keys::key_of(Action::Unfold));
+        row.push(piece(format!("… {hidden} more rows, {key} unfolds"), Ink::Faint));
         rows.push(row);
     }
+    if let Some(progress) = block.line.progress {
+        rows.push(progress_row(progress, set_in(), cells));
+    }
     if let Some((mark, ink)) = delivery.as_ref().map(mark) {
-        push_mark(&mut rows, &mark, ink, window.cells);
+        push_mark(&mut rows, &mark, ink, (column, window.cells));
     }
     rows
+}
+
+fn is_aligned(window: &Window<'_>) -> bool {
+    window.cells >= ALIGNED_FROM
+}
+
+/// How much of a file is here.
+fn progress_row(progress: Progress, mut row: Row, cells: usize) -> Row {
+    let (done, size) = (files::size(progress.done), files::size(progress.size));
+    let rate = if progress.rate > 0 {
+        format!(", {}/s", files::size(progress.rate))
+    } else {
+        String::new()
+    };
+    let told = format!(" {}%  {done} of {size}{rate}", progress.percent());
+    let room = cells.saturating_sub(width(&told)).min(BAR_MAX);
+    row.push(piece(lists::bar(progress, room), Ink::Mark));
+    row.push(piece(told, Ink::Notice));
+    row
 }
 
 fn row_width(row: &Row) -> usize {
@@ -121,12 +160,15 @@ fn row_width(row: &Row) -> usize {
 }
 
 /// Who says something, with what stands behind the name.
-fn who(line: &Line, cells: usize) -> Row {
+fn who(line: &Line, window: &Window<'_>) -> Row {
     let Some(name) = &line.who else { return Vec::new() };
     let ink = Ink::Name(theme::name(name));
-    let name = fit_with_sign(&clean_line(name), cells / 3);
-    let room = cells.saturating_sub(TIME + width(&name) + 2);
-    let mut row = vec![piece(name, ink)];
+    let cells = window.cells;
+    let is_aligned = is_aligned(window);
+    let name = fit_with_sign(&clean_line(name), if is_aligned { NAMES } else { cells / 3 });
+    let before = if is_aligned { NAMES.saturating_sub(width(&name)) } else { 0 };
+    let room = cells.saturating_sub(TIME + before + width(&name) + 2);
+    let mut row = vec![piece(" ".repeat(before), Ink::Text), piece(name, ink)];
     if !line.hand.is_empty() {
         row.push(piece(fit_with_sign(&clean_line(&line.hand), room), Ink::Bad));
     }
@@ -145,7 +187,7 @@ fn folded(block: &Block, parts: &mut Vec<&str>) -> usize {
 }
 
 /// Sets a mark behind the text, or into rows of its own where it does not fit.
-fn push_mark(rows: &mut Vec<Row>, mark: &str, ink: Ink, cells: usize) {
+fn push_mark(rows: &mut Vec<Row>, mark: &str, ink: Ink, (column, cells): (usize, usize)) {
     let used = rows.last().map_or(0, row_width);
     if used + 1 + width(mark) <= cells
         && let Some(row) = rows.last_mut()
@@ -153,9 +195,9 @@ fn push_mark(rows: &mut Vec<Row>, mark: &str, ink: Ink, cells: usize) {
         row.push(piece(format!(" {mark}"), ink));
         return;
     }
-    let room = cells.saturating_sub(TIME);
+    let room = cells.saturating_sub(column);
     let parts = wrap(mark, room, room);
     rows.extend(
-        parts.into_iter().map(|part| vec![piece(" ".repeat(TIME), Ink::Text), piece(part, ink)]),
+        parts.into_iter().map(|part| vec![piece(" ".repeat(column), Ink::Text), piece(part, ink)]),
     );
 }

@@ -26,6 +26,7 @@ fn said(number: u64, text: &str) -> Line {
         kind: Kind::Said,
         delivery: None,
         is_mention: false,
+        progress: None,
     }
 }
 
@@ -283,4 +284,25 @@ fn who_spoke_last_comes_first() {
     }
     log.push(Line { kind: Kind::Own, who: Some("me".to_owned()), ..said(2, "x") }, true);
     assert_eq!(log.speakers(), ["bob", "carol", "alice"]);
+}
+
+/// Goal: behind what has come since the start is what the home has from before. (The build before asked for the newest
+/// page again and again, and a room in which a thousand lines had come was never scrolled any further.)
+#[test]
+fn what_came_since_the_start_does_not_bar_the_way_to_what_is_older() {
+    let (mut log, window) = (Log::default(), window(40, 10));
+    for line in of_numbers(1_000..2_000) {
+        log.push(Line { place: None, ..line }, true);
+    }
+    log.scroll_to_top(&window);
+    let mut asked = 0;
+    while log.wants_older(&window) {
+        let before = log.oldest_place().map_or(2_000, |place| u64::try_from(place).unwrap());
+        log.prepend(of_numbers(before - 200..before), false);
+        asked += 1;
+        assert!(asked < 20, "it asks without end");
+    }
+    assert_eq!(asked, 6, "five pages are here already");
+    log.scroll_to_top(&window);
+    assert_eq!(shown(&log, &window)[1], "22:13 bob: line 800");
 }

@@ -165,7 +165,7 @@ impl Log {
 
     /// Ends a search; what was found is shown as before.
     pub(crate) fn forget_found(&mut self) {
-        self.focus = None;
+        (self.focus, self.sought) = (None, None);
     }
 
     fn jump(&mut self, is_above: bool, window: &Window<'_>, fits: impl Fn(&Line) -> bool) -> bool {
@@ -173,10 +173,14 @@ impl Log {
         let top = self.top(window);
         let found = if is_above {
             let bottom = self.below(top, window.rows, window).number;
-            (self.first..self.focus.unwrap_or(bottom)).rev().find(fits)
+            let from = self.focus.unwrap_or(bottom);
+            // What a page of the home has brought since is all that is left to look at.
+            let from = self.sought.map_or(from, |sought| from.min(sought));
+            (self.first..from).rev().find(fits)
         } else {
             (self.focus.map_or(top.number, |focus| focus + 1)..self.end()).find(fits)
         };
+        self.sought = if is_above && found.is_none() { Some(self.first) } else { None };
         if let Some(number) = found {
             self.show(number, window);
         }

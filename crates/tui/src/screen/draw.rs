@@ -5,18 +5,29 @@ use ratatui::layout::{Position, Rect};
 
 use super::Screen;
 use crate::data::{Conversation, Facts};
+use crate::keys::{self, Action};
 use crate::log::Window;
 use crate::pen::{Pen, Row, lines, piece};
 use crate::theme::Ink;
+use crate::wrap::wrap;
 use crate::{lists, popup, status};
 
+/// Columns and rows below which nothing can be read and typed.
+const LEAST: (u16, u16) = (40, 10);
+
 /// What an empty line says.
-const HINT: &str = "a message, or /command; F1 lists keys, Ctrl-K goes elsewhere";
+fn hint() -> String {
+    let (help, switch) = (keys::key_of(Action::Help), keys::key_of(Action::Switch));
+    format!("a message, or /command; {help} lists keys, {switch} goes elsewhere")
+}
 
 impl Screen {
     /// Draws it into a frame.
     pub fn draw(&self, facts: &Facts, frame: &mut Frame<'_>) {
         let screen = frame.area();
+        if screen.width < LEAST.0 || screen.height < LEAST.1 {
+            return self.draw_too_small(frame);
+        }
         let areas = self.areas(facts);
         let mut pen = Pen::new(frame.buffer_mut(), self.theme);
         let open = facts.conversation(&self.open);
@@ -35,6 +46,21 @@ impl Screen {
         if let Some(cursor) = cursor.filter(|cursor| screen.contains(*cursor)) {
             frame.set_cursor_position(cursor);
         }
+    }
+
+    /// Says that there is no room.
+    fn draw_too_small(&self, frame: &mut Frame<'_>) {
+        let Rect { x, y, width, height } = frame.area();
+        let words = format!("too small: {width}x{height}, needs {}x{}", LEAST.0, LEAST.1);
+        let cells = usize::from(width);
+        let rows: Vec<Row> = wrap(&words, cells, cells)
+            .into_iter()
+            .map(|part| vec![piece(part, Ink::Heading)])
+            .collect();
+        let above = usize::from(height).saturating_sub(rows.len()) / 2;
+        let above = u16::try_from(above).unwrap_or(0);
+        let area = Rect { x, y: y + above, width, height: height - above };
+        Pen::new(frame.buffer_mut(), self.theme).rows(area, &rows);
     }
 
     /// Which conversation it is and what it is about, or something to be read once.
@@ -92,7 +118,7 @@ impl Screen {
             pen.row(line, &row);
         }
         if self.composer.is_empty() {
-            pen.put((area.x + 2, area.y), area.width.saturating_sub(2), HINT, Ink::Faint);
+            pen.put((area.x + 2, area.y), area.width.saturating_sub(2), &hint(), Ink::Faint);
         }
         at(typed.cursor.0 + 2, typed.cursor.1 - first)
     }

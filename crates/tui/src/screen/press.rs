@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 
+use super::seek::{NO_MENTION, Seek};
 use super::{Need, Screen};
 use crate::composer::candidates;
 use crate::data::{Conversation, Facts};
@@ -30,6 +31,7 @@ impl Screen {
         let is_empty = self.composer.is_empty() && self.popup.is_none();
         let pressed = self.keys.pressed(event, is_empty)?;
         self.notice = None;
+        self.seek = None;
         if pressed != Pressed::Action(Action::Interrupt) {
             self.interrupted_ms = None;
         }
@@ -181,7 +183,10 @@ impl Screen {
                 |log, window| (!log.jump_to_unread(window)).then_some("nothing here is unread")
             }
             Action::MentionAbove => {
-                |log, window| (!log.jump_to_mention(true, window)).then_some("no mention above")
+                if !self.seek(facts, Seek::Mention) {
+                    self.notice = Some(NO_MENTION.to_owned());
+                }
+                return true;
             }
             Action::MentionBelow => {
                 |log, window| (!log.jump_to_mention(false, window)).then_some("no mention below")

@@ -1,5 +1,6 @@
 //! What a key does while something is open above the log.
 
+use super::seek::Seek;
 use super::{Need, Screen};
 use crate::data::Facts;
 use crate::keys::{Action, Pressed};
@@ -102,7 +103,7 @@ impl Screen {
             Pressed::Action(Action::Complete) => {
                 self.log(None).forget_found();
                 let is_letters = !search.letters.trim().is_empty();
-                return is_letters.then(|| Need::Line(format!("/search {}", search.letters)));
+                return is_letters.then_some(Need::Search(search.letters));
             }
             Pressed::Action(Action::Newer) => false,
             Pressed::Action(Action::Older | Action::Send | Action::Search) => true,
@@ -113,8 +114,11 @@ impl Screen {
                 true
             }
         };
-        let found =
-            self.in_window(facts, |log, window| log.find(&search.letters, is_above, window));
+        let found = if is_above && !search.letters.is_empty() {
+            self.seek(facts, Seek::Letters(search.letters.clone()))
+        } else {
+            self.in_window(facts, |log, window| log.find(&search.letters, is_above, window))
+        };
         search.is_missed = !found && !search.letters.is_empty();
         self.popup = Some(Popup::Search(search));
         None

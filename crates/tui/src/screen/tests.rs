@@ -6,7 +6,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
 use super::*;
-use crate::data::{Link, Member, Transfer};
+use crate::data::{Link, Member, Progress, Transfer};
 use crate::testing::{START_MS, conversation, facts};
 use crate::theme::Depth;
 
@@ -36,6 +36,7 @@ fn line(number: u64, who: &str, text: &str) -> Line {
         kind: if who == "alice" { Kind::Own } else { Kind::Said },
         delivery: None,
         is_mention: false,
+        progress: None,
     }
 }
 
@@ -244,6 +245,8 @@ fn the_log_is_scrolled_and_searched() {
         desk.screen.tell(None, line(number, "bob", &format!("line {number}")));
     }
     assert!(!desk.text().contains("MORE"));
+    // The home has no older ones.
+    desk.screen.older(&desk.facts, &cid("room:lobby"), Vec::new(), true);
     desk.key(KeyCode::PageUp, NONE);
     assert!(desk.text().contains("-MORE(19)-"), "{}", desk.text());
     desk.key(KeyCode::PageDown, NONE);
@@ -260,7 +263,7 @@ fn the_log_is_scrolled_and_searched() {
     assert!(desk.text().contains("(not found)"));
     desk.key(KeyCode::Backspace, NONE);
     let everywhere = desk.key(KeyCode::Tab, NONE);
-    assert_eq!(everywhere, Some(Need::Line("/search LINE 42".to_owned())));
+    assert_eq!(everywhere, Some(Need::Search("LINE 42".to_owned())));
     desk.key(KeyCode::Char('u'), ALT);
     assert!(desk.text().contains("nothing here is unread"));
 }
@@ -290,7 +293,8 @@ fn a_page_of_the_home_is_asked_for_once() {
     let need = desk.screen.wants_older(&desk.facts);
     assert_eq!(need, Some((lobby.clone(), None)));
     assert_eq!(desk.screen.wants_older(&desk.facts), None);
-    desk.screen.older(&lobby, (10..60).map(|number| line(number, "bob", "x")).collect(), false);
+    let page = (10..60).map(|number| line(number, "bob", "x")).collect();
+    desk.screen.older(&desk.facts, &lobby, page, false);
     assert_eq!(desk.screen.wants_older(&desk.facts), None, "the window is full");
     desk.key(KeyCode::PageUp, NONE);
     let need = desk.screen.wants_older(&desk.facts);
@@ -357,13 +361,9 @@ fn an_ascii_terminal_gets_ascii() {
     let mut desk = Desk::new(120, 30);
     desk.screen.theme.is_ascii = true;
     desk.facts.members = vec![Member { name: "bob".to_owned(), is_online: true, is_admin: true }];
-    desk.facts.transfers = vec![Transfer {
-        n: 1,
-        name: "a-long-name-of-a-plan.pdf".to_owned(),
-        size: 9,
-        done: 4,
-        rate: 1,
-    }];
+    let progress = Progress { n: 1, size: 9, done: 4, rate: 1 };
+    desk.facts.transfers =
+        vec![Transfer { name: "a-long-name-of-a-plan.pdf".to_owned(), progress }];
     desk.facts.status.link = Link::Offline(None);
     let delivery = Some(Delivery::Stored { recipients: 3, confirmed: 2, unreadable: 0 });
     desk.screen.tell(None, Line { delivery, ..line(1, "alice", "hello") });
@@ -374,4 +374,123 @@ fn an_ascii_terminal_gets_ascii() {
         let text = desk.text();
         assert!(text.is_ascii(), "{text}");
     }
+}
+
+#[test]
+fn a_terminal_without_room_is_told_so_and_goes_on_when_it_has_some() {
+    let mut desk = Desk::new(39, 10);
+    desk.write("draft");
+    assert!(desk.text().contains("too small: 39x10, needs 40x10"), "{}", desk.text());
+    desk.screen.resize(80, 9);
+    assert!(desk.text().contains("too small"));
+    desk.screen.resize(40, 10);
+    assert!(desk.text().contains("> draft"), "{}", desk.text());
+}
+
+/// Goal: a search goes on where memory ends, a page after the other, and a key ends it.
+#[test]
+fn a_search_goes_on_in_the_home() {
+    let mut desk = Desk::new(80, 24);
+    let lobby = cid("room:lobby");
+    for number in 500..600 {
+        desk.screen.tell(None, line(number, "bob", &format!("line {number}")));
+    }
+    desk.key(KeyCode::Char('s'), CTRL);
+    desk.write("needle");
+    assert!(desk.text().contains("looking further back"), "{}", desk.text());
+    let page = |from: u64| {
+        (from..from + 100)
+            .map(|number| line(number, "bob", if number == 180 { "the needle" } else { "hay" }))
+    };
+    assert_eq!(desk.screen.wants_older(&desk.facts), Some((lobby.clone(), Some(500))));
+    assert_eq!(desk.screen.wants_older(&desk.facts), None, "once");
+    desk.screen.older(&desk.facts, &lobby, page(400).collect(), false);
+    assert_eq!(desk.screen.wants_older(&desk.facts), Some((lobby.clone(), Some(400))));
+    desk.screen.older(&desk.facts, &lobby, page(100).collect(), false);
+    assert!(
+        desk.text().contains("the needle") && !desk.text().contains("looking"),
+        "{}",
+        desk.text()
+    );
+    assert_eq!(desk.screen.wants_older(&desk.facts), None, "it is found");
+    desk.write("x");
+    assert!(desk.screen.wants_older(&desk.facts).is_some(), "other letters");
+    desk.key(KeyCode::Esc, NONE);
+    desk.screen.older(&desk.facts, &lobby, Vec::new(), true);
+    assert_eq!(desk.screen.wants_older(&desk.facts), None);
+    desk.key(KeyCode::Char('s'), CTRL);
+    desk.write("nowhere");
+    assert!(desk.text().contains("search (not found): nowhere"), "{}", desk.text());
+}
+
+#[test]
+fn a_mention_is_looked_for_in_the_home_too() {
+    let mut desk = Desk::new(80, 24);
+    let lobby = cid("room:lobby");
+    desk.screen.tell(None, line(500, "bob", "hello"));
+    desk.key(KeyCode::Char('p'), ALT);
+    assert_eq!(desk.screen.wants_older(&desk.facts), Some((lobby.clone(), Some(500))));
+    let named = Line { is_mention: true, ..line(10, "bob", "alice: see") };
+    desk.screen.older(&desk.facts, &lobby, vec![named, line(11, "bob", "x")], false);
+    assert!(desk.text().contains("alice: see"), "{}", desk.text());
+    desk.key(KeyCode::Char('p'), ALT);
+    desk.screen.older(&desk.facts, &lobby, Vec::new(), true);
+    assert!(desk.text().contains("no mention above"), "{}", desk.text());
+}
+
+/// Goal: an alarm is there when one comes back, although the home does not keep it and what is around it was
+/// forgotten.
+#[test]
+fn alarms_stay_when_the_lines_around_them_are_forgotten() {
+    let mut desk = Desk::new(80, 24);
+    let lobby = cid("room:lobby");
+    let at = |number: u64| START_MS + number;
+    desk.screen.tell(None, Line { at_ms: at(10), ..line(10, "bob", "before") });
+    desk.screen.tell(None, Line { at_ms: at(11), ..notice(Kind::Alarm, "a gap") });
+    for number in 12..200 {
+        desk.screen.tell(None, Line { at_ms: at(number), ..line(number, "bob", "x") });
+    }
+    desk.screen.opened(cid("dm:alice:bob"));
+    desk.screen.opened(lobby.clone());
+    desk.key(KeyCode::Home, NONE);
+    assert!(!desk.text().contains("a gap"), "{}", desk.text());
+    let page = (5..150)
+        .map(|number| Line { at_ms: at(number), ..line(number, "bob", &format!("line {number}")) });
+    desk.screen.older(&desk.facts, &lobby, page.collect(), false);
+    desk.key(KeyCode::Home, NONE);
+    let text = desk.text();
+    let (before, gap) = (text.find("line 10 ").unwrap(), text.find("a gap").unwrap());
+    assert!(before < gap && gap < text.find("line 12 ").unwrap(), "{text}");
+}
+
+#[test]
+fn the_arrow_brings_back_what_was_said_before_the_start() {
+    let mut desk = Desk::new(80, 24);
+    let page =
+        vec![line(1, "alice", "of yesterday"), line(2, "bob", "hi"), line(3, "alice", "later")];
+    desk.screen.older(&desk.facts, &cid("room:lobby"), page, true);
+    desk.write("now");
+    desk.key(KeyCode::Enter, NONE);
+    for expected in ["now", "later", "of yesterday", "of yesterday"] {
+        desk.key(KeyCode::Up, NONE);
+        assert_eq!(desk.screen.composer.text(), expected);
+    }
+}
+
+#[test]
+fn how_much_of_a_file_is_here_stands_where_it_was_asked_for() {
+    let mut desk = Desk::new(79, 20);
+    let progress = |done| Progress { n: 3, size: 2_000, done, rate: 100 };
+    let fetching =
+        Line { progress: Some(progress(0)), ..notice(Kind::Notice, "⇣ 3 plan.pdf from bob") };
+    desk.screen.tell(None, fetching);
+    desk.screen.set_progress(progress(900), false);
+    let text = desk.text();
+    assert!(
+        text.contains("█████████████░░░░░░░░░░░░░░░░░ 45%  900 B of 2.0 kB, 100 B/s"),
+        "{text}"
+    );
+    desk.screen.set_progress(progress(2_000), true);
+    desk.screen.set_progress(progress(0), false);
+    assert!(desk.text().contains(" 100%"), "it is over: {}", desk.text());
 }

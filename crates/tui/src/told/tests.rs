@@ -30,7 +30,7 @@ impl Desk {
         let theme = Theme { depth: Depth::Plain, is_high_contrast: false, is_ascii: false };
         let lines =
             Lines { me: user("alice"), detail: Detail::Brief, zone: TimeZone::UTC, dated: false };
-        let screen = Screen::new(theme, TimeZone::UTC, cid("room:lobby"), (79, 20));
+        let screen = Screen::new(theme, TimeZone::UTC, cid("room:lobby"), (59, 20));
         Self { screen, teller: Teller::new(lines), sent: SentLog::default() }
     }
 
@@ -44,7 +44,7 @@ impl Desk {
     }
 
     fn text(&self) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(79, 20)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(59, 20)).unwrap();
         terminal.draw(|frame| self.screen.draw(&facts(), frame)).unwrap();
         terminal.backend().to_string()
     }

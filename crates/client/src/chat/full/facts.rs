@@ -1,29 +1,55 @@
 //! What the screen is given, made of what the talk knows.
 
-use chat_device::client::Status;
+use chat_device::client::{Client, Status};
 use chat_device::clock::now_ms;
 use chat_device::recipient::Recipient;
 use chat_endpoint::Standing;
 use chat_protocol::name::UserName;
 use chat_protocol::retention;
 use chat_talk::Talk;
-use chat_tui::data::{Facts, Link, Member, Status as Line, Transfer};
+use chat_tui::data::{Facts, Link, Member, Progress, Status as Line, Transfer};
 use chat_tui::told::rows;
+use tokio::task::JoinHandle;
 
 /// What has to be asked of the device.
+#[derive(Debug, Default)]
 pub(super) struct Watched {
     status: Option<Status>,
+    /// The conversation that the rest is about.
+    place: Option<Recipient>,
     /// Names, and whether they are admins.
     members: Vec<(UserName, bool)>,
     /// The key of the person whose conversation is open was compared.
     is_verified: bool,
 }
 
+/// Looks at the device beside the screen: it answers when its step is durable, and a key must not wait for that.
+#[derive(Debug, Default)]
+pub(super) struct Looking(Option<JoinHandle<Watched>>);
+
+impl Looking {
+    /// Looks, where nobody does.
+    pub(super) fn begin(&mut self, talk: &Talk) {
+        if self.0.is_none() {
+            let (client, place) = (talk.client().clone(), talk.place().cloned());
+            self.0 = Some(tokio::spawn(Watched::look(client, place)));
+        }
+    }
+
+    /// What was seen, once. May be dropped at any time without loss.
+    pub(super) async fn next(&mut self) -> Watched {
+        let Some(going) = &mut self.0 else { return std::future::pending().await };
+        let watched = going.await.unwrap_or_default();
+        self.0 = None;
+        watched
+    }
+}
+
 impl Watched {
     /// Asks it.
-    pub(super) async fn look(talk: &Talk) -> Self {
-        let (client, mut members, mut is_verified) = (talk.client(), Vec::new(), false);
-        match talk.place() {
+    async fn look(client: Client, place: Option<Recipient>) -> Self {
+        let (mut members, mut is_verified) = (Vec::new(), false);
+        match &place {
             Some(Recipient::Room(room)) => {
                 let roster = client.roster(room).await;
                 members = roster.map(|roster| roster.members).unwrap_or_default();
@@ -34,7 +60,12 @@ impl Watched {
             }
             Some(Recipient::All) | None => {}
         }
-        Self { status: talk.status().await, members, is_verified }
+        Self { status: client.status().await, place, members, is_verified }
+    }
+
+    /// Whether it is about where one is now.
+    pub(super) fn is_of(&self, talk: &Talk) -> bool {
+        self.place.as_ref() == talk.place()
     }
 
     /// All that the screen shows beside the log.
@@ -46,17 +77,15 @@ impl Watched {
             is_online: all.is_online(name),
             is_admin: *is_admin,
         };
+        let members = if self.is_of(talk) { &self.members[..] } else { &[] };
         let transfers = talk.fetching().map(|(n, file)| Transfer {
-            n,
             name: file.name.clone(),
-            size: file.size,
-            done: file.done,
-            rate: file.rate,
+            progress: Progress { n, size: file.size, done: file.done, rate: file.rate },
         });
         Facts {
             conversations: rows(all, talk.me()),
             topic: here.map(|here| here.topic.clone()).unwrap_or_default(),
-            members: self.members.iter().map(member).collect(),
+            members: members.iter().map(member).collect(),
             transfers: transfers.collect(),
             status: self.line(talk, here.and_then(|here| here.keep_ms)),
             is_veiled: talk.is_veiled(),
@@ -72,12 +101,14 @@ impl Watched {
             user: talk.me().to_string(),
             server: link.url.as_deref().map(host).unwrap_or_default(),
             is_tls: link.url.as_deref().map(|url| url.starts_with("wss:")),
-            is_verified: self.is_verified,
+            is_verified: self.is_verified && self.is_of(talk),
             retention: keep_ms.filter(|ms| *ms > 0).map(retention::format),
             lag_ms: status.and_then(|status| status.answer_us).map(|us| us.div_ceil(1_000)),
             unanswered: talk.sent().unanswered().count(),
             link: match (&link.url, link.silent_s) {
-                (None, _) => Link::Offline(None),
+                (None, _) => Link::Offline(
+                    status.and_then(|status| status.retry_in).map(|time| time.as_secs()),
+                ),
                 (Some(_), Some(seconds)) => Link::Silent(seconds),
                 (Some(_), None) => Link::Online,
             },

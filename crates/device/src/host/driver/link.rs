@@ -170,6 +170,14 @@ impl Link {
         Self::Waiting { attempts, until: Instant::now() + delay }
     }
 
+    /// When the next attempt begins, while one is waited for.
+    pub(super) fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Waiting { until, .. } => Some(until.saturating_duration_since(Instant::now())),
+            _ => None,
+        }
+    }
+
     fn attempts(&self) -> u32 {
         match self {
             Self::Connecting { attempts, .. }

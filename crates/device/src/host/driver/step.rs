@@ -166,6 +166,7 @@ impl Driver {
                 crate::home::save_device(&mut home.store, &self.device)?;
             }
         }
+        self.was_online = true;
         self.tell_renewed();
         let server = self.core.endpoint().device().server;
         self.journal.online(&url);
@@ -200,6 +201,7 @@ impl Driver {
                 _ => None,
             },
             addresses: self.door.connector.servers().to_vec(),
+            retry_in: self.link.retry_in(),
             answer_us: self.journal.last_answer_us(),
             silent_s: self.silence.lasts(Instant::now()).map(|lasts| lasts.as_secs()),
             unanswered: self.core.endpoint().unanswered(),

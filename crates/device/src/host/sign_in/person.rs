@@ -194,12 +194,15 @@ impl Person<'_> {
         // A key that expires soon is made anew.
         let current = move |home: &mut OpenHome| {
             let Some(device) = home.device()? else { return Ok(None) };
+            let was_in = device.published;
             let revoked = home::revocations(&home.store, &user)?;
-            Ok(Some(up_to_date(device, &user, (rb, &revoked))?))
+            Ok(Some((up_to_date(device, &user, (rb, &revoked))?, was_in)))
         };
         let (home, known) = OpenHome::open(&self.folder, vault).await?.with(current).await?;
         let is_new = known.is_none();
-        let device = if let Some(device) = known {
+        // The account may be none yet: a person has to say yes to that.
+        let was_in = known.as_ref().is_some_and(|(_, was_in)| *was_in);
+        let device = if let Some((device, _)) = known {
             device
         } else {
             self.without_database().await?;
@@ -207,6 +210,10 @@ impl Person<'_> {
         };
         let device = self.revoking(device)?;
         let home = if device.published { home } else { home.save(&device).await? };
+        if self.account.needs_no_server && was_in {
+            let server = self.server;
+            return Ok(Started { device, server, store: Some(home), credentials, session: None });
+        }
         let tried = match &credentials {
             // A database that was lost: for the server this is another machine.
             Some(credentials) if is_new => self.as_new_machine(&device, credentials).await,
@@ -490,6 +497,7 @@ impl Person<'_> {
             let device = OwnDevice { published: true, ..device };
             (home.save(&device).await?, device)
         };
+        let session = Some(session);
         Ok(Started { device, server: self.server, store: Some(home), credentials, session })
     }
 }

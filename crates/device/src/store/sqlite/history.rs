@@ -40,6 +40,11 @@ const ANSWERED: &str =
 const CONFIRMED: &str = "INSERT OR IGNORE INTO confirmations (message, by, confirmation, receipt) \
                          VALUES (?1, ?2, ?3, ?4)";
 
+/// The newest message of each conversation. The places come of the index alone.
+const NEWEST_OF_EACH: &str = "SELECT name, record FROM messages WHERE place IN \
+                              (SELECT max(place) FROM messages GROUP BY conversation \
+                               ORDER BY max(place) DESC LIMIT ?1) ORDER BY place DESC";
+
 /// A row as it stands.
 struct Sealed {
     place: i64,
@@ -270,10 +275,11 @@ impl HistoryStore for SqliteStore {
         self.select("id IN (?1, ?2) ORDER BY place", tokens)
     }
 
-    fn newest(&self, take: &mut Take<'_>) -> Result<(), StoreError> {
-        let select = "SELECT place, name, record FROM messages ORDER BY place DESC";
+    fn newest(&self, before: Option<i64>, take: &mut Take<'_>) -> Result<(), StoreError> {
+        let select =
+            "SELECT place, name, record FROM messages WHERE place < ?1 ORDER BY place DESC";
         let mut select = self.connection.prepare_cached(select)?;
-        let mut rows = select.query([])?;
+        let mut rows = select.query([before.unwrap_or(i64::MAX)])?;
         while let Some(row) = rows.next()? {
             let (place, name, record): (i64, Token, Vec<u8>) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -282,6 +288,14 @@ impl HistoryStore for SqliteStore {
             }
         }
         Ok(())
+    }
+
+    fn newest_of_each(&self, count: usize) -> Result<Vec<Record>, StoreError> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let mut select = self.connection.prepare_cached(NEWEST_OF_EACH)?;
+        let rows = select.query_map([count], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = rows.collect::<rusqlite::Result<Vec<(Token, Vec<u8>)>>>()?;
+        rows.iter().map(|(name, record)| self.open_part(name, "record", record)).collect()
     }
 
     fn entry(&self, place: i64) -> Result<Option<Entry>, StoreError> {

@@ -34,7 +34,10 @@ fn everywhere(evil: &str) -> Desk {
     }
     facts.topic = evil.to_owned();
     facts.members = vec![Member { name: evil.to_owned(), is_online: true, is_admin: false }];
-    facts.transfers = vec![Transfer { n: 1, name: evil.to_owned(), size: 2, done: 1, rate: 1 }];
+    facts.transfers = vec![Transfer {
+        name: evil.to_owned(),
+        progress: Progress { n: 1, size: 2, done: 1, rate: 1 },
+    }];
     facts.status.user = evil.to_owned();
     facts.status.server = evil.to_owned();
     facts.status.retention = Some(evil.to_owned());
@@ -44,6 +47,8 @@ fn everywhere(evil: &str) -> Desk {
     for kind in [Kind::Said, Kind::Notice, Kind::Alarm, Kind::Output] {
         desk.screen.tell(None, Line { who: Some(evil.to_owned()), kind, ..line(2, "", evil) });
     }
+    let progress = Some(Progress { n: 1, size: 2, done: 1, rate: 1 });
+    desk.screen.tell(None, Line { progress, ..notice(Kind::Notice, evil) });
     desk.screen.composer.paste(evil);
     evil.chars().for_each(|character| desk.screen.composer.insert(character));
     desk
@@ -67,6 +72,8 @@ fn screens(evil: &str) -> Vec<Buffer> {
     desk.screen.paste(evil);
     drawn.push(desk.drawn());
     desk.screen.resize(40, 10);
+    drawn.push(desk.drawn());
+    desk.screen.resize(20, 4);
     drawn.push(desk.drawn());
     drawn
 }

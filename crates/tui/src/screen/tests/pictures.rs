@@ -1,9 +1,17 @@
-//! The six pictures: what a person sees, as text. Each stands in a file of its own, where it can be looked at.
+//! The six pictures: what a person sees, as text. Each stands in a file of its own, and in `docs/CLIENT.md`.
 
 use std::path::Path;
 use std::{env, fs};
 
+use chat_endpoint::{Alarm, Event};
+use chat_files::transfer::TransferEvent;
+use chat_protocol::name::UserName;
+use chat_talk::sent::{Sent, SentLog};
+use chat_text::item::{Answer, Item, Own, What};
+use chat_text::show::{Detail, Lines};
+
 use super::*;
+use crate::told::Teller;
 
 /// Compares a screen with the picture of this name. `CHAT_DRAW_PICTURES=1` draws the pictures anew, to be looked at
 /// by a person before they are committed.
@@ -82,17 +90,67 @@ fn narrow() {
     expect_screen(&desk, "narrow.txt");
 }
 
+/// Tells alice's screen what a talk tells, so that a picture shows what the program says.
+struct Told {
+    teller: Teller,
+    sent: SentLog,
+}
+
+impl Told {
+    fn new() -> Self {
+        let (me, zone) = (user("alice"), TimeZone::UTC);
+        let lines = Lines { me, detail: Detail::Brief, zone, dated: false };
+        Self { teller: Teller::new(lines), sent: SentLog::default() }
+    }
+
+    fn tell(&mut self, desk: &mut Desk, (place, number): (&str, u64), what: What) {
+        if let What::Event(event) = &what {
+            self.sent.note(event);
+        }
+        let item = Item { cid: Some(cid(place)), id: Some(id(number)), what };
+        self.teller.show(&mut desk.screen, &item, &self.sent, START_MS);
+    }
+
+    fn event(&mut self, desk: &mut Desk, at: (&str, u64), event: Event) {
+        self.tell(desk, at, What::Event(Box::new(event)));
+    }
+
+    fn own(&mut self, desk: &mut Desk, (place, number): (&str, u64), text: &str, is_command: bool) {
+        let (label, was_queued, state) = (None, false, Delivery::Queued);
+        let sent = Sent { cid: cid(place), label, is_command, was_queued, state };
+        self.sent.typed(id(number), sent);
+        let text = text.to_owned();
+        let own = Own { text, is_command, is_veiled: false, sent_ms: START_MS };
+        self.tell(desk, (place, number), What::Own(own));
+    }
+}
+
+fn user(name: &str) -> UserName {
+    UserName::new(name).unwrap()
+}
+
 #[test]
 fn alarm() {
-    let mut desk = day(100, 20);
-    let alarm = "! the server offers another key for carol than the known one; /verify carol compares, /trust and \
-                 /distrust decide";
-    desk.screen.tell(None, notice(Kind::Alarm, alarm));
-    let refused = Delivery::Refused {
-        code: String::new(),
-        reason: "the key of carol is in question".to_owned(),
+    let (mut desk, mut told) = (day(100, 22), Told::new());
+    let at = ("room:dev", 7);
+    let alarm = Event::Alarm {
+        kind: Alarm::KeyChanged,
+        user: user("carol"),
+        detail: "the server offers another key for carol than the known one: commands and files to and from carol \
+                 stop until you decide. Compare the words with carol by telephone"
+            .to_owned(),
+        count: 1,
     };
-    desk.screen.tell(None, Line { delivery: Some(refused), ..line(7, "alice", "carol: here?") });
+    told.event(&mut desk, at, alarm);
+    told.own(&mut desk, at, "carol: here?", false);
+    let refused = Event::Refused {
+        id: id(7),
+        code: "E_NOT_A_MEMBER".to_owned(),
+        reason: "you are not a member of room:dev".to_owned(),
+        by_hub: true,
+        may_start_until_ms: None,
+    };
+    told.event(&mut desk, at, refused);
     desk.facts.status.link = Link::Offline(Some(5));
     desk.facts.status.unanswered = 1;
     expect_screen(&desk, "alarm.txt");
@@ -100,33 +158,39 @@ fn alarm() {
 
 #[test]
 fn transfer() {
-    let mut desk = day(100, 20);
+    let (mut desk, mut told) = (day(100, 22), Told::new());
+    let progress = Progress { n: 1, size: 1_000_000, done: 450_000, rate: 90_000 };
+    let of_other = Progress { n: 2, size: 10, done: 0, rate: 0 };
     desk.facts.transfers = vec![
-        Transfer { n: 1, name: "plan.pdf".to_owned(), size: 1_000_000, done: 450_000, rate: 9_000 },
-        Transfer {
-            n: 2,
-            name: "a-recording-of-the-meeting.ogg".to_owned(),
-            size: 10,
-            done: 0,
-            rate: 0,
-        },
+        Transfer { name: "plan.pdf".to_owned(), progress },
+        Transfer { name: "a-recording-of-the-meeting.ogg".to_owned(), progress: of_other },
     ];
-    desk.screen
-        .tell(None, notice(Kind::Notice, "· bob offers plan.pdf (1 MB): /accept 1 or /decline 1"));
+    // The words of the line that tells of an offer.
+    let offer = "⇣ bob offers you plan.pdf (1.0 MB): /accept 1 or /decline 1";
+    desk.screen.tell(None, notice(Kind::Notice, offer));
+    let at = ("room:dev", 9);
+    let (name, owner) = ("plan.pdf".to_owned(), user("bob"));
+    let fetching = Answer::Fetching { n: 1, name: name.clone(), owner, size: 1_000_000 };
+    told.tell(&mut desk, at, What::Answer(fetching));
+    let event = TransferEvent::Progress { n: 1, done: 450_000, size: 1_000_000, rate: 90_000 };
+    told.tell(&mut desk, at, What::Transfer { event, name: Some(name) });
     expect_screen(&desk, "transfer.txt");
 }
 
 #[test]
 fn command() {
-    let mut desk = day(100, 36);
-    let rows: Vec<String> = (1..=40).map(|row| format!("unit {row:02} is up")).collect();
-    desk.screen.tell(
-        None,
-        Line { delivery: None, ..line(8, "alice", "/run server -- systemctl list-units") },
+    let (mut desk, mut told) = (day(100, 36), Told::new());
+    let at = ("dm:alice:server", 8);
+    told.own(&mut desk, at, "systemctl list-units", true);
+    let rows: Vec<String> = (1..=40).map(|row| format!("unit {row:02} is up\n")).collect();
+    let (re, by) = (id(8), user("server"));
+    told.event(
+        &mut desk,
+        at,
+        Event::Output { re, stderr: false, data: rows.concat().into_bytes() },
     );
-    let output = Line { kind: Kind::Output, who: None, ..line(8, "", &rows.join("\n")) };
-    desk.screen.tell(None, output);
-    desk.screen.tell(None, notice(Kind::Notice, "✓ server: ended with exit status 0 after 0.2 s"));
+    let (status, code, reason) = (Some(0), String::new(), String::new());
+    told.event(&mut desk, at, Event::Ended { re, by, ok: true, status, code, reason });
     expect_screen(&desk, "command.txt");
 }
 
@@ -135,4 +199,30 @@ fn help() {
     let mut desk = day(100, 30);
     desk.key(KeyCode::Char('?'), NONE);
     expect_screen(&desk, "help.txt");
+}
+
+/// Goal: who reads the page sees what the program draws.
+#[test]
+fn the_page_about_the_client_shows_the_pictures() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("../../docs/CLIENT.md")).unwrap();
+    for entry in fs::read_dir(root.join("src/screen/tests/pictures")).unwrap() {
+        let path = entry.unwrap().path();
+        let picture = fs::read_to_string(&path).unwrap();
+        assert!(page.contains(&picture), "{} is not in docs/CLIENT.md as it is", path.display());
+    }
+}
+
+/// Goal: the list of keys of the page is that of the program.
+#[test]
+fn the_page_about_the_client_lists_the_keys() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CLIENT.md");
+    let page = fs::read_to_string(page).unwrap();
+    for (heading, rows) in crate::keys::list() {
+        assert!(page.contains(&format!("**{heading}**")), "{heading}");
+        for (keys, words) in rows {
+            let row = format!("| `{keys}` | {words} |");
+            assert!(page.contains(&row), "{row}");
+        }
+    }
 }

@@ -1,0 +1,53 @@
+//! What is not among the lines in memory is looked for in the home, a page after the other.
+
+use super::Screen;
+use crate::data::Facts;
+use crate::log::Log;
+use crate::popup::Popup;
+
+/// What is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seek {
+    /// A line with these letters.
+    Letters(String),
+    /// A line that names this user.
+    Mention,
+}
+
+/// What is said while older lines are read.
+const READING: &str = "looking further back; any key ends that";
+
+impl Screen {
+    /// Looks upwards in what is in memory, and says whether it is found. Else the home is read page by page until it
+    /// is, or a key is pressed.
+    pub(super) fn seek(&mut self, facts: &Facts, seek: Seek) -> bool {
+        let is_found = self.find(facts, &seek);
+        let goes_on = !is_found && self.log(None).may_have_older();
+        self.seek = goes_on.then_some(seek);
+        self.notice = goes_on.then(|| READING.to_owned());
+        is_found || goes_on
+    }
+
+    fn find(&mut self, facts: &Facts, seek: &Seek) -> bool {
+        self.in_window(facts, |log: &mut Log, window| match seek {
+            Seek::Letters(letters) => log.find(letters, true, window),
+            Seek::Mention => log.jump_to_mention(true, window),
+        })
+    }
+
+    /// A page of the home is here.
+    pub(super) fn seek_on(&mut self, facts: &Facts) {
+        let Some(seek) = self.seek.clone() else { return };
+        if self.seek(facts, seek.clone()) {
+            return;
+        }
+        match (&mut self.popup, seek) {
+            (Some(Popup::Search(search)), Seek::Letters(_)) => search.is_missed = true,
+            (_, Seek::Mention) => self.notice = Some(NO_MENTION.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+/// What is said where nobody has named this user.
+pub(super) const NO_MENTION: &str = "no mention above";
