@@ -62,6 +62,7 @@ mod said_before;
 mod security;
 mod sequence;
 mod ship;
+mod slash;
 mod standstill;
 mod stopped;
 mod subscriptions;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chat_protocol::handshake::Purpose;
 use chat_talk::{Desk, Fault, Talk, TalkOptions};
+use chat_text::settings::Settings;
 use chat_text::show::items::Printer;
 use chat_text::show::{Detail, Lines};
 
@@ -36,7 +37,7 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let account = || start::account(common, None);
     let options = TalkOptions {
         is_person,
-        presence: common.presence,
+        settings: Settings { presence: common.presence, ..Settings::default() },
         transfers: start::transfer_options(common, &user),
         desk: TerminalPrompt::is_possible().then(|| Desk {
             connector,

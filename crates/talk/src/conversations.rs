@@ -145,6 +145,11 @@ impl Conversations {
         }
     }
 
+    /// Whether somebody runs commands, as far as is known.
+    pub fn is_known_machine(&self, name: &UserName) -> bool {
+        self.machines.contains(name)
+    }
+
     /// Whether somebody is connected, by the server's word.
     pub fn is_online(&self, name: &UserName) -> bool {
         *name == self.me || self.online.contains(name)

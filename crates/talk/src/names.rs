@@ -105,6 +105,8 @@ fn users_of_command(command: &mut SlashCommand) -> Vec<&mut UserName> {
     match command {
         SlashCommand::Run { target: user, .. }
         | SlashCommand::Fingerprint { user: Some(user) }
+        | SlashCommand::Query { user }
+        | SlashCommand::Whois { user }
         | SlashCommand::Grant { to: user, .. }
         | SlashCommand::History { place: Some(Recipient::User(user)), .. }
         | SlashCommand::Room(

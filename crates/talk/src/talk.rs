@@ -15,13 +15,15 @@ use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_text::hints;
 use chat_text::input::{self, Input};
 use chat_text::item::{Asked, Connection, Delivery, Item, Own, What};
+use chat_text::settings::Settings;
 use chat_text::show::claim;
-use chat_text::show::presence::Presence;
 use chat_text::slash::SlashCommand;
 use tokio::time::Instant;
 
 use crate::conversations::Conversations;
+use crate::jobs::Jobs;
 use crate::password::Desk;
+use crate::reply::Writers;
 use crate::sent::{Sent, SentLog, label};
 use crate::told::{Fault, Link, Told};
 use crate::{awaited, feeds, files, grant, history, identity, rooms, unstarted};
@@ -32,8 +34,8 @@ pub struct TalkOptions {
     /// A person reads and types: they can be asked, and whoever is refused is back where they were. What follows in
     /// a script was meant for the room that it was refused.
     pub is_person: bool,
-    /// Whose coming and going is shown.
-    pub presence: Presence,
+    /// What is set at the start.
+    pub settings: Settings,
     /// Where files come from and go to.
     pub transfers: TransferOptions,
     /// What it takes to deal with the account beside the conversation, where a password can be asked for.
@@ -63,8 +65,14 @@ pub struct Talk {
     pub(crate) silent_lists: u32,
     link: Link,
     pub(crate) rooms: rooms::Rooms,
-    /// Whose coming and going is shown.
-    pub(crate) presence: Presence,
+    /// What is set.
+    pub(crate) settings: Settings,
+    /// Commands of this user under way.
+    pub(crate) jobs: Jobs,
+    /// Who wrote to this user alone last.
+    pub(crate) writers: Writers,
+    /// What the operator announced last.
+    pub(crate) motd: Option<String>,
     /// Lists of who follows whom under way.
     pub(crate) lists: VecDeque<feeds::List>,
     pub(crate) desk: Option<Desk>,
@@ -100,7 +108,10 @@ impl Talk {
             silent_lists: 0,
             link: Link::default(),
             rooms: rooms::Rooms::default(),
-            presence: options.presence,
+            settings: options.settings,
+            jobs: Jobs::default(),
+            writers: Writers::default(),
+            motd: None,
             lists: VecDeque::new(),
             desk: options.desk,
             page: None,
@@ -156,6 +167,11 @@ impl Talk {
     /// Whether what is typed goes out under the veil.
     pub fn is_veiled(&self) -> bool {
         self.rooms.is_veiled
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What the next line is the answer to.
@@ -229,6 +245,12 @@ impl Talk {
             Input::Slash(SlashCommand::Run { target, argv, again }) => {
                 return self.run(line, target, argv, again).await;
             }
+            Input::Slash(SlashCommand::Reply { quoted, text }) => {
+                match self.reply(place, quoted, text).await {
+                    Ok(reply) => reply,
+                    Err(told) => return told,
+                }
+            }
             Input::Slash(command) => return self.answer(command).await,
         };
         let sent = self.client.send(&to, &text, self.rooms.is_veiled).await;
@@ -246,6 +268,7 @@ impl Talk {
             self.commands.insert(*id);
             self.awaited.expect(*id);
             self.conversations.is_machine(&target);
+            self.jobs.begin(*id, target.clone(), argv.clone());
             self.unstarted.expect(*id, (target.clone(), argv), Instant::now());
         }
         self.is_on_its_way(line, sent, &Recipient::User(target), own)
@@ -351,6 +374,7 @@ impl Talk {
         }
         self.link = Link { url: Some(url.to_owned()), ..Link::default() };
         self.awaited.has_begun = true;
+        self.awaited.returns_until = None;
     }
 
     async fn notified(&mut self, notification: Notification) -> Told {
@@ -387,7 +411,7 @@ impl Talk {
                 return self.followed(follows, subscribers);
             }
             Event::Rooms { rooms, more } => return self.listed_rooms(rooms, more),
-            Event::Presence { .. } => match self.presence.wanted(&event) {
+            Event::Presence { .. } => match self.settings.presence.wanted(&event) {
                 Some(wanted) => wanted.into_owned(),
                 None => return Vec::new(),
             },
@@ -454,7 +478,10 @@ impl Talk {
         self.conversations.note(event);
         self.sent.note(event);
         self.awaited.take(event);
+        self.jobs.note(event);
+        self.writers.note(&self.me, event, Instant::now());
         match event {
+            Event::Announcement { text } => self.motd = Some(text.clone()),
             Event::Stored { id, .. } if !self.commands.contains(id) => {
                 self.open.remove(id);
             }

@@ -149,6 +149,22 @@ pub enum InputError {
         /// How it is written.
         usage: &'static str,
     },
+    /// There is nothing of this name that can be set.
+    #[error("there is no setting {word:?}{}; /set lists them", meant(*.nearest))]
+    NoSetting {
+        /// What stands there.
+        word: String,
+        /// The nearest one, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A setting has no such value.
+    #[error("{key}: {reason}")]
+    BadSetting {
+        /// The setting.
+        key: &'static str,
+        /// Which values it has.
+        reason: String,
+    },
     /// `server` runs commands and reads no messages.
     #[error("the server takes no messages; to run a command there: /run server -- COMMAND")]
     MessageToServer,
@@ -220,6 +236,10 @@ impl CommandTooLong {
 
 fn suggested(suggestion: Option<&str>) -> String {
     suggestion.map(|name| format!(", did you mean /{name}?")).unwrap_or_default()
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(", did you mean {name}?")).unwrap_or_default()
 }
 
 /// Reads one line; a line end at its end does not count.

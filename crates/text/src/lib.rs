@@ -2,6 +2,7 @@
 //!
 //! Modules in reading order:
 //! - [`input`], [`slash`], [`words`]: a typed line;
+//! - [`settings`]: what a person may set;
 //! - [`item`]: what a talk tells, one thing by itself;
 //! - [`hints`]: what to type about what is wrong;
 //! - [`show`]: what happened, for people and for programs;
@@ -10,6 +11,7 @@
 pub mod words;
 
 pub mod input;
+pub mod settings;
 pub mod slash;
 
 pub mod hints;

@@ -84,6 +84,8 @@ struct Desk {
     full: Option<FullScreen>,
     keys: Option<EventStream>,
     has_mouse: bool,
+    /// As the terminal allows it and the command line asks.
+    found: Theme,
     log: Diverted,
     /// Durable events that are on the screen with the next frame.
     shown: Vec<EventKey>,
@@ -124,8 +126,12 @@ impl Desk {
         let size = full.terminal().size()?;
         let theme = Theme::detect(|name| std::env::var(name).ok());
         let theme = Theme { is_high_contrast: wishes.is_high_contrast, ..theme };
+        let settings = talk.settings();
+        let found = theme;
+        let theme = found.looking(settings.theme);
         let here = talk.conversations().here().cloned().unwrap_or_else(ConversationId::all);
-        let screen = Screen::new(theme, lines.zone.clone(), here, (size.width, size.height));
+        let mut screen = Screen::new(theme, lines.zone.clone(), here, (size.width, size.height));
+        screen.set_look(theme, settings.timestamps);
         let watched = Watched::look(talk).await;
         Ok(Self {
             screen,
@@ -135,6 +141,7 @@ impl Desk {
             full: Some(full),
             keys: Some(EventStream::new()),
             has_mouse: wishes.has_mouse,
+            found,
             log: diagnostics::divert(),
             shown: Vec::new(),
             is_stale: true,
@@ -265,6 +272,8 @@ impl Desk {
 
     /// Puts what was told on the screen; says whether it is over. The screen looks where the talk does.
     fn show(&mut self, talk: &mut Talk, told: &Told) -> bool {
+        let settings = talk.settings();
+        self.screen.set_look(self.found.looking(settings.theme), settings.timestamps);
         for item in &told.items {
             self.teller.show(&mut self.screen, item, talk.sent(), now_ms());
         }

@@ -248,6 +248,7 @@ impl Desk {
             self.outbox.note(Instant::now(), item, talk.sent());
         }
         let is_silent = |item: &Item| matches!(item.what, What::Connection(Connection::Silent(_)));
+        self.printer.set_timed(talk.settings().timestamps);
         let mut lines = self.printer.print(&told.items);
         if told.items.iter().any(is_silent) {
             lines.extend(Outbox::unanswered(talk.sent()));

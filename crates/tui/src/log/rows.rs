@@ -77,10 +77,13 @@ fn mark(delivery: &Delivery) -> (String, Ink) {
 fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {
     let Line { kind, text, delivery, at_ms, .. } = &block.line;
     let is_output = *kind == Kind::Output;
-    let set_in = if is_output { format!("{:TIME$}│ ", "") } else { format!("{:TIME$}", "") };
+    let time =
+        if window.is_timed { format!("{} ", clock(*at_ms, window.zone)) } else { String::new() };
+    let margin = " ".repeat(time.len());
+    let set_in = if is_output { format!("{margin}│ ") } else { margin };
     let cells = window.cells.saturating_sub(width(&set_in));
     let set_in = || vec![piece(set_in.clone(), Ink::Faint)];
-    let mut head = vec![piece(format!("{} ", clock(*at_ms, window.zone)), Ink::Faint)];
+    let mut head = vec![piece(time, Ink::Faint)];
     head.extend(who(&block.line, window.cells));
     let mut first = window.cells.saturating_sub(row_width(&head));
     let mut rows: Vec<Row> = Vec::new();
