@@ -6,19 +6,21 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use chat_protocol::handshake::Purpose;
-use chat_talk::{Desk, Fault, Talk, TalkOptions};
+use chat_talk::{Desk, Fault, Saver, Talk, TalkOptions};
 use chat_text::settings::Settings;
 use chat_text::show::items::Printer;
 use chat_text::show::{Detail, Lines};
 
-use crate::config::Common;
+use crate::config::{Common, save};
 use crate::exit::ExitStatus;
+use crate::first_run;
 use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
 
 mod full;
 mod line;
 mod pipe;
+mod typed;
 
 /// Talks until the person or the script ends it.
 pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
@@ -29,15 +31,22 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
             reason: "--tui needs a terminal for input and output".to_owned(),
         });
     }
+    let first = first_run::begun(common)?;
+    let is_first = first.is_some();
+    let common = &first.unwrap_or_else(|| common.clone());
     let user = start::user(common)?;
     let connector = start::connector(common)?;
     let signed_in =
         start::sign_in(common, Arc::clone(&connector), user.clone(), Purpose::Interactive, None);
     let (client, events) = Box::pin(signed_in).await?;
+    if is_first {
+        first_run::ended(common, &user, &client).await;
+    }
     let account = || start::account(common, None);
     let options = TalkOptions {
         is_person,
-        settings: Settings { presence: common.presence, ..Settings::default() },
+        settings: Settings { presence: common.presence, ..common.configured.settings.clone() },
+        save: saver(common),
         transfers: start::transfer_options(common, &user),
         desk: TerminalPrompt::is_possible().then(|| Desk {
             connector,
@@ -56,6 +65,15 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     }
     let printer = Printer::new(Lines::new(user, Detail::Full), common.json);
     pipe::talk(talk, events, printer, common.stop_on_error).await
+}
+
+/// What `/save` does, where there is a place for it.
+fn saver(common: &Common) -> Option<Saver> {
+    let path = common.configured.path.clone()?;
+    let profile = common.configured.profile.clone();
+    Some(Saver::new(move |settings| {
+        save::save(&path, profile.as_deref(), settings).map(|()| path.display().to_string())
+    }))
 }
 
 /// How a script ends that has failed so.

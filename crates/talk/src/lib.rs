@@ -14,7 +14,7 @@
 //! Modules in reading order:
 //! - [`conversations`], [`sent`]: which conversations there are, and how far what was said has come;
 //! - `talk`: a line or an event, from its beginning to its items;
-//! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`,
+//! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`, `noise`,
 //!   `session`: what commands do;
 //! - `awaited`, `unstarted`: what is waited for;
 //! - [`complete`]: what a word that is typed can become.
@@ -32,6 +32,7 @@ mod history;
 mod identity;
 mod jobs;
 mod names;
+mod noise;
 mod password;
 mod reply;
 mod rooms;
@@ -42,6 +43,7 @@ mod unstarted;
 
 pub use files::{Fetching, FileNews};
 pub use password::Desk;
+pub use session::Saver;
 pub use talk::{Talk, TalkOptions};
 pub use told::{Fault, Link, Told};
 pub use unstarted::START_TIMEOUT;

@@ -1,11 +1,12 @@
 //! What commands about people, the connection and settings answer.
 
+use std::fmt;
 use std::time::Duration;
 
 use chat_endpoint::DeviceState;
 use chat_protocol::name::{ConversationKind, RoomName, UserName};
 use chat_text::item::{Answer, Unread, Whois};
-use chat_text::settings::Key;
+use chat_text::settings::{Key, Settings};
 use chat_text::slash::LinkCommand;
 use tokio::time::Instant;
 
@@ -16,7 +17,33 @@ use crate::told::Told;
 /// So long the next line of a script waits for a connection that was asked for.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Keeps the settings for the next start, and says where.
+pub struct Saver(Box<dyn Fn(&Settings) -> Result<String, String> + Send + Sync>);
+
+impl Saver {
+    /// One that does it so.
+    pub fn new(save: impl Fn(&Settings) -> Result<String, String> + Send + Sync + 'static) -> Self {
+        Self(Box::new(save))
+    }
+}
+
+impl fmt::Debug for Saver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Saver")
+    }
+}
+
 impl Talk {
+    /// Keeps what is set.
+    pub(crate) fn save(&self) -> Told {
+        let nowhere = "no place for a file of configuration is known; start with --config FILE";
+        match self.save.as_ref().map(|save| (save.0)(&self.settings)) {
+            None => Told::error(nowhere),
+            Some(Ok(place)) => Answer::Saved(place).into(),
+            Some(Err(reason)) => Told::error(reason),
+        }
+    }
+
     /// Shows a setting, or changes it.
     pub(crate) fn set(&mut self, key: &'static Key, value: Option<&str>) -> Told {
         if let Some(value) = value

@@ -22,9 +22,11 @@ use tokio::time::Instant;
 
 use crate::conversations::Conversations;
 use crate::jobs::Jobs;
+use crate::noise::Noise;
 use crate::password::Desk;
 use crate::reply::Writers;
 use crate::sent::{Sent, SentLog, label};
+use crate::session::Saver;
 use crate::told::{Fault, Link, Told};
 use crate::{awaited, feeds, files, grant, history, identity, rooms, unstarted};
 
@@ -36,6 +38,8 @@ pub struct TalkOptions {
     pub is_person: bool,
     /// What is set at the start.
     pub settings: Settings,
+    /// Keeps the settings for the next start, where there is a place for them.
+    pub save: Option<Saver>,
     /// Where files come from and go to.
     pub transfers: TransferOptions,
     /// What it takes to deal with the account beside the conversation, where a password can be asked for.
@@ -67,6 +71,9 @@ pub struct Talk {
     pub(crate) rooms: rooms::Rooms,
     /// What is set.
     pub(crate) settings: Settings,
+    pub(crate) save: Option<Saver>,
+    /// What one wants to hear.
+    pub(crate) noise: Noise,
     /// Commands of this user under way.
     pub(crate) jobs: Jobs,
     /// Who wrote to this user alone last.
@@ -109,6 +116,8 @@ impl Talk {
             link: Link::default(),
             rooms: rooms::Rooms::default(),
             settings: options.settings,
+            save: options.save,
+            noise: Noise::default(),
             jobs: Jobs::default(),
             writers: Writers::default(),
             motd: None,
@@ -125,6 +134,7 @@ impl Talk {
         if talk.is_person {
             talk.know_conversations().await;
         }
+        talk.know_noise().await;
         talk
     }
 
@@ -210,7 +220,11 @@ impl Talk {
             _ => None,
         };
         self.rooms.current = place;
+        let was_new = self.conversations.get(cid).is_some_and(|one| one.unread > 0);
         self.conversations.look_at(Some(cid.clone()));
+        if was_new {
+            self.note_read(cid);
+        }
         self.where_am_i()
     }
 
@@ -218,7 +232,12 @@ impl Talk {
     pub(crate) fn go(&mut self, place: Option<Recipient>) {
         let cid = place.as_ref().and_then(|place| place.conversation(&self.me));
         self.rooms.current = place;
+        let new =
+            cid.clone().filter(|cid| self.conversations.get(cid).is_some_and(|one| one.unread > 0));
         self.conversations.look_at(cid);
+        if let Some(cid) = new {
+            self.note_read(&cid);
+        }
     }
 
     pub(crate) fn is_online(&self) -> bool {
@@ -385,6 +404,13 @@ impl Talk {
         if self.unstarted.take(&event) {
             return Told { consumed: key, ..Told::default() };
         }
+        if self.is_hidden(&event) {
+            return Told { consumed: key, ..Told::default() };
+        }
+        if let Event::Settings { changed } = &event {
+            return self.hear_settings(changed).into();
+        }
+        self.answer_for_away(&event).await;
         if let Event::Refreshed { cid } = event {
             let members = self.members(&cid).await;
             return members.and(self.grant_asked(&cid).await).and(self.looked_up(&cid).await);
@@ -476,6 +502,11 @@ impl Talk {
     fn learn(&mut self, event: &Event) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).learn_from(event);
         self.conversations.note(event);
+        if let Event::Message { cid, .. } = event
+            && self.conversations.here() == Some(cid)
+        {
+            self.note_read(&cid.clone());
+        }
         self.sent.note(event);
         self.awaited.take(event);
         self.jobs.note(event);

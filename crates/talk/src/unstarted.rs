@@ -78,12 +78,14 @@ impl Unstarted {
 impl Talk {
     /// When [`Talk::take_back_unstarted`] has something to do.
     pub fn due(&self) -> Option<Instant> {
-        self.unstarted.due().into_iter().chain(self.awaited.returns_until).min()
+        let others = self.awaited.returns_until.into_iter().chain(self.noise.due());
+        self.unstarted.due().into_iter().chain(others).min()
     }
 
     /// Takes back the commands whose time to start is over, and says so.
     pub async fn take_back_unstarted(&mut self, now: Instant) -> Told {
         let mut told = Told::default();
+        self.tell_read(now).await;
         if self.awaited.returns_until.is_some_and(|until| until <= now) {
             self.awaited.returns_until = None;
         }

@@ -29,7 +29,7 @@ use chat_protocol::retention::BadKeepTime;
 use chat_protocol::sanitise;
 use thiserror::Error;
 
-use crate::slash::{self, SlashCommand};
+use crate::slash::{self, AWAY_BYTES_MAX, SlashCommand};
 use crate::words::SplitError;
 
 mod slip;
@@ -204,6 +204,12 @@ pub enum InputError {
     /// The topic is longer than a topic may be.
     #[error("the topic has {bytes} bytes, at most {TOPIC_BYTES_MAX} are kept; make it shorter")]
     TopicTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The reason for being away is longer than one may be.
+    #[error("the reason has {bytes} bytes, at most {AWAY_BYTES_MAX} are told; make it shorter")]
+    AwayTooLong {
         /// Its length.
         bytes: usize,
     },

@@ -161,8 +161,20 @@ pub enum Answer {
     Settings(Box<Settings>),
     /// One of them.
     Set(&'static Key, Box<Settings>),
+    /// The settings are kept, in this file.
+    Saved(String),
     /// What is known of somebody.
     Whois(Box<Whois>),
+    /// Whose words are hidden, or not any more; by another device of this user.
+    Ignored(UserName, bool, bool),
+    /// All whose words are hidden.
+    Ignoring(Vec<UserName>),
+    /// Which room is silent, or not any more; by another device.
+    Muted(RoomName, bool, bool),
+    /// All that are silent.
+    Muting(Vec<RoomName>),
+    /// Why this user is away; nothing where they are back; by another device.
+    Away(Option<String>, bool),
     /// Where something is new.
     Unread(Vec<Unread>),
     /// The server has answered after so long.

@@ -5,6 +5,7 @@
 //! - [`settings`]: what a person may set;
 //! - [`item`]: what a talk tells, one thing by itself;
 //! - [`hints`]: what to type about what is wrong;
+//! - [`notify`]: what is worth a notice outside of the chat;
 //! - [`show`]: what happened, for people and for programs;
 //! - [`history`]: what was said, as it is shown again.
 
@@ -16,6 +17,7 @@ pub mod slash;
 
 pub mod hints;
 pub mod item;
+pub mod notify;
 pub mod show;
 
 pub mod history;

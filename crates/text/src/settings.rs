@@ -4,6 +4,7 @@ use std::fmt;
 
 use strsim::osa_distance;
 
+use crate::notify::{How, Notify, Quiet};
 use crate::show::presence::Presence;
 
 /// How the full screen is drawn.
@@ -39,11 +40,14 @@ pub struct Settings {
     pub timestamps: bool,
     /// How the full screen is drawn.
     pub theme: Look,
+    /// What is worth a notice.
+    pub notify: Notify,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { presence: Presence::All, timestamps: true, theme: Look::Default }
+        let (presence, theme) = (Presence::All, Look::Default);
+        Self { presence, timestamps: true, theme, notify: Notify::default() }
     }
 }
 
@@ -124,6 +128,84 @@ pub static KEYS: &[Key] = &[
         example: "contrast",
         get: |settings| named(&Look::CHOICES, &settings.theme),
         set: |settings, value| assign(choice(&Look::CHOICES, value), &mut settings.theme),
+    },
+    Key {
+        name: "notify.direct",
+        values: "on or off",
+        description: "a notice when somebody writes to me alone",
+        example: "off",
+        get: |settings| switch(settings.notify.direct),
+        set: |settings, value| assign(switched(value), &mut settings.notify.direct),
+    },
+    Key {
+        name: "notify.mention",
+        values: "on or off",
+        description: "a notice when somebody names me",
+        example: "off",
+        get: |settings| switch(settings.notify.mention),
+        set: |settings, value| assign(switched(value), &mut settings.notify.mention),
+    },
+    Key {
+        name: "notify.followed",
+        values: "on or off",
+        description: "a notice when somebody says something whom I follow",
+        example: "on",
+        get: |settings| switch(settings.notify.followed),
+        set: |settings, value| assign(switched(value), &mut settings.notify.followed),
+    },
+    Key {
+        name: "notify.file",
+        values: "on or off",
+        description: "a notice when somebody offers me a file",
+        example: "off",
+        get: |settings| switch(settings.notify.file),
+        set: |settings, value| assign(switched(value), &mut settings.notify.file),
+    },
+    Key {
+        name: "notify.command",
+        values: "on or off",
+        description: "a notice when somebody asks this machine to run something",
+        example: "off",
+        get: |settings| switch(settings.notify.command),
+        set: |settings, value| assign(switched(value), &mut settings.notify.command),
+    },
+    Key {
+        name: "notify.private",
+        values: "on or off",
+        description: "a notice has no words of anybody",
+        example: "on",
+        get: |settings| switch(settings.notify.private),
+        set: |settings, value| assign(switched(value), &mut settings.notify.private),
+    },
+    Key {
+        name: "notify.title",
+        values: "on or off",
+        description: "the title of the window counts what is new",
+        example: "off",
+        get: |settings| switch(settings.notify.title),
+        set: |settings, value| assign(switched(value), &mut settings.notify.title),
+    },
+    Key {
+        name: "notify.how",
+        values: "off, bell, terminal, desktop or all",
+        description: "by which way there is a notice",
+        example: "all",
+        get: |settings| named(&How::CHOICES, &settings.notify.how),
+        set: |settings, value| assign(choice(&How::CHOICES, value), &mut settings.notify.how),
+    },
+    Key {
+        name: "notify.quiet",
+        values: "off, or hours as 22:00-07:00",
+        description: "when there are no notices",
+        example: "22:00-07:00",
+        get: |settings| settings.notify.quiet.map_or_else(|| "off".to_owned(), Quiet::text),
+        set: |settings, value| {
+            let quiet = match switched(value) {
+                Some(false) => Some(None),
+                _ => Quiet::parse(value).map(Some),
+            };
+            assign(quiet, &mut settings.notify.quiet)
+        },
     },
 ];
 

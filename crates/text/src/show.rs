@@ -29,6 +29,7 @@ mod healing;
 pub mod identity;
 pub mod items;
 pub mod json;
+mod noise;
 pub mod objects;
 pub mod output;
 pub mod presence;
@@ -140,6 +141,10 @@ impl Lines {
             }
             Event::Dropped { .. } => retention::line(self, event)?,
             Event::Alarm { kind, user, detail, count } => banner(*kind, user, detail, *count),
+            Event::Away { from, .. } if *from == self.me => return None,
+            Event::Away { from, text, sent_ms, .. } => {
+                format!("{}· {from} is away: {}", self.stamp(*sent_ms), line(text))
+            }
             Event::Announcement { text } => format!("* {SERVER_SAYS}{}", line(text)),
             Event::NewDevice { user, number, words } => {
                 identity::new_device(&self.me, user, (*number, words))

@@ -17,6 +17,7 @@ mod feeds;
 mod files;
 mod history;
 mod identity;
+mod noise;
 mod rooms;
 mod session;
 mod table;
@@ -24,6 +25,7 @@ mod talk;
 
 pub use feeds::FeedCommand;
 pub use files::FileCommand;
+pub use noise::{AWAY_BYTES_MAX, NoiseCommand};
 pub use rooms::RoomCommand;
 pub use session::LinkCommand;
 pub use table::{GROUPS, Group, rows};
@@ -109,6 +111,8 @@ pub enum SlashCommand {
         /// The value, which is one of this key.
         value: Option<String>,
     },
+    /// Keep what is set for the next start.
+    Save,
     /// Open the conversation with somebody.
     Query {
         /// With whom.
@@ -134,6 +138,8 @@ pub enum SlashCommand {
     Lag,
     /// Show what the operator announced last.
     Motd,
+    /// Something about what one wants to hear.
+    Noise(NoiseCommand),
     /// Something about the connection.
     Link(LinkCommand),
     /// Show my commands under way, or take one back.

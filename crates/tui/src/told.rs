@@ -261,8 +261,7 @@ fn row(one: &conversations::Conversation, me: &UserName) -> Conversation {
         name,
         unread: one.unread,
         mentions: one.mentions,
-        // No command mutes one yet.
-        is_muted: false,
+        is_muted: one.is_muted,
         is_in: one.is_in,
     }
 }

@@ -27,6 +27,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
+use crate::notify::Notifier;
 use crate::signals::{ended, interrupted};
 use crate::start::Failure;
 
@@ -86,6 +87,7 @@ struct Desk {
     has_mouse: bool,
     /// As the terminal allows it and the command line asks.
     found: Theme,
+    notifier: Notifier,
     log: Diverted,
     /// Durable events that are on the screen with the next frame.
     shown: Vec<EventKey>,
@@ -142,6 +144,7 @@ impl Desk {
             keys: Some(EventStream::new()),
             has_mouse: wishes.has_mouse,
             found,
+            notifier: Notifier::default(),
             log: diagnostics::divert(),
             shown: Vec::new(),
             is_stale: true,
@@ -272,6 +275,7 @@ impl Desk {
 
     /// Puts what was told on the screen; says whether it is over. The screen looks where the talk does.
     fn show(&mut self, talk: &mut Talk, told: &Told) -> bool {
+        self.notifier.note(talk, told);
         let settings = talk.settings();
         self.screen.set_look(self.found.looking(settings.theme), settings.timestamps);
         for item in &told.items {

@@ -12,7 +12,7 @@ use chat_protocol::spoken::counted;
 use serde_json::{Value, json};
 
 use super::items::{Form, both, line};
-use super::{Lines, feeds, files, identity, retention, rooms, session};
+use super::{Lines, feeds, files, identity, noise, retention, rooms, session};
 use crate::item::{Answer, Pending};
 use crate::{history, slash};
 
@@ -54,10 +54,12 @@ pub(super) fn answer(lines: &Lines, answer: &Answer) -> Vec<Form> {
         Answer::Transfers(running, offered, parts) => transfers(running, offered, parts),
         Answer::Cleaned(folder, parts) => pairs(files::cleaned(folder, parts)).collect(),
         Answer::Settings(_) | Answer::Unread(_) | Answer::Jobs(_) => session::list(answer),
+        Answer::Ignoring(_) | Answer::Muting(_) => noise::list(answer),
         one => vec![
             of_account(me, one)
                 .or_else(|| of_place(one))
                 .or_else(|| session::one(lines, one))
+                .or_else(|| noise::one(one))
                 .unwrap_or_default(),
         ],
     }

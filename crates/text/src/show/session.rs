@@ -35,6 +35,10 @@ pub(super) fn list(answer: &Answer) -> Vec<Form> {
 pub(super) fn one(lines: &Lines, answer: &Answer) -> Option<Form> {
     Some(match answer {
         Answer::Set(key, settings) => setting(key, settings),
+        Answer::Saved(place) => both(
+            format!("· the settings are kept in {}", sanitise::line(place)),
+            json!({"event": "saved", "path": place}),
+        ),
         Answer::Whois(whois) => self::whois(lines, whois),
         Answer::Ping(took) => both(
             format!("· the server answers in {}", milliseconds(*took)),

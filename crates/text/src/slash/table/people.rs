@@ -1,6 +1,8 @@
 //! People and who follows whom.
 
-use super::super::{Completion, FeedCommand, SlashCommand, SlashRow, feeds, identity};
+use super::super::{
+    Completion, FeedCommand, NoiseCommand, SlashCommand, SlashRow, feeds, identity, noise,
+};
 
 /// The rows.
 pub(super) static PEOPLE: &[SlashRow] = &[
@@ -57,5 +59,41 @@ pub(super) static PEOPLE: &[SlashRow] = &[
         example: "/subscribers remove bob",
         completion: Completion::Nothing,
         parse: feeds::subscribers,
+    },
+    SlashRow {
+        name: "ignore",
+        aliases: &[],
+        usage: "/ignore [USER]",
+        description: "hide what somebody says, on all my devices; they are not told",
+        example: "/ignore bob",
+        completion: Completion::Users,
+        parse: noise::ignore,
+    },
+    SlashRow {
+        name: "unignore",
+        aliases: &[],
+        usage: "/unignore USER",
+        description: "show again what somebody says",
+        example: "/unignore bob",
+        completion: Completion::Users,
+        parse: noise::unignore,
+    },
+    SlashRow {
+        name: "away",
+        aliases: &[],
+        usage: "/away [WHY]",
+        description: "tell whoever writes to me alone, once, that I am away and why",
+        example: "/away at lunch",
+        completion: Completion::Nothing,
+        parse: noise::away,
+    },
+    SlashRow {
+        name: "back",
+        aliases: &[],
+        usage: "/back",
+        description: "be there again",
+        example: "/back",
+        completion: Completion::Nothing,
+        parse: |row, rest| row.alone(rest, SlashCommand::Noise(NoiseCommand::Back)),
     },
 ];

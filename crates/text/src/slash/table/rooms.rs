@@ -1,6 +1,6 @@
 //! Rooms and who is in them.
 
-use super::super::{Completion, RoomCommand, SlashRow, rooms};
+use super::super::{Completion, RoomCommand, SlashRow, noise, rooms};
 
 /// The rows.
 pub(super) static ROOMS: &[SlashRow] = &[
@@ -66,6 +66,24 @@ pub(super) static ROOMS: &[SlashRow] = &[
         example: "/retention 30d",
         completion: Completion::Nothing,
         parse: rooms::retention,
+    },
+    SlashRow {
+        name: "mute",
+        aliases: &[],
+        usage: "/mute [ROOM]",
+        description: "no noise from a room unless somebody names me, on all my devices",
+        example: "/mute #ops",
+        completion: Completion::Rooms,
+        parse: noise::mute,
+    },
+    SlashRow {
+        name: "unmute",
+        aliases: &[],
+        usage: "/unmute ROOM",
+        description: "hear a room as any other again",
+        example: "/unmute #ops",
+        completion: Completion::Rooms,
+        parse: noise::unmute,
     },
     SlashRow {
         name: "members",

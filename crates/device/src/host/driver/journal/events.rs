@@ -60,6 +60,8 @@ impl Journal {
             Event::Alarm { .. }
             | Event::Complaint { .. }
             | Event::Announcement { .. }
+            | Event::Away { .. }
+            | Event::Settings { .. }
             | Event::NewDevice { .. } => self.noticed(event),
             Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
             Event::Shared { .. }
@@ -99,6 +101,10 @@ impl Journal {
                 peer: Some(user.as_str().into()),
                 ..self.line("device.new")
             },
+            Event::Away { from, .. } => {
+                Operation { peer: Some(from.as_str().into()), ..self.line("message.away") }
+            }
+            Event::Settings { .. } => self.line("device.settings"),
             _ => self.line("server.announcement"),
         }
     }
