@@ -124,7 +124,7 @@ fn a_slip_in_the_file_is_an_error_with_its_line() {
 #[test]
 fn what_is_saved_holds_at_the_next_start() {
     let (scene, []) = Scene::with([]);
-    let file = scene.rig.path("config.toml").display().to_string();
+    let file = scene.rig.write("config.toml", "").display().to_string();
     let alice = scene.client("alice");
     let first = alice.pipe(&["/timestamp off", "/set presence off", "/save"], &["--config", &file]);
     assert!(first.expect_code(0).stdout.contains("the settings are kept in"));

@@ -35,10 +35,11 @@ fn an_ignored_person_is_hidden_everywhere_and_is_not_told() {
     passes(&mut desk, &laptop, "/mute #nowhere", "#nowhere is muted");
     let took = passes(&mut desk, &laptop, "/ignore bob", "what bob says is hidden");
     assert!(took < SOON, "{took:?}");
-    types(&mut bob, "alice*a secret", "delivered to alice");
-    types(&mut bob, "in the lobby", "delivered to alice");
+    bob.type_line("alice*a secret");
+    bob.type_line("in the lobby");
+    bob.stdout.wait_for_count(2, |line| line.contains("delivered to alice"));
     passes(&mut laptop, &desk, "/unignore bob", "what bob says is shown again");
-    types(&mut bob, "alice*louder", "delivered to alice");
+    bob.type_line("alice*louder");
     for machine in [&desk, &laptop] {
         machine.stdout.wait_for_part("louder");
         let said = machine.stdout.text();
@@ -55,12 +56,15 @@ fn what_is_set_reaches_a_machine_that_was_away_and_one_that_is_new() {
     laptop.finish().assert_code(0);
     types(&mut desk, "/ignore bob", "what bob says is hidden");
     let homes = ["alice-laptop", "alice-new"].map(|home| scene.rig.path(home));
+    let mut seen = 0;
     for home in homes {
         let client = scene.client("alice").with_home(home);
         let mut machine = client.chat();
         machine.stdout.wait_for_part("what bob says is hidden");
         types(&mut machine, "/ignore", "  bob");
-        types(&mut bob, "alice*unheard", "delivered to alice");
+        seen += 1;
+        bob.type_line("alice*unheard");
+        bob.stdout.wait_for_count(seen, |line| line.contains("delivered to alice"));
         let ended = machine.finish().expect_code(0);
         assert!(!ended.stdout.contains("unheard"), "{ended:?}");
     }
@@ -77,12 +81,15 @@ fn somebody_away_answers_each_person_once_and_no_answer() {
     types(&mut bob, "/away out for lunch", "you are away (out for lunch)");
     passes(&mut desk, &laptop, "/away at the sea", "you are away (at the sea)");
     types(&mut bob, "alice*are you there", "alice is away: at the sea");
-    types(&mut bob, "alice*and now", "delivered to alice");
+    bob.type_line("alice*and now");
     desk.stdout.wait_for_part("bob → you: and now");
     types(&mut desk, "bob*back soon", "bob is away: out for lunch");
-    types(&mut desk, "bob*really", "delivered to bob");
+    bob.stdout.wait_for_part("alice → you: back soon");
+    desk.type_line("bob*really");
+    bob.stdout.wait_for_part("alice → you: really");
     passes(&mut desk, &laptop, "/back", "you are back");
-    types(&mut bob, "alice*welcome", "delivered to alice");
+    bob.type_line("alice*welcome");
+    desk.stdout.wait_for_part("bob → you: welcome");
     let (bob, desk) = (bob.finish().expect_code(0), desk.finish().expect_code(0));
     assert_eq!(bob.stdout.matches("alice is away").count(), 1, "{bob:?}");
     assert_eq!(desk.stdout.matches("bob is away").count(), 1, "{desk:?}");
@@ -102,8 +109,8 @@ fn a_muted_room_is_silent_at_a_prompt_unless_it_names_one() {
     alice.wait_for("#ops is muted");
     alice.type_line("/room lobby");
     alice.wait_for("alice #lobby>");
-    types(&mut bob, "nobody in particular", "delivered to alice");
-    types(&mut bob, "but alice, look", "delivered to alice");
+    bob.type_line("nobody in particular");
+    bob.type_line("but alice, look");
     alice.wait_for("but alice, look");
     assert!(!alice.text().contains("nobody in particular"));
     alice.type_line("/unread");

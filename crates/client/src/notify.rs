@@ -16,6 +16,8 @@ use chat_text::notify::{How, Kind, Notice, notice};
 use tokio::process::Command;
 use tokio::time::Instant;
 
+use crate::diagnostics::is_plain;
+
 /// Notices follow each other no faster: what was missed while one was away is no alarm clock.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,7 @@ impl Notifier {
         if matches!(how, How::Bell | How::All) {
             write("\u{7}");
         }
-        if matches!(how, How::Terminal | How::All) {
+        if matches!(how, How::Terminal | How::All) && !is_plain() {
             write(&sequences(title, body));
         }
         if matches!(how, How::Desktop | How::All) && !self.has_no_desktop {
@@ -63,7 +65,7 @@ impl Notifier {
 
     /// The window has a title with the number of new messages.
     fn name_window(&mut self, talk: &Talk) {
-        if !talk.settings().notify.title {
+        if !talk.settings().notify.title || is_plain() {
             return;
         }
         let loud = talk.conversations().iter().filter(|one| !one.is_muted);
@@ -73,6 +75,15 @@ impl Notifier {
         if self.title.as_ref() != Some(&title) {
             write(&format!("\u{1b}]2;{title}\u{1b}\\"));
             self.title = Some(title);
+        }
+    }
+}
+
+impl Drop for Notifier {
+    /// The title is the terminal's again.
+    fn drop(&mut self) {
+        if self.title.is_some() {
+            write("\u{1b}]2;\u{1b}\\");
         }
     }
 }

@@ -55,6 +55,11 @@ impl Endpoint {
             if known.is_some_and(|known| known.v == *value) {
                 continue;
             }
+            // Of what was read nothing is asked: it is worth no question whether there is another device by now.
+            let is_alone = || self.lines_of(now_ms, &self.device.user).len() < 2;
+            if key.starts_with(READ) && (!self.link.online || is_alone()) {
+                continue;
+            }
             let Some(setting) = Setting::new(key, value, at.min(INTEGER_MAX)) else { continue };
             self.keep_setting(&setting);
             set.push(setting);
@@ -69,12 +74,9 @@ impl Endpoint {
         self.say_settings(now_ms, all);
     }
 
+    /// Tells it, if there is anybody: that is known when it is sealed, by the newest keys of this user.
     fn say_settings(&mut self, now_ms: u64, set: Vec<Setting>) {
         let me = self.device.user.clone();
-        // Nobody would hear it; who comes later is told everything.
-        if self.lines_of(now_ms, &me).len() < 2 {
-            return;
-        }
         for part in set.chunks(SETTINGS_PER_MESSAGE_MAX) {
             let content = Content::Settings(part.to_vec());
             let id = self.draft(now_ms, ConversationId::own(&me), Tag::Dm, None, &content);

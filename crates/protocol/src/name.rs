@@ -369,8 +369,12 @@ mod tests {
         assert_eq!(id, ConversationId::direct(&b, &a).unwrap());
         assert_eq!(id.other(&a), Some(b.clone()));
         assert!(!ConversationId::feed(&a).is_feed_of(&b));
-        for wrong in ["dm:alice:Bob", "dm:a:a", "dm:a", "room:", "room:all", "x:y", "", "dm:a:b:c"]
-        {
+        let own = ConversationId::own(&a);
+        assert_eq!((own.as_str(), own.other(&a)), ("dm:alice:alice", Some(a.clone())));
+        assert_eq!(ConversationId::parse("dm:alice:alice"), Ok(own.clone()));
+        assert!(own.is_own() && !id.is_own());
+        assert!(ConversationId::direct(&a, &a).is_err(), "two people are meant");
+        for wrong in ["dm:alice:Bob", "dm:a", "room:", "room:all", "x:y", "", "dm:a:b:c"] {
             assert!(ConversationId::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(ConversationId::all().as_str(), "room:ALL");

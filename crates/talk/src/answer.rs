@@ -42,7 +42,7 @@ impl Talk {
             SlashCommand::Noise(command) => self.about_noise(command).await,
             SlashCommand::Unread => self.unread(),
             SlashCommand::Ping => self.ping().await,
-            SlashCommand::Lag => self.with_status(|status| Answer::Lag(status.answer_us)).await,
+            SlashCommand::Lag => self.lag().await,
             SlashCommand::Motd => Answer::Motd(self.motd.clone()).into(),
             SlashCommand::Link(command) => self.about_link(command).await,
             SlashCommand::Jobs { cancel } => self.about_jobs(cancel).await,

@@ -103,6 +103,12 @@ impl Talk {
         changed.iter().filter_map(|(key, value)| self.apply(key, value)).map(Item::from).collect()
     }
 
+    /// What a person should know who has just come, and is away by what they said before.
+    pub(crate) fn still_away(&self) -> Option<Item> {
+        let why = self.noise.away.as_ref().map(|away| away.why.clone())?;
+        self.is_person.then(|| Answer::Away(Some(why), false).into())
+    }
+
     /// Takes a setting over; what a person is told of it.
     fn apply(&mut self, key: &str, value: &str) -> Option<Answer> {
         let on = value == "on";
@@ -215,8 +221,7 @@ impl Talk {
 
     /// Tells whoever has written to this user alone why there is no answer; once in an absence.
     pub(crate) async fn answer_for_away(&mut self, event: &Event) {
-        let Event::Message { cid, from, hub_ms, healed_by: None, granted_by: None, .. } = event
-        else {
+        let Event::Message { cid, from, healed_by: None, granted_by: None, .. } = event else {
             return;
         };
         let Some(away) = self.noise.away.clone() else { return };
@@ -224,7 +229,7 @@ impl Talk {
         let is_told = self.noise.answered.get(&name) == Some(&away.since_ms);
         let is_full =
             !self.noise.answered.contains_key(&name) && self.noise.answered.len() >= ANSWERED_MAX;
-        if !cid.is_direct() || *from == self.me || *hub_ms < away.since_ms || is_told || is_full {
+        if !cid.is_direct() || *from == self.me || is_told || is_full {
             return;
         }
         // One device answers: the one at which it was said.

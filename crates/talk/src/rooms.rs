@@ -297,7 +297,11 @@ impl Talk {
             Some(Wanted::Topic(room)) => of(room).map(Answer::Topic),
             Some(Wanted::Retention(room)) => of(room).map(Answer::Retention),
             Some(Wanted::List) => Some(Answer::Rooms(rooms)),
-            Some(Wanted::Ping(asked)) => Some(Answer::Ping(asked.elapsed())),
+            Some(Wanted::Ping(asked)) => {
+                let took = asked.elapsed();
+                self.ping_us = u64::try_from(took.as_micros()).ok();
+                Some(Answer::Ping(took))
+            }
             Some(Wanted::Names) | None => None,
         };
         if !more {

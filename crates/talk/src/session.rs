@@ -54,6 +54,13 @@ impl Talk {
         Answer::Set(key, Box::new(self.settings.clone())).into()
     }
 
+    /// Shows how long the last answer took: to a message, else to `/ping`.
+    pub(crate) async fn lag(&self) -> Told {
+        let status = self.client.status().await;
+        let answer_us = status.and_then(|status| status.answer_us);
+        Answer::Lag(answer_us.or(self.ping_us)).into()
+    }
+
     /// Shows where something is new.
     pub(crate) fn unread(&self) -> Told {
         let new = self.conversations.iter().filter(|one| one.unread > 0);

@@ -78,6 +78,8 @@ pub struct Talk {
     pub(crate) jobs: Jobs,
     /// Who wrote to this user alone last.
     pub(crate) writers: Writers,
+    /// How long the answer to `/ping` took last, in microseconds.
+    pub(crate) ping_us: Option<u64>,
     /// What the operator announced last.
     pub(crate) motd: Option<String>,
     /// Lists of who follows whom under way.
@@ -120,6 +122,7 @@ impl Talk {
             noise: Noise::default(),
             jobs: Jobs::default(),
             writers: Writers::default(),
+            ping_us: None,
             motd: None,
             lists: VecDeque::new(),
             desk: options.desk,
@@ -358,10 +361,12 @@ impl Talk {
             Some(ClientEvent::Notification(notification)) => self.notified(notification).await,
             Some(ClientEvent::CaughtUp) => Told::default(),
             Some(ClientEvent::Online { url, server, clocks }) => {
+                let is_first = !self.awaited.has_begun;
                 self.online(&url.to_string()).await;
                 let online = Connection::Online { url: url.to_string(), server };
                 let mut told = Told::from(What::Connection(online));
                 told.items.extend(self.undecided().await);
+                told.items.extend(self.still_away().filter(|_| is_first));
                 told.and(What::Connection(Connection::Clocks(clocks.0, clocks.1)).into())
             }
             Some(ClientEvent::Silent { seconds }) => {

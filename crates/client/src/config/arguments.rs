@@ -242,7 +242,7 @@ fn parsed(words: &[OsString]) -> Result<(Arguments, String), clap::Error> {
 
 /// What a command line comes to, before it is checked.
 pub(super) fn matched(words: &[OsString]) -> Result<clap::ArgMatches, clap::Error> {
-    command().try_get_matches_from(words)
+    chat_manual::without_empty(command()).try_get_matches_from(words)
 }
 
 /// Whether an option takes this value.

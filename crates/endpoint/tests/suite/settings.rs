@@ -3,7 +3,7 @@
 use chat_endpoint::Event;
 use chat_protocol::name::ConversationId;
 
-use crate::hub::{TestHub, name};
+use crate::hub::{TestHub, lobby, name};
 
 fn set(hub: &mut TestHub, index: usize, key: &str, value: &str) {
     let (now, change) = (hub.now, [(key.to_owned(), value.to_owned())]);
@@ -58,6 +58,10 @@ fn a_device_that_was_away_and_one_that_is_new_get_all() {
     hub.run();
     assert_eq!(hub.peers[0].endpoint.unanswered(), 0, "there is nobody to tell");
     let laptop = hub.add_sibling(0, None);
+    hub.run();
+    // By this the other one learns that there is one more.
+    let now = hub.now;
+    hub.peers[laptop].endpoint.say(now, &lobby(), "here").expect("said");
     hub.run();
     assert_eq!(value(&hub, laptop, "ignore:bob"), "on", "told to who is new");
     hub.disconnect(laptop);
