@@ -48,11 +48,17 @@ impl Seat {
         }
     }
 
-    /// Types a line and waits for this part of what it comes to. A full screen draws what has changed: of the part its
-    /// longest word is looked for, in a screen that is drawn anew.
+    /// Types a line and waits for this part of what it comes to.
     #[track_caller]
     fn asks(&mut self, line: &str, part: &str) {
         self.type_line(line);
+        self.sees(part);
+    }
+
+    /// Waits for this part of what is shown. A full screen draws what has changed: of the part its
+    /// longest word is looked for, in a screen that is drawn anew.
+    #[track_caller]
+    fn sees(&mut self, part: &str) {
         match self {
             Self::Pipe(program) => drop(program.stdout.wait_for_part(part)),
             Self::Line(terminal) => terminal.wait_for(part),
@@ -60,7 +66,7 @@ impl Seat {
                 let word = part.split(' ').max_by_key(|word| word.len()).unwrap_or_default();
                 let begun = Instant::now();
                 while !terminal.shows_within(word, DRAWN_WITHIN) {
-                    assert!(begun.elapsed() < LIMIT, "{line}: no {word:?}:\n{}", terminal.text());
+                    assert!(begun.elapsed() < LIMIT, "no {word:?}:\n{}", terminal.text());
                     terminal.type_keys(b"\x0c");
                 }
             }
@@ -74,7 +80,7 @@ fn commands_say_the_same_in_a_pipe_at_a_prompt_and_on_the_full_screen() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
     operator(&scene.rig, &["announce", "lunch-is-ready"]).assert_code(0);
     bob.stdout.wait_for_part("lunch-is-ready");
-    for (name, client) in Seat::all(&scene) {
+    for (round, (name, client)) in (1..).zip(Seat::all(&scene)) {
         let mut alice = Seat::open(name, &client);
         alice.asks("/whois bob", "bob: online");
         alice.asks("/whois bob", "/verify");
@@ -90,8 +96,9 @@ fn commands_say_the_same_in_a_pipe_at_a_prompt_and_on_the_full_screen() {
         alice.asks("/theme default", "default, contrast, plain or ascii");
         alice.asks("/set presense all", "did you mean presence?");
         alice.asks("/connect", "you are connected already");
-        types(&mut bob, &format!("alice*psst-{name}"), "delivered to alice");
-        alice.asks(&format!("/reply on my way-{name}"), name);
+        bob.type_line(&format!("alice*psst-{name}"));
+        bob.stdout.wait_for_count(round, |line| line.contains("delivered to alice"));
+        alice.type_line(&format!("/reply on my way-{name}"));
         bob.stdout.wait_for_part(&format!("alice → you: on my way-{name}"));
         alice.type_line(&format!("/me waves-{name}"));
         bob.stdout.wait_for_part(&format!("#lobby * alice waves-{name}"));

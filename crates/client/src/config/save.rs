@@ -45,9 +45,10 @@ pub fn save(path: &Path, profile: Option<&str>, settings: &Settings) -> Result<(
         for word in words {
             place = inner(place, word, path)?;
         }
+        let is_switch = key.values == "on or off";
         let new = match wanted.as_str() {
-            "on" => Value::from(true),
-            "off" => Value::from(false),
+            "on" if is_switch => Value::from(true),
+            "off" if is_switch => Value::from(false),
             text => Value::from(text),
         };
         match place.get_mut(last).and_then(Item::as_value_mut) {
