@@ -64,18 +64,19 @@ impl Endpoint {
             self.keep_setting(&setting);
             set.push(setting);
         }
-        self.say_settings(now_ms, set);
+        self.say_settings(now_ms, &set);
     }
 
     /// Tells all that is set: there is a device that knows nothing of it.
     pub(crate) fn say_all_settings(&mut self, now_ms: u64) {
         let all = self.state.settings.iter();
-        let all = all.filter_map(|(key, kept)| Setting::new(key, &kept.v, kept.at)).collect();
-        self.say_settings(now_ms, all);
+        let all: Vec<Setting> =
+            all.filter_map(|(key, kept)| Setting::new(key, &kept.v, kept.at)).collect();
+        self.say_settings(now_ms, &all);
     }
 
     /// Tells it, if there is anybody: that is known when it is sealed, by the newest keys of this user.
-    fn say_settings(&mut self, now_ms: u64, set: Vec<Setting>) {
+    fn say_settings(&mut self, now_ms: u64, set: &[Setting]) {
         let me = self.device.user.clone();
         for part in set.chunks(SETTINGS_PER_MESSAGE_MAX) {
             let content = Content::Settings(part.to_vec());

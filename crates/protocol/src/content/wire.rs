@@ -194,13 +194,7 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             let set = wire.set.take().filter(|set| settings::are_valid(set));
             Content::Settings(set.ok_or_else(|| form("set"))?)
         }
-        Tag::Dm if wire.auto.is_some() => {
-            let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
-            if wire.auto.take() == Some(false) {
-                return Err(form("auto is true or absent"));
-            }
-            Content::Auto(text)
-        }
+        Tag::Dm if wire.auto.is_some() => auto(tag, &mut wire)?,
         Tag::Text | Tag::Dm | Tag::Broadcast => {
             let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
             // One way to write each content.
@@ -254,6 +248,16 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
     // Whatever was not taken belongs to another tag: a reader that knows only this tag's keys
     // refuses it, so everybody does (rule R22).
     if wire == Wire::default() { Ok((content, notes)) } else { Err(form("a key of another tag")) }
+}
+
+fn auto(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
+    let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
+    let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
+    // One way to write each content.
+    if wire.auto.take() == Some(false) {
+        return Err(form("auto is true or absent"));
+    }
+    Ok(Content::Auto(text))
 }
 
 fn link_request(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
