@@ -363,7 +363,18 @@ function content(tag, plaintext) {
     KEYREQ: counters,
     GRANT: { 'grant?': some(64, granted), 'burnt?': some(16, listed), 'none?': some(16, listed) },
   };
-  const own = forms[{ DM: 'TEXT', BROADCAST: 'TEXT', NOACK: 'ACK' }[tag] ?? tag];
+  const setting = object(
+    {
+      k: (k) => text(k) && /^[!-~]{1,128}$/.test(k), v: (v) => text(v) && utf8(v).length <= 256, at: U53,
+    },
+    { ordered: false },
+  );
+  const distinct = (set) => new Set(set.map(({ k }) => k)).size === set.length;
+  forms.SET = { set: (set) => some(48, setting)(set) && set.length > 0 && distinct(set) };
+  forms.AUTO = { x: forms.TEXT.x, auto: (auto) => auto === true };
+  const isDm = (key) => tag === 'DM' && key in JSON.parse(plaintext);
+  const kind = (isDm('set') && 'SET') || (isDm('auto') && 'AUTO') || tag;
+  const own = forms[{ DM: 'TEXT', BROADCAST: 'TEXT', NOACK: 'ACK' }[kind] ?? kind];
   const last = object({ e: digest, n: U32, 'new?': isLines }, { ordered: false });
   const value = loose(plaintext, { ...own, 'void?': all(voided), 'last?': last, 'pad?': text });
   const { grant = [], burnt = [], none = [] } = value;
@@ -402,8 +413,10 @@ for (const vector of file.vectors) {
     console.log(`accepted  ${vector.name}`);
   }
 }
-const PLAINTEXTS = new URL('../crates/protocol/tests/vectors/healing.json', import.meta.url);
-const plaintexts = JSON.parse(fs.readFileSync(PLAINTEXTS, 'utf8'));
+const plaintexts = ['healing.json', 'settings.json'].flatMap((name) => {
+  const url = new URL(`../crates/protocol/tests/vectors/${name}`, import.meta.url);
+  return JSON.parse(fs.readFileSync(url, 'utf8'));
+});
 for (const vector of plaintexts) {
   let got = true;
   try {

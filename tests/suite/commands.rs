@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use chat_protocol::frame::Binary;
 use chat_protocol::header::Header;
 use chat_protocol::tag::Tag;
-use chat_tests::{Client, Fate, House, Program, Proxy, Rig, Rule, Scene, at_one_and_over_two, until};
+use chat_tests::{
+    Client, Fate, House, Program, Proxy, Rig, Rule, Scene, at_one_and_over_two, until,
+};
 
 at_one_and_over_two! {
     the_server_runs_what_is_on_its_list_and_the_client_exits_with_its_status,

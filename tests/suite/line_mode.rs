@@ -218,3 +218,27 @@ fn who_is_put_out_while_typing_says_nothing_in_the_lobby() {
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
 }
+
+/// Goal: what was typed can be recalled at the next start, and what may hold a password cannot.
+#[test]
+fn lines_of_before_are_recalled_and_no_password() {
+    let scene = Scene::empty();
+    let mut first = scene.at_terminal("alice");
+    first.type_line("a line to recall");
+    first.wait_for("alice #lobby>");
+    first.type_line("/password hunter2");
+    first.wait_for("takes nothing more");
+    first.type_line("/quit");
+    assert_eq!(first.wait(), Some(0));
+    let mut second = scene.at_terminal("alice");
+    second.wait_for("alice #lobby>");
+    // Up once: the last line; twice: the one before it.
+    second.type_keys(b"\x1b[A");
+    second.wait_for("/quit");
+    second.type_keys(b"\x1b[A");
+    second.wait_for("a line to recall");
+    second.type_keys(b"\x15");
+    second.type_line("/quit");
+    assert_eq!(second.wait(), Some(0));
+    assert!(!second.text().contains("hunter2"));
+}

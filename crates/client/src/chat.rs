@@ -9,31 +9,38 @@ use chat_device::connection::Connector;
 use chat_device::sign_in::HomeAccount;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::UserName;
-use chat_talk::{Desk, Fault, Talk, TalkOptions};
+use chat_talk::{Desk, Fault, Saver, Talk, TalkOptions};
+use chat_text::settings::Settings;
 use chat_text::show::items::Printer;
 use chat_text::show::{Detail, Lines};
 
 use crate::config::ui::Ground;
-use crate::config::{Common, Ui};
+use crate::config::{Common, Ui, save};
 use crate::exit::ExitStatus;
+use crate::first_run;
 use crate::prompt::TerminalPrompt;
 use crate::start::{self, Failure};
 
 mod full;
 mod line;
 mod pipe;
+mod typed;
 
 /// Talks until the person or the script ends it.
 pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let ui = Ui::chosen(common, Ground::found()).map_err(|reason| Failure::usage(&reason))?;
+    let first = first_run::begun(common)?;
+    let is_first = first.is_some();
+    let common = &first.unwrap_or_else(|| common.clone());
     let user = start::user(common)?;
     let connector = start::connector(common)?;
-    let beginning = Beginning { common, user: user.clone(), connector };
+    let beginning = Beginning { common, user: user.clone(), connector, is_first };
     if ui == Some(Ui::Tui) {
         return Box::pin(full::chat(&beginning)).await;
     }
     let is_person = ui == Some(Ui::Line);
     let (client, events) = Box::pin(beginning.sign_in()).await?;
+    beginning.words_for_newcomers(&client).await.iter().for_each(|line| TerminalPrompt::say(line));
     let talk = beginning.talk(client, is_person).await;
     let printer = match ui {
         Some(Ui::Line) => return line::talk(talk, events, beginning.lines(Detail::Brief)).await,
@@ -48,6 +55,8 @@ struct Beginning<'c> {
     common: &'c Common,
     user: UserName,
     connector: Arc<Connector>,
+    /// Nobody has ever talked on this machine.
+    is_first: bool,
 }
 
 impl Beginning<'_> {
@@ -65,17 +74,35 @@ impl Beginning<'_> {
         start::sign_in(self.common, connector, user, Purpose::Interactive, None).await
     }
 
+    /// What somebody new should know, at the first start.
+    async fn words_for_newcomers(&self, client: &Client) -> Vec<String> {
+        if !self.is_first {
+            return Vec::new();
+        }
+        first_run::ended(self.common, &self.user, client).await
+    }
+
     async fn talk(&self, client: Client, is_person: bool) -> Talk {
         let (common, connector) = (self.common, Arc::clone(&self.connector));
         let desk = || Desk { connector, account: self.account(), meet: start::meet(common) };
         let options = TalkOptions {
             is_person,
-            presence: common.presence,
+            settings: Settings { presence: common.presence, ..common.configured.settings.clone() },
+            save: saver(common),
             transfers: start::transfer_options(common, &self.user),
             desk: TerminalPrompt::is_possible().then(desk),
         };
         Talk::new(client, self.user.clone(), options).await
     }
+}
+
+/// What `/save` does, where there is a place for it.
+fn saver(common: &Common) -> Option<Saver> {
+    let path = common.configured.path.clone()?;
+    let profile = common.configured.profile.clone();
+    Some(Saver::new(move |settings| {
+        save::save(&path, profile.as_deref(), settings).map(|()| path.display().to_string())
+    }))
 }
 
 /// How a script ends that has failed so.

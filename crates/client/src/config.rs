@@ -13,8 +13,11 @@ use chat_protocol::name::UserName;
 use zeroize::Zeroizing;
 
 pub mod arguments;
+pub mod file;
 pub mod logs;
+pub mod merged;
 pub mod names;
+pub mod save;
 pub mod ui;
 pub mod verb;
 
@@ -27,6 +30,7 @@ pub use chat_device::recipient::Recipient;
 pub use chat_device::server_url::{ServerUrl, ServerUrlError, Trust};
 pub use chat_emulator::{Emulation, Extent};
 pub use error::ConfigError;
+pub use merged::Configured;
 pub use ui::Ui;
 pub use verb::Verb;
 
@@ -106,6 +110,8 @@ pub struct Common {
     pub trust: Trust,
     /// The six words of the server, from whoever gave this command line.
     pub accept_server: Option<String>,
+    /// What the file of configuration says.
+    pub configured: Configured,
 }
 
 /// What to do.
@@ -148,7 +154,10 @@ impl Config {
     pub fn from_environment() -> Result<Self, ConfigError> {
         // As for all variables: an empty one is not set.
         let password = std::env::var_os("CHAT_PASSWORD").filter(|password| !password.is_empty());
-        Self::new(std::env::args_os(), password)
+        let (words, configured) = merged::merged(std::env::args_os().collect())?;
+        let mut config = Self::new(words, password)?;
+        config.common.configured = configured;
+        Ok(config)
     }
 
     /// Checks `arguments` (the program's name first). `password` is the environment's, used when
@@ -191,6 +200,8 @@ fn emulated(clients: u32, arguments: EmulatorArguments) -> Emulation {
         files: arguments.files.unwrap_or(0),
         churn: arguments.churn.unwrap_or(0),
         offline: arguments.offline.unwrap_or(0),
+        csv: arguments.csv,
+        lost_max: arguments.max_lost.unwrap_or(0),
         p99_max: arguments.max_p99.map(Duration::from_millis),
         in_lobby: arguments.lobby,
     }
@@ -254,6 +265,7 @@ fn checked(
             (None, false) => Trust::SystemOrPinned,
         },
         accept_server: arguments.accept_server,
+        configured: Configured::default(),
     })
 }
 

@@ -3,6 +3,7 @@
 //! Modules in reading order:
 //! - [`config`], [`exit`], [`diagnostics`]: the command line, what the program's exit code says, and what
 //!   `-v` tells;
+//! - `first_run`, `notify`: the first start on a machine, notices outside of the chat;
 //! - `prompt`, `signals`: a person who is asked, and how the program is ended;
 //! - [`start`], [`oneshot`], [`chat`], [`agent_host`]: the modes that sign a person in;
 //! - [`emulation`]: many clients that send random lines;
@@ -12,6 +13,8 @@ pub mod config;
 pub mod diagnostics;
 pub mod exit;
 
+mod first_run;
+mod notify;
 mod prompt;
 mod signals;
 pub mod start;

@@ -1,4 +1,5 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `passwd`, `account`, `share`, `find`, `get`; `verify`
+//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `whoami`, `join`, `leave`, `doctor`, `passwd`,
+//! `account`, `share`, `find`, `get`; `verify`
 //! without a name; `history`, `search`, `proof` and `servers` without a connection.
 
 use std::io::{self, Write as _};
@@ -20,11 +21,14 @@ use chat_text::show::objects::Objects;
 use chat_text::show::{Detail, Lines, clocks as clocks_line};
 
 pub mod account;
+pub mod configuration;
+pub mod doctor;
 pub mod files;
 pub mod history;
 pub mod identity;
 mod list;
 pub mod listen;
+pub mod membership;
 pub mod passwd;
 pub mod proof;
 pub mod rooms;
@@ -34,6 +38,7 @@ pub mod servers;
 pub mod transfers;
 pub mod users;
 pub mod verify_server;
+pub mod whoami;
 
 /// How long the last receipts of a task may take; what is not sent by then follows at the next
 /// start.

@@ -47,6 +47,10 @@ pub struct Emulation {
     pub seed: Option<u64>,
     /// File for the report as a page.
     pub html: Option<PathBuf>,
+    /// File for the report as a table.
+    pub csv: Option<PathBuf>,
+    /// So many lost messages are no fault.
+    pub lost_max: u64,
     /// Open rooms beside the lobby.
     pub rooms: u32,
     /// Percent of operations that share or fetch a small file.

@@ -8,6 +8,7 @@ use crate::run::exchange::FileFigures;
 
 mod about;
 mod course;
+mod csv;
 mod fault;
 mod json;
 mod tally;
@@ -69,6 +70,8 @@ pub struct Report {
     pub servers: Vec<ServerFigures>,
     /// Limit of the 99th percentiles of stored and delivered.
     pub p99_max: Option<Duration>,
+    /// So many lost messages are no fault.
+    pub lost_max: u64,
 }
 
 impl Report {
@@ -85,7 +88,9 @@ impl Report {
             ("delivered", totals.delivered, totals.expected.saturating_sub(tally.lost)),
             ("answers", totals.acked + totals.noacked + totals.unanswered, totals.sent),
         ];
-        let counts = self.flaws().into_iter().chain(others).filter(|(_, count)| *count > 0);
+        let allowed = |what: &str| if what == "lost" { self.lost_max } else { 0 };
+        let counts = self.flaws().into_iter().chain(others);
+        let counts = counts.filter(|(what, count)| *count > allowed(what));
         let sums = sums.into_iter().filter(|(_, got, expected)| got != expected);
         let differing = self.server.iter().filter(|check| check.clients != check.server);
         let mut faults: Vec<_> = counts
@@ -188,6 +193,7 @@ pub(crate) mod tests {
             server: vec![SumCheck { name: "acked".to_owned(), clients: 37, server: 37 }],
             servers: Vec::new(),
             p99_max: None,
+            lost_max: 0,
         }
     }
 
@@ -250,6 +256,18 @@ pub(crate) mod tests {
 
     fn text_of(report: &mut Report) -> &mut TagCounts {
         report.tally.by_tag.get_mut("TEXT").unwrap()
+    }
+
+    #[test]
+    fn as_many_may_be_lost_as_somebody_allows() {
+        let mut report = sample();
+        report.tally.lost = 2;
+        text_of(&mut report).delivered -= 2;
+        assert!(!report.is_well());
+        report.lost_max = 1;
+        assert!(!report.is_well());
+        report.lost_max = 2;
+        assert_eq!(report.faults(), []);
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub async fn run(
     let script = Arc::new(Script::read(&emulation.messages).map_err(|error| wrong_script(&error))?);
     let seed = emulation.seed.unwrap_or_else(|| u64::from_be_bytes(random()) & SEED_BITS);
     let names = names(emulation.clients)?;
-    if let Some(path) = &emulation.html {
+    for path in [&emulation.html, &emulation.csv].into_iter().flatten() {
         // Whoever has waited for a run gets its report.
         File::options().append(true).create(true).open(path).map_err(unwritable(path))?;
     }
@@ -425,6 +425,7 @@ impl<'a> Crowd<'a> {
             server,
             servers: servers.unwrap_or_default(),
             p99_max: self.emulation.p99_max,
+            lost_max: self.emulation.lost_max,
         }
     }
 
@@ -433,6 +434,9 @@ impl<'a> Crowd<'a> {
         self.bar.finish_and_clear();
         if let Some(path) = &self.emulation.html {
             std::fs::write(path, html::page(report)).map_err(unwritable(path))?;
+        }
+        if let Some(path) = &self.emulation.csv {
+            std::fs::write(path, report.to_csv()).map_err(unwritable(path))?;
         }
         if self.options.json {
             return Ok(print_line(&report.to_json())?);

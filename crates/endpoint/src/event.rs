@@ -409,6 +409,24 @@ pub enum Event {
         /// Which moderator did it.
         by: UserName,
     },
+    /// What somebody's program says while they are away, to whoever wrote to them alone. It is not answered.
+    Away {
+        /// Its id.
+        id: MessageId,
+        /// The conversation.
+        cid: ConversationId,
+        /// Who is away.
+        from: UserName,
+        /// Why, as received.
+        text: String,
+        /// The writer's clock, Unix time in milliseconds.
+        sent_ms: u64,
+    },
+    /// Another device of this user has set something.
+    Settings {
+        /// Keys and values.
+        changed: Vec<(String, String)>,
+    },
     /// What who runs the hub says to everybody who is connected.
     Announcement {
         /// The text as received.
@@ -530,6 +548,7 @@ impl Event {
         matches!(
             self,
             Self::Message { .. }
+                | Self::Away { .. }
                 | Self::File { .. }
                 | Self::Command { .. }
                 | Self::CommandPassed { .. }

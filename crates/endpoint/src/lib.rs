@@ -57,6 +57,7 @@ mod resend;
 mod retention;
 mod rollback;
 mod rooms;
+pub mod settings;
 mod state;
 mod table;
 mod trace;

@@ -183,6 +183,15 @@ impl Endpoint {
         Ok(self.draft(now_ms, cid, tag, None, &content))
     }
 
+    /// Says something to one person for this user, who is away: the other's program answers nothing to it. The host
+    /// hears nothing of it.
+    pub fn answer_for_away(&mut self, now_ms: u64, to: &UserName, text: &str) {
+        if check_text(text).is_ok() {
+            let content = Content::Auto(text.to_owned());
+            self.draft_quietly(now_ms, to, Tag::Dm, &content);
+        }
+    }
+
     /// Says something in a room.
     pub fn say(
         &mut self,

@@ -154,6 +154,10 @@ impl Endpoint {
             if let Some(refusal) = self.is_replaced(&other) {
                 return Some(refusal);
             }
+            // Nobody would hear it; a device that comes later is told everything.
+            if cid.is_own() && self.lines_of(now_ms, &other).len() < 2 {
+                return Some((code::NO_SUCH_USER, "there is no other device".to_owned()));
+            }
             if self.lines_of(now_ms, &other).is_empty() {
                 let reason = format!(
                     "{other} has not signed in for more than three months, and the keys have expired; \

@@ -48,6 +48,7 @@ impl Endpoint {
     /// The people of a conversation, by the verified view.
     pub(crate) fn people_of(&self, cid: &ConversationId) -> Vec<UserName> {
         match cid.kind() {
+            ConversationKind::Direct(a, b) if a == b => vec![a],
             ConversationKind::Direct(a, b) => vec![a, b],
             ConversationKind::Room(_) | ConversationKind::Feed(_) => {
                 let room = self.state.rooms.get(cid);

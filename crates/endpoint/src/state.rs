@@ -14,6 +14,7 @@ use crate::offers::SeenOffer;
 use crate::people::Pin;
 use crate::removed::Removed;
 use crate::rooms::{Struck, Unproved};
+use crate::settings::Kept;
 use crate::table::{Kind, Table};
 use crate::views::KeptLink;
 
@@ -106,6 +107,8 @@ pub(crate) struct State {
     pub(crate) pieces: Table<Event>,
     /// How many pieces were said about a command that runs here, by id and requester.
     pub(crate) reported: Table<u64>,
+    /// What is set on this user's devices, by key.
+    pub(crate) settings: Table<Kept>,
     /// Shown messages whose senders say that the hub refused them, as in `received`.
     pub(crate) disowned: Table<bool>,
     /// Whom epochs must be made for, as long as the tables stay as they are. No table: it follows from them.
@@ -113,7 +116,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn rows(&mut self) -> [Kind<'_>; 15] {
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 16] {
         [
             ("pin", &mut self.pins),
             ("room", &mut self.rooms),
@@ -130,6 +133,7 @@ impl State {
             ("piece", &mut self.pieces),
             ("reported", &mut self.reported),
             ("disowned", &mut self.disowned),
+            ("setting", &mut self.settings),
         ]
     }
 }

@@ -100,6 +100,11 @@ impl Endpoint {
         })
     }
 
+    /// The words of this user's own key.
+    pub fn own_words(&self) -> Fingerprint {
+        identity(&self.device.bundle).words
+    }
+
     /// How many messages to a person alone the hub has kept, as far as is remembered, that they have not
     /// confirmed.
     fn unconfirmed(&self, name: &UserName) -> usize {
@@ -312,6 +317,9 @@ impl Endpoint {
         for (at, device) in live.collect::<Vec<_>>() {
             let (user, number, words) = (name.clone(), at + 1, device.words.to_string());
             self.out.tell(Event::NewDevice { user, number, words });
+        }
+        if is_own {
+            self.say_all_settings(now_ms);
         }
     }
 }

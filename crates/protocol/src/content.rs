@@ -7,6 +7,7 @@
 //! OUT                {"re":…,"stream":"started","no":0}   {"re":…,"stream":"stdout","no":1,"data":…}
 //! ACK NOACK          {"re":…,"of":…,"outs":2,"st":1,"code":"E_EXIT","reason":"…"}
 //! TEXT DM BROADCAST  {"file":{"say":…}}   see [`files`]
+//! DM                 {"x":"at lunch","auto":true}   {"set":[…]}   see [`settings`]
 //! KEYREQ GRANT       see [`healing`]
 //! any of them        "void":[[n,digest],…],"last":{"e":…,"n":…,"new":…},"pad":"   "
 //! ```
@@ -14,6 +15,7 @@
 pub mod files;
 pub mod healing;
 mod lines;
+pub mod settings;
 mod wire;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ use thiserror::Error;
 
 use self::files::FileNote;
 use self::healing::{Counters, Grant, LinkRequest};
+use self::settings::Setting;
 use crate::id::{Digest, MessageId, Nonce16};
 use crate::limits::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, MESSAGE_TEXT_BYTES_MAX};
 use crate::name::RoomName;
@@ -120,6 +123,10 @@ pub enum Content {
     Copy(FeedCopy),
     /// TEXT, DM, BROADCAST: about a file, for the other side's program.
     File(FileNote),
+    /// DM: what the writer's program says for somebody who is away. It is never answered.
+    Auto(String),
+    /// DM to one's own devices: what is set.
+    Settings(Vec<Setting>),
     /// CMD: what a machine is to run.
     Command(Command),
     /// CANCEL: a command is taken back, in whichever frame it comes.
@@ -229,6 +236,8 @@ mod tests {
         for (tag, content) in [
             (Tag::Text, Content::Text("héllo \u{1b}[31m".into())),
             (Tag::Dm, Content::Veiled("ifmmp".into())),
+            (Tag::Dm, Content::Auto("at lunch".into())),
+            (Tag::Dm, Content::Settings(vec![Setting::new("ignore:bob", "on", 7).unwrap()])),
             (Tag::Text, copy(false)),
             (Tag::Text, copy(true)),
             (Tag::Cmd, Content::Command(command)),

@@ -155,7 +155,7 @@ const FEED: &str = "feed:";
 /// What a [`ConversationId`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConversationKind {
-    /// Two people, or a person and an agent.
+    /// Two people, or a person and an agent; or, with one name twice, a person's devices among themselves.
     Direct(UserName, UserName),
     /// A room; [`RoomName::is_all`] tells the room of everybody.
     Room(RoomName),
@@ -173,8 +173,10 @@ pub enum ConversationError {
     /// A part is not a valid name.
     #[error("conversation: {0}")]
     Name(#[from] NameError),
-    /// The two names of a direct conversation are equal or not in order.
-    #[error("the two names of a direct conversation differ and are sorted")]
+    /// The two names of a direct conversation are not in order, or equal where two people are meant.
+    #[error(
+        "the two names of a direct conversation are sorted, and differ but for one's own devices"
+    )]
     Order,
 }
 
@@ -186,6 +188,11 @@ impl ConversationId {
             return Err(ConversationError::Order);
         }
         Ok(Self(format!("dm:{first}:{second}").into()))
+    }
+
+    /// The conversation of one person's devices among themselves.
+    pub fn own(me: &UserName) -> Self {
+        Self(format!("dm:{me}:{me}").into())
     }
 
     /// The conversation of a room.
@@ -233,6 +240,7 @@ impl ConversationId {
         match self.kind() {
             ConversationKind::Room(room) if room.is_all() => room.to_string(),
             ConversationKind::Room(room) => format!("#{room}"),
+            ConversationKind::Direct(one, other) if one == other => format!("the devices of {one}"),
             ConversationKind::Direct(one, other) => format!("the talk between {one} and {other}"),
             ConversationKind::Feed(owner) => format!("the feed of {owner}"),
         }
@@ -241,6 +249,11 @@ impl ConversationId {
     /// Whether this is a direct conversation; cheaper than [`Self::kind`].
     pub fn is_direct(&self) -> bool {
         self.0.starts_with("dm:")
+    }
+
+    /// Whether this is the conversation of somebody's devices among themselves.
+    pub fn is_own(&self) -> bool {
+        matches!(self.kind(), ConversationKind::Direct(one, other) if one == other)
     }
 
     /// Whether this is somebody's feed; cheaper than [`Self::kind`].
@@ -267,7 +280,7 @@ impl ConversationId {
             "dm" => {
                 let (a, b) = rest.split_once(':').ok_or(ConversationError::Form)?;
                 let (a, b) = (UserName::new(a)?, UserName::new(b)?);
-                if a >= b {
+                if a > b {
                     return Err(ConversationError::Order);
                 }
                 Ok(ConversationKind::Direct(a, b))
@@ -356,8 +369,12 @@ mod tests {
         assert_eq!(id, ConversationId::direct(&b, &a).unwrap());
         assert_eq!(id.other(&a), Some(b.clone()));
         assert!(!ConversationId::feed(&a).is_feed_of(&b));
-        for wrong in ["dm:alice:Bob", "dm:a:a", "dm:a", "room:", "room:all", "x:y", "", "dm:a:b:c"]
-        {
+        let own = ConversationId::own(&a);
+        assert_eq!((own.as_str(), own.other(&a)), ("dm:alice:alice", Some(a.clone())));
+        assert_eq!(ConversationId::parse("dm:alice:alice"), Ok(own.clone()));
+        assert!(own.is_own() && !id.is_own());
+        assert!(ConversationId::direct(&a, &a).is_err(), "two people are meant");
+        for wrong in ["dm:alice:Bob", "dm:a", "room:", "room:all", "x:y", "", "dm:a:b:c"] {
             assert!(ConversationId::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(ConversationId::all().as_str(), "room:ALL");

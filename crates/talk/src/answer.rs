@@ -34,10 +34,18 @@ impl Talk {
             SlashCommand::Status => self.with_status(Answer::Status).await,
             SlashCommand::Pending => self.pending().await,
             SlashCommand::Fingerprint { user } => self.ask_fingerprint(user).await,
-            SlashCommand::Set { presence } => {
-                self.presence = presence.unwrap_or(self.presence);
-                Answer::Presence(self.presence).into()
-            }
+            SlashCommand::Settings => Answer::Settings(Box::new(self.settings.clone())).into(),
+            SlashCommand::Set { key, value } => self.set(key, value.as_deref()),
+            SlashCommand::Save => self.save(),
+            SlashCommand::Query { user } => self.open_with(user),
+            SlashCommand::Whois { user } => self.ask_whois(user).await,
+            SlashCommand::Noise(command) => self.about_noise(command).await,
+            SlashCommand::Unread => self.unread(),
+            SlashCommand::Ping => self.ping().await,
+            SlashCommand::Lag => self.lag().await,
+            SlashCommand::Motd => Answer::Motd(self.motd.clone()).into(),
+            SlashCommand::Link(command) => self.about_link(command).await,
+            SlashCommand::Jobs { cancel } => self.about_jobs(cancel).await,
             SlashCommand::Clear => What::Clear.into(),
             SlashCommand::Version => Answer::Version.into(),
             SlashCommand::Quit => Told::over(),
@@ -47,7 +55,7 @@ impl Talk {
             | SlashCommand::Search { .. }
             | SlashCommand::Receipts { .. } => self.ask_history(command).await,
             // Made into a message before it comes here.
-            SlashCommand::Run { .. } => Told::default(),
+            SlashCommand::Run { .. } | SlashCommand::Reply { .. } => Told::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use chat_endpoint::Event;
 use chat_protocol::id::MessageId;
 use chat_text::hints;
 use chat_text::item::What;
+use tokio::time::Instant;
 
 use crate::talk::Talk;
 use crate::told::Told;
@@ -33,6 +34,8 @@ pub(crate) struct Awaited {
     pub(crate) has_begun: bool,
     /// The names that lines are read by have not come in time; lines are read as they are typed.
     names_are_late: bool,
+    /// The next line of a script waits so long for a connection that was asked for.
+    pub(crate) returns_until: Option<Instant>,
 }
 
 impl Awaited {
@@ -116,11 +119,13 @@ impl Talk {
     /// Whether the next line of a script has to wait.
     fn waits_for_answers(&self) -> bool {
         let Awaited { commands, findings, files, has_begun, names_are_late, .. } = &self.awaited;
+        let is_returning = self.awaited.returns_until.is_some_and(|until| Instant::now() < until);
         let lacks_names = !has_begun || self.silent_lists > 0 || self.rooms.waits_for_names();
         (lacks_names && !names_are_late)
             || !commands.is_empty()
             || *findings > 0
             || *files > 0
+            || is_returning
             || self.waits_for_connection()
     }
 

@@ -1,14 +1,19 @@
 //! Which conversations there are, what is new in each, and what was begun to be written there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chat_endpoint::{Event, MemberChange};
+use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::veil;
 
 /// Conversations that are remembered. People have some dozens; a server that invents people fills no more than
 /// some megabytes. Beyond it the one goes in which nothing was said for the longest time and nothing is new.
 const CONVERSATIONS_MAX: usize = 1_024;
+
+/// New messages of one conversation whose ids are known, to tell which of them were read on another device. Of more the
+/// oldest only count.
+const NEW_MAX: usize = 512;
 
 /// Machines that are known by the server's lists, for the same reason.
 const MACHINES_MAX: usize = 1_024;
@@ -44,6 +49,14 @@ pub struct Conversation {
     pub unread: usize,
     /// Those of them that name this user, or are for this user alone.
     pub mentions: usize,
+    /// Those that came, oldest first, and whether each is one of [`Self::mentions`]; the newest of many.
+    new: VecDeque<(MessageId, bool)>,
+    /// The newest message that came.
+    newest: Option<MessageId>,
+    /// Another device has read up to this one, which has not come here yet.
+    read_elsewhere: Option<MessageId>,
+    /// Only what names this user is noise.
+    pub is_muted: bool,
     /// What was begun to be written there.
     pub draft: String,
     /// When something was said there last, Unix time in milliseconds; 0 where nothing is known.
@@ -106,10 +119,36 @@ impl Conversations {
         if let Some(cid) = &cid {
             let one = self.at(cid);
             (one.unread, one.mentions) = (0, 0);
+            one.new.clear();
         }
         if self.here != cid {
             self.before = std::mem::replace(&mut self.here, cid);
         }
+    }
+
+    /// The newest message that came there.
+    pub fn newest(&self, cid: &ConversationId) -> Option<MessageId> {
+        self.all.get(cid)?.newest
+    }
+
+    /// Only what names this user is noise there, or all is again.
+    pub fn mute(&mut self, cid: &ConversationId, is_muted: bool) {
+        self.at(cid).is_muted = is_muted;
+    }
+
+    /// Another device of this user has read everything up to this message, in the order in which both get it.
+    pub fn read_up_to(&mut self, cid: &ConversationId, id: &MessageId) {
+        let one = self.at(cid);
+        let Some(at) = one.new.iter().position(|(new, _)| new == id) else {
+            // It was read here before, or is still on its way.
+            if one.newest != Some(*id) {
+                one.read_elsewhere = Some(*id);
+            }
+            return;
+        };
+        one.new.drain(..=at);
+        one.unread = one.new.len();
+        one.mentions = one.new.iter().filter(|(_, is_mention)| *is_mention).count();
     }
 
     /// Keeps what was begun to be written where one looks.
@@ -150,6 +189,11 @@ impl Conversations {
         }
     }
 
+    /// Whether somebody runs commands, as far as is known.
+    pub fn is_known_machine(&self, name: &UserName) -> bool {
+        self.machines.contains(name)
+    }
+
     /// Whether somebody is connected, by the server's word.
     pub fn is_online(&self, name: &UserName) -> bool {
         *name == self.me || self.online.contains(name)
@@ -166,9 +210,11 @@ impl Conversations {
     /// Takes what happens.
     pub fn note(&mut self, event: &Event) {
         match event {
-            Event::Message { cid, from, text, veiled, sent_ms, granted_by, .. } => {
+            Event::Message { id, cid, from, text, veiled, sent_ms, granted_by, .. } => {
                 self.said(cid, *sent_ms);
-                self.at(cid).is_in = true;
+                let one = self.at(cid);
+                (one.is_in, one.newest) = (true, Some(*id));
+                let is_read = one.read_elsewhere.take_if(|read| read == id).is_some();
                 if *from == self.me || granted_by.is_some() {
                     return;
                 }
@@ -178,9 +224,12 @@ impl Conversations {
                     } else {
                         names(text, &self.me)
                     };
-                self.is_new(cid, is_mention);
+                self.is_new(cid, Some((*id, is_mention)));
+                if is_read {
+                    self.read_up_to(cid, id);
+                }
             }
-            Event::Unreadable { cid, signed: true, .. } => self.is_new(cid, false),
+            Event::Unreadable { cid, signed: true, .. } => self.is_new(cid, None),
             Event::Joined { cid, .. } => self.at(cid).is_in = true,
             Event::Left { cid, .. } => self.is_out(cid),
             Event::MemberChanged { cid, change, who, .. } if *who == self.me => match change {
@@ -223,11 +272,15 @@ impl Conversations {
         }
     }
 
-    fn is_new(&mut self, cid: &ConversationId, is_mention: bool) {
+    fn is_new(&mut self, cid: &ConversationId, message: Option<(MessageId, bool)>) {
         if self.here.as_ref() != Some(cid) {
             let one = self.at(cid);
             one.unread += 1;
-            one.mentions += usize::from(is_mention);
+            one.mentions += usize::from(message.is_some_and(|(_, is_mention)| is_mention));
+            one.new.extend(message);
+            if one.new.len() > NEW_MAX {
+                one.new.pop_front();
+            }
         }
     }
 
@@ -257,6 +310,10 @@ impl Conversations {
             is_in: kind != Kind::Room,
             unread: 0,
             mentions: 0,
+            new: VecDeque::new(),
+            newest: None,
+            read_elsewhere: None,
+            is_muted: false,
             draft: String::new(),
             last_ms: 0,
             topic: String::new(),

@@ -196,6 +196,12 @@ impl Talk {
                 Answer::Findings(findings).into()
             }
             FileNews::Found(Err(error)) => Told::error(error.to_string()),
+            // It stays offered, and is nothing that anybody is told of.
+            FileNews::Happened(TransferEvent::Offered(offered))
+                if self.is_ignored(&offered.from) =>
+            {
+                Told::default()
+            }
             FileNews::Happened(event) => self.transfer_happened(event),
         }
     }

@@ -89,7 +89,8 @@ impl Talk {
     ) -> Vec<Entry> {
         let cid = cid.clone();
         let read = move |history: &History| history.page(&cid, before, count);
-        self.client.read_history(read).await.and_then(Result::ok).unwrap_or_default()
+        let entries = self.client.read_history(read).await.and_then(Result::ok);
+        self.without_ignored(entries.unwrap_or_default())
     }
 
     /// Notes the conversations of the history.
@@ -137,7 +138,7 @@ impl Talk {
             return Answer::NoHistory { cid: page.cid, is_more: before != i64::MAX }.into();
         };
         self.page = Some(Page { before: oldest, ..page });
-        Answer::History(entries).into()
+        Answer::History(self.without_ignored(entries)).into()
     }
 
     /// Whether there is such a person or room, as far as is known here.
@@ -153,7 +154,10 @@ impl Talk {
 
     async fn search(&self, words: Vec<String>) -> Told {
         match self.read_history(move |history| history.search(&words)).await {
-            Ok(found) => Answer::Found(found).into(),
+            Ok(mut found) => {
+                found.entries.retain(|entry| !self.is_ignored(&entry.record.from));
+                Answer::Found(found).into()
+            }
             Err(told) => told,
         }
     }

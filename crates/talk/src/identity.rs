@@ -22,6 +22,7 @@ pub(crate) struct Looking {
 enum Wish {
     Identity(IdentityCommand),
     Fingerprint(UserName),
+    Whois(UserName),
 }
 
 impl Talk {
@@ -40,6 +41,11 @@ impl Talk {
     pub(crate) async fn ask_fingerprint(&mut self, user: Option<UserName>) -> Told {
         let wish = Wish::Fingerprint(user.clone().unwrap_or_else(|| self.me.clone()));
         self.look_first(user, wish).await
+    }
+
+    /// Shows what is known of somebody.
+    pub(crate) async fn ask_whois(&mut self, user: UserName) -> Told {
+        self.look_first(Some(user.clone()), Wish::Whois(user)).await
     }
 
     async fn look_first(&mut self, whom: Option<UserName>, wish: Wish) -> Told {
@@ -70,6 +76,7 @@ impl Talk {
         match wish {
             Wish::Identity(command) => self.now_about_identity(command).await,
             Wish::Fingerprint(user) => self.fingerprint(user).await,
+            Wish::Whois(user) => self.whois(user).await,
         }
     }
 

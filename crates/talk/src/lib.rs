@@ -14,7 +14,8 @@
 //! Modules in reading order:
 //! - [`conversations`], [`sent`]: which conversations there are, and how far what was said has come;
 //! - `talk`: a line or an event, from its beginning to its items;
-//! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`: what commands do;
+//! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`, `noise`,
+//!   `session`: what commands do;
 //! - `awaited`, `unstarted`: what is waited for;
 //! - [`complete`]: what a word that is typed can become.
 
@@ -29,15 +30,20 @@ mod files;
 mod grant;
 mod history;
 mod identity;
+mod jobs;
 mod names;
+mod noise;
 mod password;
+mod reply;
 mod rooms;
+mod session;
 mod talk;
 mod told;
 mod unstarted;
 
 pub use files::{Fetching, FileNews};
 pub use password::Desk;
+pub use session::Saver;
 pub use talk::{Talk, TalkOptions};
 pub use told::{Fault, Link, Told};
 pub use unstarted::START_TIMEOUT;

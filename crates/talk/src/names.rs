@@ -9,7 +9,7 @@ use chat_endpoint::Event;
 use chat_protocol::name::UserName;
 use chat_text::input::{Input, Slip};
 use chat_text::item::{Item, What};
-use chat_text::slash::{FeedCommand, FileCommand, RoomCommand, SlashCommand};
+use chat_text::slash::{FeedCommand, FileCommand, NoiseCommand, RoomCommand, SlashCommand};
 
 use crate::talk::Talk;
 use crate::told::Told;
@@ -105,6 +105,9 @@ fn users_of_command(command: &mut SlashCommand) -> Vec<&mut UserName> {
     match command {
         SlashCommand::Run { target: user, .. }
         | SlashCommand::Fingerprint { user: Some(user) }
+        | SlashCommand::Query { user }
+        | SlashCommand::Whois { user }
+        | SlashCommand::Noise(NoiseCommand::Ignore(Some(user), _))
         | SlashCommand::Grant { to: user, .. }
         | SlashCommand::History { place: Some(Recipient::User(user)), .. }
         | SlashCommand::Room(

@@ -10,6 +10,7 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName};
 use chat_text::item::{Answer, Item};
 use chat_text::slash::RoomCommand;
+use tokio::time::Instant;
 
 use crate::talk::Talk;
 use crate::told::Told;
@@ -35,6 +36,8 @@ enum Wanted {
     Topic(RoomName),
     /// How long one keeps messages.
     Retention(RoomName),
+    /// An answer, asked for at this time.
+    Ping(Instant),
 }
 
 /// What a talk knows about rooms.
@@ -276,6 +279,11 @@ impl Talk {
         Told::default()
     }
 
+    /// Asks for an answer, whatever it is: how long it takes is shown.
+    pub(crate) async fn ping(&mut self) -> Told {
+        self.ask_rooms(Wanted::Ping(Instant::now())).await
+    }
+
     /// Asks for something; the answer is shown when it comes.
     async fn act(&mut self, room: &RoomName, action: RoomAction) -> Told {
         let asked = self.client.act_in_room(room, action).await;
@@ -289,10 +297,20 @@ impl Talk {
             Some(Wanted::Topic(room)) => of(room).map(Answer::Topic),
             Some(Wanted::Retention(room)) => of(room).map(Answer::Retention),
             Some(Wanted::List) => Some(Answer::Rooms(rooms)),
+            Some(Wanted::Ping(asked)) => {
+                let took = asked.elapsed();
+                self.ping_us = u64::try_from(took.as_micros()).ok();
+                Some(Answer::Ping(took))
+            }
             Some(Wanted::Names) | None => None,
         };
         if !more {
             self.rooms.wanted.pop_front();
+        } else if let Some(wanted) = self.rooms.wanted.front_mut()
+            && matches!(wanted, Wanted::Ping(_))
+        {
+            // It was answered with the first page.
+            *wanted = Wanted::Names;
         }
         answer.map(Item::from).into_iter().collect()
     }

@@ -15,14 +15,18 @@ use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_text::hints;
 use chat_text::input::{self, Input};
 use chat_text::item::{Asked, Connection, Delivery, Item, Own, What};
+use chat_text::settings::Settings;
 use chat_text::show::claim;
-use chat_text::show::presence::Presence;
 use chat_text::slash::SlashCommand;
 use tokio::time::Instant;
 
 use crate::conversations::Conversations;
+use crate::jobs::Jobs;
+use crate::noise::Noise;
 use crate::password::Desk;
+use crate::reply::Writers;
 use crate::sent::{Sent, SentLog, label};
+use crate::session::Saver;
 use crate::told::{Fault, Link, Told};
 use crate::{awaited, feeds, files, grant, history, identity, rooms, unstarted};
 
@@ -32,8 +36,10 @@ pub struct TalkOptions {
     /// A person reads and types: they can be asked, and whoever is refused is back where they were. What follows in
     /// a script was meant for the room that it was refused.
     pub is_person: bool,
-    /// Whose coming and going is shown.
-    pub presence: Presence,
+    /// What is set at the start.
+    pub settings: Settings,
+    /// Keeps the settings for the next start, where there is a place for them.
+    pub save: Option<Saver>,
     /// Where files come from and go to.
     pub transfers: TransferOptions,
     /// What it takes to deal with the account beside the conversation, where a password can be asked for.
@@ -63,8 +69,19 @@ pub struct Talk {
     pub(crate) silent_lists: u32,
     link: Link,
     pub(crate) rooms: rooms::Rooms,
-    /// Whose coming and going is shown.
-    pub(crate) presence: Presence,
+    /// What is set.
+    pub(crate) settings: Settings,
+    pub(crate) save: Option<Saver>,
+    /// What one wants to hear.
+    pub(crate) noise: Noise,
+    /// Commands of this user under way.
+    pub(crate) jobs: Jobs,
+    /// Who wrote to this user alone last.
+    pub(crate) writers: Writers,
+    /// How long the answer to `/ping` took last, in microseconds.
+    pub(crate) ping_us: Option<u64>,
+    /// What the operator announced last.
+    pub(crate) motd: Option<String>,
     /// Lists of who follows whom under way.
     pub(crate) lists: VecDeque<feeds::List>,
     pub(crate) desk: Option<Desk>,
@@ -102,7 +119,13 @@ impl Talk {
             silent_lists: 0,
             link: Link::default(),
             rooms: rooms::Rooms::default(),
-            presence: options.presence,
+            settings: options.settings,
+            save: options.save,
+            noise: Noise::default(),
+            jobs: Jobs::default(),
+            writers: Writers::default(),
+            ping_us: None,
+            motd: None,
             lists: VecDeque::new(),
             desk: options.desk,
             page: None,
@@ -117,6 +140,7 @@ impl Talk {
         if talk.is_person {
             talk.know_conversations().await;
         }
+        talk.know_noise().await;
         talk
     }
 
@@ -166,6 +190,11 @@ impl Talk {
         self.rooms.is_veiled
     }
 
+    /// What is set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What the next line is the answer to.
     pub fn asked(&self) -> Option<&Asked> {
         self.asked.as_ref()
@@ -202,7 +231,11 @@ impl Talk {
             _ => None,
         };
         self.rooms.current = place;
+        let was_new = self.conversations.get(cid).is_some_and(|one| one.unread > 0);
         self.conversations.look_at(Some(cid.clone()));
+        if was_new {
+            self.note_read(cid);
+        }
         self.where_am_i()
     }
 
@@ -210,7 +243,12 @@ impl Talk {
     pub(crate) fn go(&mut self, place: Option<Recipient>) {
         let cid = place.as_ref().and_then(|place| place.conversation(&self.me));
         self.rooms.current = place;
+        let new =
+            cid.clone().filter(|cid| self.conversations.get(cid).is_some_and(|one| one.unread > 0));
         self.conversations.look_at(cid);
+        if let Some(cid) = new {
+            self.note_read(&cid);
+        }
     }
 
     pub(crate) fn is_online(&self) -> bool {
@@ -237,6 +275,12 @@ impl Talk {
             Input::Slash(SlashCommand::Run { target, argv, again }) => {
                 return self.run(line, target, argv, again).await;
             }
+            Input::Slash(SlashCommand::Reply { quoted, text }) => {
+                match self.reply(place, quoted, text).await {
+                    Ok(reply) => reply,
+                    Err(told) => return told,
+                }
+            }
             Input::Slash(command) => return self.answer(command).await,
         };
         let sent = self.client.send(&to, &text, self.rooms.is_veiled).await;
@@ -254,6 +298,7 @@ impl Talk {
             self.commands.insert(*id);
             self.awaited.expect(*id);
             self.conversations.is_machine(&target);
+            self.jobs.begin(*id, target.clone(), argv.clone());
             self.unstarted.expect(*id, (target.clone(), argv), Instant::now());
         }
         self.is_on_its_way(line, sent, &Recipient::User(target), own)
@@ -324,10 +369,12 @@ impl Talk {
             Some(ClientEvent::Notification(notification)) => self.notified(notification).await,
             Some(ClientEvent::CaughtUp) => Told::default(),
             Some(ClientEvent::Online { url, server, clocks }) => {
+                let is_first = !self.awaited.has_begun;
                 self.online(&url.to_string()).await;
                 let online = Connection::Online { url: url.to_string(), server };
                 let mut told = Told::from(What::Connection(online));
                 told.items.extend(self.undecided().await);
+                told.items.extend(self.still_away().filter(|_| is_first));
                 told.and(What::Connection(Connection::Clocks(clocks.0, clocks.1)).into())
             }
             Some(ClientEvent::Silent { seconds }) => {
@@ -359,6 +406,7 @@ impl Talk {
         }
         self.link = Link { url: Some(url.to_owned()), ..Link::default() };
         self.awaited.has_begun = true;
+        self.awaited.returns_until = None;
     }
 
     async fn notified(&mut self, notification: Notification) -> Told {
@@ -369,6 +417,13 @@ impl Talk {
         if self.unstarted.take(&event) {
             return Told { consumed: key, ..Told::default() };
         }
+        if self.is_hidden(&event) {
+            return Told { consumed: key, ..Told::default() };
+        }
+        if let Event::Settings { changed } = &event {
+            return self.hear_settings(changed).into();
+        }
+        self.answer_for_away(&event).await;
         if let Event::Refreshed { cid } = event {
             let members = self.members(&cid).await;
             return members.and(self.grant_asked(&cid).await).and(self.looked_up(&cid).await);
@@ -395,7 +450,7 @@ impl Talk {
                 return self.followed(follows, subscribers);
             }
             Event::Rooms { rooms, more } => return self.listed_rooms(rooms, more),
-            Event::Presence { .. } => match self.presence.wanted(&event) {
+            Event::Presence { .. } => match self.settings.presence.wanted(&event) {
                 Some(wanted) => wanted.into_owned(),
                 None => return Vec::new(),
             },
@@ -460,9 +515,17 @@ impl Talk {
     fn learn(&mut self, event: &Event) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).learn_from(event);
         self.conversations.note(event);
+        if let Event::Message { cid, .. } = event
+            && self.conversations.here() == Some(cid)
+        {
+            self.note_read(&cid.clone());
+        }
         self.sent.note(event);
         self.awaited.take(event);
+        self.jobs.note(event);
+        self.writers.note(&self.me, event, Instant::now());
         match event {
+            Event::Announcement { text } => self.motd = Some(text.clone()),
             Event::Stored { id, .. } if !self.commands.contains(id) => {
                 self.open.remove(id);
             }

@@ -78,14 +78,20 @@ impl Unstarted {
 impl Talk {
     /// When [`Talk::take_back_unstarted`] has something to do.
     pub fn due(&self) -> Option<Instant> {
-        self.unstarted.due()
+        let others = self.awaited.returns_until.into_iter().chain(self.noise.due());
+        self.unstarted.due().into_iter().chain(others).min()
     }
 
     /// Takes back the commands whose time to start is over, and says so.
     pub async fn take_back_unstarted(&mut self, now: Instant) -> Told {
         let mut told = Told::default();
+        self.tell_read(now).await;
+        if self.awaited.returns_until.is_some_and(|until| until <= now) {
+            self.awaited.returns_until = None;
+        }
         for (id, Waiting { target, argv, .. }) in self.unstarted.over(now) {
-            self.unstarted.taken_back.extend(self.client.cancel(id).await);
+            self.jobs.end(&id);
+            self.take_back(id).await;
             let until_ms = self.client.give_up(id, argv).await;
             self.open.remove(&id);
             told.fault = Some(Fault::Failed);
@@ -97,6 +103,11 @@ impl Talk {
             });
         }
         told
+    }
+
+    /// Takes a command back; what is answered to that is nothing that anybody has typed.
+    pub(crate) async fn take_back(&mut self, id: MessageId) {
+        self.unstarted.taken_back.extend(self.client.cancel(id).await);
     }
 
     /// Nobody here waits any longer for the commands that have not started, and they are left to their

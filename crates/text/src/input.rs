@@ -29,7 +29,7 @@ use chat_protocol::retention::BadKeepTime;
 use chat_protocol::sanitise;
 use thiserror::Error;
 
-use crate::slash::{self, SlashCommand};
+use crate::slash::{self, AWAY_BYTES_MAX, SlashCommand};
 use crate::words::SplitError;
 
 mod slip;
@@ -149,6 +149,22 @@ pub enum InputError {
         /// How it is written.
         usage: &'static str,
     },
+    /// There is nothing of this name that can be set.
+    #[error("there is no setting {word:?}{}; /set lists them", meant(*.nearest))]
+    NoSetting {
+        /// What stands there.
+        word: String,
+        /// The nearest one, if one is near.
+        nearest: Option<&'static str>,
+    },
+    /// A setting has no such value.
+    #[error("{key}: {reason}")]
+    BadSetting {
+        /// The setting.
+        key: &'static str,
+        /// Which values it has.
+        reason: String,
+    },
     /// `server` runs commands and reads no messages.
     #[error("the server takes no messages; to run a command there: /run server -- COMMAND")]
     MessageToServer,
@@ -191,6 +207,12 @@ pub enum InputError {
         /// Its length.
         bytes: usize,
     },
+    /// The reason for being away is longer than one may be.
+    #[error("the reason has {bytes} bytes, at most {AWAY_BYTES_MAX} are told; make it shorter")]
+    AwayTooLong {
+        /// Its length.
+        bytes: usize,
+    },
     /// The command is longer than a command may be.
     #[error(transparent)]
     CommandTooLong(#[from] CommandTooLong),
@@ -220,6 +242,10 @@ impl CommandTooLong {
 
 fn suggested(suggestion: Option<&str>) -> String {
     suggestion.map(|name| format!(", did you mean /{name}?")).unwrap_or_default()
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(", did you mean {name}?")).unwrap_or_default()
 }
 
 /// Reads one line; a line end at its end does not count.

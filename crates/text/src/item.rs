@@ -4,21 +4,23 @@
 //! place and mark them as it likes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chat_device::client::Status;
 use chat_device::history::{Entry, Found, State};
 use chat_device::identity::{Kind, Question};
 use chat_device::names::alike::Alike;
 use chat_device::recipient::Recipient;
-use chat_endpoint::{Event, KnownDevice, Roster};
+use chat_endpoint::{Event, KnownDevice, Roster, Standing};
 use chat_files::part::Resumable;
 use chat_files::transfer::{Findings, Offered, TransferEvent};
+use chat_protocol::fingerprint::Fingerprint;
 use chat_protocol::hub::RoomInfo;
 use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 
-use crate::show::presence::Presence;
+use crate::settings::{Key, Settings};
 
 /// One thing that is told.
 #[derive(Debug)]
@@ -155,8 +157,38 @@ pub enum Answer {
     Status(Box<Status>),
     /// The versions.
     Version,
-    /// Whose coming and going is shown.
-    Presence(Presence),
+    /// All settings.
+    Settings(Box<Settings>),
+    /// One of them.
+    Set(&'static Key, Box<Settings>),
+    /// The settings are kept, in this file.
+    Saved(String),
+    /// What is known of somebody.
+    Whois(Box<Whois>),
+    /// Whose words are hidden, or not any more; by another device of this user.
+    Ignored(UserName, bool, bool),
+    /// All whose words are hidden.
+    Ignoring(Vec<UserName>),
+    /// Which room is silent, or not any more; by another device.
+    Muted(RoomName, bool, bool),
+    /// All that are silent.
+    Muting(Vec<RoomName>),
+    /// Why this user is away; nothing where they are back; by another device.
+    Away(Option<String>, bool),
+    /// Where something is new.
+    Unread(Vec<Unread>),
+    /// The server has answered after so long.
+    Ping(Duration),
+    /// How long the last answer took, in microseconds.
+    Lag(Option<u64>),
+    /// What the operator announced last.
+    Motd(Option<String>),
+    /// The connection is there already, or not.
+    IsOnline(bool),
+    /// Commands under way.
+    Jobs(Vec<Job>),
+    /// A command is taken back.
+    Cancelled(Job),
     /// Whether what is typed goes out under the veil.
     Veil(bool),
     /// The password was changed.
@@ -232,6 +264,51 @@ pub enum Answer {
     Transfers(Vec<(u32, String)>, Vec<Offered>, Vec<Resumable>),
     /// The parts of files in this folder, and whether each was removed: one that is being received stays.
     Cleaned(PathBuf, Vec<(Resumable, bool)>),
+}
+
+/// What is known of somebody.
+#[derive(Debug)]
+pub struct Whois {
+    /// Who.
+    pub user: UserName,
+    /// Whether they are connected, by the server's word.
+    pub is_online: bool,
+    /// Whether they accept commands, by the server's word.
+    pub is_agent: bool,
+    /// The account was deleted, by the server's word.
+    pub is_deleted: bool,
+    /// The words of the key that is known, and how well it is.
+    pub key: Option<(Fingerprint, Standing)>,
+    /// Their live devices: how many, and since when the first is known, Unix time in milliseconds.
+    pub devices: Option<(usize, u64)>,
+    /// The rooms in which both are.
+    pub rooms: Vec<RoomName>,
+}
+
+/// A conversation in which something is new.
+#[derive(Debug)]
+pub struct Unread {
+    /// Which one.
+    pub cid: ConversationId,
+    /// New messages.
+    pub messages: usize,
+    /// Those of them that name this user, or are for this user alone.
+    pub mentions: usize,
+}
+
+/// A command of this user on another machine.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its number; it keeps it.
+    pub n: u32,
+    /// Its message.
+    pub id: MessageId,
+    /// The machine.
+    pub target: UserName,
+    /// Its words.
+    pub argv: Vec<String>,
+    /// How far it is: `QUEUED`, `DELIVERED` or `STARTED`.
+    pub state: &'static str,
 }
 
 /// A message without an answer.

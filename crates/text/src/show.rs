@@ -18,6 +18,7 @@ use chat_protocol::veil;
 
 use crate::hints;
 
+pub mod action;
 mod answers;
 mod claim;
 pub mod commands;
@@ -28,12 +29,14 @@ mod healing;
 pub mod identity;
 pub mod items;
 pub mod json;
+mod noise;
 pub mod objects;
 pub mod output;
 mod plain;
 pub mod presence;
 pub mod retention;
 pub mod rooms;
+pub mod session;
 
 pub use answers::PASSWORD_CHANGED;
 pub use claim::claim;
@@ -67,18 +70,20 @@ pub struct Lines {
     pub zone: TimeZone,
     /// Times have their date and zone: whoever reads them later does not know the day.
     pub dated: bool,
+    /// It is shown when something was said.
+    pub timed: bool,
 }
 
 impl Lines {
     /// Lines with times of the system's zone; with their dates where no terminal shows them.
     pub fn new(me: UserName, detail: Detail) -> Self {
         let dated = !io::stdout().is_terminal();
-        Self { me, detail, zone: TimeZone::system(), dated }
+        Self { me, detail, zone: TimeZone::system(), dated, timed: true }
     }
 
     /// Full lines with times of the day, in UTC.
     pub(crate) fn undated(me: UserName) -> Self {
-        Self { me, detail: Detail::Full, zone: TimeZone::UTC, dated: false }
+        Self { me, detail: Detail::Full, zone: TimeZone::UTC, dated: false, timed: true }
     }
 
     /// The same with dates everywhere, for a record.
@@ -137,6 +142,10 @@ impl Lines {
             }
             Event::Dropped { .. } => retention::line(self, event)?,
             Event::Alarm { kind, user, detail, count } => banner(*kind, user, detail, *count),
+            Event::Away { from, .. } if *from == self.me => return None,
+            Event::Away { from, text, sent_ms, .. } => {
+                format!("{}· {from} is away: {}", self.stamp(*sent_ms), line(text))
+            }
             Event::Announcement { text } => format!("* {SERVER_SAYS}{}", line(text)),
             Event::NewDevice { user, number, words } => {
                 identity::new_device(&self.me, user, (*number, words))
@@ -216,8 +225,9 @@ impl Lines {
     ) -> String {
         let who = if *from == self.me { "you" } else { from.as_str() };
         let place = said_in.map(|room| format!(" in #{room}")).unwrap_or_default();
-        let text = sanitise::text(text).replace('\n', "\n    ");
-        format!("{} {mark}[{who}{place}]{hand} {text}", self.time(sent_ms))
+        let done = action::done(from, text);
+        let text = set_in(done.as_deref().unwrap_or(text));
+        format!("{}{mark}[{who}{place}]{hand} {text}", self.stamp(sent_ms))
     }
 
     /// The line for something that was said, with what stands behind its writer's name. `sent_ms` is
@@ -242,7 +252,12 @@ impl Lines {
         sent_ms: u64,
         (mark, hand): (&str, &str),
     ) -> String {
-        let time = self.time(sent_ms);
+        let time = self.stamp(sent_ms);
+        let done = action::done(from, text);
+        let is_direct = matches!(tag, Tag::Dm | Tag::Broadcast);
+        if let Some(done) = done.as_ref().filter(|_| !is_direct) {
+            return format!("{time}{mark}{}{}{hand}", Self::place(cid), set_in(done));
+        }
         let who = match tag {
             Tag::Dm if *from == self.me => {
                 let to = cid.other(&self.me).map(|to| to.to_string()).unwrap_or_default();
@@ -254,10 +269,13 @@ impl Lines {
             _ if *from == self.me => format!("{}you", Self::place(cid)),
             _ => format!("{}{from}", Self::place(cid)),
         };
-        let text = sanitise::text(text);
-        // Further lines are set in, so that none of them can pass for a message of its own.
-        let text = text.replace('\n', "\n    ");
-        format!("{time} {mark}{who}{hand}: {text}")
+        let text = set_in(done.as_deref().unwrap_or(text));
+        format!("{time}{mark}{who}{hand}: {text}")
+    }
+
+    /// The time before what was said, where it is shown.
+    fn stamp(&self, unix_ms: u64) -> String {
+        if self.timed { format!("{} ", self.time(unix_ms)) } else { String::new() }
     }
 
     /// `#lobby ` and so on; nothing for a direct conversation.
@@ -314,6 +332,11 @@ pub fn person(person: &Person) -> String {
     let here = if person.online { "online" } else { "away" };
     let agent = if person.agent { ", accepts commands" } else { "" };
     format!("{:<32} {here}{agent}", person.name)
+}
+
+/// What somebody has said. Further lines are set in, so that none of them can pass for a message of its own.
+fn set_in(text: &str) -> String {
+    sanitise::text(text).replace('\n', "\n    ")
 }
 
 fn line(outside: &str) -> std::borrow::Cow<'_, str> {
@@ -388,7 +411,7 @@ mod tests {
     }
 
     fn lines(detail: Detail) -> Lines {
-        Lines { me: name("bob"), detail, zone: TimeZone::UTC, dated: false }
+        Lines { me: name("bob"), detail, zone: TimeZone::UTC, dated: false, timed: true }
     }
 
     fn message(tag: Tag, cid: &str, from: &str, text: &str) -> Event {
@@ -420,6 +443,8 @@ mod tests {
             (message(Tag::Broadcast, "room:ALL", "alice", "hi"), "alice → ALL: hi"),
             (message(Tag::Text, "room:lobby", "bob", "hi"), "#lobby you: hi"),
             (message(Tag::Broadcast, "room:ALL", "bob", "hi"), "you → ALL: hi"),
+            (message(Tag::Text, "room:lobby", "alice", "/me waves"), "#lobby * alice waves"),
+            (message(Tag::Dm, "dm:alice:bob", "alice", "/me waves"), "alice → you: * alice waves"),
         ] {
             let line = lines(Detail::Brief).event(&event).unwrap();
             assert_eq!(line, format!("2023-11-14 22:13:20 {expected}"));

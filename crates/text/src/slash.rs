@@ -8,7 +8,7 @@ use chat_protocol::name::{SERVER, UserName};
 use strsim::osa_distance;
 
 use crate::input::{self, CommandTooLong, Input, InputError};
-use crate::show::presence::Presence;
+use crate::settings::Key;
 use crate::words;
 use chat_device::identity::IdentityCommand;
 use chat_device::recipient::Recipient;
@@ -17,13 +17,18 @@ mod feeds;
 mod files;
 mod history;
 mod identity;
+mod noise;
 mod rooms;
+mod session;
 mod table;
+mod talk;
 
 pub use feeds::FeedCommand;
 pub use files::FileCommand;
+pub use noise::{AWAY_BYTES_MAX, NoiseCommand};
 pub use rooms::RoomCommand;
-pub use table::TABLE;
+pub use session::LinkCommand;
+pub use table::{GROUPS, Group, rows};
 
 /// What a slash command asks for, where it is not a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,10 +102,50 @@ pub enum SlashCommand {
         /// Which; my newest one when absent.
         id: Option<MessageId>,
     },
-    /// Say whose coming and going is shown; without it, what is set.
+    /// Show what is set.
+    Settings,
+    /// Set something, or show it.
     Set {
-        /// Those of whom it is shown from now on.
-        presence: Option<Presence>,
+        /// What.
+        key: &'static Key,
+        /// The value, which is one of this key.
+        value: Option<String>,
+    },
+    /// Keep what is set for the next start.
+    Save,
+    /// Open the conversation with somebody.
+    Query {
+        /// With whom.
+        user: UserName,
+    },
+    /// Answer somebody.
+    Reply {
+        /// Here, with a quote of so many messages ago; without it to whoever wrote to me alone last.
+        quoted: Option<usize>,
+        /// The text.
+        text: String,
+    },
+    /// Show what is known of somebody.
+    Whois {
+        /// Of whom.
+        user: UserName,
+    },
+    /// Show where something is new.
+    Unread,
+    /// Ask the server for an answer.
+    Ping,
+    /// Show how long the last answer took.
+    Lag,
+    /// Show what the operator announced last.
+    Motd,
+    /// Something about what one wants to hear.
+    Noise(NoiseCommand),
+    /// Something about the connection.
+    Link(LinkCommand),
+    /// Show my commands under way, or take one back.
+    Jobs {
+        /// Its number.
+        cancel: Option<u32>,
     },
     /// Empty the screen.
     Clear,
@@ -163,6 +208,11 @@ impl SlashRow {
         Ok(argument)
     }
 
+    /// Where a number is due stands something else.
+    fn not_a_number(&self, word: &str) -> InputError {
+        InputError::NotANumber { command: self.name, word: word.to_owned(), usage: self.usage }
+    }
+
     /// The command, when nothing is left over.
     fn alone(&self, rest: &str, command: SlashCommand) -> Result<Input, InputError> {
         if rest.is_empty() {
@@ -212,24 +262,6 @@ fn parse_run(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     Ok(Input::Slash(SlashCommand::Run { target, argv, again }))
 }
 
-fn parse_set(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
-    let (what, rest) = first_word(rest);
-    if what.is_empty() {
-        return row.alone(rest, SlashCommand::Set { presence: None });
-    }
-    let (value, surplus) = first_word(rest);
-    match Presence::parse(row.needs("what to set", value)?) {
-        Some(presence) if what.eq_ignore_ascii_case("presence") => {
-            row.alone(surplus, SlashCommand::Set { presence: Some(presence) })
-        }
-        _ => Err(InputError::Missing {
-            command: row.name,
-            what: "presence and all, followed or off",
-            usage: row.usage,
-        }),
-    }
-}
-
 fn parse_veil(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let (word, surplus) = first_word(rest);
     let on = match word {
@@ -243,7 +275,7 @@ fn parse_veil(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
 
 /// The row of a name or an alias, in any case.
 pub fn find(word: &str) -> Option<&'static SlashRow> {
-    TABLE.iter().find(|row| names(row).any(|name| name.eq_ignore_ascii_case(word)))
+    rows().find(|row| names(row).any(|name| name.eq_ignore_ascii_case(word)))
 }
 
 /// The commands that begin as `prefix` does (without its slash): canonical names, and aliases
@@ -251,11 +283,11 @@ pub fn find(word: &str) -> Option<&'static SlashRow> {
 pub fn complete(prefix: &str) -> Vec<&'static str> {
     let prefix = prefix.to_ascii_lowercase();
     let canonical: Vec<_> =
-        TABLE.iter().map(|row| row.name).filter(|name| name.starts_with(&prefix)).collect();
+        rows().map(|row| row.name).filter(|name| name.starts_with(&prefix)).collect();
     if !canonical.is_empty() {
         return canonical;
     }
-    TABLE.iter().flat_map(names).filter(|name| name.starts_with(&prefix)).collect()
+    rows().flat_map(names).filter(|name| name.starts_with(&prefix)).collect()
 }
 
 /// What is typed without a command.
@@ -268,7 +300,7 @@ const FORMS: [(&str, &str); 4] = [
 
 /// The forms without a command, then every row: how it is written, and what it does.
 fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
-    FORMS.into_iter().chain(TABLE.iter().map(|row| (row.usage, row.description)))
+    FORMS.into_iter().chain(rows().map(|row| (row.usage, row.description)))
 }
 
 /// What the manual page says of the lines of a chat.
@@ -276,14 +308,22 @@ pub fn manual() -> Vec<(String, String)> {
     listed().map(|(usage, description)| (usage.to_owned(), description.to_owned())).collect()
 }
 
-/// What `/help` shows.
+/// What `/help` shows: one page, by groups.
 pub fn help() -> String {
-    let width = TABLE.iter().map(|row| row.usage.len()).max().unwrap_or_default();
+    let width = rows().map(|row| row.usage.len()).max().unwrap_or_default();
     let mut help = String::new();
-    for (usage, description) in listed() {
-        writeln!(help, "  {usage:width$}  {description}").expect("writing to a String cannot fail");
+    let mut list = |heading: &str, listed: &mut dyn Iterator<Item = (&str, &str)>| {
+        writeln!(help, "{heading}").expect("writing to a String cannot fail");
+        for (usage, description) in listed {
+            writeln!(help, "  {usage:width$}  {description}")
+                .expect("writing to a String cannot fail");
+        }
+    };
+    list("without a command", &mut FORMS.into_iter());
+    for Group { heading, rows } in &GROUPS {
+        list(heading, &mut rows.iter().map(|row| (row.usage, row.description)));
     }
-    help.push_str("  /help COMMAND shows an example and the other names of a command\n");
+    help.push_str("/help COMMAND shows an example and the other names of a command\n");
     help
 }
 
@@ -323,8 +363,7 @@ fn nearest(word: &str) -> Option<&'static str> {
     fn slips_max(length: usize) -> usize {
         if length <= 3 { 1 } else { 2 }
     }
-    TABLE
-        .iter()
+    rows()
         .flat_map(|row| names(row).map(move |name| (osa_distance(word, name), name, row.name)))
         .filter(|(distance, name, _)| {
             *distance < name.len() && *distance <= slips_max(word.len().min(name.len()))
@@ -343,7 +382,7 @@ mod tests {
 
     #[test]
     fn every_row_parses_its_own_example_under_each_of_its_names() {
-        for row in TABLE {
+        for row in rows() {
             let (command, rest) = first_word(row.example);
             assert_eq!(command, format!("/{}", row.name), "the example uses the canonical name");
             let expected = input::parse(row.example).unwrap_or_else(|error| panic!("{error}"));
@@ -360,7 +399,7 @@ mod tests {
     #[test]
     fn help_lists_every_row_and_explains_each() {
         let help = help();
-        for row in TABLE {
+        for row in rows() {
             assert!(help.contains(row.usage), "{}", row.name);
             assert!(help.contains(row.description), "{}", row.name);
             assert!(row.usage.starts_with(&format!("/{}", row.name)), "{}", row.name);
@@ -377,7 +416,7 @@ mod tests {
     #[test]
     fn names_and_aliases_are_unique_and_lower_case() {
         let mut seen = HashSet::new();
-        for name in TABLE.iter().flat_map(names) {
+        for name in rows().flat_map(names) {
             assert_eq!(name, name.to_ascii_lowercase());
             assert!(seen.insert(name), "{name} stands twice");
         }
@@ -432,7 +471,7 @@ mod tests {
 
     #[test]
     fn completion_knows_names_and_then_aliases() {
-        assert_eq!(complete("").len(), TABLE.len());
+        assert_eq!(complete("").len(), rows().count());
         assert_eq!(complete("Vers"), ["version"]);
         assert_eq!(complete("broad"), ["broadcast"]);
         assert!(complete("zz").is_empty());

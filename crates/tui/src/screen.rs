@@ -63,6 +63,8 @@ pub enum Need {
 #[derive(Debug)]
 pub struct Screen {
     theme: Theme,
+    /// It is shown when something was said.
+    is_timed: bool,
     zone: TimeZone,
     keys: Keys,
     size: Rect,
@@ -86,6 +88,7 @@ impl Screen {
     pub fn new(theme: Theme, zone: TimeZone, open: ConversationId, size: (u16, u16)) -> Self {
         Self {
             theme,
+            is_timed: true,
             zone,
             keys: Keys::standard(),
             size: Rect::new(0, 0, size.0, size.1),
@@ -104,6 +107,11 @@ impl Screen {
     /// The terminal has another size.
     pub fn resize(&mut self, width: u16, height: u16) {
         self.size = Rect::new(0, 0, width, height);
+    }
+
+    /// How it is drawn, and whether it is shown when something was said.
+    pub fn set_look(&mut self, theme: Theme, is_timed: bool) {
+        (self.theme, self.is_timed) = (theme, is_timed);
     }
 
     /// The open conversation.
@@ -244,8 +252,8 @@ impl Screen {
 
     /// Does something with the open log and the window in which it is seen.
     fn in_window<T>(&mut self, facts: &Facts, act: impl FnOnce(&mut Log, &Window<'_>) -> T) -> T {
-        let (zone, size) = (self.zone.clone(), self.log_size(facts));
-        act(self.log(None), &Window { cells: size.0, rows: size.1, zone: &zone })
+        let (zone, size, is_timed) = (self.zone.clone(), self.log_size(facts), self.is_timed);
+        act(self.log(None), &Window { cells: size.0, rows: size.1, zone: &zone, is_timed })
     }
 }
 

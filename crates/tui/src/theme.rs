@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use chat_text::settings::Look;
 use ratatui::style::{Color, Modifier, Style};
 
 /// How many colours the terminal has.
@@ -127,6 +128,17 @@ impl Theme {
         let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
         // The console of Linux has few signs in its font.
         Self { depth, is_high_contrast: false, is_ascii: !is_utf8 || term == "linux" }
+    }
+
+    /// The same as a person has set it.
+    #[must_use]
+    pub fn looking(self, look: Look) -> Self {
+        match look {
+            Look::Default => self,
+            Look::Contrast => Self { is_high_contrast: true, ..self },
+            Look::Plain => Self { depth: Depth::Plain, ..self },
+            Look::Ascii => Self { depth: Depth::Plain, is_ascii: true, ..self },
+        }
     }
 
     /// How something is drawn.

@@ -11,10 +11,10 @@ use chat_protocol::veil;
 use chat_talk::conversations::{self, names};
 use chat_talk::sent::SentLog;
 use chat_text::item::{Answer, Connection, Delivery, Item, Own, What};
-use chat_text::show::Lines;
 use chat_text::show::identity;
 use chat_text::show::items::LinePrinter;
 use chat_text::show::output::OutputLines;
+use chat_text::show::{Lines, action};
 
 use crate::data::{Conversation, Group, Kind, Line, Progress};
 use crate::keys::{self, Action};
@@ -207,11 +207,13 @@ impl Teller {
     fn own(&self, own: &Own, id: Option<MessageId>) -> Line {
         let veil = if own.is_veiled { "~ " } else { "" };
         let command = if own.is_command { "runs " } else { "" };
+        let done = action::done(self.me(), &own.text).filter(|_| !own.is_command);
+        let text = done.as_ref().unwrap_or(&own.text);
         Line {
             id,
             who: Some(self.me().to_string()),
             delivery: (!own.is_command).then_some(Delivery::Queued),
-            ..plain(format!("{veil}{command}{}", own.text), Kind::Own, own.sent_ms)
+            ..plain(format!("{veil}{command}{text}"), Kind::Own, own.sent_ms)
         }
     }
 
@@ -222,6 +224,7 @@ impl Teller {
             return None;
         };
         let text = if *veiled { format!("~ {}", veil::unshift(text)) } else { text.clone() };
+        let text = action::done(from, &text).unwrap_or(text);
         let line = plain(text, self.kind(from), *sent_ms);
         let hand = hand(*peer, said_in.as_ref());
         Some(self.spoken(line, *id, cid, from, hand))
@@ -234,7 +237,10 @@ impl Teller {
             (_, State::Unreadable { reason }) => {
                 (Lines::unreadable(&record.cid, &record.from, reason), Kind::Alarm)
             }
-            (text, _) => (text.clone().unwrap_or_default(), self.kind(&record.from)),
+            (text, _) => {
+                let text = text.clone().unwrap_or_default();
+                (action::done(&record.from, &text).unwrap_or(text), self.kind(&record.from))
+            }
         };
         let peer = match entry.state {
             State::Received { peer, .. } => peer,
@@ -326,8 +332,7 @@ fn row(one: &conversations::Conversation, me: &UserName) -> Conversation {
         name,
         unread: one.unread,
         mentions: one.mentions,
-        // No command mutes one yet.
-        is_muted: false,
+        is_muted: one.is_muted,
         is_in: one.is_in,
     }
 }

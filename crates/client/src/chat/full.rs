@@ -27,6 +27,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use crate::chat::Beginning;
 use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
+use crate::notify::Notifier;
 use crate::signals::{ended, interrupted};
 use crate::start::Failure;
 
@@ -91,6 +92,9 @@ struct Desk {
     full: Option<FullScreen>,
     keys: Option<EventStream>,
     wishes: Wishes,
+    /// As the terminal allows it and the command line asks.
+    found: Theme,
+    notifier: Notifier,
     log: Diverted,
     shown: Shown,
     is_stale: bool,
@@ -159,8 +163,12 @@ impl Desk {
         let size = full.terminal().size()?;
         let theme = Theme::detect(|name| std::env::var(name).ok());
         let theme = Theme { is_high_contrast: wishes.is_high_contrast, ..theme };
+        let settings = talk.settings();
+        let found = theme;
+        let theme = found.looking(settings.theme);
         let here = talk.conversations().here().cloned().unwrap_or_else(ConversationId::all);
-        let screen = Screen::new(theme, lines.zone.clone(), here, (size.width, size.height));
+        let mut screen = Screen::new(theme, lines.zone.clone(), here, (size.width, size.height));
+        screen.set_look(theme, settings.timestamps);
         let watched = Watched::default();
         Ok(Self {
             screen,
@@ -173,6 +181,8 @@ impl Desk {
             full: Some(full),
             keys: Some(EventStream::new()),
             wishes,
+            found,
+            notifier: Notifier::default(),
             log: diagnostics::divert(),
             shown: Shown::new(talk.client().clone()),
             is_stale: true,
@@ -363,6 +373,9 @@ impl Desk {
 
     /// Puts what was told on the screen; says whether it is over. The screen looks where the talk does.
     fn show(&mut self, talk: &mut Talk, told: &Told) -> bool {
+        self.notifier.note(talk, told);
+        let settings = talk.settings();
+        self.screen.set_look(self.found.looking(settings.theme), settings.timestamps);
         for item in &told.items {
             self.teller.show(&mut self.screen, item, talk.sent(), now_ms());
         }

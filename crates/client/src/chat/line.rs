@@ -14,10 +14,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::diagnostics::{self, Diverted, is_plain};
 use crate::exit::ExitStatus;
+use crate::notify::Notifier;
 use crate::signals::{ended, interrupted, pressed};
 use crate::start::Failure;
 use chat_device::client::Events;
 use chat_device::recipient::Recipient;
+use chat_endpoint::Event;
+use chat_talk::conversations::names;
 use chat_talk::{Talk, Told};
 use chat_text::history;
 use chat_text::item::{Asked, Connection, Item, What};
@@ -29,6 +32,7 @@ mod outbox;
 mod screen;
 mod terminal;
 
+use super::typed::TypedLines;
 use keyboard::{Draft, Keyboard, Typed, Typing};
 use outbox::{Outbox, TOGETHER};
 use screen::{Screen, Shown};
@@ -67,6 +71,9 @@ struct Desk {
     screen: Screen,
     keyboard: Keyboard,
     terminal: TerminalState,
+    /// Lines that were typed, to be recalled.
+    typed: TypedLines,
+    notifier: Notifier,
     /// Lines of the log.
     log: Diverted,
     /// When the next line is read at the latest; none while one is read.
@@ -101,9 +108,10 @@ pub(super) async fn talk(
 ) -> Result<ExitStatus, Failure> {
     talk.typing(true);
     let prompt = Arc::new(Mutex::new(prompt(&talk)));
+    let typed = TypedLines::open(talk.client()).await;
     let typing = Typing { words: talk.words(), prompt: Arc::clone(&prompt), draft: Arc::default() };
     let terminal = TerminalState::found();
-    let (screen, keyboard) = keyboard::open(typing)?;
+    let (screen, keyboard) = keyboard::open(typing, typed.lines())?;
     let mut desk = Desk {
         printer: LinePrinter::new(lines),
         outbox: Outbox::default(),
@@ -111,6 +119,8 @@ pub(super) async fn talk(
         screen,
         keyboard,
         terminal,
+        typed,
+        notifier: Notifier::default(),
         log: diagnostics::divert(),
         turn_due: None,
         waits_until: None,
@@ -128,7 +138,9 @@ pub(super) async fn talk(
             desk.screen.print(&dimmed(&history::line(desk.printer.lines(), &entry)));
         }
     }
-    match converse(&mut talk, &mut events, &mut desk).await {
+    let over = converse(&mut talk, &mut events, &mut desk).await;
+    desk.typed.write().await;
+    match over {
         Ok(Over::Left) => leave(talk, events, desk).await,
         Ok(Over::Ended) => {
             drop(timeout(END_TIMEOUT, talk.end()).await);
@@ -255,7 +267,12 @@ impl Desk {
             self.outbox.note(Instant::now(), item, talk.sent());
         }
         let is_silent = |item: &Item| matches!(item.what, What::Connection(Connection::Silent(_)));
-        let mut lines = self.printer.print(&told.items);
+        self.notifier.note(talk, told);
+        self.printer.set_timed(talk.settings().timestamps);
+        let mut lines: Vec<String> = Vec::new();
+        for item in told.items.iter().filter(|item| !is_muted(talk, item)) {
+            lines.extend(self.printer.print(std::slice::from_ref(item)));
+        }
         if told.items.iter().any(is_silent) {
             lines.extend(Outbox::unanswered(talk.sent()));
         }
@@ -281,6 +298,7 @@ impl Desk {
             Some(Typed::Line(line)) => {
                 self.interrupted_at = None;
                 self.drops_draft = false;
+                self.typed.add(&line).await;
                 talk.read(&line).await
             }
             Some(Typed::NotUtf8(draft)) => {
@@ -351,6 +369,15 @@ impl Desk {
         self.is_reading = false;
         self.screen.turn(false);
     }
+}
+
+/// Whether this is said in a room that is muted, and is looked at nowhere, and names nobody here. It stays unread.
+fn is_muted(talk: &Talk, item: &Item) -> bool {
+    let (What::Event(event), Some(cid)) = (&item.what, &item.cid) else { return false };
+    let Event::Message { from, text, veiled: false, .. } = &**event else { return false };
+    let all = talk.conversations();
+    let is_quiet = all.get(cid).is_some_and(|one| one.is_muted) && all.here() != Some(cid);
+    is_quiet && from != talk.me() && !names(text, talk.me())
 }
 
 fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {

@@ -65,6 +65,7 @@ impl Outcome {
         if self.output.is_some() {
             return;
         }
+        self.printer.set_timed(talk.settings().timestamps);
         if let Err(error) = print(&self.printer.print(&told.items)) {
             self.output = Some(error);
         } else if let Some(key) = told.consumed {

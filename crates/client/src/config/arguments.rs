@@ -18,6 +18,7 @@ use super::ui::Ui;
 use super::verb::Verb;
 use crate::exit;
 use crate::oneshot::identity::IdentityVerb;
+use chat_device::server_url::ServerUrl;
 use chat_text::show::presence::Presence;
 use chat_text::slash;
 
@@ -63,6 +64,12 @@ pub struct CommonArguments {
         default_value = "ws://127.0.0.1:9000"
     )]
     pub server: Vec<String>,
+    /// The file of configuration [default: ~/.config/chat/config.toml, or as XDG says]
+    #[arg(long, global = true, value_name = "FILE", env = "CHAT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// A profile of that file, whose values come before the others
+    #[arg(short = 'P', long, global = true, value_name = "NAME", env = "CHAT_PROFILE")]
+    pub profile: Option<String>,
     /// My name
     #[arg(long, global = true, value_name = "NAME", env = "CHAT_USER", value_parser = names::account)]
     pub user: Option<UserName>,
@@ -202,6 +209,12 @@ pub struct EmulatorArguments {
     #[arg(long, value_name = "MS", requires = "emulate",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_p99: Option<u64>,
+    /// Write the report as a table of comma-separated values
+    #[arg(long, value_name = "FILE", requires = "emulate")]
+    pub csv: Option<PathBuf>,
+    /// Fail only when more messages than this are lost [default: 0]
+    #[arg(long, value_name = "N", requires = "emulate")]
+    pub max_lost: Option<u64>,
 }
 
 impl Arguments {
@@ -236,6 +249,31 @@ fn parsed(words: &[OsString]) -> Result<(Arguments, String), clap::Error> {
     let name = matches.subcommand_name().unwrap_or_default().to_owned();
     let read = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     Ok((read, name))
+}
+
+/// What a command line comes to, before it is checked.
+pub(super) fn matched(words: &[OsString]) -> Result<clap::ArgMatches, clap::Error> {
+    chat_manual::without_empty(command()).try_get_matches_from(words)
+}
+
+/// Whether an option takes this value.
+///
+/// # Errors
+/// Why not, in one sentence.
+pub(super) fn check_option(flag: &str, value: &str) -> Result<(), String> {
+    if flag == "--server" {
+        value.parse::<ServerUrl>().map_err(|error| error.to_string())?;
+    }
+    let words = ["chat-client".to_owned(), format!("{flag}={value}")];
+    let refused = command().try_get_matches_from(words).err();
+    refused.map_or(Ok(()), |error| {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let reason = first
+            .rsplit_once(": ")
+            .map_or(first, |_| first.split_once("': ").map_or(first, |(_, reason)| reason));
+        Err(reason.trim_start_matches("error: ").to_owned())
+    })
 }
 
 /// The words with the name of the server in the place of the first `--server` without a value.

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::file::FileError;
 use super::{PasswordError, ServerUrl, ServerUrlError};
 use crate::exit::ExitStatus;
 
@@ -15,6 +16,9 @@ pub enum ConfigError {
     /// Two things to do at once.
     #[error("--emulate takes no command; leave out one of the two")]
     EmulateWithVerb,
+    /// The file of configuration cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A one-shot command must not ask.
     #[error("{verb} needs a name: give --user NAME or set CHAT_USER")]
     NoUser {

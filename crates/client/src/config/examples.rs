@@ -37,6 +37,10 @@ chat-client --user alice listen --count 1",
 chat-client --user alice run server -- uname -a
 chat-client --user alice run --timeout 30s web1 -- systemctl status nginx",
     ),
+    ("whoami", "chat-client --user alice whoami"),
+    ("join", "chat-client --user alice join '#ops' --create"),
+    ("leave", "chat-client --user alice leave '#ops'"),
+    ("doctor", "chat-client --server wss://chat.example.org:9000 doctor"),
     ("users", "chat-client --user alice users --json"),
     ("rooms", "chat-client --user alice rooms"),
     ("find", "chat-client --user bob find plan budget"),
@@ -112,6 +116,14 @@ chat-client --user alice proof AZ8Rm0vUcUuTf1lD9wqYbQ --export proof.json
 chat-client proof --verify proof.json",
     ),
     ("story", "chat-client story AZ8Rm0vU"),
+    (
+        "config",
+        "\
+chat-client config show --origin
+chat-client config edit",
+    ),
+    ("config show", "chat-client -P work config show --origin"),
+    ("config edit", "chat-client config edit"),
     ("man", "chat-client man | man -l -"),
     ("completions", "chat-client completions bash"),
 ];

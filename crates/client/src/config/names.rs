@@ -32,6 +32,12 @@ pub fn recipient(to: &str) -> Result<Recipient, String> {
     user(to).map(Recipient::User)
 }
 
+/// The name of a room, with or without its `#`.
+pub fn room(name: &str) -> Result<RoomName, String> {
+    let room = RoomName::new(name.strip_prefix('#').unwrap_or(name));
+    room.map_err(|error| format!("it is not the name of a room: {error}"))
+}
+
 /// The id of a message.
 pub fn message(id: &str) -> Result<MessageId, String> {
     let wrong = |_| "it is not the id of a message; `history --json` shows ids".to_owned();

@@ -113,6 +113,8 @@ fn the_emulator_has_its_flags() {
         churn: 0,
         offline: 0,
         p99_max: None,
+        csv: None,
+        lost_max: 0,
         in_lobby: false,
     };
     assert_eq!(mode_of("--emulate 20 --messages messages.txt"), Mode::Emulate(plain.clone()));

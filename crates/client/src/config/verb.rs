@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use chat_protocol::name::RoomName;
 use clap::Subcommand;
 use clap_complete::Shell;
 
@@ -10,8 +11,8 @@ use super::Common;
 use super::arguments::{write_completions, write_man};
 use crate::exit::{self, ExitStatus};
 use crate::oneshot::{
-    account, files, history, identity, listen, passwd, proof, rooms, run, send, servers, transfers,
-    users,
+    account, configuration, doctor, files, history, identity, listen, membership, passwd, proof,
+    rooms, run, send, servers, transfers, users, whoami,
 };
 use crate::start::{Failure, connected};
 use crate::{agent_host, story};
@@ -25,6 +26,18 @@ pub enum Verb {
     Listen(listen::ListenOf),
     /// Run a command on the server's or on a user's machine; exits with its status
     Run(run::RunOf),
+    /// Show my name, device, key and server
+    Whoami,
+    /// Be in a room
+    Join(membership::JoinOf),
+    /// Be in a room no more
+    Leave {
+        /// The room, with or without its #
+        #[arg(value_parser = super::names::room)]
+        room: RoomName,
+    },
+    /// Look whether this machine can talk to its servers: configuration, home, server, certificate, clock
+    Doctor,
     /// Show who is there
     Users,
     /// Show the rooms: those I am in, and the open ones
@@ -85,6 +98,9 @@ pub enum Verb {
         /// Message id, or at least its first eight characters
         id: String,
     },
+    /// The configuration: what holds, and changing it; connects to nobody
+    #[command(subcommand)]
+    Config(configuration::ConfigVerb),
     /// Print the manual page
     Man,
     /// Print a completion script for a shell
@@ -104,6 +120,10 @@ impl Verb {
             Self::Send(send) => connected(send.run(common)),
             Self::Listen(listen) => connected(listen.run(common)),
             Self::Run(run) => connected(run.run(common)),
+            Self::Whoami => connected(whoami::whoami(common)),
+            Self::Join(of) => connected(membership::join(common, of)),
+            Self::Leave { room } => connected(membership::leave(common, room)),
+            Self::Doctor => connected(doctor::doctor(common)),
             Self::Users => connected(users::users(common)),
             Self::Rooms => connected(rooms::rooms(common)),
             Self::Find { words } => connected(files::find(common, words)),
@@ -122,6 +142,7 @@ impl Verb {
             Self::Search { words } => history::search(common, words),
             Self::Proof(of) => of.run(common),
             Self::Story { id } => story::tell(common, id),
+            Self::Config(verb) => verb.run(common),
             Self::Man => print(write_man),
             Self::Completions { shell } => print(|page| {
                 write_completions(*shell, page);
@@ -140,6 +161,8 @@ impl Verb {
             Self::Transfers { .. }
             | Self::Servers { .. }
             | Self::Story { .. }
+            | Self::Config(_)
+            | Self::Doctor
             | Self::Man
             | Self::Completions { .. }
             | Self::ExitCodes => false,

@@ -1,10 +1,12 @@
 //! `share`, `find`, `files` and `get`.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chat_files::keywords::{self, KEYWORD_FILE};
+use chat_protocol::crypto::Sha256Stream;
 use chat_protocol::file::catalogue::Audience;
 use chat_protocol::name::{ConversationId, UserName};
 use clap::Args;
@@ -19,6 +21,7 @@ use crate::signals::interrupted;
 use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 use chat_device::client::ClientEvent;
+use chat_device::home::known_servers::hex;
 use chat_device::recipient::Recipient;
 use chat_files::transfer::{
     Findings, Forged, Listed, TransferError, TransferEvent, TransferOptions, Transfers,
@@ -266,14 +269,17 @@ async fn get(common: &Common, wanted: &GetOf) -> Result<ExitStatus, Failure> {
         let listed = desk.find(&[]).await?;
         let owner = desk.task.true_name(owner).await?;
         let wanted = desk.find_file(&owner, name, &listed).await?;
+        let begun = Instant::now();
         desk.transfers.fetch(&wanted, &listed.files, Some(&folder));
-        fetched(&mut desk, common, name).await
+        let (path, event) = fetched(&mut desk, common, name).await?;
+        Ok((path, event, begun.elapsed()))
     };
     let path = tokio::select! {
         path = work => path,
         () = interrupted() => return Ok(ExitStatus::Interrupted),
     };
-    let ended = path.and_then(|(path, event)| finish(common, path, rename.as_deref(), event));
+    let ended =
+        path.and_then(|(path, event, took)| finish(common, path, rename.as_deref(), (event, took)));
     desk.task.end().await;
     ended
 }
@@ -362,6 +368,21 @@ fn target(common: &Common, output: Option<&Path>) -> (PathBuf, Option<PathBuf>) 
     }
 }
 
+/// SHA-256 of a file, in hexadecimal digits as `sha256sum` writes them.
+fn checksum(path: &Path) -> std::io::Result<String> {
+    /// What is read at once.
+    const PIECE: usize = 256 * 1_024;
+    let (mut file, mut stream) = (std::fs::File::open(path)?, Sha256Stream::default());
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            count => stream.update(piece.get(..count).unwrap_or_default()),
+        }
+    }
+    Ok(hex(&stream.so_far()))
+}
+
 /// Waits until the file is here, with a bar on a terminal.
 async fn fetched(
     desk: &mut Desk,
@@ -418,7 +439,7 @@ fn finish(
     common: &Common,
     mut path: PathBuf,
     rename: Option<&Path>,
-    event: TransferEvent,
+    (event, took): (TransferEvent, Duration),
 ) -> Result<ExitStatus, Failure> {
     // The owner's name for it may be the very one that was asked for.
     if let Some(to) = rename.filter(|to| !is_same(to, &path)) {
@@ -438,8 +459,19 @@ fn finish(
         if let Some(by) = show::given_by(&owner, &givers).filter(|_| !common.json) {
             note(&format!("· {by}"));
         }
+        let sum = checksum(&path).map_err(Failure::Io)?;
+        if !common.json && common.verbosity > Verbosity::Quiet {
+            note(&format!("· sha256 {sum}, {}", show::average(size, took)));
+        }
         let event = TransferEvent::Fetched { n, owner, givers, path, size };
         let mut lines = show::event(&event, Some(&shown));
+        for (_, object) in &mut lines {
+            if let Some(fields) = object.as_object_mut() {
+                let rate = show::rate(size, took);
+                fields.insert("sha256".to_owned(), sum.clone().into());
+                fields.insert("bytes_per_s".to_owned(), rate.into());
+            }
+        }
         if !common.json {
             // What a script wants to know.
             lines = vec![(shown, Value::Null)];

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use chat_endpoint::Event;
+use chat_endpoint::settings::ignores;
 use clap::Args;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
@@ -53,6 +54,7 @@ async fn listen(
     for name in task.client.known_names().await {
         names.learn(name.as_str());
     }
+    let mut settings = task.client.settings().await;
     let mut interrupt = pin!(interrupted());
     while count.is_none_or(|count| printed < count) && !(is_over && task.has_caught_up) {
         let event = tokio::select! {
@@ -77,6 +79,14 @@ async fn listen(
         }
         if !claim(&notification.event, |id| late.contains(id), now_ms()) {
             continue;
+        }
+        match &notification.event {
+            Event::Settings { .. } => settings = task.client.settings().await,
+            Event::Message { from, .. } | Event::Away { from, .. } if ignores(&settings, from) => {
+                task.consumed(&notification).await;
+                continue;
+            }
+            _ => {}
         }
         if task.is_for_eyes()
             && let Some(day) = days.line(now_ms())

@@ -31,6 +31,7 @@ use crate::store::StoreError;
 
 mod files;
 mod people;
+mod settings;
 
 pub use crate::driver::{Decision, RENEWING};
 pub use people::{DecideError, RenewError};

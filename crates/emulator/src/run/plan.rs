@@ -105,6 +105,8 @@ mod tests {
             churn: 0,
             offline: 0,
             p99_max: None,
+            csv: None,
+            lost_max: 0,
             in_lobby: false,
         }
     }

@@ -236,6 +236,9 @@ impl Endpoint {
                 Content::Copy(_) if !header.cid.is_feed() => {
                     Err("it says of another room that it was said there".to_owned())
                 }
+                Content::Settings(_) if !header.cid.is_own() => {
+                    Err("somebody else's settings mean nothing here".to_owned())
+                }
                 content => Ok((content, notes)),
             });
         let notes = content.as_ref().map(|(_, notes)| notes.clone()).unwrap_or_default();
@@ -314,6 +317,14 @@ impl Endpoint {
                 note,
                 hub_ms: delivery.hub_ms,
             }),
+            Content::Auto(text) => self.out.tell(Event::Away {
+                id: header.id,
+                cid: header.cid.clone(),
+                from: by,
+                text,
+                sent_ms: header.ts,
+            }),
+            Content::Settings(set) => self.on_settings(set),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
             Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),

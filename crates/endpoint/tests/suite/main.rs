@@ -59,6 +59,7 @@ mod rules;
 #[cfg(test)]
 mod sequence;
 #[cfg(test)]
+mod settings;
 mod siblings;
 #[cfg(test)]
 mod spelled;

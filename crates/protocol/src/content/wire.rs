@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files::FileNote;
 use super::healing::{Counters, Grant, GrantEntry, LinkRequest, LinkRun};
+use super::settings::{self, Setting};
 use super::{
     ChainNotes, Command, Content, ContentError, FeedCopy, LastMessage, Outcome, OutputStream, cap,
     check_argv,
@@ -29,6 +30,10 @@ struct Wire {
     said_in: Option<RoomName>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     file: Option<FileNote>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    auto: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    set: Option<Vec<Setting>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     argv: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -117,6 +122,8 @@ pub fn encode(content: &Content, notes: &ChainNotes) -> Vec<u8> {
             wire.veil = veiled.then_some(true);
         }
         Content::File(note) => wire.file = Some(note),
+        Content::Auto(text) => (wire.x, wire.auto) = (Some(text), Some(true)),
+        Content::Settings(set) => wire.set = Some(set),
         Content::Command(command) => {
             wire.argv = Some(command.argv);
             wire.salt = Some(command.salt);
@@ -183,6 +190,11 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
             let note = wire.file.take().filter(FileNote::is_valid);
             Content::File(note.ok_or_else(|| form("file"))?)
         }
+        Tag::Dm if wire.set.is_some() => {
+            let set = wire.set.take().filter(|set| settings::are_valid(set));
+            Content::Settings(set.ok_or_else(|| form("set"))?)
+        }
+        Tag::Dm if wire.auto.is_some() => auto(tag, &mut wire)?,
         Tag::Text | Tag::Dm | Tag::Broadcast => {
             let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
             // One way to write each content.
@@ -236,6 +248,16 @@ pub fn decode(tag: Tag, plaintext: &[u8]) -> Result<(Content, ChainNotes), Conte
     // Whatever was not taken belongs to another tag: a reader that knows only this tag's keys
     // refuses it, so everybody does (rule R22).
     if wire == Wire::default() { Ok((content, notes)) } else { Err(form("a key of another tag")) }
+}
+
+fn auto(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {
+    let form = |reason: &str| ContentError::Form { tag, reason: reason.to_owned() };
+    let text = text(wire.x.take().ok_or_else(|| form("x is missing"))?)?;
+    // One way to write each content.
+    if wire.auto.take() == Some(false) {
+        return Err(form("auto is true or absent"));
+    }
+    Ok(Content::Auto(text))
 }
 
 fn link_request(tag: Tag, wire: &mut Wire) -> Result<Content, ContentError> {

@@ -250,6 +250,7 @@ impl Conversation {
                 names.retain(|name| !self.absent.contains(name));
                 names
             }
+            (None, ConversationKind::Direct(a, b)) if a == b => vec![a],
             (None, ConversationKind::Direct(a, b)) => vec![a, b],
             (None, _) => Vec::new(),
         }

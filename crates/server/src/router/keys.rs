@@ -165,7 +165,9 @@ impl Router {
             return Some(format!("a device of {name} is missing"));
         }
         let accounts: HashSet<_> = lines.iter().map(|line| line.account).collect();
-        let lacks_party = conversation.cid.is_direct() && accounts.len() != 2;
+        // One, where somebody's devices are among themselves.
+        let parties = conversation.names().len();
+        let lacks_party = conversation.cid.is_direct() && accounts.len() != parties;
         lacks_party.then(|| "a direct conversation is for both parties".to_owned())
     }
 

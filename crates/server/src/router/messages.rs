@@ -66,7 +66,8 @@ impl Router {
         if let Some(decision) = self.may_not_say(now_ms, header, (conversation, epoch)) {
             return decision;
         }
-        if let Some(to) = header.to.user().and_then(|name| self.account_of(name))
+        let to = header.to.user().filter(|name| **name != header.from);
+        if let Some(to) = to.and_then(|name| self.account_of(name))
             && let Some(refusal) =
                 self.take_mailbox((to.id, log), conversation, request.frame.len(), pending)
         {

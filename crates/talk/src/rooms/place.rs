@@ -6,7 +6,7 @@
 use chat_device::recipient::Recipient;
 use chat_endpoint::{Event, MemberChange, RoomAction};
 use chat_protocol::hub::Moderation;
-use chat_protocol::name::{ConversationId, ConversationKind, RoomName};
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_text::item::{Item, What};
 
 use super::{Going, Step};
@@ -74,6 +74,15 @@ impl Talk {
             current => current.clone(),
         };
         self.go_after(&room, RoomAction::Leave, (Step::Leave, to)).await
+    }
+
+    /// What is typed goes to somebody alone from now on.
+    pub(crate) fn open_with(&mut self, user: UserName) -> Told {
+        if user == self.me {
+            return Told::error("there is no conversation with yourself");
+        }
+        self.go(Some(Recipient::User(user)));
+        self.where_am_i()
     }
 
     pub(crate) fn where_am_i(&self) -> Told {

@@ -12,7 +12,7 @@ use chat_protocol::spoken::counted;
 use serde_json::{Value, json};
 
 use super::items::{Form, both, line};
-use super::{Lines, feeds, files, identity, retention, rooms};
+use super::{Lines, feeds, files, identity, noise, retention, rooms, session};
 use crate::item::{Answer, Pending};
 use crate::{history, slash};
 
@@ -53,7 +53,15 @@ pub(super) fn answer(lines: &Lines, answer: &Answer) -> Vec<Form> {
         Answer::Findings(findings) => pairs(files::findings(findings, me)).collect(),
         Answer::Transfers(running, offered, parts) => transfers(running, offered, parts),
         Answer::Cleaned(folder, parts) => pairs(files::cleaned(folder, parts)).collect(),
-        one => vec![of_account(me, one).or_else(|| of_place(one)).unwrap_or_default()],
+        Answer::Settings(_) | Answer::Unread(_) | Answer::Jobs(_) => session::list(answer),
+        Answer::Ignoring(_) | Answer::Muting(_) => noise::list(answer),
+        one => vec![
+            of_account(me, one)
+                .or_else(|| of_place(one))
+                .or_else(|| session::one(lines, one))
+                .or_else(|| noise::one(one))
+                .unwrap_or_default(),
+        ],
     }
 }
 
@@ -75,10 +83,6 @@ fn of_account(me: &UserName, answer: &Answer) -> Option<Form> {
                 json!({"event": "version", "client": version, "protocol": protocol}),
             )
         }
-        Answer::Presence(set) => both(
-            format!("· who comes and goes: {set}"),
-            json!({"event": "set", "presence": format!("{set:?}").to_ascii_lowercase()}),
-        ),
         Answer::Password => both(format!("· {PASSWORD_CHANGED}"), json!({"event": "password"})),
         Answer::Nothing => line("· nothing is changed"),
         Answer::Compare(question) => {

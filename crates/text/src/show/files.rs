@@ -217,6 +217,17 @@ fn coming(event: &TransferEvent, name: Option<&str>) -> Option<(String, Value)> 
     })
 }
 
+/// Bytes in a second, on average.
+pub fn rate(size: u64, took: Duration) -> u64 {
+    let micros = took.as_micros().max(1);
+    u64::try_from(u128::from(size) * 1_000_000 / micros).unwrap_or(u64::MAX)
+}
+
+/// The same in words.
+pub fn average(whole: u64, took: Duration) -> String {
+    format!("{} in {:.1} s ({}/s)", size(whole), took.as_secs_f64(), size(rate(whole, took)))
+}
+
 /// A part of a file that is here, and what is said of it.
 pub fn part(of: &Resumable, what: &str) -> (String, Value) {
     let Resumable { manifest, have, .. } = of;

@@ -48,6 +48,13 @@ impl Printer {
         Self::Plain(me, Objects::default())
     }
 
+    /// It is shown when something was said, or not.
+    pub fn set_timed(&mut self, timed: bool) {
+        if let Self::Lines(printer) = self {
+            printer.set_timed(timed);
+        }
+    }
+
     /// The lines to be printed for what was told.
     pub fn print(&mut self, items: &[Item]) -> Vec<String> {
         match self {
@@ -97,6 +104,11 @@ impl LinePrinter {
     /// How its lines are made.
     pub fn lines(&self) -> &Lines {
         &self.lines
+    }
+
+    /// It is shown when something was said, or not.
+    pub fn set_timed(&mut self, timed: bool) {
+        self.lines.timed = timed;
     }
 
     /// The lines for what was told, behind the line of a new day where times have no dates.

@@ -30,6 +30,10 @@ pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
         Event::Alarm { kind, user, detail, count } => vec![json!({
             "event": "alarm", "kind": kind, "user": user, "reason": detail, "count": count,
         })],
+        Event::Away { from, .. } if from == me => Vec::new(),
+        Event::Away { id, from, text, sent_ms, .. } => vec![json!({
+            "event": "away", "id": id, "from": from, "text": text, "sent_at": time(*sent_ms),
+        })],
         Event::Announcement { text } => vec![json!({"event": "announcement", "text": text})],
         Event::NewDevice { user, number, words } => vec![json!({
             "event": "new_device", "user": user, "number": number, "words": words,
@@ -49,6 +53,7 @@ pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
         // What programs say to each other about files is told by what becomes of the files.
         // Who asked for a list shows the half that was asked for.
         Event::Subscriptions { .. }
+        | Event::Settings { .. }
         | Event::File { .. }
         | Event::Shared { .. }
         | Event::Found { .. }

@@ -38,6 +38,13 @@ pub(super) fn devices(row: &'static SlashRow, rest: &str) -> Result<Input, Input
     row.alone(after, SlashCommand::Identity(IdentityCommand::Devices { user }))
 }
 
+/// `/whois USER`.
+pub(super) fn whois(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
+    let (name, surplus) = first_word(rest);
+    let user = input::user(row.needs("a user", name)?)?;
+    row.alone(surplus, SlashCommand::Whois { user })
+}
+
 /// `/key rotate`.
 pub(super) fn key(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let (word, after) = first_word(rest);

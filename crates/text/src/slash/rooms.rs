@@ -49,7 +49,7 @@ pub enum RoomCommand {
 }
 
 /// The name of a room, with or without its `#`.
-fn room(text: &str) -> Result<RoomName, InputError> {
+pub(super) fn room(text: &str) -> Result<RoomName, InputError> {
     let name = text.strip_prefix('#').unwrap_or(text);
     RoomName::new(name).map_err(|source| InputError::BadRoom { name: name.to_owned(), source })
 }

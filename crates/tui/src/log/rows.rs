@@ -89,15 +89,18 @@ fn mark(delivery: &Delivery) -> (String, Ink) {
 fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {
     let Line { kind, text, delivery, at_ms, .. } = &block.line;
     let is_output = *kind == Kind::Output;
-    let column = if is_aligned(window) { TIME + NAMES + 2 } else { TIME };
+    let time =
+        if window.is_timed { format!("{} ", clock(*at_ms, window.zone)) } else { String::new() };
+    let margin = time.len();
+    let column = if is_aligned(window) { margin + NAMES + 2 } else { margin };
     let set_in = match kind {
-        Kind::Output => format!("{:TIME$}│ ", ""),
+        Kind::Output => format!("{:margin$}│ ", ""),
         Kind::Said | Kind::Own => format!("{:column$}", ""),
-        Kind::Notice | Kind::Alarm => format!("{:TIME$}", ""),
+        Kind::Notice | Kind::Alarm => format!("{:margin$}", ""),
     };
     let cells = window.cells.saturating_sub(width(&set_in));
     let set_in = || vec![piece(set_in.clone(), Ink::Faint)];
-    let mut head = vec![piece(format!("{} ", clock(*at_ms, window.zone)), Ink::Faint)];
+    let mut head = vec![piece(time, Ink::Faint)];
     head.extend(who(&block.line, window));
     let mut first = window.cells.saturating_sub(row_width(&head));
     let mut rows: Vec<Row> = Vec::new();

@@ -8,7 +8,7 @@ const START_MS: u64 = 1_700_000_000_000;
 
 fn window(cells: usize, rows: usize) -> Window<'static> {
     static ZONE: TimeZone = TimeZone::UTC;
-    Window { cells, rows, zone: &ZONE }
+    Window { cells, rows, zone: &ZONE, is_timed: true }
 }
 
 fn id(number: u64) -> MessageId {

@@ -16,6 +16,8 @@ pub(crate) struct Window<'z> {
     pub(crate) rows: usize,
     /// The zone.
     pub(crate) zone: &'z TimeZone,
+    /// It is shown when something was said.
+    pub(crate) is_timed: bool,
 }
 
 /// What is in the window.

@@ -85,7 +85,8 @@ impl Screen {
     fn draw_log(&self, pen: &mut Pen<'_>, area: Rect) -> Option<usize> {
         let log = self.logs.get(&self.open)?;
         let (cells, rows) = (usize::from(area.width), usize::from(area.height));
-        let visible = log.visible(&Window { cells, rows, zone: &self.zone });
+        let visible =
+            log.visible(&Window { cells, rows, zone: &self.zone, is_timed: self.is_timed });
         // New lines come at the bottom, also where there are few.
         let unused = rows.saturating_sub(visible.rows.len());
         let unused = u16::try_from(unused).unwrap_or(0);

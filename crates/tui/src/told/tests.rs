@@ -28,8 +28,13 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let theme = Theme { depth: Depth::Plain, is_high_contrast: false, is_ascii: false };
-        let lines =
-            Lines { me: user("alice"), detail: Detail::Brief, zone: TimeZone::UTC, dated: false };
+        let lines = Lines {
+            me: user("alice"),
+            detail: Detail::Brief,
+            zone: TimeZone::UTC,
+            dated: false,
+            timed: true,
+        };
         let screen = Screen::new(theme, TimeZone::UTC, cid("room:lobby"), (59, 20));
         Self { screen, teller: Teller::new(lines), sent: SentLog::default() }
     }

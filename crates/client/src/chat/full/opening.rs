@@ -82,5 +82,6 @@ async fn through(beginning: &Beginning<'_>, needs_no_server: bool) -> Result<Ope
         says.drain(..).for_each(|text| TerminalPrompt::say(&text));
     }
     let (client, events) = ended?;
+    says.extend(beginning.words_for_newcomers(&client).await);
     Ok(Opened { client, events, says })
 }

@@ -18,8 +18,7 @@ use tokio::sync::mpsc;
 use super::screen::Screen;
 use chat_talk::complete::Words;
 
-/// Lines that a person can recall. They stay in memory: a file of them would hold in clear what
-/// the home keeps sealed.
+/// Lines that a person can recall. The editor has them in memory; the home keeps the newest, sealed.
 const HISTORY_LINES_MAX: usize = 1_000;
 
 /// With Ctrl: after these the editor waits for another key and draws nothing meanwhile. A chat needs none of
@@ -62,7 +61,7 @@ impl Keyboard {
 }
 
 /// Starts the thread that reads the keyboard.
-pub(super) fn open(typing: Typing) -> io::Result<(Screen, Keyboard)> {
+pub(super) fn open(typing: Typing, past: Vec<String>) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES_MAX)
@@ -76,6 +75,9 @@ pub(super) fn open(typing: Typing) -> io::Result<(Screen, Keyboard)> {
     let history = MemHistory::with_config(&config);
     let mut editor: Editor<Typing, MemHistory> =
         Editor::with_history(config, history).map_err(io::Error::other)?;
+    for line in past {
+        editor.add_history_entry(line).map_err(io::Error::other)?;
+    }
     let (draft, prompt) = (Arc::clone(&typing.draft), Arc::clone(&typing.prompt));
     editor.set_helper(Some(typing));
     for key in WAITING_KEYS {

@@ -1,6 +1,7 @@
 //! What a client is asked about people's keys and this user's devices.
 
 use chat_endpoint::{Introduction, KnownDevice, TrustError};
+use chat_protocol::fingerprint::Fingerprint;
 use chat_protocol::name::UserName;
 use thiserror::Error;
 
@@ -38,6 +39,11 @@ impl Client {
     pub async fn introduction(&self, user: &UserName) -> Option<Introduction> {
         let user = user.clone();
         self.call(move |turn| turn.endpoint().introduction(&user)).await.flatten()
+    }
+
+    /// The words of this user's own key.
+    pub async fn own_words(&self) -> Option<Fingerprint> {
+        self.call(|turn| turn.endpoint().own_words()).await
     }
 
     /// People for whom another key is offered and who wait for a decision.

@@ -61,6 +61,8 @@ impl Journal {
             | Event::Complaint { .. }
             | Event::PutOff { .. }
             | Event::Announcement { .. }
+            | Event::Away { .. }
+            | Event::Settings { .. }
             | Event::NewDevice { .. } => self.noticed(event),
             Event::File { .. } | Event::ListRefused { .. } => self.about_files(event),
             Event::Shared { .. }
@@ -106,6 +108,10 @@ impl Journal {
                 peer: Some(user.as_str().into()),
                 ..self.line("device.new")
             },
+            Event::Away { from, .. } => {
+                Operation { peer: Some(from.as_str().into()), ..self.line("message.away") }
+            }
+            Event::Settings { .. } => self.line("device.settings"),
             _ => self.line("server.announcement"),
         }
     }

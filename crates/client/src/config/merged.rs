@@ -1,0 +1,99 @@
+//! The command line with what the file of configuration says where it says nothing itself.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use chat_text::settings::{KEYS, Settings};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use super::ConfigError;
+use super::arguments::matched;
+use super::file::{Entry, File, OPTIONS, Origin, option, standard_path};
+
+/// A value and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The key, as in the file.
+    pub key: &'static str,
+    /// Its value, as it is written; nothing where there is none.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// What a person has configured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Configured {
+    /// The file, which need not be there.
+    pub path: Option<PathBuf>,
+    /// The profile that was chosen.
+    pub profile: Option<String>,
+    /// What `/set` knows.
+    pub settings: Settings,
+    /// All values.
+    pub shown: Vec<Shown>,
+}
+
+/// Puts what the file says into the words of a command line. A command line that is wrong stays as it is: it is
+/// refused later.
+///
+/// # Errors
+/// The file cannot be used.
+pub(super) fn merged(words: Vec<OsString>) -> Result<(Vec<OsString>, Configured), ConfigError> {
+    let Ok(matches) = matched(&words) else { return Ok((words, Configured::default())) };
+    let named = matches.get_one::<PathBuf>("config").cloned();
+    let profile = matches.get_one::<String>("profile").cloned();
+    // The emulator has people of its own, and whoever mends the file must not be stopped by it.
+    let is_editing = matches
+        .subcommand_matches("config")
+        .is_some_and(|config| config.subcommand_name() == Some("edit"));
+    let is_emulator = matches.contains_id("emulate") && matches.get_one::<u32>("emulate").is_some();
+    let path = named.clone().or_else(standard_path);
+    let file = match path.as_deref().filter(|_| !is_emulator && !is_editing) {
+        Some(path) => File::read(path, named.is_some(), profile.as_deref())?,
+        None => File::default(),
+    };
+    let mut added: Vec<OsString> = Vec::new();
+    let mut shown = Vec::new();
+    for (key, _) in OPTIONS {
+        let entry = file.entries.iter().find(|entry| entry.key == *key);
+        shown.push(chosen(key, &matches, entry, &mut added));
+    }
+    let settings = file.settings();
+    for key in KEYS.iter().filter(|key| option(key.name).is_none()) {
+        let entry = file.entries.iter().find(|entry| entry.key == key.name);
+        let origin = entry.map_or(Origin::Default, |entry| entry.origin.clone());
+        shown.push(Shown { key: key.name, value: Some(key.get(&settings)), origin });
+    }
+    let mut words = words;
+    let at = words.len().min(1);
+    words.splice(at..at, added);
+    Ok((words, Configured { path, profile, settings, shown }))
+}
+
+/// Which value of an option holds; one of the file is added to the words.
+fn chosen(
+    key: &'static str,
+    matches: &ArgMatches,
+    entry: Option<&Entry>,
+    added: &mut Vec<OsString>,
+) -> Shown {
+    let source = matches.value_source(key);
+    let value = matches.get_raw(key).map(|values| {
+        values.map(|value| value.to_string_lossy().into_owned()).collect::<Vec<_>>().join(", ")
+    });
+    match (source, entry) {
+        (Some(ValueSource::CommandLine), _) => Shown { key, value, origin: Origin::Option },
+        (Some(ValueSource::EnvVariable), _) => {
+            let name = format!("CHAT_{}", key.to_ascii_uppercase());
+            Shown { key, value, origin: Origin::Environment(name) }
+        }
+        (_, Some(entry)) => {
+            let flag = key.replace('_', "-");
+            added.extend(entry.values.iter().map(|value| format!("--{flag}={value}").into()));
+            Shown { key, value: Some(entry.values.join(", ")), origin: entry.origin.clone() }
+        }
+        (_, None) => Shown { key, value, origin: Origin::Default },
+    }
+}

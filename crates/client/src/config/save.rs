@@ -1,0 +1,120 @@
+//! `/save`: what is set goes into the file of configuration, which keeps its comments and its order.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use chat_device::home::file::{make_private_folder, write_atomically};
+use chat_device::server_url::ServerUrl;
+use chat_protocol::name::UserName;
+use chat_text::settings::{KEYS, Settings};
+use toml_edit::{DocumentMut, Item, Table, Value, value};
+
+/// Writes what is set, where it is not the default or stands there already; below a profile where one was chosen.
+///
+/// # Errors
+/// The file cannot be read or written, or is not TOML.
+pub fn save(path: &Path, profile: Option<&str>, settings: &Settings) -> Result<(), String> {
+    let cannot = |what: &str, error: &dyn std::fmt::Display| {
+        format!("cannot {what} {}: {error}", path.display())
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(cannot("read", &error)),
+    };
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| cannot("read", &error.message()))?;
+    let mut table = document.as_table_mut();
+    if let Some(profile) = profile {
+        table = inner(inner(table, "profile", path)?, profile, path)?;
+    }
+    let default = Settings::default();
+    for key in KEYS {
+        let (wanted, usual) = (key.get(settings), key.get(&default));
+        let mut place = &mut *table;
+        let mut words = key.name.split('.').collect::<Vec<_>>();
+        let last = words.pop().unwrap_or_default();
+        let is_there = words
+            .iter()
+            .try_fold(&*place, |table, word| table.get(word)?.as_table())
+            .is_some_and(|table| table.contains_key(last));
+        if wanted == usual && !is_there {
+            continue;
+        }
+        for word in words {
+            place = inner(place, word, path)?;
+        }
+        let is_switch = key.values == "on or off";
+        let new = match wanted.as_str() {
+            "on" if is_switch => Value::from(true),
+            "off" if is_switch => Value::from(false),
+            text => Value::from(text),
+        };
+        match place.get_mut(last).and_then(Item::as_value_mut) {
+            // What stands behind it on its line stays.
+            Some(old) => {
+                let decor = old.decor().clone();
+                *old = new;
+                *old.decor_mut() = decor;
+            }
+            None => drop(place.insert(last, value(new))),
+        }
+    }
+    write(path, &document.to_string()).map_err(|error| cannot("write", &error))
+}
+
+/// Writes a first file with who and where; one that is there already stays.
+pub(crate) fn first(path: &Path, user: &UserName, server: &ServerUrl) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let mut document = DocumentMut::new();
+    document.insert("user", value(user.as_str()));
+    document.insert("server", value(server.to_string()));
+    write(path, &document.to_string())
+}
+
+fn inner<'t>(table: &'t mut Table, name: &str, path: &Path) -> Result<&'t mut Table, String> {
+    let item = table.entry(name).or_insert_with(|| {
+        let mut table = Table::new();
+        table.set_implicit(true);
+        Item::Table(table)
+    });
+    let wrong = || format!("{}: {name} is no table", path.display());
+    item.as_table_mut().ok_or_else(wrong)
+}
+
+/// Puts the file there whole or not at all; nobody else reads it.
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        make_private_folder(folder)?;
+    }
+    write_atomically(path, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_text::settings::find;
+
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_written_and_what_else_stands_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chat").join("config.toml");
+        let mut settings = Settings::default();
+        find("timestamps").unwrap().set(&mut settings, "off").unwrap();
+        save(&path, None, &settings).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "timestamps = false\n");
+        fs::write(&path, "# mine\nuser = \"alice\" # me\ntheme = \"plain\" # dark\n").unwrap();
+        save(&path, None, &settings).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let expected =
+            "# mine\nuser = \"alice\" # me\ntheme = \"default\" # dark\ntimestamps = false\n";
+        assert_eq!(text, expected);
+        save(&path, Some("work"), &settings).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("[profile.work]\ntimestamps = false\n"), "{text}");
+    }
+}

@@ -1,0 +1,34 @@
+//! What is set on all devices of this user.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::name::UserName;
+
+use super::Client;
+
+impl Client {
+    /// What is set, by key.
+    pub async fn settings(&self) -> BTreeMap<String, String> {
+        self.call(|turn| turn.endpoint().settings()).await.unwrap_or_default()
+    }
+
+    /// Sets something here and on this user's other devices, see [`chat_endpoint::Endpoint::set`].
+    pub async fn set(&self, changes: Vec<(String, String)>) {
+        self.call(move |turn| {
+            let now_ms = turn.now_ms;
+            turn.endpoint().set(now_ms, &changes);
+        })
+        .await
+        .unwrap_or_default();
+    }
+
+    /// Tells somebody why this user does not answer.
+    pub async fn answer_for_away(&self, to: &UserName, why: &str) {
+        let (to, why) = (to.clone(), why.to_owned());
+        self.begin(move |turn| {
+            let now_ms = turn.now_ms;
+            turn.endpoint().answer_for_away(now_ms, &to, &why);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,128 @@
+//! What is said, and what was said.
+
+use super::super::{Completion, SlashCommand, SlashRow, first_word, history, parse_veil, talk};
+use crate::input;
+
+/// The rows.
+pub(super) static TALK: &[SlashRow] = &[
+    SlashRow {
+        name: "msg",
+        aliases: &["dm"],
+        usage: "/msg USER TEXT",
+        description: "send to one person; the same as USER*TEXT",
+        example: "/msg bob see you at six",
+        completion: Completion::Users,
+        parse: |row, rest| {
+            let (name, text) = first_word(rest);
+            input::direct(row.needs("a user and a text", name)?, row.needs("a text", text)?)
+        },
+    },
+    SlashRow {
+        name: "query",
+        aliases: &[],
+        usage: "/query USER [TEXT]",
+        description: "open the conversation with one person: what I type then goes there",
+        example: "/query bob",
+        completion: Completion::Users,
+        parse: talk::query,
+    },
+    SlashRow {
+        name: "reply",
+        aliases: &["r"],
+        usage: "/reply [^N] TEXT",
+        description: "answer who wrote to me alone last; ^N: quote the Nth newest message here",
+        example: "/reply on my way",
+        completion: Completion::Nothing,
+        parse: talk::reply,
+    },
+    SlashRow {
+        name: "pm",
+        aliases: &[],
+        usage: "/pm TEXT",
+        description: "send to everybody in the current room (a public message)",
+        example: "/pm 2*3 is still six",
+        completion: Completion::Nothing,
+        parse: |row, rest| input::text(row.needs("a text", rest)?),
+    },
+    SlashRow {
+        name: "all",
+        aliases: &["broadcast"],
+        usage: "/all TEXT",
+        description: "send to everybody on the server; the same as ALL*TEXT",
+        example: "/all lunch is ready",
+        completion: Completion::Nothing,
+        parse: |row, rest| input::broadcast(row.needs("a text", rest)?),
+    },
+    SlashRow {
+        name: "me",
+        aliases: &[],
+        usage: "/me TEXT",
+        description: "say what I do, to everybody in the current room: * alice waves",
+        example: "/me waves",
+        completion: Completion::Nothing,
+        parse: talk::me,
+    },
+    SlashRow {
+        name: "veil",
+        aliases: &["spoiler"],
+        usage: "/veil [on|off]",
+        description: "shift the letters of what I send, as for a spoiler; shown shifted back",
+        example: "/veil on",
+        completion: Completion::Nothing,
+        parse: parse_veil,
+    },
+    SlashRow {
+        name: "history",
+        aliases: &["log"],
+        usage: "/history [WHERE] [N]",
+        description: "show what was said here, or in WHERE; older: more, or before ID",
+        example: "/history bob 50",
+        completion: Completion::Users,
+        parse: history::parse_history,
+    },
+    SlashRow {
+        name: "search",
+        aliases: &["lastlog"],
+        usage: "/search WORDS",
+        description: "find messages that have all these words, in all conversations",
+        example: "/search lunch friday",
+        completion: Completion::Nothing,
+        parse: history::parse_search,
+    },
+    SlashRow {
+        name: "receipts",
+        aliases: &[],
+        usage: "/receipts [ID]",
+        description: "show who has confirmed a message of mine; without an ID the last one",
+        example: "/receipts last",
+        completion: Completion::Nothing,
+        parse: history::parse_receipts,
+    },
+    SlashRow {
+        name: "pending",
+        aliases: &[],
+        usage: "/pending",
+        description: "show what was sent and has no answer yet",
+        example: "/pending",
+        completion: Completion::Nothing,
+        parse: |row, rest| row.alone(rest, SlashCommand::Pending),
+    },
+    SlashRow {
+        name: "unread",
+        aliases: &[],
+        usage: "/unread",
+        description: "show the conversations in which something is new",
+        example: "/unread",
+        completion: Completion::Nothing,
+        parse: |row, rest| row.alone(rest, SlashCommand::Unread),
+    },
+    SlashRow {
+        name: "grant",
+        aliases: &[],
+        usage: "/grant USER last N|all",
+        description: "hand what was said in this room on to a member who came later",
+        example: "/grant bob last 100",
+        completion: Completion::Users,
+        parse: history::parse_grant,
+    },
+];

@@ -1,0 +1,174 @@
+//! The first start on a machine that knows nothing, configuration, and what the verbs for scripts add.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use chat_tests::{PASSWORD, Program, Rig, Scene, Terminal, binary};
+
+/// A client on a machine that has never seen it: no home, no options, no variables.
+fn nothing(rig: &Rig, words: &[&str]) -> Command {
+    let mut command = Command::new(binary("chat-client"));
+    command.args(words).current_dir(rig.path("")).env("HOME", rig.path("nobody"));
+    for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
+        command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CHAT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Goal: from the first key to the first delivered message at most six answers and one minute; the next start asks for
+/// the password alone.
+#[test]
+fn somebody_new_is_asked_five_things_and_then_talks() {
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let begun = Instant::now();
+    let mut chat = Terminal::start(&nothing(&scene.rig, &[]));
+    let mut answers = 0;
+    let mut answer = |question: &str, words: &str| {
+        chat.answer(question, words);
+        answers += 1;
+    };
+    answer("Address of the server [ws://127.0.0.1:9000]: ", scene.url());
+    answer("Your name: ", "newcomer");
+    answer("[y/N]", "y");
+    answer("assword", PASSWORD);
+    answer("again", PASSWORD);
+    chat.wait_for("The words of your key");
+    chat.wait_for("/help");
+    chat.wait_for("newcomer #lobby>");
+    chat.type_line("hello, pier");
+    answers += 1;
+    bob.stdout.wait_for_part("#lobby newcomer: hello, pier");
+    chat.wait_for("✓✓");
+    assert!(answers <= 6, "{answers}");
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
+    let mut again = Terminal::start(&nothing(&scene.rig, &[]));
+    again.answer("assword", PASSWORD);
+    again.wait_for("newcomer #lobby>");
+    again.type_line("/quit");
+    assert_eq!(again.wait(), Some(0));
+}
+
+fn run(rig: &Rig, words: &[&str]) -> chat_tests::Finished {
+    Program::start(nothing(rig, words)).finish()
+}
+
+/// Goal: option, environment, profile, file, default: the first that says something holds, and it is said which.
+#[test]
+fn what_holds_is_shown_with_its_origin() {
+    let rig = Rig::new();
+    let file = rig.write(
+        "config.toml",
+        "user = \"alice\"\nserver = \"ws://127.0.0.1:1\"\ntheme = \"plain\"\n\n\
+         [notify]\nquiet = \"22:00-07:00\"\n\n[profile.work]\nserver = \"ws://127.0.0.1:2\"\n",
+    );
+    let file = file.display().to_string();
+    let shown = |words: &[&str], env: Option<(&str, &str)>| {
+        let mut command = nothing(&rig, &["--config", &file]);
+        command.args(words).args(["config", "show", "--origin"]).envs(env);
+        Program::start(command).finish().expect_code(0).stdout
+    };
+    let plain = shown(&[], None);
+    for line in [
+        format!("user = alice  ({file}:1)"),
+        format!("server = ws://127.0.0.1:1  ({file}:2)"),
+        format!("theme = plain  ({file}:3)"),
+        format!("notify.quiet = 22:00-07:00  ({file}:6)"),
+        "presence = all  (default)".to_owned(),
+    ] {
+        assert!(plain.contains(&line), "{line}:\n{plain}");
+    }
+    let work = shown(&["-P", "work"], None);
+    assert!(
+        work.contains(&format!("server = ws://127.0.0.1:2  (profile work, {file}:9)")),
+        "{work}"
+    );
+    let variable = shown(&["-P", "work"], Some(("CHAT_SERVER", "ws://127.0.0.1:3")));
+    assert!(
+        variable.contains("server = ws://127.0.0.1:3  (environment CHAT_SERVER)"),
+        "{variable}"
+    );
+    let option =
+        shown(&["--server", "ws://127.0.0.1:4"], Some(("CHAT_SERVER", "ws://127.0.0.1:3")));
+    assert!(option.contains("server = ws://127.0.0.1:4  (option)"), "{option}");
+}
+
+/// Goal: a slip in the file is an error with file, line, key and the nearest right one, before anything is done.
+#[test]
+fn a_slip_in_the_file_is_an_error_with_its_line() {
+    let rig = Rig::new();
+    for (text, part) in [
+        ("\nserwer = \"x\"", "config.toml:2: there is no key serwer, did you mean server?"),
+        ("user = \"a b\"", "config.toml:1: user: "),
+        ("theme = \"pink\"", "config.toml:1: theme: it is default, contrast, plain or ascii"),
+        ("server = \"http://x\"", "config.toml:1: server: "),
+    ] {
+        let file = rig.write("config.toml", text).display().to_string();
+        let refused = run(&rig, &["--config", &file, "servers"]).expect_code(2);
+        assert!(refused.stderr.contains(part), "{text}: {refused:?}");
+    }
+    let missing = run(&rig, &["--config", "nowhere.toml", "servers"]).expect_code(2);
+    assert!(missing.stderr.contains("cannot read nowhere.toml"), "{missing:?}");
+    let file = rig.write("config.toml", "").display().to_string();
+    let profile = run(&rig, &["--config", &file, "-P", "work", "servers"]).expect_code(2);
+    assert!(profile.stderr.contains("has no [profile.work]"), "{profile:?}");
+}
+
+/// Goal: what is set in a chat and saved holds at the next start.
+#[test]
+fn what_is_saved_holds_at_the_next_start() {
+    let (scene, []) = Scene::with([]);
+    let file = scene.rig.write("config.toml", "").display().to_string();
+    let alice = scene.client("alice");
+    let first = alice.pipe(&["/timestamp off", "/set presence off", "/save"], &["--config", &file]);
+    assert!(first.expect_code(0).stdout.contains("the settings are kept in"));
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(kept, "presence = \"off\"\ntimestamps = false\n");
+    let again = alice.pipe(&["/set"], &["--config", &file]).expect_code(0);
+    for line in ["presence = off", "timestamps = off"] {
+        assert!(again.stdout.contains(line), "{again:?}");
+    }
+}
+
+#[test]
+fn whoami_join_and_leave_are_verbs() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let alice = scene.client("alice");
+    let who = alice.run(&["whoami", "--json"]).expect_code(0);
+    assert_eq!(who.events_named("whoami")[0]["user"], "alice");
+    let refused = alice.run(&["join", "ops"]).expect_code(6);
+    assert!(refused.stdout.contains("E_NO_SUCH_ROOM"), "{refused:?}");
+    alice.run(&["join", "#ops", "--create"]).assert_code(0);
+    let rooms = alice.run(&["rooms"]).expect_code(0);
+    assert!(rooms.stdout.contains("* #ops") || rooms.stdout.contains("ops"), "{rooms:?}");
+    chat_tests::types(&mut bob, "/join ops", "you are in #ops");
+    chat_tests::types(&mut bob, "/members", "alice");
+    alice.run(&["leave", "ops"]).assert_code(0);
+    alice.run(&["leave", "nowhere"]).assert_code(6);
+}
+
+#[test]
+fn doctor_says_what_is_well_and_what_is_not() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let alice = rig.client("alice", server.url());
+    alice.run(&["users"]).assert_code(0);
+    let well = alice.run(&["doctor"]).expect_code(0);
+    for part in ["[+] configuration", "[+] home", "it answers; no TLS", "[+] clock: it differs"] {
+        assert!(well.stdout.contains(part), "{part}: {well:?}");
+    }
+    let nobody = rig.client("alice", "ws://127.0.0.1:9").run(&["doctor"]).expect_code(1);
+    assert!(nobody.stdout.contains("[-] server ws://127.0.0.1:9"), "{nobody:?}");
+    let key = std::fs::read_dir(alice.home()).unwrap().flatten().find(|one| one.path().is_dir());
+    let key = key.unwrap().path().join("alice").join("key");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&key, open).unwrap();
+    let open = alice.run(&["doctor"]).expect_code(1);
+    assert!(open.stdout.contains("[-] home: others can use"), "{open:?}");
+}

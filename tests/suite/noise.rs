@@ -1,0 +1,157 @@
+//! Ignoring, muting, being away, and what one device has read: on all devices of a person.
+
+use std::time::{Duration, Instant};
+
+use chat_tests::{Program, Rig, Scene, types};
+
+/// What is set on one device is set on the other within this time while both are connected.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Two machines of alice, at their prompts.
+fn machines(scene: &Scene) -> [Program; 2] {
+    ["alice-desk", "alice-laptop"].map(|home| {
+        let client = scene.client("alice").with_home(scene.rig.path(home));
+        let program = client.chat();
+        program.stdout.wait_for_part("you are in #lobby");
+        program
+    })
+}
+
+/// Types a line at one machine and waits for what the other one says of it.
+#[track_caller]
+fn passes(from: &mut Program, to: &Program, line: &str, part: &str) -> Duration {
+    let begun = Instant::now();
+    from.type_line(line);
+    to.stdout.wait_for_part(part);
+    begun.elapsed()
+}
+
+/// Goal: what somebody says who is ignored is hidden on every device, confirmed as ever, and shown again later.
+#[test]
+fn an_ignored_person_is_hidden_everywhere_and_is_not_told() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let [mut desk, mut laptop] = machines(&scene);
+    // What the first message between the two makes is made.
+    passes(&mut desk, &laptop, "/mute #nowhere", "#nowhere is muted");
+    let took = passes(&mut desk, &laptop, "/ignore bob", "what bob says is hidden");
+    assert!(took < SOON, "{took:?}");
+    bob.type_line("alice*a secret");
+    bob.type_line("in the lobby");
+    bob.stdout.wait_for_count(2, |line| line.contains("delivered to alice"));
+    passes(&mut laptop, &desk, "/unignore bob", "what bob says is shown again");
+    bob.type_line("alice*louder");
+    for machine in [&desk, &laptop] {
+        machine.stdout.wait_for_part("louder");
+        let said = machine.stdout.text();
+        assert!(!said.contains("a secret") && !said.contains("in the lobby"), "{said}");
+    }
+    assert!(!bob.stdout.text().contains("ignore"));
+}
+
+/// Goal: what was set while a machine was away is set there when it comes back, also on a machine that is new.
+#[test]
+fn what_is_set_reaches_a_machine_that_was_away_and_one_that_is_new() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let [mut desk, laptop] = machines(&scene);
+    laptop.finish().assert_code(0);
+    types(&mut desk, "/ignore bob", "what bob says is hidden");
+    let homes = ["alice-laptop", "alice-new"].map(|home| scene.rig.path(home));
+    let mut seen = 0;
+    for home in homes {
+        let client = scene.client("alice").with_home(home);
+        let mut machine = client.chat();
+        machine.stdout.wait_for_part("what bob says is hidden");
+        types(&mut machine, "/ignore", "  bob");
+        seen += 1;
+        bob.type_line("alice*unheard");
+        bob.stdout.wait_for_count(seen, |line| line.contains("delivered to alice"));
+        let ended = machine.finish().expect_code(0);
+        assert!(!ended.stdout.contains("unheard"), "{ended:?}");
+    }
+    let again = scene.client("alice").with_home(scene.rig.path("alice-laptop"));
+    let kept = again.pipe(&["/ignore"], &[]).expect_code(0);
+    assert!(kept.stdout.contains("  bob"), "it is in the home: {kept:?}");
+}
+
+/// Goal: whoever writes to somebody who is away is told once, and such an answer is never answered.
+#[test]
+fn somebody_away_answers_each_person_once_and_no_answer() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let [mut desk, laptop] = machines(&scene);
+    types(&mut bob, "/away out for lunch", "you are away (out for lunch)");
+    passes(&mut desk, &laptop, "/away at the sea", "you are away (at the sea)");
+    types(&mut bob, "alice*are you there", "alice is away: at the sea");
+    bob.type_line("alice*and now");
+    desk.stdout.wait_for_part("bob → you: and now");
+    types(&mut desk, "bob*back soon", "bob is away: out for lunch");
+    bob.stdout.wait_for_part("alice → you: back soon");
+    desk.type_line("bob*really");
+    bob.stdout.wait_for_part("alice → you: really");
+    passes(&mut desk, &laptop, "/back", "you are back");
+    bob.type_line("alice*welcome");
+    desk.stdout.wait_for_part("bob → you: welcome");
+    let (bob, desk) = (bob.finish().expect_code(0), desk.finish().expect_code(0));
+    assert_eq!(bob.stdout.matches("alice is away").count(), 1, "{bob:?}");
+    assert_eq!(desk.stdout.matches("bob is away").count(), 1, "{desk:?}");
+}
+
+/// Goal: a muted room is no noise at a prompt unless it names one; what a script reads is whole.
+#[test]
+fn a_muted_room_is_silent_at_a_prompt_unless_it_names_one() {
+    let rig = Rig::new();
+    let scene = Scene { server: rig.server(), rig };
+    let mut bob = scene.person("bob");
+    let mut alice = scene.at_terminal("alice");
+    alice.type_line("/join ops");
+    alice.wait_for("#ops>");
+    types(&mut bob, "/join ops", "you are in #ops");
+    alice.type_line("/mute #ops");
+    alice.wait_for("#ops is muted");
+    alice.type_line("/room lobby");
+    alice.wait_for("alice #lobby>");
+    bob.type_line("nobody in particular");
+    bob.type_line("but alice, look");
+    alice.wait_for("but alice, look");
+    assert!(!alice.text().contains("nobody in particular"));
+    alice.type_line("/unread");
+    alice.wait_for("#ops: 2 messages new, 1 for you");
+    alice.type_line("/room ops");
+    alice.wait_for("alice #ops>");
+    alice.type_line("/unread");
+    alice.wait_for("nothing is new");
+    alice.type_line("/quit");
+}
+
+/// Goal: what was read on one device is not new on the other.
+#[test]
+fn what_one_machine_has_read_is_not_new_on_the_other() {
+    let rig = Rig::new();
+    let scene = Scene { server: rig.server(), rig };
+    let mut bob = scene.person("bob");
+    let mut desk = scene.at_terminal("alice");
+    let client = scene.client("alice").with_home(scene.rig.path("alice-laptop"));
+    let mut laptop = client.at_terminal_before(&[], "");
+    laptop.wait_for("connected to");
+    types(&mut bob, "alice*one", "delivered to alice");
+    types(&mut bob, "alice*two", "delivered to alice");
+    for machine in [&desk, &laptop] {
+        machine.wait_for("bob → you: two");
+    }
+    desk.type_line("/unread");
+    desk.wait_for("the talk between alice and bob: 2 messages new, 2 for you");
+    laptop.type_line("/query bob");
+    laptop.wait_for("alice bob>");
+    // The mark may be on its way.
+    let begun = Instant::now();
+    loop {
+        desk.type_line("/unread");
+        let shown = ["nothing is new", "messages new"];
+        if desk.wait_for_one(&shown) == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", desk.text());
+    }
+    for machine in [&mut desk, &mut laptop] {
+        machine.type_line("/quit");
+    }
+}
