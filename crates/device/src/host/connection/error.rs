@@ -145,9 +145,9 @@ pub enum ConnectError {
     Home(#[from] HomeError),
 }
 
-impl From<TwoServers> for ConnectError {
-    fn from(error: TwoServers) -> Self {
-        Self::TwoServers(Box::new(error))
+impl From<Box<TwoServers>> for ConnectError {
+    fn from(error: Box<TwoServers>) -> Self {
+        Self::TwoServers(error)
     }
 }
 

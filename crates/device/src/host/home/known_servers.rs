@@ -83,16 +83,16 @@ impl KnownServers {
     pub fn server_at(
         &self,
         addresses: &[ServerUrl],
-    ) -> Result<Option<(ServerUrl, KnownServer)>, TwoServers> {
+    ) -> Result<Option<(ServerUrl, KnownServer)>, Box<TwoServers>> {
         let mut known = addresses.iter().filter_map(|url| Some((url.clone(), self.get(url)?)));
         let Some((at, server)) = known.next() else { return Ok(None) };
         match known.find(|(_, other)| other.server != server.server) {
             None => Ok(Some((at, server))),
-            Some((elsewhere, other)) => Err(TwoServers {
+            Some((elsewhere, other)) => Err(Box::new(TwoServers {
                 forget: self.forget_command(&[&elsewhere]),
                 first: (at, server.words),
                 second: (elsewhere, other.words),
-            }),
+            })),
         }
     }
 
@@ -134,8 +134,8 @@ impl KnownServers {
         // Quoted as a shell reads it: the folder may have spaces in its name.
         let quoted = home.map(|home| home.to_string_lossy().replace('\'', r"'\''"));
         let home = quoted.map(|home| format!("--home '{home}' "));
-        let addresses = addresses.iter().map(|url| format!(" {url}")).collect::<String>();
-        format!("chat-client {}servers forget{addresses}", home.unwrap_or_default())
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        format!("chat-client {}servers forget {}", home.unwrap_or_default(), addresses.join(" "))
     }
 
     /// Changes the file, as another process may have left it meanwhile.
