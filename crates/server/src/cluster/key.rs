@@ -132,7 +132,7 @@ impl ClusterKey {
     ) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         let bound = [log, what.as_bytes()].concat();
-        gcm_open(&self.for_words(), nonce, &bound, sealed).ok().map(Into::into)
+        gcm_open(&self.for_words(), nonce, &bound, sealed).ok()
     }
 }
 
