@@ -12,7 +12,7 @@ use chat_tests::{
 const DEAD_SHOWN_MAX: Duration = Duration::from_secs(12);
 
 /// Two servers with somebody at each.
-struct Two {
+struct Pair {
     // The people and the servers end before the folders go.
     alice: Program,
     bob: Program,
@@ -22,7 +22,7 @@ struct Two {
     rig: Rig,
 }
 
-impl Two {
+impl Pair {
     fn open() -> Option<Self> {
         if !is_redis_wanted() {
             return None;
@@ -53,8 +53,8 @@ fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
 
 #[test]
 fn people_at_two_servers_talk_as_at_one() {
-    let Some(mut two) = Two::open() else { return };
-    let Two { alice, bob, .. } = &mut two;
+    let Some(mut pair) = Pair::open() else { return };
+    let Pair { alice, bob, .. } = &mut pair;
     alice.type_line("hello from one");
     bob.stdout.wait_for_part("#lobby alice: hello from one");
     bob.type_line("hello from two");
@@ -77,7 +77,7 @@ fn people_at_two_servers_talk_as_at_one() {
 /// Goal: what was said while a server was dead comes when it is back, and who was there is shown as gone in time.
 #[test]
 fn a_server_that_dies_takes_its_people_along_and_comes_back_with_everything() {
-    let Some(Two { mut alice, bob, one, mut two, redis, rig }) = Two::open() else { return };
+    let Some(Pair { mut alice, bob, one, mut two, redis, rig }) = Pair::open() else { return };
     let died = Instant::now();
     two.kill_hard();
     alice.stdout.wait_for_part("[bob] just left");
@@ -100,7 +100,7 @@ fn a_server_that_dies_takes_its_people_along_and_comes_back_with_everything() {
 /// Goal: Redis may be killed, and nothing that was said is lost or comes twice.
 #[test]
 fn a_redis_that_is_killed_and_comes_back_loses_and_doubles_nothing() {
-    let Some(Two { mut alice, bob, one, two, mut redis, rig }) = Two::open() else { return };
+    let Some(Pair { mut alice, bob, one, two, mut redis, rig }) = Pair::open() else { return };
     for round in 0..3 {
         alice.type_line(&format!("bob*before {round}"));
         bob.stdout.wait_for_part(&format!("before {round}"));
@@ -123,7 +123,7 @@ fn a_redis_that_is_killed_and_comes_back_loses_and_doubles_nothing() {
 /// Goal: while Redis stands still nothing is acknowledged and nothing refused, and both servers say why.
 #[test]
 fn while_redis_is_away_nobody_is_told_yes_or_no() {
-    let Some(Two { mut alice, bob, one, two, redis, rig }) = Two::open() else { return };
+    let Some(Pair { mut alice, bob, one, two, redis, rig }) = Pair::open() else { return };
     redis.signal(Signal::STOP);
     let stopped = Instant::now();
     alice.type_line("bob*into the silence");

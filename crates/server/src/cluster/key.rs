@@ -5,7 +5,6 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    process,
 };
 
 use chat_protocol::crypto::{gcm_open, gcm_seal, hkdf_expand, hkdf_extract, random};
@@ -85,7 +84,8 @@ impl ClusterKey {
         let failed = |source| KeyFileError::File { action: "write", path: path.to_owned(), source };
         let key = Zeroizing::new(random::<32>());
         let text = Zeroizing::new(crate::hex::hex(&*key) + "\n");
-        let new = path.with_extension(format!("key.new-{}", process::id()));
+        // Several may make one at the same time, also in containers where each is the first process.
+        let new = path.with_extension(format!("key.new-{}", crate::hex::hex(&random::<8>())));
         let write = || -> io::Result<bool> {
             let mut out = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
             out.write_all(text.as_bytes())?;
@@ -132,7 +132,7 @@ impl ClusterKey {
     ) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         let bound = [log, what.as_bytes()].concat();
-        gcm_open(&self.for_words(), nonce, &bound, sealed).ok().map(Into::into)
+        gcm_open(&self.for_words(), nonce, &bound, sealed).ok()
     }
 }
 

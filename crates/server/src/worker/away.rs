@@ -54,7 +54,7 @@ impl Beside<'_> {
         if let Ok(done) = timeout(AWAY_AFTER, &mut waiting).await {
             return done;
         }
-        let mut end_at = Some(Instant::now() + (SESSIONS_END_AFTER - AWAY_AFTER));
+        let mut end_at = Some(Instant::now() + SESSIONS_END_AFTER.saturating_sub(AWAY_AFTER));
         loop {
             tokio::select! {
                 biased;
