@@ -152,12 +152,12 @@ impl Terminal {
 
     /// What a person sees now, a line for each row.
     pub fn picture(&self) -> String {
-        self.screen().picture.screen().contents()
+        self.screen.0.lock().picture.screen().contents()
     }
 
     /// Where the cursor stands now: column and row.
     pub fn cursor(&self) -> (u16, u16) {
-        let (row, column) = self.screen().picture.screen().cursor_position();
+        let (row, column) = self.screen.0.lock().picture.screen().cursor_position();
         (column, row)
     }
 
@@ -192,14 +192,14 @@ impl Terminal {
     pub fn is_seen_within(&self, limit: Duration, is_it: impl Fn(&str) -> bool) -> bool {
         let waits =
             |screen: &mut Screen| !is_it(&screen.picture.screen().contents()) && !screen.is_ended;
-        let waited = self.screen.1.wait_timeout_while(self.screen(), limit, waits);
-        let (screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut screen = self.screen.0.lock();
+        self.screen.1.wait_while_for(&mut screen, waits, limit);
         is_it(&screen.picture.screen().contents())
     }
 
     /// Whether the program has ended.
     pub fn has_ended(&self) -> bool {
-        self.screen().is_ended
+        self.screen.0.lock().is_ended
     }
 
     /// Whether this stands in a cell within a time.
@@ -209,8 +209,8 @@ impl Terminal {
             cell.is_some_and(|cell| cell.contents() == text)
         };
         let waits = |screen: &mut Screen| !is_it(screen) && !screen.is_ended;
-        let waited = self.screen.1.wait_timeout_while(self.screen(), limit, waits);
-        let (screen, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut screen = self.screen.0.lock();
+        self.screen.1.wait_while_for(&mut screen, waits, limit);
         is_it(&screen)
     }
 
@@ -221,7 +221,7 @@ impl Terminal {
     pub fn resize(&self, name: &str, (columns, rows): (u16, u16)) {
         let path = format!("/proc/{}/fd/0", self.pid_of(name).as_raw_nonzero());
         let terminal = std::fs::File::options().read(true).write(true).open(path).unwrap();
-        self.screen().picture.screen_mut().set_size(count(rows), count(columns));
+        self.screen.0.lock().picture.screen_mut().set_size(count(rows), count(columns));
         let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(terminal, size).unwrap();
     }

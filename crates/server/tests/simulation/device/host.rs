@@ -194,6 +194,8 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::OffersChecked { .. }
         | Event::ListRefused { .. }
         | Event::PutOff { .. }
+        | Event::Away { .. }
+        | Event::Settings { .. }
         | Event::Announcement { .. } => None,
     }
 }
