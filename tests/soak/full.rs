@@ -18,6 +18,9 @@ const SIZES: [(u16, u16); 7] =
 /// The size at which what is shown is looked at.
 const WIDE: (u16, u16) = (120, 40);
 
+/// A frame is on the screen as a whole within this time.
+const FRAME_MAX: Duration = Duration::from_millis(100);
+
 /// Keys that do something, but for those that leave, sleep, or write in an editor.
 const KEYS: &[&[u8]] = &[
     b"\x1b1",
@@ -132,6 +135,15 @@ impl Typist {
         ensure!(self.heard.within(FROZEN, arrives), "frozen: {line:?} does not arrive");
         self.looks += 1;
         self.slowest = self.slowest.max(begun.elapsed());
+        self.rows_follow()
+    }
+
+    /// Whether the messages that are seen follow each other. A frame that comes just now may be torn.
+    fn rows_follow(&self) -> anyhow::Result<()> {
+        let is_whole = |picture: &str| screen::check_picture(picture).is_ok();
+        if self.chat.is_seen_within(FRAME_MAX, is_whole) {
+            return Ok(());
+        }
         screen::check_picture(&self.chat.picture())
     }
 }
@@ -144,7 +156,7 @@ pub(crate) fn end(typist: &mut Typist, limit: Duration) -> anyhow::Result<()> {
         "the last message is not shown; {}",
         typist.told()
     );
-    screen::check_picture(&typist.chat.picture())?;
+    typist.rows_follow()?;
     typist.chat.type_line("/quit");
     let code = typist.chat.wait();
     ensure!(code == Some(0), "/quit ended with {code:?}; {}", typist.told());
