@@ -193,6 +193,8 @@ fn fact(me: String, event: Event) -> Option<Fact> {
         | Event::Found { .. }
         | Event::OffersChecked { .. }
         | Event::ListRefused { .. }
+        | Event::Away { .. }
+        | Event::Settings { .. }
         | Event::Announcement { .. } => None,
     }
 }
