@@ -47,7 +47,7 @@ fn asked(usual: &ServerUrl) -> io::Result<ServerUrl> {
         match typed.parse::<ServerUrl>() {
             Ok(url) if url.is_secure() || url.is_loopback() => return Ok(url),
             Ok(url) => {
-                TerminalPrompt::say(&format!("{url} is not encrypted: write it with wss://."))
+                TerminalPrompt::say(&format!("{url} is not encrypted: write it with wss://."));
             }
             Err(error) => TerminalPrompt::say(&format!("This is no address: {error}.")),
         }

@@ -115,8 +115,8 @@ impl Talk {
         let cid = place.conversation(&self.me).ok_or_else(nothing)?;
         let page = self.earlier(&cid, None, LOOKED_AT_MAX).await;
         let theirs = page.into_iter().rev().filter(|entry| !entry.is_own());
-        let said = theirs.filter_map(|entry| Some((entry.record.from, entry.record.text?)));
-        let (from, text) = said.skip(number.saturating_sub(1)).next().ok_or_else(nothing)?;
+        let mut said = theirs.filter_map(|entry| Some((entry.record.from, entry.record.text?)));
+        let (from, text) = said.nth(number.saturating_sub(1)).ok_or_else(nothing)?;
         Ok(format!("> {from}: {}", shortened(&text)))
     }
 }

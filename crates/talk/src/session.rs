@@ -18,7 +18,10 @@ use crate::told::Told;
 const RETURN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Keeps the settings for the next start, and says where.
-pub struct Saver(Box<dyn Fn(&Settings) -> Result<String, String> + Send + Sync>);
+pub struct Saver(Box<Save>);
+
+/// Keeps them and says where, or why not.
+type Save = dyn Fn(&Settings) -> Result<String, String> + Send + Sync;
 
 impl Saver {
     /// One that does it so.

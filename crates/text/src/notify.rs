@@ -89,6 +89,7 @@ impl Quiet {
 
 /// What is worth a notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is set by itself")]
 pub struct Notify {
     /// Somebody writes to this user alone.
     pub direct: bool,

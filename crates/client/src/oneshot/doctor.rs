@@ -164,12 +164,12 @@ async fn clock(common: &Common) -> Finding {
     task.end().await;
     match clocks {
         None => ill(what, "the server did not say its time"),
-        Some((own_ms, server_ms)) => match chat_text::show::clocks(own_ms, server_ms) {
-            Some(line) => ill(what, line),
-            None => {
-                let ms = own_ms.abs_diff(server_ms);
-                well(what, format!("it differs from the server's by {ms} ms; signed in"))
-            }
-        },
+        Some((own_ms, server_ms)) => {
+            let ms = own_ms.abs_diff(server_ms);
+            let differs = chat_text::show::clocks(own_ms, server_ms).map(|line| ill(what, line));
+            let agrees =
+                || well(what, format!("it differs from the server's by {ms} ms; signed in"));
+            differs.unwrap_or_else(agrees)
+        }
     }
 }
