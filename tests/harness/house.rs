@@ -47,6 +47,6 @@ impl House {
     /// Never: there is a server.
     pub fn url(&self) -> &str {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.servers.get(number % self.servers.len()).unwrap().url()
+        self.servers.iter().cycle().nth(number).unwrap().url()
     }
 }

@@ -2,9 +2,8 @@
 //! was said is lost or told twice.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
-use chat_tests::{FalseHub, Gate, LIMIT, Mood, Program, Proxy, Rig, Server, messages, person};
+use chat_tests::{FalseHub, Gate, Mood, Program, Proxy, Rig, Server, messages, person};
 
 /// A server with two addresses.
 struct Place {
@@ -121,24 +120,6 @@ fn a_start_finds_the_address_that_lets_in() {
     );
     send(&format!("{},{}", at_the_sign_in.url(), place.two.url()));
     assert!(!at_the_sign_in.sent_by_clients().is_empty(), "it was asked first");
-}
-
-/// Goal: who is put off everywhere comes again by themselves, and is let in where that is possible first.
-#[test]
-fn who_is_put_off_everywhere_comes_again() {
-    let place = Place::new();
-    for gate in [&place.one, &place.two] {
-        gate.set(Mood::Closes);
-    }
-    let client = place.rig.client("alice", &place.both());
-    let sent = client.start(&["send", "#lobby", "hello"]);
-    let begun = Instant::now();
-    while place.one.taken() < 2 {
-        assert!(begun.elapsed() < LIMIT, "it does not come again");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    place.two.set(Mood::Open);
-    sent.finish().assert_code(0);
 }
 
 /// Goal: where nobody is at any address, each is named with what is wrong there.

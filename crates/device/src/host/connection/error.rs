@@ -80,7 +80,7 @@ pub enum ConnectError {
         /// Who answers now.
         shown: Box<Shown>,
         /// Why the other one is expected.
-        why: Why,
+        why: Box<Why>,
     },
     /// The home knows two servers at the addresses of one.
     #[error(transparent)]

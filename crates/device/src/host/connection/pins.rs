@@ -118,7 +118,8 @@ impl Pins {
     /// is taken if somebody has named the words of the server that is known here.
     pub fn check(&self, shown: &Shown) -> Result<(), ConnectError> {
         if let Some((known, why)) = self.other_than(shown) {
-            return Err(ConnectError::ServerChanged { known, shown: Box::new(shown.clone()), why });
+            let (shown, why) = (Box::new(shown.clone()), Box::new(why));
+            return Err(ConnectError::ServerChanged { known, shown, why });
         }
         let is_named = self.words.as_ref().map(|words| shown.words.is(words));
         if is_named == Some(false) {
