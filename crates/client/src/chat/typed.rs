@@ -72,9 +72,7 @@ impl TypedLines {
 
 fn is_kept(line: &str) -> bool {
     let is_secret = |word: &&str| line.trim_start().to_ascii_lowercase().starts_with(*word);
-    !line.trim().is_empty()
-        && line.len() <= LINE_BYTES_MAX
-        && !SECRET.iter().any(|word| is_secret(word))
+    !line.trim().is_empty() && line.len() <= LINE_BYTES_MAX && !SECRET.iter().any(is_secret)
 }
 
 #[cfg(test)]

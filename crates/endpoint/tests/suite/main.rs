@@ -60,6 +60,7 @@ mod rules;
 mod sequence;
 #[cfg(test)]
 mod settings;
+#[cfg(test)]
 mod siblings;
 #[cfg(test)]
 mod spelled;

@@ -39,7 +39,7 @@ pub(crate) fn all(world: &World, fault: Fault) -> Vec<Next> {
     next
 }
 
-/// What happens to Redis, to a process and to a disk, and what a person says.
+/// What happens to Redis, and to what is around it.
 fn around(world: &World, next: &mut Vec<Next>) {
     let mut happens = |name, number, change: &dyn Fn(&mut World)| {
         let mut later = world.clone();
@@ -75,6 +75,16 @@ fn around(world: &World, next: &mut Vec<Next>) {
             later.refilled.clear();
         });
     }
+    around_hubs(world, next);
+}
+
+/// What happens to a process and to a disk, and what a person says.
+fn around_hubs(world: &World, next: &mut Vec<Next>) {
+    let mut happens = |name, number, change: &dyn Fn(&mut World)| {
+        let mut later = world.clone();
+        change(&mut later);
+        next.push((Step(name, number), later));
+    };
     for hub in 0..HUBS {
         let Hub { is_up, ref applied, .. } = world.hubs[hub];
         if is_up && world.left.deaths > 0 {
@@ -256,12 +266,17 @@ fn join(world: &mut World, number: usize) {
     is_at_the_end(world, number);
 }
 
+/// How many turns these are.
+fn turns<T>(of: &[T]) -> u64 {
+    u64::try_from(of.len()).expect("small")
+}
+
 /// `say.lua`: how far it is. Who is further than the opener puts it out.
 fn say(world: &mut World, number: usize, fault: Fault) {
     let run = world.redis.run;
     let hub = &world.hubs[number];
     let said = Said {
-        turn: hub.applied.len() as u64,
+        turn: turns(&hub.applied),
         chain: chain(&hub.applied),
         generation: hub.generation.into(),
         is_new: hub.is_new && fault != Fault::NewIsNotSaid,
@@ -287,7 +302,7 @@ fn think(world: &mut World, number: usize, fault: Fault) {
     match fault {
         Fault::NobodyWaitedFor => living.clear(),
         Fault::NotTheFurthest => {
-            said.retain(|other, said| *other == node || said.turn <= hub.applied.len() as u64)
+            said.retain(|other, said| *other == node || said.turn <= turns(&hub.applied));
         }
         _ => {}
     }
@@ -300,7 +315,7 @@ fn think(world: &mut World, number: usize, fault: Fault) {
         Fault::AloneIsEnough => without.as_ref().or(Some(&nobody)),
         _ => without.as_ref(),
     };
-    let has = world.redis.stream.len() as u64;
+    let has = turns(&world.redis.stream);
     let view = View { node, living: &living, said: &said, has, is_time_over, without };
     let chain_at = |turn| Some(chain(hub.applied.get(..usize::try_from(turn).ok()?)?));
     world.hubs[number].place = match decide(&view, chain_at) {
@@ -375,15 +390,11 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     let applied = world.hubs[number].applied.clone();
     let said = world.redis.openings.get(&this).cloned().unwrap_or_default().said;
     let meta = world.redis.meta.get_or_insert_with(Meta::default);
-    if fault != Fault::NumbersNotRefilled {
-        for entry in &applied {
-            let number = meta.numbers.entry((entry.hub, entry.life)).or_insert(0);
+    for entry in &applied {
+        let number = meta.numbers.entry((entry.hub, entry.life)).or_insert(0);
+        // With the fault they have written nothing, as far as it knows.
+        if fault != Fault::NumbersNotRefilled {
             *number = (*number).max(entry.number);
-        }
-    } else {
-        // As far as it knows, they have written nothing.
-        for entry in &applied {
-            meta.numbers.entry((entry.hub, entry.life)).or_insert(0);
         }
     }
     meta.generation = meta.generation.max(generation);

@@ -67,6 +67,10 @@ pub(crate) enum Place {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and worlds have any of them"
+)]
 pub(crate) struct Hub {
     pub(crate) is_up: bool,
     pub(crate) life: u8,

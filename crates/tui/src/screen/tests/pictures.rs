@@ -99,7 +99,7 @@ struct Told {
 impl Told {
     fn new() -> Self {
         let (me, zone) = (user("alice"), TimeZone::UTC);
-        let lines = Lines { me, detail: Detail::Brief, zone, dated: false };
+        let lines = Lines { me, detail: Detail::Brief, zone, dated: false, timed: true };
         Self { teller: Teller::new(lines), sent: SentLog::default() }
     }
 
