@@ -46,7 +46,8 @@ fn keep(follower: &mut Follower, judged: Judged, stored: Stored) -> bool {
 /// Applies a turn as a store would that keeps everything. Says whether all was admitted.
 fn follow(follower: &mut Follower, logged: &Logged) -> Result<bool, FollowError> {
     let judged = follower.judge(logged)?;
-    Ok(!judged.records.is_empty() && keep(follower, judged, Stored::Done))
+    let is_something = !judged.records.is_empty();
+    Ok(keep(follower, judged, Stored::Done) && is_something)
 }
 
 #[test]
