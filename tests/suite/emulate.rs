@@ -85,7 +85,7 @@ fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
         ["--emulate", "20", "--duration", "6s", "--rate", "60", "--messages", &messages, "--json"];
     let emulator = scene.rig.emulator(scene.url());
     let mut run = emulator.start(&arguments);
-    let log = scene.rig.logs().join("scene.server.jsonl");
+    let log = scene.rig.logs().join("server.jsonl");
     for _ in 0..2 {
         // Messages flow through this server process when it is killed.
         wait_for_texts(&log, texts_in(&log) + 40);
@@ -122,7 +122,7 @@ fn thirty_clients_come_and_go_and_leave_and_join_while_the_server_is_killed() {
     ];
     let emulator = scene.rig.emulator(scene.url());
     let mut run = emulator.start(&arguments);
-    let log = scene.rig.logs().join("scene.server.jsonl");
+    let log = scene.rig.logs().join("server.jsonl");
     wait_for_texts(&log, 60);
     scene.server.restart(&scene.rig, &[]);
     let finished = run.wait().expect_code(0);

@@ -56,7 +56,7 @@ fn a_message_reaches_members_only_and_a_refused_room_leads_nowhere(server: &Hous
     let mut bob = person(rig, server.url(), "bob");
     let carol = person(rig, server.url(), "carol");
     types(&mut alice, "/create crew private", "you are in #crew");
-    types(&mut bob, "/join crew", "private; ask an admin of it to /invite you");
+    types(&mut bob, "/join crew", "private; ask an admin of it to invite you");
     // What follows in a script was meant for the room that is refused: it goes nowhere.
     bob.type_line("my secret for the crew");
     bob.stdout.wait_for_part("you are in no room, so nothing was sent");

@@ -212,7 +212,7 @@ fn commands_that_end_by_themselves_are_no_arrivals_and_presence_can_be_set() {
     bob.stdout.wait_for_part("[erin] just joined the server");
     erin.finish().assert_code(0);
     bob.stdout.wait_for_part("[erin] just left the server");
-    types(&mut dave, "/set presence all", "· who comes and goes: everybody is shown");
+    types(&mut dave, "/set presence all", "· presence = all");
     let frank = scene.person("frank");
     dave.stdout.wait_for_part("[frank] just joined the server");
     drop(frank);
