@@ -45,5 +45,5 @@ else
 fi
 step "tests"
 # Scenarios wait for programs more than they compute: one test for each core leaves cores idle.
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((1 + $(nproc)))}"
 cargo test --workspace --tests

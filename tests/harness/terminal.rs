@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::LIMIT;
+use crate::{LIMIT, until};
 
 /// Columns and rows of a terminal where a scenario says nothing.
 const SIZE: (u16, u16) = (100, 30);
@@ -318,6 +318,21 @@ impl Terminal {
     /// When it does not run there.
     pub fn signal(&self, name: &str, signal: Signal) {
         kill_process(self.pid_of(name), signal).unwrap();
+    }
+
+    /// Lets the program of this name, which was stopped, go on until it shows this. `script` stops with the program that
+    /// it runs, may do so late, and is then to be woken too.
+    ///
+    /// # Panics
+    /// When it does not show it within [`LIMIT`].
+    #[track_caller]
+    pub fn wake(&self, name: &str, part: &str) {
+        self.signal(name, Signal::CONT);
+        let script = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
+        until(part, || {
+            kill_process(script, Signal::CONT).unwrap();
+            self.shows_within(part, Duration::from_millis(100))
+        });
     }
 
     /// From now on the program of this name at the terminal writes to no file, as if the disk were full.

@@ -125,8 +125,7 @@ fn a_chat_that_was_in_the_background_edits_lines_again() {
     chat.type_keys(b"helo");
     chat.wait_for("helo");
     chat.signal("chat-client", Signal::STOP);
-    chat.signal("chat-client", Signal::CONT);
-    chat.wait_for("back in the foreground");
+    chat.wake("chat-client", "back in the foreground");
     // The cursor goes one to the left, and a letter is put in there.
     chat.type_keys(b"\x1b[Dl");
     chat.type_line("");

@@ -41,6 +41,9 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     let is_person = ui == Some(Ui::Line);
     let (client, events) = Box::pin(beginning.sign_in()).await?;
     beginning.words_for_newcomers(&client).await.iter().for_each(|line| TerminalPrompt::say(line));
+    if is_first {
+        first_run::help();
+    }
     let talk = beginning.talk(client, is_person).await;
     let printer = match ui {
         Some(Ui::Line) => return line::talk(talk, events, beginning.lines(Detail::Brief)).await,
@@ -74,7 +77,7 @@ impl Beginning<'_> {
         start::sign_in(self.common, connector, user, Purpose::Interactive, None).await
     }
 
-    /// What somebody new should know, at the first start.
+    /// What somebody new should know of their account, at the first start.
     async fn words_for_newcomers(&self, client: &Client) -> Vec<String> {
         if !self.is_first {
             return Vec::new();

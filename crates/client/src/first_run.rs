@@ -11,7 +11,7 @@ use crate::config::{Common, save};
 use crate::prompt::TerminalPrompt;
 use crate::start::Failure;
 
-/// What somebody new should know.
+/// What somebody new types.
 const HELP: [&str; 5] = [
     "  hello                  to everybody in the room that the prompt names, at first the lobby",
     "  bob*see you at six     to bob alone",
@@ -54,7 +54,13 @@ fn asked(usual: &ServerUrl) -> io::Result<ServerUrl> {
     }
 }
 
-/// Keeps who and where for the next start; returns what somebody new should know.
+/// Says what somebody new types at a prompt. The full screen has a welcome of its own.
+pub(crate) fn help() {
+    TerminalPrompt::say("What you type here:");
+    HELP.iter().for_each(|line| TerminalPrompt::say(line));
+}
+
+/// Keeps who and where for the next start; returns what somebody new should know of it, and of their key.
 pub(crate) async fn ended(common: &Common, user: &UserName, client: &Client) -> Vec<String> {
     let mut says = Vec::new();
     if let (Some(path), [server, ..]) = (common.configured.path.as_deref(), &common.servers[..]) {
@@ -67,7 +73,5 @@ pub(crate) async fn ended(common: &Common, user: &UserName, client: &Client) -> 
         says.push("The words of your key, for whoever wants to know it is you:".to_owned());
         says.push(format!("  {words}"));
     }
-    says.push("What you type here:".to_owned());
-    says.extend(HELP.map(ToOwned::to_owned));
     says
 }

@@ -476,6 +476,7 @@ impl Talk {
             | Event::Stored { cid, id, .. }
             | Event::Delivered { cid, id, .. }
             | Event::Disowned { cid, id, .. }
+            | Event::Away { cid, id, .. }
             | Event::Unreadable { cid, id, .. } => (Some(cid.clone()), Some(*id)),
             Event::Refused { id, .. }
             | Event::Late { re: id, .. }

@@ -95,6 +95,10 @@ impl Teller {
                     screen.tell(cid, line);
                 }
             }
+            Event::Away { from, text, sent_ms, .. } => {
+                let said = format!("· {from} is away: {text}");
+                screen.tell(cid, plain(said, Kind::Notice, *sent_ms));
+            }
             Event::Stored { id, .. } | Event::Delivered { id, .. } | Event::Refused { id, .. }
                 if sent.get(id).is_some_and(|sent| !sent.is_command) =>
             {
