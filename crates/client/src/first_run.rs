@@ -57,7 +57,9 @@ fn asked(usual: &ServerUrl) -> io::Result<ServerUrl> {
 /// Says what somebody new types at a prompt. The full screen has a welcome of its own.
 pub(crate) fn help() {
     TerminalPrompt::say("What you type here:");
-    HELP.iter().for_each(|line| TerminalPrompt::say(line));
+    for line in HELP {
+        TerminalPrompt::say(line);
+    }
 }
 
 /// Keeps who and where for the next start; returns what somebody new should know of it, and of their key.
