@@ -36,7 +36,10 @@ impl Seat {
                 let sized = "stty rows 40 cols 120; exec \"$0\" \"$@\" --tui";
                 let chat = client.at_terminal_through(&["sh", "-c", sized]);
                 chat.wait_for("lobby");
-                Self::Full(chat)
+                // It opens without its server; what is asked of that is refused until there is a connection.
+                let mut seat = Self::Full(chat);
+                seat.sees("connected");
+                seat
             }
         }
     }
