@@ -35,7 +35,6 @@ impl Seat {
             _ => {
                 let sized = "stty rows 40 cols 120; exec \"$0\" \"$@\" --tui";
                 let chat = client.at_terminal_through(&["sh", "-c", sized]);
-                chat.wait_for("lobby");
                 // It opens without its server; what is asked of that is refused until there is a connection.
                 let mut seat = Self::Full(chat);
                 seat.sees("connected");
