@@ -16,6 +16,7 @@ use rustyline::{
 use tokio::sync::mpsc;
 
 use super::screen::Screen;
+use super::terminal::TerminalState;
 use chat_talk::complete::Words;
 
 /// Lines that a person can recall. The editor has them in memory; the home keeps the newest, sealed.
@@ -60,8 +61,11 @@ impl Keyboard {
     }
 }
 
-/// Starts the thread that reads the keyboard.
-pub(super) fn open(typing: Typing, past: Vec<String>) -> io::Result<(Screen, Keyboard)> {
+/// Takes the terminal, and starts the thread that reads the keyboard.
+pub(super) fn open(
+    typing: Typing,
+    past: Vec<String>,
+) -> io::Result<(TerminalState, Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES_MAX)
@@ -85,6 +89,8 @@ pub(super) fn open(typing: Typing, past: Vec<String>) -> io::Result<(Screen, Key
     }
     // A terminal that cannot move its cursor gets plain lines.
     let printer = editor.create_external_printer().ok();
+    // Before the editor, which puts back between two lines what it finds.
+    let terminal = TerminalState::taken(printer.is_some());
     let screen = Screen::new(printer.map(|printer| {
         let printer: Box<dyn ExternalPrinter + Send> = Box::new(printer);
         printer
@@ -110,7 +116,7 @@ pub(super) fn open(typing: Typing, past: Vec<String>) -> io::Result<(Screen, Key
             (before, after) = next;
         }
     });
-    Ok((screen, Keyboard { typed, turns }))
+    Ok((terminal, screen, Keyboard { typed, turns }))
 }
 
 /// Completes commands and names, and draws the prompt.
