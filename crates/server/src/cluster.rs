@@ -21,6 +21,7 @@ use crate::{
         batch::{Seal, VERSION},
         redis::{About, Place, PlaceError, level::AckLevel},
     },
+    relay::link::LinkSeal,
     store::{
         OpenError,
         sqlite::{self, FollowedLog, Owner},
@@ -229,6 +230,8 @@ pub(crate) struct Cluster {
     pub(crate) place: Place,
     pub(crate) log: FollowedLog,
     pub(crate) seal: Seal,
+    /// What seals words about files.
+    pub(crate) link_seal: LinkSeal,
     /// The number of this server among them.
     pub(crate) node: u32,
     /// The identity key of all of them, as PKCS#8.
@@ -280,10 +283,10 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         }
         tracing::warn!(%differences, "the servers are set otherwise from now on");
     }
-    let seal = key.seal(about.id);
+    let (seal, link_seal) = (key.seal(about.id), key.link_seal(about.id));
     let log = FollowedLog { log: about.id, node: name.to_owned() };
     let (sharing, hosts_agent) = (sharing.clone(), about.host == name);
-    Ok(Cluster { sharing, place, log, seal, node, identity, hosts_agent })
+    Ok(Cluster { sharing, place, log, seal, link_seal, node, identity, hosts_agent })
 }
 
 /// Settings as they are sealed.

@@ -22,7 +22,10 @@ mod remind;
 mod retention;
 mod story;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
@@ -47,6 +50,7 @@ use crate::{
     metrics::Metrics,
     order::{Guarded, Records, Turn, Turns, Unkept, health::LogHealth},
     queue::{QueueReceiver, Queued},
+    relay::Relay,
     request::{FrameRequest, GoLive, Request},
     router::{Decision, Pending, Router},
     sessions::Sessions,
@@ -93,6 +97,8 @@ pub struct Worker<T> {
     kept_aside: Vec<Open>,
     /// Messages that were told to come again.
     owed: Owed,
+    /// Where it is known which copies of files there are.
+    relay: Weak<Relay>,
 }
 
 /// A request whose outcome the store decides.
@@ -145,6 +151,7 @@ impl<T: Turns> Worker<T> {
             life,
             kept_aside: Vec::new(),
             owed: Owed::default(),
+            relay: Weak::new(),
         }
     }
 
@@ -172,6 +179,12 @@ impl<T: Turns> Worker<T> {
     #[must_use]
     pub fn with_health(self, health: Option<Arc<LogHealth>>) -> Self {
         Self { health, ..self }
+    }
+
+    /// The same worker, which tells this relay what other hubs have done to the list of copies.
+    #[must_use]
+    pub fn with_relay(self, relay: &Arc<Relay>) -> Self {
+        Self { relay: Arc::downgrade(relay), ..self }
     }
 
     /// The same worker with another clock.

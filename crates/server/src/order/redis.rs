@@ -10,6 +10,7 @@
 
 pub mod lease;
 pub mod level;
+pub mod link;
 mod open;
 
 use std::{
@@ -122,6 +123,10 @@ pub struct Place {
     meta: String,
     /// What the keys of leases begin with.
     nodes: String,
+    /// What the channels for files begin with.
+    files: String,
+    /// What the names of halves of transfers begin with.
+    halves: String,
 }
 
 impl fmt::Debug for Place {
@@ -137,7 +142,8 @@ impl Place {
     pub fn new(url: &str, cluster: &str) -> Result<Self, RedisError> {
         let client = Client::open(url)?;
         let key = |what: &str| format!("{{{cluster}}}:{what}");
-        Ok(Self { client, log: key("log"), meta: key("meta"), nodes: key("node:") })
+        let (log, meta, nodes) = (key("log"), key("meta"), key("node:"));
+        Ok(Self { client, log, meta, nodes, files: key("f:"), halves: key("h:") })
     }
 
     async fn connect(&self, response: Duration) -> Result<MultiplexedConnection, RedisError> {

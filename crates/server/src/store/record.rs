@@ -217,6 +217,7 @@ mod tests {
             chunks: 2,
             size: 3,
             until: 4,
+            node: 5,
         };
         let (log, digest) = (LogId(1), Digest([8; 32]));
         for proposal in [

@@ -72,6 +72,12 @@ impl<T: Turns> Worker<T> {
     pub(super) fn follow_others(&mut self, now_ms: u64, records: Vec<Committed>) {
         self.metrics.shared_log.followed.inc();
         for committed in records {
+            if let (Proposal::Copies(change), Ok(_)) = (&committed.proposal, &committed.outcome)
+                && let Some(relay) = self.relay.upgrade()
+                && let Some(copies) = &relay.copies
+            {
+                copies.changed(change);
+            }
             self.follow(now_ms, committed, None);
         }
     }

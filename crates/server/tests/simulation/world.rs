@@ -202,6 +202,7 @@ impl World {
             trace: None,
             copies: None,
             health: None,
+            link: None,
         };
         parts.assemble().await.expect("a hub starts from what is durable")
     }

@@ -309,7 +309,7 @@ impl Lease {
 }
 
 /// A number as it stands in leases and in the names of hubs.
-fn hex(number: u64) -> String {
+pub(super) fn hex(number: u64) -> String {
     format!("{number:016x}")
 }
 
