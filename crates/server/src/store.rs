@@ -29,7 +29,7 @@ pub use operator::{
 };
 pub use page::{Page, PageDropped, PageEntry, PageEpoch, PageRequest};
 pub use proposal::{
-    CopyChange, Incarnation, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse,
+    CopyChange, Incarnation, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse, NewNo,
     NewIdentity, NewLink, NewOffer, NewPassword, NewRetention, NewSession, NewShare, NewTopic,
     Probe, Proposal, SessionPlace,
 };

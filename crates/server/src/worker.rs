@@ -348,11 +348,13 @@ impl<T: Turns> Worker<T> {
                 if needs_room.contains(&true) {
                     self.readiness.set_store_full(false);
                 }
-                let mut open = open.into_iter();
+                let mut open = open.into_iter().zip(needs_room);
                 for Turn { now_ms, records } in turns {
                     match records {
                         Records::Own(records) => {
-                            for (record, queued) in records.into_iter().zip(open.by_ref()) {
+                            for (record, (queued, needs_room)) in
+                                records.into_iter().zip(open.by_ref())
+                            {
                                 match record {
                                     Ok(committed) => {
                                         self.finish(now_ms, queued, committed, &story);
@@ -363,7 +365,7 @@ impl<T: Turns> Worker<T> {
                                     }
                                     Err(Unkept::Full) => {
                                         self.readiness.set_store_full(true);
-                                        self.refuse_full(queued, false);
+                                        self.refuse_full(queued, !needs_room);
                                     }
                                 }
                             }
@@ -434,10 +436,13 @@ impl<T: Turns> Worker<T> {
                 match decision {
                     Decision::Propose(proposal) => Next::Commit(queued, proposal),
                     Decision::Defer => Next::Defer(queued),
-                    decision => {
-                        self.answer(request, &decision, None, 0, (&queued, None));
-                        Next::Done
-                    }
+                    decision => match self.no_first(request, &decision) {
+                        Some(no) => Next::Commit(queued, no),
+                        None => {
+                            self.answer(request, &decision, None, 0, (&queued, None));
+                            Next::Done
+                        }
+                    },
                 }
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
@@ -496,9 +501,18 @@ impl<T: Turns> Worker<T> {
             Request::Delete(_) => self.finish_deletion(now_ms, queued, committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Admin(_) => self.finish_admin(now_ms, queued, committed),
-            Request::Frame(request) => {
-                self.finish_frame(now_ms, request, committed, (&queued, Some(story)));
+            Request::Frame(_) if matches!(committed.proposal, Proposal::No(_)) => {
+                self.follow(now_ms, committed, None);
+                // Said on the state that it has made: the frame may have been kept before it.
+                self.kept_aside.push(queued);
             }
+            Request::Frame(request) => match self.conflict_of(request, &committed) {
+                Some(no) => {
+                    let guarded = self.guarded(no);
+                    self.entering.push((queued, guarded));
+                }
+                None => self.finish_frame(now_ms, request, committed, (&queued, Some(story))),
+            },
             Request::Ask(_, ClientToHub::Share { .. }) => {
                 self.finish_share(now_ms, &queued, committed, story);
             }
@@ -509,6 +523,17 @@ impl<T: Turns> Worker<T> {
             Request::Lost(_) => self.finish_lost(now_ms, queued, committed),
             Request::Settings(_) | Request::GoLive(_) => {}
         }
+    }
+
+    /// What has to be in the log before a frame is refused here, if anything.
+    fn no_first(&self, request: &FrameRequest, decision: &Decision) -> Option<Proposal> {
+        T::IS_SHARED.then(|| self.router.no_first(request, decision, self.turns.hub())).flatten()
+    }
+
+    /// The same where the store has refused it.
+    fn conflict_of(&self, request: &FrameRequest, committed: &Committed) -> Option<Proposal> {
+        let conflict = committed.outcome.as_ref().err().filter(|_| T::IS_SHARED)?;
+        self.no_first(request, &self.router.resolve(&request.header, *conflict))
     }
 
     fn finish_frame(

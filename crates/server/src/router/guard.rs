@@ -8,6 +8,7 @@ use chat_protocol::{
     crypto::sha256_parts,
     handshake::Purpose,
     header::MemberOperation,
+    id::Digest,
     name::{ConversationId, RoomName},
 };
 
@@ -36,6 +37,8 @@ pub(super) enum Key {
     Door,
     /// The one session of a device that is for a person.
     Device(DeviceId),
+    /// What is said of a frame, by the digest of what was signed: that it is refused.
+    Frame(Digest),
 }
 
 impl Key {
@@ -48,6 +51,11 @@ impl Key {
             Self::Line(epoch, line) => (3, epoch.0, line),
             Self::Door => (4, 0, 0),
             Self::Device(device) => (5, device.0, 0),
+            Self::Frame(Digest([a, b, c, d, e, f, g, h, i, j, k, l, ..])) => (
+                6,
+                i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+                u32::from_be_bytes([i, j, k, l]),
+            ),
         };
         let digest = sha256_parts(&[&[kind], &one.to_be_bytes(), &other.to_be_bytes()]);
         digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
@@ -97,6 +105,7 @@ impl Router {
             Proposal::Probe(_) | Proposal::Cursors { .. } | Proposal::Gone(_) => Keys::default(),
             Proposal::Entry(new) => entry_keys(new),
             Proposal::Session(new) => session_keys(new),
+            Proposal::No(new) => Keys::default().writes([Key::Frame(new.digest)]),
             Proposal::Bundle(new) => {
                 self.closes(rare().reads([Key::Account(new.account)]), new.account)
             }
@@ -104,8 +113,8 @@ impl Router {
             Proposal::Password(new) => rare().both(Key::Account(new.account)),
             Proposal::Link(new) => link_keys(new),
             Proposal::Order(order) => self.order_keys(order),
+            Proposal::Epoch(new) => rare().reads([Key::Frame(new.digest)]),
             Proposal::Account(_)
-            | Proposal::Epoch(_)
             | Proposal::Topic(_)
             | Proposal::Excuse(_)
             | Proposal::Retention(_)
@@ -146,7 +155,7 @@ impl Router {
 }
 
 fn entry_keys(new: &NewEntry) -> Keys {
-    let keys = Keys::default().reads([Key::Account(new.sender)]);
+    let keys = Keys::default().reads([Key::Account(new.sender), Key::Frame(new.digest)]);
     if new.kind == EntryKind::Receipt {
         return keys.reads([Key::Account(AccountId(new.log.0.saturating_neg()))]);
     }
@@ -156,7 +165,7 @@ fn entry_keys(new: &NewEntry) -> Keys {
 
 fn link_keys(new: &NewLink) -> Keys {
     use MemberOperation::{Leave, Remove, Role};
-    let keys = Keys::default().both(Key::Structure);
+    let keys = Keys::default().both(Key::Structure).reads([Key::Frame(new.digest)]);
     let ends = matches!(new.header.op, Leave | Remove | Role) || new.header.cid.is_feed();
     keys.writes(new.log.filter(|_| ends).map(Key::Conversation))
 }

@@ -96,8 +96,21 @@ impl Router {
         if sessions.is_empty() {
             self.present.remove(&account);
         }
+        self.forget_refused();
         let came = (was_announced != is_announced).then_some((account, is_announced));
         Effects { came: came.into_iter().collect(), ..Effects::default() }
+    }
+
+    /// Whether a device has a session at another hub.
+    pub(super) fn is_elsewhere(&self, account: AccountId, device: DeviceId, hub: Incarnation) -> bool {
+        let sessions = self.present.get(&account).into_iter().flatten();
+        sessions.filter(|one| one.device == device).any(|one| one.place.hub != hub)
+    }
+
+    /// Whether a device has more than one session.
+    pub(super) fn has_several(&self, account: AccountId, device: DeviceId) -> bool {
+        let sessions = self.present.get(&account).into_iter().flatten();
+        sessions.filter(|one| one.device == device).nth(1).is_some()
     }
 
     /// An earlier life of a hub whose sessions are still open.
@@ -118,6 +131,7 @@ impl Router {
             !sessions.is_empty()
         });
         came.sort_unstable();
+        self.forget_refused();
         Effects { came, ..Effects::default() }
     }
 }

@@ -144,7 +144,7 @@ pub struct NewEpoch {
 impl Proposal {
     /// Whether a full disk has no place for it.
     pub fn needs_room(&self) -> bool {
-        !matches!(self, Self::Probe(_) | Self::Session(_) | Self::Gone(_))
+        !matches!(self, Self::Probe(_) | Self::Session(_) | Self::Gone(_) | Self::No(_))
     }
 }
 
@@ -227,6 +227,21 @@ pub struct NewDrop {
     pub keep_ms: u64,
     /// The epoch that messages are taken in now: its key stays whatever its age.
     pub current: Option<EpochId>,
+}
+
+/// A frame is refused, and another session of its device may still bring it: what is under way of it is void.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewNo {
+    /// Whose.
+    pub account: AccountId,
+    /// The device that has signed it.
+    pub device: DeviceId,
+    /// SHA-256 of what was signed.
+    pub digest: Digest,
+    /// Why not; without one it is to be sealed again.
+    pub code: Option<String>,
+    /// The same in words.
+    pub reason: String,
 }
 
 /// A change of the list of copies.
@@ -342,6 +357,8 @@ pub enum Proposal {
     Session(NewSession),
     /// A hub that shares the log is gone: its sessions end with it.
     Gone(Incarnation),
+    /// A frame is refused.
+    No(Box<NewNo>),
     /// Changes nothing: is this frame stored? Answered
     /// [`Stored::Again`](super::Stored::Again) or a [`Conflict`](super::Conflict).
     Probe(Probe),
