@@ -184,6 +184,12 @@ pub enum ClusterError {
         /// The name of the log.
         cluster: String,
     },
+    /// Another server runs the commands to `server`.
+    #[error("--host-agent: {host} runs the commands to server, and it runs; stop it first")]
+    HostRuns {
+        /// What it is called.
+        host: String,
+    },
     /// Another server has the name of this one.
     #[error(
         "another server is called {node} among those of {cluster}; stop it, or choose another name with --node \
@@ -241,7 +247,7 @@ pub(crate) struct Cluster {
 }
 
 /// The number that a name comes to. 0 is nobody's.
-fn number(node: &str) -> u32 {
+pub(crate) fn number(node: &str) -> u32 {
     let digest = sha256_parts(&[b"chat-cluster/1 node", node.as_bytes()]);
     digest.first_chunk().map_or(1, |first| u32::from_be_bytes(*first)).max(1)
 }
@@ -283,9 +289,17 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         }
         tracing::warn!(%differences, "the servers are set otherwise from now on");
     }
+    let mut host = about.host;
+    if sharing.becomes_host && host != name {
+        if !place.change_host(number(&host), name).await.map_err(failed)? {
+            return Err(ClusterError::HostRuns { host });
+        }
+        tracing::warn!(before = host, "commands to server run here from now on");
+        name.clone_into(&mut host);
+    }
     let (seal, link_seal) = (key.seal(about.id), key.link_seal(about.id));
     let log = FollowedLog { log: about.id, node: name.to_owned() };
-    let (sharing, hosts_agent) = (sharing.clone(), about.host == name);
+    let (sharing, hosts_agent) = (sharing.clone(), host == name);
     Ok(Cluster { sharing, place, log, seal, link_seal, node, identity, hosts_agent })
 }
 

@@ -33,7 +33,7 @@ use crate::{
     metrics::Metrics,
     order::{
         Alone, Guarded, Turn, Turns, follow::Follower, health::LogHealth,
-        redis::{Place, RedisLog, link::RedisLink},
+        redis::{Place, RedisLog, guesses::RedisGuesses, link::RedisLink},
         shared::Shared,
     },
     passwords::Passwords,
@@ -112,6 +112,8 @@ pub struct Parts<T> {
     pub health: Option<Arc<LogHealth>>,
     /// The way of files to other hubs, if the log is shared.
     pub link: Option<Link>,
+    /// Wrong passwords at all hubs, if the log is shared.
+    pub guesses: Option<RedisGuesses>,
 }
 
 /// A hub whose worker runs, and nothing around it.
@@ -131,7 +133,7 @@ impl Parts<()> {
     fn through<T>(self, turns: T) -> Parts<T> {
         let Self { turns: (), reads, snapshot, identity, verify, mailbox, limits, .. } = self;
         let Self { retention_ms, doors, metrics, log, console, clock, trace, copies, .. } = self;
-        let (health, link) = (self.health, self.link);
+        let (health, link, guesses) = (self.health, self.link, self.guesses);
         Parts {
             turns,
             reads,
@@ -150,6 +152,7 @@ impl Parts<()> {
             copies,
             health,
             link,
+            guesses,
         }
     }
 }
@@ -185,6 +188,7 @@ impl<T: Turns + 'static> Parts<T> {
         let (counted, written) = (Arc::clone(&metrics), log.clone());
         let openings = sign_in::threads().map_err(RunError::Threads)?;
         let passwords = Passwords::new(&self.limits).map_err(RunError::Threads)?;
+        let passwords = passwords.with_shared(self.guesses);
         let budgets = Arc::new(Budgets::new(self.limits, &metrics));
         let worker = Worker::new(router, turns, reads.clone(), counted, written, console)
             .with_clock(clock)
@@ -256,6 +260,7 @@ pub(crate) async fn start(
     let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
     let identity = open_identity(config, (shared, rb)).await?;
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
+    let guesses = way.guesses();
     let (own, link, carrier) = way.link().map_or((0, None, None), |(own, link, carrier)| {
         (own.node, Some(link), Some(carrier))
     });
@@ -295,6 +300,7 @@ pub(crate) async fn start(
         copies: Some(copies),
         health,
         link,
+        guesses,
     };
     let (assembled, mut member) = match way {
         Way::Alone(turns) => (parts.through(turns).assemble().await?, None),
@@ -328,6 +334,12 @@ impl Way {
             Self::Alone(_) => None,
             Self::Shared(_, member, _) => Some(member.health()),
         }
+    }
+
+    /// Where wrong passwords are counted for all hubs.
+    fn guesses(&self) -> Option<RedisGuesses> {
+        let Self::Shared(_, _, (place, _, seal)) = self else { return None };
+        Some(RedisGuesses::new(place.clone(), seal.for_names()))
     }
 
     /// Who this is for other hubs, and the way of files to them.

@@ -208,6 +208,7 @@ impl World {
             copies: None,
             health: None,
             link: None,
+            guesses: None,
         };
         parts.assemble().await.expect("a hub starts from what is durable")
     }

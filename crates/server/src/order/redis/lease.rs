@@ -71,7 +71,7 @@ struct Looked {
 
 impl Place {
     /// Where the lease of a hub lies.
-    fn lease_of(&self, node: u32) -> String {
+    pub(super) fn lease_of(&self, node: u32) -> String {
         format!("{}{node}", self.nodes)
     }
 
