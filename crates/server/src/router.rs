@@ -48,8 +48,8 @@ use crate::{
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{
-        AccountId, Committed, Conflict, EpochId, LogId, NewAccount, Proposal, Snapshot, Standing,
-        Stored, Waiting,
+        AccountId, Committed, Conflict, EpochId, LogId, NewAccount, Proposal, SessionPlace, Snapshot,
+        Standing, Stored, Waiting,
     },
 };
 
@@ -178,6 +178,8 @@ pub struct Effects {
     pub is_door_new: bool,
     /// Who has come, or has gone.
     pub came: Vec<(AccountId, bool)>,
+    /// A session that goes on elsewhere.
+    pub replaced: Option<SessionPlace>,
     /// A room was made.
     pub has_made_room: bool,
 }

@@ -289,7 +289,7 @@ impl<T: Turns> Worker<T> {
                 Next::Done => {}
                 Next::Commit(queued, proposal) => {
                     let is_session = matches!(proposal, Proposal::Session(_));
-                    let guarded = self.guarded(proposal);
+                    let guarded = self.guarded_of(&queued, proposal);
                     let work = if is_session { &mut sessions } else { &mut others };
                     work.push((queued, guarded));
                 }

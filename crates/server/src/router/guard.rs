@@ -16,8 +16,8 @@ use super::Router;
 use crate::{
     order::Guard,
     store::{
-        AccountId, DeviceId, EntryKind, EpochId, LogId, NewEntry, NewLink, NewOrder, NewSession,
-        Proposal,
+        AccountId, DeviceId, EntryKind, EpochId, Incarnation, LogId, NewEntry, NewLink, NewOrder, NewSession,
+        Proposal, SessionPlace,
     },
 };
 
@@ -37,6 +37,8 @@ pub(super) enum Key {
     Door,
     /// The one session of a device that is for a person.
     Device(DeviceId),
+    /// A session: whatever comes over it rests on it.
+    Session(SessionPlace),
     /// What is said of a frame, by the digest of what was signed: that it is refused.
     Frame(Digest),
 }
@@ -45,6 +47,7 @@ impl Key {
     /// The same for every hub, and for every release of it.
     fn hash(self) -> u64 {
         let (kind, one, other): (u8, i64, u32) = match self {
+            Self::Session(place) => return session_hash(place),
             Self::Structure => (0, 0, 0),
             Self::Account(account) => (1, account.0, 0),
             Self::Conversation(log) => (2, log.0, 0),
@@ -57,9 +60,18 @@ impl Key {
                 u32::from_be_bytes([i, j, k, l]),
             ),
         };
-        let digest = sha256_parts(&[&[kind], &one.to_be_bytes(), &other.to_be_bytes()]);
-        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+        first(&sha256_parts(&[&[kind], &one.to_be_bytes(), &other.to_be_bytes()]))
     }
+}
+
+fn session_hash(place: SessionPlace) -> u64 {
+    let SessionPlace { hub: Incarnation { node, life }, connection } = place;
+    let (node, life, connection) = (node.to_be_bytes(), life.to_be_bytes(), connection.0.to_be_bytes());
+    first(&sha256_parts(&[&[7], &node, &life, &connection]))
+}
+
+fn first(digest: &[u8; 32]) -> u64 {
+    digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// Keys before they are numbers.
@@ -92,6 +104,11 @@ impl Keys {
 }
 
 impl Router {
+    /// What everything rests on that comes over a session for a person: that it goes on nowhere else.
+    pub fn session_key(place: SessionPlace) -> u64 {
+        Key::Session(place).hash()
+    }
+
     /// What a proposal rests on that was decided in this state.
     pub fn guard(&self, proposal: &Proposal) -> Guard {
         self.keys(proposal).guard()
@@ -175,5 +192,7 @@ fn session_keys(new: &NewSession) -> Keys {
         return Keys::default();
     }
     let device = (new.purpose == Purpose::Interactive).then_some(Key::Device(new.device));
-    Keys::default().reads([Key::Account(new.account), Key::Door]).reads(device).writes(device)
+    let keys = Keys::default().reads([Key::Account(new.account), Key::Door]);
+    let replaced = new.replaces.map(Key::Session);
+    keys.reads(device).writes(device).reads(replaced).writes(replaced)
 }

@@ -309,6 +309,9 @@ pub struct NewSession {
     pub purpose: Purpose,
     /// It begins.
     pub is_open: bool,
+    /// The one of the same device at a hub that is not heard of, which ends with that.
+    #[serde(default)]
+    pub replaces: Option<SessionPlace>,
 }
 
 /// One change that the worker asks for, or a question that only the store can answer.
