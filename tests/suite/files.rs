@@ -255,12 +255,8 @@ fn several_holders_give_parts_of_one_file(server: &House) {
         .iter()
         .map(|name| {
             let client = rig.client(name, server.url());
-            let shared = folder(
-                rig,
-                &format!("shared-{name}"),
-                "big, big.bin",
-                &[("big.bin", &content)],
-            );
+            let shared =
+                folder(rig, &format!("shared-{name}"), "big, big.bin", &[("big.bin", &content)]);
             share(&client, &shared, "ALL")
         })
         .collect();

@@ -48,8 +48,8 @@ use crate::{
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{
-        AccountId, Committed, Conflict, EpochId, LogId, NewAccount, Proposal, SessionPlace, Snapshot,
-        Standing, Stored, Waiting,
+        AccountId, Committed, Conflict, EpochId, LogId, NewAccount, Proposal, SessionPlace,
+        Snapshot, Standing, Stored, Waiting,
     },
 };
 

@@ -32,7 +32,9 @@ use crate::{
     lock::{FolderLock, Kind},
     metrics::Metrics,
     order::{
-        Alone, Guarded, Turn, Turns, follow::Follower, health::LogHealth,
+        Alone, Guarded, Turn, Turns,
+        follow::Follower,
+        health::LogHealth,
         redis::{Place, RedisLog, guesses::RedisGuesses, link::RedisLink},
         shared::Shared,
     },
@@ -48,8 +50,8 @@ use crate::{
     shared::{self, Hub},
     sign_in,
     store::{
-        Banned, CommitError, CopyChange, Incarnation, NewAccount, NewBundle, Proposal, Reads, Registration,
-        Snapshot,
+        Banned, CommitError, CopyChange, Incarnation, NewAccount, NewBundle, Proposal, Reads,
+        Registration, Snapshot,
         sqlite::{self, SqliteOptions, SqliteStore},
     },
     tasks::{self, Tasks},
@@ -261,9 +263,9 @@ pub(crate) async fn start(
     let identity = open_identity(config, (shared, rb)).await?;
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
     let guesses = way.guesses();
-    let (own, link, carrier) = way.link().map_or((0, None, None), |(own, link, carrier)| {
-        (own.node, Some(link), Some(carrier))
-    });
+    let (own, link, carrier) = way
+        .link()
+        .map_or((0, None, None), |(own, link, carrier)| (own.node, Some(link), Some(carrier)));
     let health = way.health();
     if let Some(health) = health.clone() {
         readiness.watch_shared(move || health.obstacle());
@@ -277,11 +279,8 @@ pub(crate) async fn start(
     let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
-    let copies = CopyOptions {
-        folder: config.data.join(FILES_FOLDER),
-        node: own,
-        limits: config.copies,
-    };
+    let copies =
+        CopyOptions { folder: config.data.join(FILES_FOLDER), node: own, limits: config.copies };
     let parts = Parts {
         turns: (),
         reads,

@@ -32,8 +32,8 @@ use crate::{
     close::CloseReason, connection::ConnectionId, limits::CONNECTION_RETRY, request::Refusal,
 };
 
-use transfer::Transfer;
 pub(crate) use transfer::Key;
+use transfer::Transfer;
 pub use transfer::{Summary, Target};
 
 /// Number of a transfer in this process, never used again.

@@ -16,8 +16,8 @@ use super::Router;
 use crate::{
     order::Guard,
     store::{
-        AccountId, DeviceId, EntryKind, EpochId, Incarnation, LogId, NewEntry, NewLink, NewOrder, NewSession,
-        Proposal, SessionPlace,
+        AccountId, DeviceId, EntryKind, EpochId, Incarnation, LogId, NewEntry, NewLink, NewOrder,
+        NewSession, Proposal, SessionPlace,
     },
 };
 
@@ -54,11 +54,9 @@ impl Key {
             Self::Line(epoch, line) => (3, epoch.0, line),
             Self::Door => (4, 0, 0),
             Self::Device(device) => (5, device.0, 0),
-            Self::Frame(Digest([a, b, c, d, e, f, g, h, i, j, k, l, ..])) => (
-                6,
-                i64::from_be_bytes([a, b, c, d, e, f, g, h]),
-                u32::from_be_bytes([i, j, k, l]),
-            ),
+            Self::Frame(Digest([a, b, c, d, e, f, g, h, i, j, k, l, ..])) => {
+                (6, i64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from_be_bytes([i, j, k, l]))
+            }
         };
         first(&sha256_parts(&[&[kind], &one.to_be_bytes(), &other.to_be_bytes()]))
     }
@@ -66,7 +64,8 @@ impl Key {
 
 fn session_hash(place: SessionPlace) -> u64 {
     let SessionPlace { hub: Incarnation { node, life }, connection } = place;
-    let (node, life, connection) = (node.to_be_bytes(), life.to_be_bytes(), connection.0.to_be_bytes());
+    let (node, life, connection) =
+        (node.to_be_bytes(), life.to_be_bytes(), connection.0.to_be_bytes());
     first(&sha256_parts(&[&[7], &node, &life, &connection]))
 }
 

@@ -118,7 +118,12 @@ impl Router {
     }
 
     /// Whether a device has a session at another hub.
-    pub(super) fn is_elsewhere(&self, account: AccountId, device: DeviceId, hub: Incarnation) -> bool {
+    pub(super) fn is_elsewhere(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        hub: Incarnation,
+    ) -> bool {
         let sessions = self.present.get(&account).into_iter().flatten();
         sessions.filter(|one| one.device == device).any(|one| one.place.hub != hub)
     }

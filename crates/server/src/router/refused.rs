@@ -51,7 +51,8 @@ impl Refused {
 impl Router {
     /// What was refused is not taken, whatever has become possible since.
     pub(super) fn still_refused(&self, request: &FrameRequest, decision: Decision) -> Decision {
-        if self.refused.is_empty() || !matches!(decision, Decision::Propose(ref new) if new.needs_room())
+        if self.refused.is_empty()
+            || !matches!(decision, Decision::Propose(ref new) if new.needs_room())
         {
             return decision;
         }

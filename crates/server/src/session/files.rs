@@ -229,8 +229,7 @@ impl Seat {
             }
             Some(copy) => {
                 let owner = from.clone();
-                let word =
-                    |mine, taker| Word::Ask { mine, owner, taker, tid, parts, credit };
+                let word = |mine, taker| Word::Ask { mine, owner, taker, tid, parts, credit };
                 let asked = (copy.node, from, word);
                 let now = Instant::now();
                 relay.try_act(|table| table.take_far_copy(now, id, asked, (tid, credit)))

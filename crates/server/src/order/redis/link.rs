@@ -1,10 +1,7 @@
 //! What carries words about files between hubs: a channel for each process, and one for whoever is a hub now. Half
 //! of a transfer lies under a name that tells Redis nothing, until the other half comes.
 
-use std::{
-    sync::Weak,
-    time::Duration,
-};
+use std::{sync::Weak, time::Duration};
 
 use futures_util::StreamExt as _;
 use redis::{RedisError, Script, aio::MultiplexedConnection};

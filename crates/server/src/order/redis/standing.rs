@@ -1,6 +1,9 @@
 //! What Redis says of a log and of one hub, for people who look whether all is well.
 
-use super::{Place, PlaceError, SCRIPT_TIME_MAX, level::{self, Promise}};
+use super::{
+    Place, PlaceError, SCRIPT_TIME_MAX,
+    level::{self, Promise},
+};
 
 /// How things stand in Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]

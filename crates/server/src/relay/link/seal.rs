@@ -141,8 +141,7 @@ impl Heard {
         let (process, rest) = rest.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
         let before = u64::from_be_bytes(*rest.first_chunk()?);
-        let from =
-            Peer { node: u32::from_be_bytes(*node), process: u64::from_be_bytes(*process) };
+        let from = Peer { node: u32::from_be_bytes(*node), process: u64::from_be_bytes(*process) };
         let number = u64::from_be_bytes(*number);
         let aad = [&clear[..], &bound_to(to)].concat();
         let plain = gcm_open(&self.seal.key(from), &nonce(number), &aad, sealed).ok()?;

@@ -80,7 +80,10 @@ impl Transfers {
             let transfer = self.insert(transfer);
             self.by_key.insert(key.clone(), transfer);
             let told = half.filter(|_| self.is_linked);
-            return Ok(told.map(|half| Effect::Announce(transfer, half, key)).into_iter().collect());
+            return Ok(told
+                .map(|half| Effect::Announce(transfer, half, key))
+                .into_iter()
+                .collect());
         };
         let Some(transfer) = self.by_id.get_mut(&waiting) else { return Ok(Vec::new()) };
         if *side(transfer) != Side::Awaited {
@@ -160,7 +163,11 @@ impl Transfers {
     }
 
     /// Whether this connection may have another transfer under `tid`; answers with END if not.
-    pub(super) fn vacant(&mut self, id: ConnectionId, tid: Nonce16) -> Result<Option<Effect>, Fault> {
+    pub(super) fn vacant(
+        &mut self,
+        id: ConnectionId,
+        tid: Nonce16,
+    ) -> Result<Option<Effect>, Fault> {
         let connection = self.connection(id)?;
         if connection.places.contains_key(&tid) {
             return Err(fault("this transfer is under way on this connection already"));

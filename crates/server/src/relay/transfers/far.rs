@@ -36,7 +36,8 @@ impl Transfers {
     /// Half of a transfer that waits here, for those who look for the other half.
     pub fn waiting(&self, id: TransferId) -> Option<(Half, &Key)> {
         let transfer = self.by_id.get(&id)?;
-        (self.by_key.get(&transfer.key) == Some(&id)).then(|| Some((transfer.half()?, &transfer.key)))?
+        (self.by_key.get(&transfer.key) == Some(&id))
+            .then(|| Some((transfer.half()?, &transfer.key)))?
     }
 
     /// All of them.
@@ -127,7 +128,11 @@ impl Transfers {
             Word::Met { your, mine, credit } => {
                 let far = Far { peer: from, id: mine };
                 if self.by_id.get(&your).and_then(Transfer::half).is_none() {
-                    return vec![end_of(far, code::NO_PEER, "the other side has found another one")];
+                    return vec![end_of(
+                        far,
+                        code::NO_PEER,
+                        "the other side has found another one",
+                    )];
                 }
                 self.join(now, your, far, credit)
             }
@@ -136,7 +141,8 @@ impl Transfers {
             Word::End { to, code, reason } => {
                 let mut effects = Vec::new();
                 if let Some(transfer) = self.by_id.get_mut(&to)
-                    && (transfer.half().is_some() || transfer.far().is_some_and(|far| far.peer == from))
+                    && (transfer.half().is_some()
+                        || transfer.far().is_some_and(|far| far.peer == from))
                 {
                     transfer.has_far_ended = true;
                     self.finish(now, to, known(&code), &reason, &mut effects);
@@ -157,15 +163,12 @@ impl Transfers {
         let Some(transfer) = self.by_id.get_mut(&id) else { return Vec::new() };
         let mut effects = Vec::new();
         if self.is_linked && self.by_key.get(&transfer.key) == Some(&id) {
-            effects.extend(transfer.half().map(|half| {
-                Effect::Withdraw(id, half, transfer.key.clone())
-            }));
+            effects.extend(
+                transfer.half().map(|half| Effect::Withdraw(id, half, transfer.key.clone())),
+            );
         }
-        let missing = if transfer.giver == Side::Awaited {
-            &mut transfer.giver
-        } else {
-            &mut transfer.taker
-        };
+        let missing =
+            if transfer.giver == Side::Awaited { &mut transfer.giver } else { &mut transfer.taker };
         *missing = Side::Far(far);
         transfer.moved = now;
         if matches!(transfer.taker, Side::Far(_)) {
@@ -182,12 +185,7 @@ impl Transfers {
     }
 
     /// What the hub of the taker lets come. What it has is counted there.
-    fn far_credit(
-        &mut self,
-        now: Instant,
-        from: Peer,
-        (id, n): (TransferId, u32),
-    ) -> Vec<Effect> {
+    fn far_credit(&mut self, now: Instant, from: Peer, (id, n): (TransferId, u32)) -> Vec<Effect> {
         let is_its = |side: Side| matches!(side, Side::Far(far) if far.peer == from);
         let Some(transfer) = self.by_id.get_mut(&id).filter(|one| is_its(one.taker)) else {
             return Vec::new();
@@ -258,7 +256,13 @@ impl Transfers {
     }
 
     /// What was said of this transfer has reached nobody.
-    pub fn unheard(&mut self, now: Instant, id: TransferId, word: &Word, away: &str) -> Vec<Effect> {
+    pub fn unheard(
+        &mut self,
+        now: Instant,
+        id: TransferId,
+        word: &Word,
+        away: &str,
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         match word {
             // Whoever has announced it is gone.

@@ -46,11 +46,18 @@ fn a_device_is_signed_in_by_a_person_once_on_all_hubs() {
     world.apply(Proposal::Session(elsewhere), Stored::Done);
     let admits = |world: &World, device, purpose| {
         let device = Some(DeviceId(device));
-        world.router.admits_session((alice, device), purpose, (Incarnation::ALONE, |_| false)).is_ok()
+        world
+            .router
+            .admits_session((alice, device), purpose, (Incarnation::ALONE, |_| false))
+            .is_ok()
     };
     let device = Some(DeviceId(1));
-    let refused =
-        |hub| world.router.admits_session((alice, device), Purpose::Interactive, (hub, |_| false)).unwrap_err();
+    let refused = |hub| {
+        world
+            .router
+            .admits_session((alice, device), Purpose::Interactive, (hub, |_| false))
+            .unwrap_err()
+    };
     assert_eq!(
         refused(elsewhere.place.hub).retry_ms,
         None,

@@ -23,7 +23,8 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
     let known = "SELECT count(*) FROM pragma_table_info('copies') WHERE name = 'node'";
     let columns: i64 = connection.query_row(known, [], |row| row.get(0))?;
     if columns == 0 {
-        connection.execute_batch("ALTER TABLE copies ADD COLUMN node INTEGER NOT NULL DEFAULT 0")?;
+        connection
+            .execute_batch("ALTER TABLE copies ADD COLUMN node INTEGER NOT NULL DEFAULT 0")?;
     }
     Ok(())
 }

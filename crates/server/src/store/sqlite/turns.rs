@@ -12,8 +12,8 @@ use super::{
     to_sql,
 };
 use crate::store::{
-    AppliedTurn, Conflict, Followed, HubRow, Incarnation, Mark, NewSession, OpenError, SessionPlace, Stored,
-    Written,
+    AppliedTurn, Conflict, Followed, HubRow, Incarnation, Mark, NewSession, OpenError,
+    SessionPlace, Stored, Written,
 };
 
 /// Turns that are remembered: those by which later ones are judged, and the state before the first of them.

@@ -81,7 +81,9 @@ fn judge(
     let end = match (turn, applied) {
         (None, None) => return Ok(format!("{redis} answers; there is no log of {cluster} yet")),
         (None, Some(_)) => {
-            return Err(format!("{redis} has no log of {cluster}, and this server follows one: it was emptied"));
+            return Err(format!(
+                "{redis} has no log of {cluster}, and this server follows one: it was emptied"
+            ));
         }
         (Some(turn), _) => *turn,
     };
@@ -93,13 +95,19 @@ fn judge(
     }
     let behind = end - applied;
     if is_running && !has_lease {
-        return Err(format!("{node} runs, and the others do not see it: it has no lease in {redis}"));
+        return Err(format!(
+            "{node} runs, and the others do not see it: it has no lease in {redis}"
+        ));
     }
     if is_running && behind > BEHIND_MAX {
-        return Err(format!("{node} is {behind} turns behind the log; its disk or its processor is too slow"));
+        return Err(format!(
+            "{node} is {behind} turns behind the log; its disk or its processor is too slow"
+        ));
     }
     if *most > 0 && used.saturating_mul(100) / most > MEMORY_PERCENT_MAX {
-        return Err(format!("Redis has {used} of {most} bytes that it may have in memory; raise maxmemory"));
+        return Err(format!(
+            "Redis has {used} of {most} bytes that it may have in memory; raise maxmemory"
+        ));
     }
     let lease = if *has_lease { "has its lease" } else { "does not run" };
     Ok(format!(
