@@ -67,6 +67,7 @@ mod said_before;
 mod security;
 mod sequence;
 mod several;
+mod several_doors;
 mod several_files;
 mod ship;
 mod slash;
