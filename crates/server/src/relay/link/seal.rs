@@ -23,7 +23,7 @@ const CLEAR_BYTES: usize = 29;
 const LABEL: &[u8] = b"chat-cluster/1 files";
 
 /// Places that are remembered: far more than hubs that share a log. One that is forgotten looks like a gap.
-const PLACES_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const PLACES_MAX: usize = 256;
 
 /// Seals and opens words of the hubs of one log.
 #[derive(Clone)]
@@ -54,6 +54,10 @@ impl LinkSeal {
         let (node, process) = (from.node.to_be_bytes(), from.process.to_be_bytes());
         hkdf_expand(&self.secret, &[b"words", &self.log, &node, &process])
     }
+}
+
+fn places_max() -> NonZeroUsize {
+    NonZeroUsize::new(PLACES_MAX).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn nonce(number: u64) -> [u8; 12] {
@@ -89,7 +93,7 @@ pub struct Sealer {
 impl Sealer {
     /// It has said nothing yet. A process MUST have one only.
     pub fn new(seal: &LinkSeal, own: Peer) -> Self {
-        Self { own, key: seal.key(own), number: 0, last: LruCache::new(PLACES_MAX) }
+        Self { own, key: seal.key(own), number: 0, last: LruCache::new(places_max()) }
     }
 
     /// The bytes to be carried.
@@ -130,7 +134,7 @@ pub struct Heard {
 impl Heard {
     /// It has heard nothing yet.
     pub fn new(seal: LinkSeal) -> Self {
-        Self { seal, last: LruCache::new(PLACES_MAX) }
+        Self { seal, last: LruCache::new(places_max()) }
     }
 
     /// What was said to this place; nothing if no hub has said it, or if it was heard before.
