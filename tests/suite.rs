@@ -67,6 +67,8 @@ mod said_before;
 mod security;
 mod sequence;
 mod several;
+mod several_doors;
+mod several_files;
 mod ship;
 mod slash;
 mod standstill;

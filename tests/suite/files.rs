@@ -8,6 +8,10 @@ use serde_json::Value;
 
 at_one_and_over_two! {
     a_list_is_found_wherever_one_is,
+    files_are_found_by_their_keywords_and_arrive_whole,
+    a_file_is_sent_to_one_person_who_accepts_or_declines,
+    several_holders_give_parts_of_one_file,
+    a_copy_is_taken_wherever_it_lies,
 }
 
 /// A shared folder with these files; the last of each three are its keywords.
@@ -26,7 +30,7 @@ const BLOCK: usize = 1 << 20;
 
 /// Bytes that are unlike each other, so that a chunk in the wrong place shows. Of a long content each 512 bytes begin with
 /// their own number.
-fn bytes(length: usize) -> Vec<u8> {
+pub(super) fn bytes(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -68,20 +72,19 @@ fn find(client: &Client, words: &[&str]) -> Vec<String> {
 }
 
 /// Goal: mission row C5. Method: many keywords to many files; queries; a fetch compared by bytes.
-#[test]
-fn files_are_found_by_their_keywords_and_arrive_whole() {
-    let scene = Scene::empty();
-    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+fn files_are_found_by_their_keywords_and_arrive_whole(server: &House) {
+    let rig = &server.rig;
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
     let (plan, photo) = (bytes(200_001), bytes(65_536));
     let keywords = "plan, plan.pdf; photo, a photo.jpg; alice, plan.pdf; alice, a photo.jpg";
     let files: [(&str, &[u8]); 3] =
         [("plan.pdf", &plan), ("a photo.jpg", &photo), ("secret.txt", b"not shared")];
-    let shared = folder(&scene.rig, "shared", keywords, &files);
+    let shared = folder(rig, "shared", keywords, &files);
     let _sharing = share(&alice, &shared, "ALL");
     assert_eq!(find(&bob, &["alice"]), ["a photo.jpg", "plan.pdf"]);
     assert_eq!(find(&bob, &["ALICE", "plan"]), ["plan.pdf"]);
     assert!(find(&bob, &["secret"]).is_empty());
-    let target = scene.rig.path("fetched");
+    let target = rig.path("fetched");
     std::fs::create_dir_all(&target).unwrap();
     for (name, content) in [("plan.pdf", &plan), ("a photo.jpg", &photo)] {
         bob.run(&["get", "alice", name, "-o", target.to_str().unwrap()]).assert_code(0);
@@ -170,7 +173,7 @@ fn a_rooms_files_are_for_its_members_and_unreadable_to_the_hub() {
     }
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
@@ -221,14 +224,13 @@ fn a_transfer_goes_on_after_anybody_is_killed() {
 }
 
 /// Goal: a file for one person, taken when they say so; hostile names do no harm.
-#[test]
-fn a_file_is_sent_to_one_person_who_accepts_or_declines() {
-    let scene = Scene::empty();
-    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+fn a_file_is_sent_to_one_person_who_accepts_or_declines(server: &House) {
+    let rig = &server.rig;
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
     let content = bytes(100_000);
-    let path = scene.rig.path("-rf report.pdf");
+    let path = rig.path("-rf report.pdf");
     std::fs::write(&path, &content).unwrap();
-    let target = scene.rig.path("downloads");
+    let target = rig.path("downloads");
     std::fs::create_dir_all(&target).unwrap();
     let mut bobs = bob.start(&["--downloads", target.to_str().unwrap()]);
     bobs.stdout.wait_for_part("connected to");
@@ -246,30 +248,45 @@ fn a_file_is_sent_to_one_person_who_accepts_or_declines() {
 }
 
 /// Goal: several people have the file; each gives a part, and one who is away is not missed.
-#[test]
-fn several_holders_give_parts_of_one_file() {
-    let scene = Scene::empty();
+fn several_holders_give_parts_of_one_file(server: &House) {
+    let rig = &server.rig;
     let content = bytes(3_000_000);
     let holders: Vec<_> = ["alice", "carol"]
         .iter()
         .map(|name| {
-            let client = scene.client(name);
-            let shared = folder(
-                &scene.rig,
-                &format!("shared-{name}"),
-                "big, big.bin",
-                &[("big.bin", &content)],
-            );
+            let client = rig.client(name, server.url());
+            let shared =
+                folder(rig, &format!("shared-{name}"), "big, big.bin", &[("big.bin", &content)]);
             share(&client, &shared, "ALL")
         })
         .collect();
-    let bob = scene.client("bob");
-    let target = scene.rig.path("big.bin");
+    let bob = rig.client("bob", server.url());
+    let target = rig.path("big.bin");
     bob.run(&["get", "alice", "big.bin", "-o", target.to_str().unwrap()]).assert_code(0);
     assert!(std::fs::read(&target).unwrap() == content);
     for holder in &holders {
         holder.stdout.wait_for("a part was given", |line| line.contains("\"gave\""));
     }
+}
+
+/// Goal: a copy is taken and taken away by whoever may, wherever they are and it lies.
+fn a_copy_is_taken_wherever_it_lies(server: &House) {
+    let rig = &server.rig;
+    let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    let content = bytes(700_000);
+    let shared = folder(rig, "shared", "notes, notes.txt", &[("notes.txt", &content)]);
+    let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);
+    sharing.stdout.wait_for("a copy is kept", |line| line.contains("\"copied\""));
+    sharing.terminate();
+    sharing.wait().assert_code(130);
+    let target = rig.path("notes.txt");
+    bob.run(&["get", "alice", "notes.txt", "-o", target.to_str().unwrap()]).assert_code(0);
+    assert!(std::fs::read(&target).unwrap() == content);
+    // Of two servers this is the other one.
+    let elsewhere = [server.url(), server.url()][1];
+    let mut again = rig.client("alice", elsewhere).chat();
+    types(&mut again, "/unshare notes.txt", "is not shared any more");
+    bob.run(&["get", "alice", "notes.txt", "-o", target.to_str().unwrap()]).assert_code(1);
 }
 
 /// Goal: a file can be fetched while its owner is away, by those it was for, from a copy that the hub

@@ -21,6 +21,7 @@ use crate::{
         batch::{Seal, VERSION},
         redis::{About, Place, PlaceError, level::AckLevel},
     },
+    relay::link::LinkSeal,
     store::{
         OpenError,
         sqlite::{self, FollowedLog, Owner},
@@ -183,6 +184,12 @@ pub enum ClusterError {
         /// The name of the log.
         cluster: String,
     },
+    /// Another server runs the commands to `server`.
+    #[error("--host-agent: {host} runs the commands to server, and it runs; stop it first")]
+    HostRuns {
+        /// What it is called.
+        host: String,
+    },
     /// Another server has the name of this one.
     #[error(
         "another server is called {node} among those of {cluster}; stop it, or choose another name with --node \
@@ -229,6 +236,8 @@ pub(crate) struct Cluster {
     pub(crate) place: Place,
     pub(crate) log: FollowedLog,
     pub(crate) seal: Seal,
+    /// What seals words about files.
+    pub(crate) link_seal: LinkSeal,
     /// The number of this server among them.
     pub(crate) node: u32,
     /// The identity key of all of them, as PKCS#8.
@@ -238,7 +247,7 @@ pub(crate) struct Cluster {
 }
 
 /// The number that a name comes to. 0 is nobody's.
-fn number(node: &str) -> u32 {
+pub(crate) fn number(node: &str) -> u32 {
     let digest = sha256_parts(&[b"chat-cluster/1 node", node.as_bytes()]);
     digest.first_chunk().map_or(1, |first| u32::from_be_bytes(*first)).max(1)
 }
@@ -280,10 +289,18 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         }
         tracing::warn!(%differences, "the servers are set otherwise from now on");
     }
-    let seal = key.seal(about.id);
+    let mut host = about.host;
+    if sharing.becomes_host && host != name {
+        if !place.change_host(number(&host), name).await.map_err(failed)? {
+            return Err(ClusterError::HostRuns { host });
+        }
+        tracing::warn!(before = host, "commands to server run here from now on");
+        name.clone_into(&mut host);
+    }
+    let (seal, link_seal) = (key.seal(about.id), key.link_seal(about.id));
     let log = FollowedLog { log: about.id, node: name.to_owned() };
-    let (sharing, hosts_agent) = (sharing.clone(), about.host == name);
-    Ok(Cluster { sharing, place, log, seal, node, identity, hosts_agent })
+    let (sharing, hosts_agent) = (sharing.clone(), host == name);
+    Ok(Cluster { sharing, place, log, seal, link_seal, node, identity, hosts_agent })
 }
 
 /// Settings as they are sealed.

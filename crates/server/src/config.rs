@@ -266,6 +266,7 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
         ("--cluster-key", options.cluster_key.is_some()),
         ("--new-cluster", options.new_cluster),
         ("--change-settings", options.change_settings),
+        ("--host-agent", options.host_agent),
         ("--redis-ack", options.redis_ack.is_some()),
     ];
     match (&options.redis, &options.node) {
@@ -278,6 +279,7 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
                 key: options.cluster_key.clone().unwrap_or(beside),
                 is_new: options.new_cluster,
                 changes_settings: options.change_settings,
+                becomes_host: options.host_agent,
                 ack: options.redis_ack.unwrap_or(AckLevel::Disk),
             }))
         }
@@ -336,6 +338,7 @@ fn merge(given: Options, file: FileOptions) -> Options {
         cluster_key: given.cluster_key.or(file.cluster_key),
         new_cluster: given.new_cluster,
         change_settings: given.change_settings,
+        host_agent: given.host_agent,
         redis_ack: given.redis_ack.or(file.redis_ack),
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),

@@ -343,6 +343,17 @@ pub const TRANSFER_STALL_TIME_MAX: Duration = Duration::from_mins(2);
 /// How long a data connection may be without a transfer. Clients close theirs after 30 s.
 pub const DATA_IDLE_TIME_MAX: Duration = Duration::from_mins(2);
 
+/// Bytes of chunks that a hub gives to others in a second: a tenth of what one core of Redis carries, so that
+/// messages pass.
+pub const LINK_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
+
+/// How often hubs that have a transfer in common say that they are there.
+pub const LINK_PING_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long one may be silent before its transfers are given up: as long as a lease and what is waited for behind
+/// it.
+pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// How often a data connection looks for what has waited too long.
 pub const TRANSFER_TICK: Duration = Duration::from_secs(1);
 

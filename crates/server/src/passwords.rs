@@ -18,11 +18,12 @@ use parking_lot::Mutex;
 
 use crate::{
     budgets::{Budget, Limits},
+    order::redis::guesses::RedisGuesses,
     threads::{Full, QueueBounds, Threads},
 };
 
 use guesses::Guesses;
-pub(crate) use guesses::{Attempt, Ended, Wait};
+pub(crate) use guesses::{Attempt, Ended, PACES, Pace, Wait};
 
 /// Length of a salt in bytes.
 const SALT_BYTES: usize = 16;
@@ -53,6 +54,15 @@ impl From<Full> for Unavailable {
 pub struct Passwords {
     hashers: Threads<Memory>,
     guesses: Mutex<Guesses>,
+    /// Those of all hubs that share a log.
+    shared: Option<RedisGuesses>,
+}
+
+/// Where an attempt was counted.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    attempt: Attempt,
+    is_shared: bool,
 }
 
 impl Passwords {
@@ -60,7 +70,13 @@ impl Passwords {
     pub fn new(limits: &Limits) -> io::Result<Self> {
         let (all, of_one) = (limits.count(Budget::HashQueue), limits.count(Budget::HashQueueByOne));
         let hashers = Threads::new("passwords", QueueBounds { all, of_one }, HASH_TIME)?;
-        Ok(Self { hashers, guesses: Mutex::default() })
+        Ok(Self { hashers, guesses: Mutex::default(), shared: None })
+    }
+
+    /// The same, which counts wrong guesses together with other hubs.
+    #[must_use]
+    pub fn with_shared(self, shared: Option<RedisGuesses>) -> Self {
+        Self { shared, ..self }
     }
 
     /// Whether one more password could wait to be hashed. `source` is where it comes from.
@@ -95,13 +111,23 @@ impl Passwords {
 
     /// Takes an attempt on, or says how long to wait. It counts as wrong until it is settled, so
     /// that many at once get no further than one after the other.
-    pub(crate) fn begin(&self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
-        self.guesses.lock().begin(attempt, now)
+    pub(crate) async fn begin(&self, attempt: Attempt, now: Instant) -> Result<Counted, Wait> {
+        if let Some(shared) = &self.shared
+            && let Some(begun) = shared.begin(&attempt).await
+        {
+            return begun.map(|()| Counted { attempt, is_shared: true });
+        }
+        self.guesses.lock().begin(&attempt, now)?;
+        Ok(Counted { attempt, is_shared: false })
     }
 
     /// Notes how an attempt ended.
-    pub(crate) fn settle(&self, attempt: &Attempt, ended: Ended) {
-        self.guesses.lock().settle(attempt, ended);
+    pub(crate) async fn settle(&self, counted: Counted, ended: Ended) {
+        let Counted { attempt, is_shared } = counted;
+        match &self.shared {
+            Some(shared) if is_shared => shared.settle(&attempt, ended).await,
+            _ => self.guesses.lock().settle(&attempt, ended),
+        }
     }
 }
 

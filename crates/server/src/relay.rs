@@ -12,6 +12,8 @@
 //! chunks need neither an order among messages nor a commit, and they would be most of the work.
 
 pub mod copies;
+mod far;
+pub mod link;
 pub mod transfers;
 
 use std::{
@@ -51,6 +53,7 @@ use crate::{
 };
 
 use copies::Copies;
+use link::Link;
 use transfers::{Effect, Fault, Summary, Target, TransferId, Transfers};
 
 /// A device whose data connection has signed in.
@@ -89,6 +92,8 @@ pub struct Relay {
     log: OperationLog,
     /// Copies, where the hub has a place for them.
     pub(crate) copies: Option<Copies>,
+    /// The way to other hubs, where a log is shared.
+    link: Option<Link>,
     /// What the disk does for transfers. Who ends the hub waits for it: it ends when both sides have gone.
     pub(crate) tasks: Tasks,
 }
@@ -96,7 +101,17 @@ pub struct Relay {
 impl Relay {
     /// Nobody is connected.
     pub fn new(metrics: Arc<Metrics>, log: OperationLog, copies: Option<Copies>) -> Self {
-        Self { state: Mutex::default(), metrics, log, copies, tasks: Tasks::default() }
+        let (state, tasks) = (Mutex::default(), Tasks::default());
+        Self { state, metrics, log, copies, link: None, tasks }
+    }
+
+    /// The same, with this way to other hubs.
+    #[must_use]
+    pub fn with_link(self, link: Option<Link>) -> Self {
+        if link.is_some() {
+            self.state.lock().transfers.link();
+        }
+        Self { link, ..self }
     }
 
     /// Lets a data connection in, or says why not.
@@ -154,6 +169,9 @@ impl Relay {
                         wake.notify_one();
                     }
                 }
+                effect @ (Effect::Announce(..) | Effect::Withdraw(..) | Effect::Say(..)) => {
+                    self.carry(effect);
+                }
                 Effect::Began(summary) => {
                     self.metrics.relay.transfers.inc();
                     self.write_down("file.begin", &summary, None);
@@ -208,6 +226,7 @@ impl Relay {
         let mut state = self.state.lock();
         match state.transfers.chunk(Instant::now(), from, header, frame)? {
             Target::Taker(to, frame) => self.forward(&state, to, frame, bytes),
+            Target::Far(id, far, frame) => self.forward_far(&mut state, id, far, frame),
             Target::Disk(id, frame) => {
                 let Some(Job::Write(chunks)) = state.jobs.get(&id) else { return Ok(()) };
                 // It has room for what credit allows.
@@ -243,8 +262,10 @@ impl Relay {
     fn give_copy(&self, id: TransferId, frame: Bytes) {
         let bytes = length(frame.len());
         let mut state = self.state.lock();
-        if let Target::Taker(to, frame) = state.transfers.chunk_of_copy(Instant::now(), id, frame) {
-            self.forward(&state, to, frame, bytes);
+        match state.transfers.chunk_of_copy(Instant::now(), id, frame) {
+            Target::Taker(to, frame) => self.forward(&state, to, frame, bytes),
+            Target::Far(id, far, frame) => self.forward_far(&mut state, id, far, frame),
+            Target::Disk(..) | Target::Nowhere => {}
         }
     }
 

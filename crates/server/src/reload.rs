@@ -166,6 +166,7 @@ impl Reloader {
             logs: absolute(&self.config.logs),
             certificate,
             policy: self.config.policy.as_deref().map(absolute),
+            redis: self.config.sharing.as_ref().map(|sharing| sharing.redis.to_string()),
             descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
             // Known to the one who is asked.
             audit: None,

@@ -21,6 +21,7 @@ mod offers;
 mod people;
 mod presence;
 mod receipts;
+mod refused;
 mod remind;
 mod reset;
 mod retention;
@@ -47,8 +48,8 @@ use crate::{
     catalogue::Catalogue,
     request::{FrameRequest, Refusal},
     store::{
-        AccountId, Committed, Conflict, EpochId, LogId, NewAccount, Proposal, Snapshot, Standing,
-        Stored, Waiting,
+        AccountId, Committed, Conflict, EpochId, LogId, NewAccount, Proposal, SessionPlace,
+        Snapshot, Standing, Stored, Waiting,
     },
 };
 
@@ -177,6 +178,8 @@ pub struct Effects {
     pub is_door_new: bool,
     /// Who has come, or has gone.
     pub came: Vec<(AccountId, bool)>,
+    /// A session that goes on elsewhere.
+    pub replaced: Option<SessionPlace>,
     /// A room was made.
     pub has_made_room: bool,
 }
@@ -221,6 +224,7 @@ pub struct Router {
     operator: admin::Operator,
     lobby: lobby::Lobby,
     present: presence::Present,
+    refused: refused::Refused,
 }
 
 impl Router {
@@ -289,12 +293,13 @@ impl Router {
                 "this signing key was revoked or replaced; sign in with the newest one",
             );
         }
-        match &request.header {
+        let decision = match &request.header {
             Header::Message(header) => self.decide_message(now_ms, request, header, pending),
             Header::Receipt(header) => self.decide_receipt(now_ms, request, header, pending),
             Header::Key(header) => self.decide_key(now_ms, request, header, pending),
             Header::Member(header) => self.decide_member(now_ms, account, request, header, pending),
-        }
+        };
+        self.still_refused(request, decision)
     }
 
     /// Says what a conflict means for a frame.
@@ -360,6 +365,7 @@ impl Router {
             }
             Proposal::Session(new) => self.apply_session(&new),
             Proposal::Gone(hub) => self.apply_gone(hub),
+            Proposal::No(new) => self.applied(|router| router.apply_no(*new)),
             // The router knows no password and no copy, and a probe is a question.
             Proposal::Password(_) | Proposal::Copies(_) | Proposal::Probe(_) => Effects::default(),
         }

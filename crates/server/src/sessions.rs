@@ -116,6 +116,16 @@ impl Sessions {
         self.by_account.clear();
     }
 
+    /// Ends the session of a connection, and knows it no more.
+    pub fn end(&mut self, connection: ConnectionId, reason: &CloseReason) {
+        for sessions in self.by_account.values_mut() {
+            for ended in sessions.extract_if(.., |one| one.peer.connection == connection) {
+                ended.peer.outbox.close(reason.clone());
+            }
+        }
+        self.by_account.retain(|_, sessions| !sessions.is_empty());
+    }
+
     /// Removes a session.
     pub fn close(&mut self, peer: &Peer) {
         let Some(sessions) = self.by_account.get_mut(&peer.account) else { return };

@@ -32,7 +32,10 @@ use crate::{
     lock::{FolderLock, Kind},
     metrics::Metrics,
     order::{
-        Alone, Guarded, Turn, Turns, follow::Follower, health::LogHealth, redis::RedisLog,
+        Alone, Guarded, Turn, Turns,
+        follow::Follower,
+        health::LogHealth,
+        redis::{Place, RedisLog, guesses::RedisGuesses, link::RedisLink},
         shared::Shared,
     },
     passwords::Passwords,
@@ -40,14 +43,15 @@ use crate::{
     relay::{
         Relay,
         copies::{self, Copies, CopyOptions},
+        link::{Link, LinkSeal, Peer},
     },
     request::{Request, Requests},
     router::Router,
     shared::{self, Hub},
     sign_in,
     store::{
-        Banned, CommitError, Incarnation, NewAccount, NewBundle, Proposal, Reads, Registration,
-        Snapshot,
+        Banned, CommitError, CopyChange, Incarnation, NewAccount, NewBundle, Proposal, Reads,
+        Registration, Snapshot,
         sqlite::{self, SqliteOptions, SqliteStore},
     },
     tasks::{self, Tasks},
@@ -108,6 +112,10 @@ pub struct Parts<T> {
     pub copies: Option<CopyOptions>,
     /// What is known of the log that hubs share, if it is shared.
     pub health: Option<Arc<LogHealth>>,
+    /// The way of files to other hubs, if the log is shared.
+    pub link: Option<Link>,
+    /// Wrong passwords at all hubs, if the log is shared.
+    pub guesses: Option<RedisGuesses>,
 }
 
 /// A hub whose worker runs, and nothing around it.
@@ -127,7 +135,7 @@ impl Parts<()> {
     fn through<T>(self, turns: T) -> Parts<T> {
         let Self { turns: (), reads, snapshot, identity, verify, mailbox, limits, .. } = self;
         let Self { retention_ms, doors, metrics, log, console, clock, trace, copies, .. } = self;
-        let health = self.health;
+        let (health, link, guesses) = (self.health, self.link, self.guesses);
         Parts {
             turns,
             reads,
@@ -145,6 +153,8 @@ impl Parts<()> {
             trace,
             copies,
             health,
+            link,
+            guesses,
         }
     }
 }
@@ -159,7 +169,8 @@ impl<T: Turns + 'static> Parts<T> {
         let mut router = Router::restore(snapshot, mailbox)?;
         router.keep_for(self.retention_ms);
         router.let_in(self.doors.registration, self.doors.bans);
-        begin(&mut router, &mut turns, &identity.bundle, clock).await?;
+        let changes = begin(&mut router, &mut turns, &identity.bundle, clock).await?;
+        let rows = copies::after(rows, changes);
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
         let gate = Arc::new(Gate::default());
@@ -169,7 +180,8 @@ impl<T: Turns + 'static> Parts<T> {
         };
         let copies = self.copies.map(open).transpose()?;
         let keeps_copies = copies.is_some();
-        let relay = Arc::new(Relay::new(Arc::clone(&metrics), log.clone(), copies));
+        let relay = Relay::new(Arc::clone(&metrics), log.clone(), copies).with_link(self.link);
+        let relay = Arc::new(relay);
         let keepers = Tasks::default();
         if keeps_copies {
             let tend = copies::tend(Arc::downgrade(&relay), clock, Arc::clone(&gate));
@@ -178,11 +190,13 @@ impl<T: Turns + 'static> Parts<T> {
         let (counted, written) = (Arc::clone(&metrics), log.clone());
         let openings = sign_in::threads().map_err(RunError::Threads)?;
         let passwords = Passwords::new(&self.limits).map_err(RunError::Threads)?;
+        let passwords = passwords.with_shared(self.guesses);
         let budgets = Arc::new(Budgets::new(self.limits, &metrics));
         let worker = Worker::new(router, turns, reads.clone(), counted, written, console)
             .with_clock(clock)
             .with_budgets(Arc::clone(&budgets))
             .with_gate(Arc::clone(&gate))
+            .with_relay(&relay)
             .with_health(self.health.clone())
             .with_readiness(self.doors.readiness);
         let stop = CancellationToken::new();
@@ -248,6 +262,10 @@ pub(crate) async fn start(
     let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
     let identity = open_identity(config, (shared, rb)).await?;
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
+    let guesses = way.guesses();
+    let (own, link, carrier) = way
+        .link()
+        .map_or((0, None, None), |(own, link, carrier)| (own.node, Some(link), Some(carrier)));
     let health = way.health();
     if let Some(health) = health.clone() {
         readiness.watch_shared(move || health.obstacle());
@@ -261,7 +279,8 @@ pub(crate) async fn start(
     let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
     let console = Console::stdout();
-    let copies = CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies };
+    let copies =
+        CopyOptions { folder: config.data.join(FILES_FOLDER), node: own, limits: config.copies };
     let parts = Parts {
         turns: (),
         reads,
@@ -277,17 +296,22 @@ pub(crate) async fn start(
         console,
         clock,
         trace,
-        // A copy lies on the disk of one server, and the list of copies would be that of all.
-        copies: matches!(way, Way::Alone(_)).then_some(copies),
+        copies: Some(copies),
         health,
+        link,
+        guesses,
     };
     let (assembled, mut member) = match way {
         Way::Alone(turns) => (parts.through(turns).assemble().await?, None),
-        Way::Shared(turns, member) => (parts.through(*turns).assemble().await?, Some(*member)),
+        Way::Shared(turns, member, _) => (parts.through(*turns).assemble().await?, Some(*member)),
     };
     let Assembled { hub, worker, stop, keepers } = assembled;
     if let Some(member) = &mut member {
         member.report_to(hub.clone());
+    }
+    if let Some(carrier) = carrier {
+        let carrying = carrier.run(Arc::downgrade(&hub.0.relay));
+        keepers.spawn(tracing::debug_span!("files"), carrying);
     }
     let budgets = || Arc::downgrade(&hub.0.budgets);
     keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
@@ -300,15 +324,28 @@ enum Way {
     /// Into the own store alone.
     Alone(Alone<SqliteStore>),
     /// Into the log that several share, and from there into the store.
-    Shared(Box<Shared<RedisLog, SqliteStore>>, Box<Kept>),
+    Shared(Box<Shared<RedisLog, SqliteStore>>, Box<Kept>, (Place, Peer, LinkSeal)),
 }
 
 impl Way {
     fn health(&self) -> Option<Arc<LogHealth>> {
         match self {
             Self::Alone(_) => None,
-            Self::Shared(_, member) => Some(member.health()),
+            Self::Shared(_, member, _) => Some(member.health()),
         }
+    }
+
+    /// Where wrong passwords are counted for all hubs.
+    fn guesses(&self) -> Option<RedisGuesses> {
+        let Self::Shared(_, _, (place, _, seal)) = self else { return None };
+        Some(RedisGuesses::new(place.clone(), seal.for_names()))
+    }
+
+    /// Who this is for other hubs, and the way of files to them.
+    fn link(&self) -> Option<(Peer, Link, RedisLink)> {
+        let Self::Shared(_, _, (place, own, seal)) = self else { return None };
+        let (link, posts) = Link::new(seal.for_names());
+        Some((*own, link, RedisLink::new(place.clone(), *own, seal.clone(), posts)))
     }
 }
 
@@ -327,13 +364,15 @@ async fn open_way(
     let (store, reads, snapshot, was) =
         sqlite::open_shared(&config.data, options, Arc::clone(metrics), (&cluster.log, hub.life))?;
     let before = was.life;
+    let own = Peer { node: hub.node, process: hub.life };
+    let ways = (cluster.place.clone(), own, cluster.link_seal.clone());
     let follower = Follower::restore(cluster.seal.clone(), was);
     let (log, member) = {
         let (clock, counted) = (now_ms, Arc::clone(metrics));
         cluster.join(hub, (before, follower.applied()), (clock, counted)).await?
     };
     let shared = Shared::new(hub, log, store, follower);
-    Ok((Way::Shared(Box::new(shared), Box::new(member)), reads, snapshot))
+    Ok((Way::Shared(Box::new(shared), Box::new(member), ways), reads, snapshot))
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.
@@ -350,23 +389,25 @@ async fn open_identity(
     Ok(opened.map_err(|_cut| RunError::Ending)??)
 }
 
-/// Takes over what other hubs have kept, and keeps what has to be there before anybody comes.
+/// Takes over what other hubs have kept, and keeps what has to be there before anybody comes. Returns what became of
+/// the list of copies.
 async fn begin(
     router: &mut Router,
     turns: &mut impl Turns,
     bundle: &Bundle,
     clock: Clock,
-) -> Result<(), RunError> {
+) -> Result<Vec<CopyChange>, RunError> {
+    let mut copies = Vec::new();
     loop {
-        take_over(router, turns.catch_up().await?);
+        take_over(router, turns.catch_up().await?, &mut copies);
         // Sessions of this hub before it ended without a word.
         let gone = router.predecessor(turns.hub()).map(Proposal::Gone);
-        let Some(proposal) = own_account(router, bundle)?.or(gone) else { return Ok(()) };
+        let Some(proposal) = own_account(router, bundle)?.or(gone) else { return Ok(copies) };
         let guarded = Guarded { guard: router.guard(&proposal), proposal };
         let at = turns.applied();
         let came = turns.commit(at, clock(), vec![guarded]).await?;
         let is_kept = came.iter().any(Turn::keeps_own);
-        take_over(router, came);
+        take_over(router, came, &mut copies);
         if !is_kept {
             // Others were faster, or there is no room for it now.
             sleep(BEGIN_PAUSE).await;
@@ -374,10 +415,13 @@ async fn begin(
     }
 }
 
-fn take_over(router: &mut Router, turns: Vec<Turn>) {
+fn take_over(router: &mut Router, turns: Vec<Turn>, copies: &mut Vec<CopyChange>) {
     for turn in turns {
         let now_ms = turn.now_ms;
         for committed in turn.kept() {
+            if let (Proposal::Copies(change), Ok(_)) = (&committed.proposal, &committed.outcome) {
+                copies.push(change.clone());
+            }
             router.apply(now_ms, committed);
         }
     }

@@ -30,8 +30,8 @@ pub use operator::{
 pub use page::{Page, PageDropped, PageEntry, PageEpoch, PageRequest};
 pub use proposal::{
     CopyChange, Incarnation, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse,
-    NewIdentity, NewLink, NewOffer, NewPassword, NewRetention, NewSession, NewShare, NewTopic,
-    Probe, Proposal, SessionPlace,
+    NewIdentity, NewLink, NewNo, NewOffer, NewPassword, NewRetention, NewSession, NewShare,
+    NewTopic, Probe, Proposal, SessionPlace,
 };
 pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
 pub use snapshot::{

@@ -22,7 +22,10 @@ mod remind;
 mod retention;
 mod story;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
@@ -47,6 +50,7 @@ use crate::{
     metrics::Metrics,
     order::{Guarded, Records, Turn, Turns, Unkept, health::LogHealth},
     queue::{QueueReceiver, Queued},
+    relay::Relay,
     request::{FrameRequest, GoLive, Request},
     router::{Decision, Pending, Router},
     sessions::Sessions,
@@ -93,6 +97,8 @@ pub struct Worker<T> {
     kept_aside: Vec<Open>,
     /// Messages that were told to come again.
     owed: Owed,
+    /// Where it is known which copies of files there are.
+    relay: Weak<Relay>,
 }
 
 /// A request whose outcome the store decides.
@@ -145,6 +151,7 @@ impl<T: Turns> Worker<T> {
             life,
             kept_aside: Vec::new(),
             owed: Owed::default(),
+            relay: Weak::new(),
         }
     }
 
@@ -172,6 +179,12 @@ impl<T: Turns> Worker<T> {
     #[must_use]
     pub fn with_health(self, health: Option<Arc<LogHealth>>) -> Self {
         Self { health, ..self }
+    }
+
+    /// The same worker, which tells this relay what other hubs have done to the list of copies.
+    #[must_use]
+    pub fn with_relay(self, relay: &Arc<Relay>) -> Self {
+        Self { relay: Arc::downgrade(relay), ..self }
     }
 
     /// The same worker with another clock.
@@ -276,7 +289,7 @@ impl<T: Turns> Worker<T> {
                 Next::Done => {}
                 Next::Commit(queued, proposal) => {
                     let is_session = matches!(proposal, Proposal::Session(_));
-                    let guarded = self.guarded(proposal);
+                    let guarded = self.guarded_of(&queued, proposal);
                     let work = if is_session { &mut sessions } else { &mut others };
                     work.push((queued, guarded));
                 }
@@ -335,11 +348,13 @@ impl<T: Turns> Worker<T> {
                 if needs_room.contains(&true) {
                     self.readiness.set_store_full(false);
                 }
-                let mut open = open.into_iter();
+                let mut open = open.into_iter().zip(needs_room);
                 for Turn { now_ms, records } in turns {
                     match records {
                         Records::Own(records) => {
-                            for (record, queued) in records.into_iter().zip(open.by_ref()) {
+                            for (record, (queued, needs_room)) in
+                                records.into_iter().zip(open.by_ref())
+                            {
                                 match record {
                                     Ok(committed) => {
                                         self.finish(now_ms, queued, committed, &story);
@@ -350,7 +365,7 @@ impl<T: Turns> Worker<T> {
                                     }
                                     Err(Unkept::Full) => {
                                         self.readiness.set_store_full(true);
-                                        self.refuse_full(queued, false);
+                                        self.refuse_full(queued, !needs_room);
                                     }
                                 }
                             }
@@ -421,10 +436,13 @@ impl<T: Turns> Worker<T> {
                 match decision {
                     Decision::Propose(proposal) => Next::Commit(queued, proposal),
                     Decision::Defer => Next::Defer(queued),
-                    decision => {
-                        self.answer(request, &decision, None, 0, (&queued, None));
-                        Next::Done
-                    }
+                    decision => match self.no_first(request, &decision) {
+                        Some(no) => Next::Commit(queued, no),
+                        None => {
+                            self.answer(request, &decision, None, 0, (&queued, None));
+                            Next::Done
+                        }
+                    },
                 }
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),
@@ -483,9 +501,18 @@ impl<T: Turns> Worker<T> {
             Request::Delete(_) => self.finish_deletion(now_ms, queued, committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Admin(_) => self.finish_admin(now_ms, queued, committed),
-            Request::Frame(request) => {
-                self.finish_frame(now_ms, request, committed, (&queued, Some(story)));
+            Request::Frame(_) if matches!(committed.proposal, Proposal::No(_)) => {
+                self.follow(now_ms, committed, None);
+                // Said on the state that it has made: the frame may have been kept before it.
+                self.kept_aside.push(queued);
             }
+            Request::Frame(request) => match self.conflict_of(request, &committed) {
+                Some(no) => {
+                    let guarded = self.guarded(no);
+                    self.entering.push((queued, guarded));
+                }
+                None => self.finish_frame(now_ms, request, committed, (&queued, Some(story))),
+            },
             Request::Ask(_, ClientToHub::Share { .. }) => {
                 self.finish_share(now_ms, &queued, committed, story);
             }
@@ -496,6 +523,17 @@ impl<T: Turns> Worker<T> {
             Request::Lost(_) => self.finish_lost(now_ms, queued, committed),
             Request::Settings(_) | Request::GoLive(_) => {}
         }
+    }
+
+    /// What has to be in the log before a frame is refused here, if anything.
+    fn no_first(&self, request: &FrameRequest, decision: &Decision) -> Option<Proposal> {
+        T::IS_SHARED.then(|| self.router.no_first(request, decision, self.turns.hub())).flatten()
+    }
+
+    /// The same where the store has refused it.
+    fn conflict_of(&self, request: &FrameRequest, committed: &Committed) -> Option<Proposal> {
+        let conflict = committed.outcome.as_ref().err().filter(|_| T::IS_SHARED)?;
+        self.no_first(request, &self.router.resolve(&request.header, *conflict))
     }
 
     fn finish_frame(

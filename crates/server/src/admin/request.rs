@@ -237,6 +237,9 @@ pub struct Running {
     /// The policy of its own agent, if it is not the built-in list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PathBuf>,
+    /// Where the log lies that it shares with others, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<String>,
     /// How many files it may have open.
     pub descriptors: u64,
     /// The end of the audit log, as it has written it.

@@ -11,7 +11,7 @@ use chat_protocol::crypto::{gcm_open, gcm_seal, hkdf_expand, hkdf_extract, rando
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::order::batch::Seal;
+use crate::{order::batch::Seal, relay::link::LinkSeal};
 
 /// Only the owner reads it.
 const MODE: u32 = 0o600;
@@ -109,6 +109,11 @@ impl ClusterKey {
     /// What seals the batches of a log.
     pub(super) fn seal(&self, log: [u8; 16]) -> Seal {
         Seal::new(&self.0, log, GENERATION)
+    }
+
+    /// What seals words of hubs about files.
+    pub(super) fn link_seal(&self, log: [u8; 16]) -> LinkSeal {
+        LinkSeal::new(&self.0, log)
     }
 
     fn for_words(&self) -> Zeroizing<[u8; 32]> {

@@ -9,8 +9,15 @@ use crate::{
 };
 
 /// Keys of the configuration that are the same on all servers, beside bans and budgets.
-const SHARED: [&str; 5] =
-    ["mailbox_bytes", "mailbox_messages", "registration", "retention", "verify"];
+const SHARED: [&str; 7] = [
+    "copies_days",
+    "copies_quota",
+    "mailbox_bytes",
+    "mailbox_messages",
+    "registration",
+    "retention",
+    "verify",
+];
 
 /// Settings by their names.
 pub(crate) type Settings = BTreeMap<String, String>;

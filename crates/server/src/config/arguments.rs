@@ -218,6 +218,10 @@ pub struct Options {
     /// one of them runs
     #[arg(long)]
     pub change_settings: bool,
+    /// Commands to the name server run on the machine of this server from now on, and not where they did; the one
+    /// that ran them must be stopped
+    #[arg(long)]
+    pub host_agent: bool,
     /// The least that Redis promises before a message is acknowledged: that it is on its disk, that it is
     /// there a second later, or nothing [default: disk]
     #[arg(long, env = "CHAT_SERVER_REDIS_ACK", value_enum, value_name = "WHAT")]

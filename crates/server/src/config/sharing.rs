@@ -113,6 +113,8 @@ pub struct Sharing {
     pub is_new: bool,
     /// What all of them are set to becomes what this one is told.
     pub changes_settings: bool,
+    /// Commands to the name `server` run here from now on.
+    pub becomes_host: bool,
     /// The least that an ACK promises.
     pub ack: AckLevel,
 }

@@ -1,6 +1,7 @@
 //! What is known of the place where a shared log lies: whether it answers, and what keeps this hub from writing there.
 
 use std::{
+    collections::HashSet,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -9,6 +10,8 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
+
+use crate::store::Incarnation;
 
 /// From then on a log that does not answer is said to be away.
 pub const AWAY_AFTER: Duration = Duration::from_secs(2);
@@ -30,13 +33,16 @@ pub struct LogHealth {
     troubles: Mutex<Troubles>,
     /// The life of this hub that writes now.
     life: AtomicU64,
+    /// Other hubs that were not heard of for some seconds.
+    late: Mutex<HashSet<Incarnation>>,
 }
 
 impl LogHealth {
     /// A log that answers, and this life of a hub that writes there.
     pub fn new(life: u64) -> Self {
         let away = watch::Sender::new(None);
-        Self { away, troubles: Mutex::default(), life: AtomicU64::new(life) }
+        let (troubles, late) = (Mutex::default(), Mutex::default());
+        Self { away, troubles, life: AtomicU64::new(life), late }
     }
 
     /// The life of this hub that writes now.
@@ -47,6 +53,16 @@ impl LogHealth {
     /// Another life of this hub writes from now on.
     pub fn set_life(&self, life: u64) {
         self.life.store(life, Ordering::Release);
+    }
+
+    /// Hubs that were not heard of for some seconds: those before are heard of again, or gone.
+    pub fn set_late(&self, hubs: HashSet<Incarnation>) {
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = hubs;
+    }
+
+    /// Whether a hub was not heard of for some seconds: whoever was there may come in elsewhere.
+    pub fn is_late(&self, hub: Incarnation) -> bool {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).contains(&hub)
     }
 
     /// It answers, or has not since then.
@@ -105,6 +121,11 @@ mod tests {
         let health = LogHealth::new(7);
         let away = health.away();
         assert_eq!((health.obstacle(), health.life()), (None, 7));
+        let hub = Incarnation { node: 2, life: 3 };
+        health.set_late(HashSet::from([hub]));
+        assert!(health.is_late(hub));
+        health.set_late(HashSet::new());
+        assert!(!health.is_late(hub));
         let since = Instant::now();
         health.set_away(Some(since));
         health.set_away(Some(since + AWAY_AFTER));

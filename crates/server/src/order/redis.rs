@@ -8,9 +8,12 @@
 //! Whatever becomes of a connection, a batch is sent again under its number until the log has said what became of
 //! it: a number goes in once, or never.
 
+pub mod guesses;
 pub mod lease;
 pub mod level;
+pub mod link;
 mod open;
+pub mod standing;
 
 use std::{
     fmt,
@@ -122,6 +125,12 @@ pub struct Place {
     meta: String,
     /// What the keys of leases begin with.
     nodes: String,
+    /// What the channels for files begin with.
+    files: String,
+    /// What the names of halves of transfers begin with.
+    halves: String,
+    /// What the names of counts of wrong passwords begin with.
+    guesses: String,
 }
 
 impl fmt::Debug for Place {
@@ -137,7 +146,9 @@ impl Place {
     pub fn new(url: &str, cluster: &str) -> Result<Self, RedisError> {
         let client = Client::open(url)?;
         let key = |what: &str| format!("{{{cluster}}}:{what}");
-        Ok(Self { client, log: key("log"), meta: key("meta"), nodes: key("node:") })
+        let (log, meta, nodes) = (key("log"), key("meta"), key("node:"));
+        let (files, halves, guesses) = (key("f:"), key("h:"), key("g:"));
+        Ok(Self { client, log, meta, nodes, files, halves, guesses })
     }
 
     async fn connect(&self, response: Duration) -> Result<MultiplexedConnection, RedisError> {
@@ -191,6 +202,16 @@ impl Place {
         let script = Script::new(include_str!("redis/settings.lua"));
         let mut call = script.key(&self.meta);
         call.arg(settings).arg(number).arg(&self.nodes);
+        let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
+        Ok(word == "OK")
+    }
+
+    /// The hub of this name answers to `server` from now on, and `before` not any more. False while that one runs.
+    pub async fn change_host(&self, before: u32, name: &str) -> Result<bool, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let script = Script::new(include_str!("redis/host.lua"));
+        let mut call = script.key(&self.meta);
+        call.key(self.lease_of(before)).arg(name);
         let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
         Ok(word == "OK")
     }

@@ -62,13 +62,16 @@ impl Wait {
 
 /// How many are free, and how the pauses grow.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
-    free: u32,
-    pause_max: Duration,
+pub(crate) struct Pace {
+    pub(crate) free: u32,
+    pub(crate) pause_max: Duration,
 }
 
 const BY_NAME: Pace = Pace { free: GUESSES_FREE, pause_max: GUESS_PAUSE_MAX };
 const BY_ADDRESS: Pace = Pace { free: ADDRESS_GUESSES_FREE, pause_max: ADDRESS_PAUSE_MAX };
+
+/// Those of a name and of an address.
+pub(crate) const PACES: (Pace, Pace) = (BY_NAME, BY_ADDRESS);
 
 /// What is remembered.
 #[derive(Debug)]

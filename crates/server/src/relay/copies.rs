@@ -10,6 +10,7 @@ mod disk;
 mod ledger;
 
 use std::{
+    collections::HashMap,
     io,
     path::PathBuf,
     sync::{Arc, Weak},
@@ -27,7 +28,7 @@ use tokio::{
 
 use super::{
     DataPeer, Job, Relay,
-    transfers::{Effect, Fault, TransferId},
+    transfers::{Effect, Fault, TransferId, Transfers},
 };
 use crate::{
     budgets::CopyLimits,
@@ -63,6 +64,8 @@ pub struct OpenError {
 pub struct CopyOptions {
     /// Their folder.
     pub folder: PathBuf,
+    /// The number of the hub on whose disk it is.
+    pub node: u32,
     /// How much one person may leave, and for how long.
     pub limits: CopyLimits,
 }
@@ -83,9 +86,14 @@ pub struct Keep {
 /// The copies of a hub.
 pub struct Copies {
     folder: PathBuf,
+    node: u32,
     ledger: Mutex<Ledger>,
     /// Rows whose file is gone.
     lost: Mutex<Vec<(AccountId, Nonce16)>>,
+    /// Files here that another hub has taken off the list.
+    orphans: Mutex<Vec<CopyRow>>,
+    /// That there are some.
+    orphaned: Arc<Notify>,
     queue: Sender,
     metrics: Arc<Metrics>,
 }
@@ -98,16 +106,19 @@ impl Copies {
         queue: Sender,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        let CopyOptions { folder, limits } = options;
-        let (found, lost) = disk::sweep(&folder, rows)
+        let CopyOptions { folder, node, limits } = options;
+        let (own, elsewhere): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.node == node);
+        let (mut found, lost) = disk::sweep(&folder, own)
             .map_err(|source| OpenError { folder: folder.clone(), source })?;
+        found.extend(elsewhere);
         if !lost.is_empty() {
             tracing::warn!(count = lost.len(), "files of copies are gone");
         }
         let lost = lost.iter().map(|row| (row.account, row.tid)).collect();
-        let ledger = Ledger::new(limits, found);
-        let copies =
-            Self { folder, ledger: Mutex::new(ledger), lost: Mutex::new(lost), queue, metrics };
+        let ledger = Mutex::new(Ledger::new(limits, node, found));
+        let (lost, orphans) = (Mutex::new(lost), Mutex::default());
+        let orphaned = Arc::default();
+        let copies = Self { folder, node, ledger, lost, orphans, orphaned, queue, metrics };
         copies.count();
         Ok(copies)
     }
@@ -120,6 +131,38 @@ impl Copies {
     /// The copy that its owner left under this transfer, if its time is not over.
     pub fn find(&self, owner: &UserName, tid: Nonce16, now_ms: u64) -> Option<CopyRow> {
         self.ledger.lock().find(owner, tid, now_ms)
+    }
+
+    /// The same, if its file is here.
+    pub(super) fn find_here(&self, owner: &UserName, tid: Nonce16) -> Option<CopyRow> {
+        self.find(owner, tid, 0).filter(|row| row.node == self.node)
+    }
+
+    /// Whether the file of a copy is on the disk of this hub.
+    pub(crate) fn is_here(&self, row: &CopyRow) -> bool {
+        row.node == self.node
+    }
+
+    /// Another hub has changed the list of copies.
+    pub(crate) fn changed(&self, change: &CopyChange) {
+        let orphans = self.ledger.lock().changed(change);
+        if !orphans.is_empty() {
+            self.orphans.lock().extend(orphans);
+            self.orphaned.notify_one();
+        }
+        self.count();
+    }
+
+    /// Takes files off the disk.
+    async fn unlink(&self, rows: Vec<CopyRow>) {
+        let folder = self.folder.clone();
+        let removing = spawn_blocking(move || {
+            for row in &rows {
+                disk::remove(&folder, row);
+            }
+        });
+        // Cut only when the process ends: the files are swept at the next start.
+        removing.await.ok();
     }
 
     /// KEEP: makes room for the copy and lets its chunks come, or says why not.
@@ -186,14 +229,7 @@ impl Copies {
             self.ledger.lock().remove(&row.owner, row.tid);
         }
         self.count();
-        let folder = self.folder.clone();
-        let removing = spawn_blocking(move || {
-            for row in &rows {
-                disk::remove(&folder, row);
-            }
-        });
-        // Cut only when the process ends: the files are swept at the next start.
-        removing.await.ok();
+        self.unlink(rows.into_iter().filter(|row| self.is_here(row)).collect()).await;
         Ok(())
     }
 }
@@ -213,8 +249,14 @@ pub(crate) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16)
 /// Takes away copies whose time is over or whose owner was deleted, as long as there is a hub.
 pub async fn tend(relay: Weak<Relay>, clock: Clock, gate: Arc<Gate>) {
     let mut changes = gate.changes();
+    let mut orphaned = Arc::new(Notify::new());
     while let Some(relay) = relay.upgrade() {
         if let Some(copies) = &relay.copies {
+            orphaned = Arc::clone(&copies.orphaned);
+            let orphans = std::mem::take(&mut *copies.orphans.lock());
+            if !orphans.is_empty() {
+                copies.unlink(orphans).await;
+            }
             let lost = std::mem::take(&mut *copies.lost.lock());
             let admittance = gate.now();
             let is_gone = |owner: &UserName| admittance.is_deleted(owner);
@@ -235,6 +277,7 @@ pub async fn tend(relay: Weak<Relay>, clock: Clock, gate: Arc<Gate>) {
         drop(relay);
         tokio::select! {
             () = sleep(COPIES_SWEEP_PERIOD) => {}
+            () = orphaned.notified() => {}
             // The gate lives as long as this task.
             _ = changes.changed() => {}
         }
@@ -340,9 +383,28 @@ impl Wanted {
         (tid, from): (Nonce16, UserName),
         credit: u32,
     ) -> Result<(), Fault> {
+        let mut fault = None;
+        self.give_by(relay, tid, |table| {
+            match table.take_copy(Instant::now(), id, tid, from, credit) {
+                Ok(begun) => begun,
+                Err(error) => {
+                    fault = Some(error);
+                    (None, Vec::new())
+                }
+            }
+        });
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// Lets the disk give it in the transfer that begins so.
+    pub(super) fn give_by(
+        self,
+        relay: &Arc<Relay>,
+        tid: Nonce16,
+        begin: impl FnOnce(&mut Transfers) -> (Option<TransferId>, Vec<Effect>),
+    ) {
         let mut state = relay.state.lock();
-        let (transfer, effects) =
-            state.transfers.take_copy(Instant::now(), id, tid, from, credit)?;
+        let (transfer, effects) = begin(&mut state.transfers);
         if let Some(transfer) = transfer {
             let wake = Arc::new(Notify::new());
             state.jobs.insert(transfer, Job::Read(Arc::clone(&wake)));
@@ -351,7 +413,6 @@ impl Wanted {
             relay.tasks.spawn(span, give(Arc::clone(relay), transfer, self, wake));
         }
         relay.carry_out(&mut state, effects);
-        Ok(())
     }
 
     /// The chunks in order.
@@ -413,6 +474,25 @@ async fn read(
         }
     }
     Ok(())
+}
+
+/// What a list of copies is after these changes.
+pub(crate) fn after(rows: Vec<CopyRow>, changes: Vec<CopyChange>) -> Vec<CopyRow> {
+    let mut rows: HashMap<_, _> =
+        rows.into_iter().map(|row| ((row.account, row.tid), row)).collect();
+    for change in changes {
+        match change {
+            CopyChange::Keep(row) => {
+                rows.insert((row.account, row.tid), row);
+            }
+            CopyChange::Remove(gone) => {
+                for key in gone {
+                    rows.remove(&key);
+                }
+            }
+        }
+    }
+    rows.into_values().collect()
 }
 
 #[cfg(test)]

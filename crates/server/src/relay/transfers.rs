@@ -12,6 +12,7 @@
 
 mod begin;
 mod end;
+mod far;
 mod flow;
 mod transfer;
 
@@ -23,17 +24,20 @@ use chat_protocol::{
     id::{KeyId, Nonce16},
     name::UserName,
 };
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::link::{Address, Half, Peer, Word};
 use crate::{
     close::CloseReason, connection::ConnectionId, limits::CONNECTION_RETRY, request::Refusal,
 };
 
-use transfer::{Key, Transfer};
+pub(crate) use transfer::Key;
+use transfer::Transfer;
 pub use transfer::{Summary, Target};
 
 /// Number of a transfer in this process, never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TransferId(pub u64);
 
 /// Something that no honest client does. The connection ends with this reason.
@@ -48,6 +52,12 @@ pub enum Effect {
     Go(TransferId),
     /// The disk's side is not wanted any more.
     Stop(TransferId),
+    /// Half of a transfer waits here: other hubs may have the other one.
+    Announce(TransferId, Half, Key),
+    /// It does not wait any more.
+    Withdraw(TransferId, Half, Key),
+    /// Tell another hub about a transfer.
+    Say(Address, TransferId, Word),
     /// Write down that chunks may flow.
     Began(Summary),
     /// Write down that it is over, and why if it did not go well.
@@ -75,6 +85,10 @@ pub struct Transfers {
     by_key: HashMap<Key, TransferId>,
     running: usize,
     last: u64,
+    /// Other hubs are told of halves.
+    is_linked: bool,
+    /// When hubs with which something is under way were heard last.
+    far_heard: HashMap<Peer, Instant>,
 }
 
 fn fault(reason: &'static str) -> Fault {

@@ -8,6 +8,7 @@ use chat_protocol::{
     crypto::sha256_parts,
     handshake::Purpose,
     header::MemberOperation,
+    id::Digest,
     name::{ConversationId, RoomName},
 };
 
@@ -15,8 +16,8 @@ use super::Router;
 use crate::{
     order::Guard,
     store::{
-        AccountId, DeviceId, EntryKind, EpochId, LogId, NewEntry, NewLink, NewOrder, NewSession,
-        Proposal,
+        AccountId, DeviceId, EntryKind, EpochId, Incarnation, LogId, NewEntry, NewLink, NewOrder,
+        NewSession, Proposal, SessionPlace,
     },
 };
 
@@ -36,22 +37,40 @@ pub(super) enum Key {
     Door,
     /// The one session of a device that is for a person.
     Device(DeviceId),
+    /// A session: whatever comes over it rests on it.
+    Session(SessionPlace),
+    /// What is said of a frame, by the digest of what was signed: that it is refused.
+    Frame(Digest),
 }
 
 impl Key {
     /// The same for every hub, and for every release of it.
     fn hash(self) -> u64 {
         let (kind, one, other): (u8, i64, u32) = match self {
+            Self::Session(place) => return session_hash(place),
             Self::Structure => (0, 0, 0),
             Self::Account(account) => (1, account.0, 0),
             Self::Conversation(log) => (2, log.0, 0),
             Self::Line(epoch, line) => (3, epoch.0, line),
             Self::Door => (4, 0, 0),
             Self::Device(device) => (5, device.0, 0),
+            Self::Frame(Digest([a, b, c, d, e, f, g, h, i, j, k, l, ..])) => {
+                (6, i64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from_be_bytes([i, j, k, l]))
+            }
         };
-        let digest = sha256_parts(&[&[kind], &one.to_be_bytes(), &other.to_be_bytes()]);
-        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+        first(&sha256_parts(&[&[kind], &one.to_be_bytes(), &other.to_be_bytes()]))
     }
+}
+
+fn session_hash(place: SessionPlace) -> u64 {
+    let SessionPlace { hub: Incarnation { node, life }, connection } = place;
+    let (node, life, connection) =
+        (node.to_be_bytes(), life.to_be_bytes(), connection.0.to_be_bytes());
+    first(&sha256_parts(&[&[7], &node, &life, &connection]))
+}
+
+fn first(digest: &[u8; 32]) -> u64 {
+    digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// Keys before they are numbers.
@@ -84,6 +103,11 @@ impl Keys {
 }
 
 impl Router {
+    /// What everything rests on that comes over a session for a person: that it goes on nowhere else.
+    pub fn session_key(place: SessionPlace) -> u64 {
+        Key::Session(place).hash()
+    }
+
     /// What a proposal rests on that was decided in this state.
     pub fn guard(&self, proposal: &Proposal) -> Guard {
         self.keys(proposal).guard()
@@ -97,6 +121,7 @@ impl Router {
             Proposal::Probe(_) | Proposal::Cursors { .. } | Proposal::Gone(_) => Keys::default(),
             Proposal::Entry(new) => entry_keys(new),
             Proposal::Session(new) => session_keys(new),
+            Proposal::No(new) => Keys::default().writes([Key::Frame(new.digest)]),
             Proposal::Bundle(new) => {
                 self.closes(rare().reads([Key::Account(new.account)]), new.account)
             }
@@ -104,8 +129,8 @@ impl Router {
             Proposal::Password(new) => rare().both(Key::Account(new.account)),
             Proposal::Link(new) => link_keys(new),
             Proposal::Order(order) => self.order_keys(order),
+            Proposal::Epoch(new) => rare().reads([Key::Frame(new.digest)]),
             Proposal::Account(_)
-            | Proposal::Epoch(_)
             | Proposal::Topic(_)
             | Proposal::Excuse(_)
             | Proposal::Retention(_)
@@ -146,7 +171,7 @@ impl Router {
 }
 
 fn entry_keys(new: &NewEntry) -> Keys {
-    let keys = Keys::default().reads([Key::Account(new.sender)]);
+    let keys = Keys::default().reads([Key::Account(new.sender), Key::Frame(new.digest)]);
     if new.kind == EntryKind::Receipt {
         return keys.reads([Key::Account(AccountId(new.log.0.saturating_neg()))]);
     }
@@ -156,7 +181,7 @@ fn entry_keys(new: &NewEntry) -> Keys {
 
 fn link_keys(new: &NewLink) -> Keys {
     use MemberOperation::{Leave, Remove, Role};
-    let keys = Keys::default().both(Key::Structure);
+    let keys = Keys::default().both(Key::Structure).reads([Key::Frame(new.digest)]);
     let ends = matches!(new.header.op, Leave | Remove | Role) || new.header.cid.is_feed();
     keys.writes(new.log.filter(|_| ends).map(Key::Conversation))
 }
@@ -166,5 +191,7 @@ fn session_keys(new: &NewSession) -> Keys {
         return Keys::default();
     }
     let device = (new.purpose == Purpose::Interactive).then_some(Key::Device(new.device));
-    Keys::default().reads([Key::Account(new.account), Key::Door]).reads(device).writes(device)
+    let keys = Keys::default().reads([Key::Account(new.account), Key::Door]);
+    let replaced = new.replaces.map(Key::Session);
+    keys.reads(device).writes(device).reads(replaced).writes(replaced)
 }

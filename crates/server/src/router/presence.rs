@@ -55,12 +55,12 @@ impl Router {
 
     /// Whether a device may come in at this hub beside those that are here. Devices of one account do not disturb
     /// each other; a device has one interactive session. One that is open at another hub may be that of a hub which
-    /// died a moment ago: who comes from there is told to come again.
+    /// died a moment ago: who comes from there is told to come again, until `is_late` says that it was not heard of.
     pub fn admits_session(
         &self,
         (account, device): (AccountId, Option<DeviceId>),
         purpose: Purpose,
-        hub: Incarnation,
+        (hub, is_late): (Incarnation, impl Fn(Incarnation) -> bool),
     ) -> Result<(), Refusal> {
         if purpose != Purpose::Interactive {
             return Ok(());
@@ -69,7 +69,8 @@ impl Router {
         let own = sessions.filter(|session| {
             Some(session.device) == device && session.purpose == Purpose::Interactive
         });
-        let mut hubs = own.map(|session| session.place.hub).peekable();
+        let own = own.map(|session| session.place.hub);
+        let mut hubs = own.filter(|other| *other == hub || !is_late(*other)).peekable();
         if hubs.peek().is_none() {
             return Ok(());
         }
@@ -85,10 +86,10 @@ impl Router {
     /// A session begins or ends. Others are told of the first and the last one of a name that is no task
     /// which ends by itself: such a task is no arrival.
     pub(super) fn apply_session(&mut self, new: &NewSession) -> Effects {
-        let NewSession { place, account, device, purpose, is_open } = *new;
+        let NewSession { place, account, device, purpose, is_open, replaces } = *new;
         let sessions = self.present.entry(account).or_default();
         let was_announced = is_announced(sessions);
-        sessions.retain(|session| session.place != place);
+        sessions.retain(|session| session.place != place && Some(session.place) != replaces);
         if is_open {
             sessions.push(OpenSession { place, device, purpose });
         }
@@ -96,8 +97,41 @@ impl Router {
         if sessions.is_empty() {
             self.present.remove(&account);
         }
+        self.forget_refused();
         let came = (was_announced != is_announced).then_some((account, is_announced));
-        Effects { came: came.into_iter().collect(), ..Effects::default() }
+        Effects { came: came.into_iter().collect(), replaced: replaces, ..Effects::default() }
+    }
+
+    /// The session for a person that a device has at another hub.
+    pub fn other_session(
+        &self,
+        (account, device): (AccountId, DeviceId),
+        purpose: Purpose,
+        hub: Incarnation,
+    ) -> Option<SessionPlace> {
+        let sessions = self.present.get(&account).into_iter().flatten();
+        let mut others = sessions.filter(|one| {
+            one.device == device && one.purpose == Purpose::Interactive && one.place.hub != hub
+        });
+        let other = others.next().map(|session| session.place);
+        other.filter(|_| purpose == Purpose::Interactive)
+    }
+
+    /// Whether a device has a session at another hub.
+    pub(super) fn is_elsewhere(
+        &self,
+        account: AccountId,
+        device: DeviceId,
+        hub: Incarnation,
+    ) -> bool {
+        let sessions = self.present.get(&account).into_iter().flatten();
+        sessions.filter(|one| one.device == device).any(|one| one.place.hub != hub)
+    }
+
+    /// Whether a device has more than one session.
+    pub(super) fn has_several(&self, account: AccountId, device: DeviceId) -> bool {
+        let sessions = self.present.get(&account).into_iter().flatten();
+        sessions.filter(|one| one.device == device).nth(1).is_some()
     }
 
     /// An earlier life of a hub whose sessions are still open.
@@ -118,6 +152,7 @@ impl Router {
             !sessions.is_empty()
         });
         came.sort_unstable();
+        self.forget_refused();
         Effects { came, ..Effects::default() }
     }
 }

@@ -34,6 +34,7 @@ use crate::{
         Seat,
         copies::{self, Keep, Wanted},
         length,
+        link::Word,
         transfers::Fault,
     },
     request::Refusal,
@@ -223,7 +224,16 @@ impl Seat {
         }
         let found = copies.and_then(|copies| copies.find(&from, tid, (hub.clock)()));
         match found {
-            Some(copy) => Wanted { copy, parts }.begin(relay, id, (tid, from), credit),
+            Some(copy) if copies.is_some_and(|copies| copies.is_here(&copy)) => {
+                Wanted { copy, parts }.begin(relay, id, (tid, from), credit)
+            }
+            Some(copy) => {
+                let owner = from.clone();
+                let word = |mine, taker| Word::Ask { mine, owner, taker, tid, parts, credit };
+                let asked = (copy.node, from, word);
+                let now = Instant::now();
+                relay.try_act(|table| table.take_far_copy(now, id, asked, (tid, credit)))
+            }
             None if parts.is_empty() => {
                 relay.try_act(|table| table.take(Instant::now(), id, tid, from, credit))
             }

@@ -259,19 +259,19 @@ pub(super) async fn check_password(
         return Err(change::no_secret(hub, name).await?);
     };
     let attempt = Attempt { name: name.folded(), source: source(visitor.peer.addr.ip()) };
-    hub.passwords
-        .begin(&attempt, Instant::now().into_std())
+    let counted = hub
+        .passwords
+        .begin(attempt, Instant::now().into_std())
+        .await
         .map_err(|wait| Problem::refuse(code::TOO_MANY, wait.reason()))?;
     let checked = compare(hub, name, secret, visitor).await;
-    hub.passwords.settle(
-        &attempt,
-        match &checked {
-            Ok((Some(_), true)) => Ended::Right,
-            // Of an unknown name, too: who tries names costs as much; and so does who leaves before the answer.
-            Ok((_, false) | (None, true)) | Err(Problem::Gone) => Ended::Wrong,
-            Err(_) => Ended::Void,
-        },
-    );
+    let ended = match &checked {
+        Ok((Some(_), true)) => Ended::Right,
+        // Of an unknown name, too: who tries names costs as much; and so does who leaves before the answer.
+        Ok((_, false) | (None, true)) | Err(Problem::Gone) => Ended::Wrong,
+        Err(_) => Ended::Void,
+    };
+    hub.passwords.settle(counted, ended).await;
     let (account, is_right) = checked?;
     let account = account.ok_or_else(|| nobody(name))?;
     if !is_right {

@@ -98,6 +98,7 @@ impl MemoryStore {
             | Proposal::Share(_)
             | Proposal::Session(_)
             | Proposal::Gone(_)
+            | Proposal::No(_)
             | Proposal::Order(_) => Ok(Stored::Done),
             // What was said and when is not kept here.
             Proposal::Drop(_) => Ok(Stored::Dropped(Dropped::default())),

@@ -144,7 +144,7 @@ pub struct NewEpoch {
 impl Proposal {
     /// Whether a full disk has no place for it.
     pub fn needs_room(&self) -> bool {
-        !matches!(self, Self::Probe(_) | Self::Session(_) | Self::Gone(_))
+        !matches!(self, Self::Probe(_) | Self::Session(_) | Self::Gone(_) | Self::No(_))
     }
 }
 
@@ -229,6 +229,21 @@ pub struct NewDrop {
     pub current: Option<EpochId>,
 }
 
+/// A frame is refused, and another session of its device may still bring it: what is under way of it is void.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewNo {
+    /// Whose.
+    pub account: AccountId,
+    /// The device that has signed it.
+    pub device: DeviceId,
+    /// SHA-256 of what was signed.
+    pub digest: Digest,
+    /// Why not; without one it is to be sealed again.
+    pub code: Option<String>,
+    /// The same in words.
+    pub reason: String,
+}
+
 /// A change of the list of copies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum CopyChange {
@@ -294,6 +309,9 @@ pub struct NewSession {
     pub purpose: Purpose,
     /// It begins.
     pub is_open: bool,
+    /// The one of the same device at a hub that is not heard of, which ends with that.
+    #[serde(default)]
+    pub replaces: Option<SessionPlace>,
 }
 
 /// One change that the worker asks for, or a question that only the store can answer.
@@ -342,6 +360,8 @@ pub enum Proposal {
     Session(NewSession),
     /// A hub that shares the log is gone: its sessions end with it.
     Gone(Incarnation),
+    /// A frame is refused.
+    No(Box<NewNo>),
     /// Changes nothing: is this frame stored? Answered
     /// [`Stored::Again`](super::Stored::Again) or a [`Conflict`](super::Conflict).
     Probe(Probe),

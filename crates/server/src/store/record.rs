@@ -198,7 +198,7 @@ mod tests {
     fn session() -> NewSession {
         let place = SessionPlace { hub: Incarnation::ALONE, connection: ConnectionId(3) };
         let (account, device, purpose) = (AccountId(1), DeviceId(2), Purpose::Agent);
-        NewSession { place, account, device, purpose, is_open: true }
+        NewSession { place, account, device, purpose, is_open: true, replaces: Some(place) }
     }
 
     fn written(proposal: &Proposal) -> Vec<u8> {
@@ -217,6 +217,7 @@ mod tests {
             chunks: 2,
             size: 3,
             until: 4,
+            node: 5,
         };
         let (log, digest) = (LogId(1), Digest([8; 32]));
         for proposal in [

@@ -31,6 +31,9 @@ pub struct CopyRow {
     pub size: u64,
     /// Until when it is kept, Unix time in milliseconds.
     pub until: u64,
+    /// The number of the hub on whose disk it lies; 0 of one that is alone.
+    #[serde(default)]
+    pub node: u32,
 }
 
 /// A device as the store knows it.

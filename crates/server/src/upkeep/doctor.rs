@@ -1,6 +1,8 @@
 //! `chat-server doctor`: looks at everything that usually goes wrong, changes nothing, and says what to do.
 //! It works while the server runs and while it does not.
 
+mod redis;
+
 use std::{
     fs,
     io::{ErrorKind, Write as _},
@@ -124,6 +126,9 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         Finding { check, ok, detail: verdict.unwrap_or_else(|problem| problem) }
     };
     let mut findings: Vec<Finding> = checks.into_iter().map(finding).collect();
+    let said = ground.running.as_ref().map(|running| running.redis.as_deref());
+    let redis = redis::look(config.sharing.as_ref(), (&config.data, said));
+    findings.extend(redis.map(|verdict| finding(("redis", verdict))));
     findings.push(finding(("sandbox", Ok(sandbox()))));
     findings
 }
@@ -401,6 +406,7 @@ mod tests {
             logs: logs.to_owned(),
             certificate: None,
             policy: None,
+            redis: None,
             descriptors: 1,
             audit: Some(audit.end()),
         }

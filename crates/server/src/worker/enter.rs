@@ -70,7 +70,8 @@ impl<T: Turns> Worker<T> {
         }
         let device = self.known_device(request).map(|(_, device)| device);
         let here = self.turns.hub();
-        self.router.admits_session((account.id, device), request.purpose, here)?;
+        let is_late = |hub| self.health.as_ref().is_some_and(|health| health.is_late(hub));
+        self.router.admits_session((account.id, device), request.purpose, (here, is_late))?;
         // The hub's own agent never waits for anybody.
         if account.name.is_server() {
             return Ok(());
@@ -99,14 +100,16 @@ impl<T: Turns> Worker<T> {
     fn entrance(&self, request: &SignIn, account: AccountId, device: DeviceId) -> Proposal {
         let place = SessionPlace { hub: self.turns.hub(), connection: request.connection };
         let purpose = request.purpose;
-        Proposal::Session(NewSession { place, account, device, purpose, is_open: true })
+        let replaces = self.router.other_session((account, device), purpose, place.hub);
+        Proposal::Session(NewSession { place, account, device, purpose, is_open: true, replaces })
     }
 
     /// That a session ends.
     pub(super) fn departure(&self, peer: &Peer) -> Proposal {
         let place = SessionPlace { hub: self.turns.hub(), connection: peer.connection };
         let Peer { account, device, purpose, .. } = *peer;
-        Proposal::Session(NewSession { place, account, device, purpose, is_open: false })
+        let (is_open, replaces) = (false, None);
+        Proposal::Session(NewSession { place, account, device, purpose, is_open, replaces })
     }
 
     /// An account, a bundle or a session is kept. The numbers of a session are known when its account and

@@ -1,18 +1,35 @@
 //! What follows from a record that is kept, whoever has proposed it: the state takes it over, and the
 //! sessions here are told.
 
-use chat_protocol::hub;
+use chat_protocol::{handshake::Purpose, hub};
 
-use super::{Queue, Worker};
+use super::{Open, Queue, Worker};
 use crate::{
+    close::CloseReason,
     connection::ConnectionId,
     delivery::Wire,
     order::{Guarded, Turn, Turns},
-    router::{Effects, Notice},
-    store::{CommitError, Committed, Proposal, Stored},
+    request::Request,
+    router::{Effects, Notice, Router},
+    store::{CommitError, Committed, Proposal, SessionPlace, Stored},
 };
 
 impl<T: Turns> Worker<T> {
+    /// A proposal on its way to the store, with what it rests on where others write, too. What comes over a session
+    /// for a person rests on that one.
+    pub(super) fn guarded_of(&self, queued: &Open, proposal: Proposal) -> Guarded {
+        let mut guarded = self.guarded(proposal);
+        if let Request::Frame(request) = &queued.item
+            && T::IS_SHARED
+            && request.peer.purpose == Purpose::Interactive
+        {
+            let connection = request.peer.connection;
+            let place = SessionPlace { hub: self.turns.hub(), connection };
+            guarded.guard.reads.push(Router::session_key(place));
+        }
+        guarded
+    }
+
     /// A proposal on its way to the store, with what it rests on where others write, too.
     pub(super) fn guarded(&self, proposal: Proposal) -> Guarded {
         let guard = T::IS_SHARED.then(|| self.router.guard(&proposal));
@@ -44,6 +61,12 @@ impl<T: Turns> Worker<T> {
             self.sessions.close_replaced(account);
             self.notify.keys(&account.name);
         }
+        if let Some(place) = effects.replaced
+            && place.hub == self.turns.hub()
+        {
+            let reason = "this device goes on at another server";
+            self.sessions.end(place.connection, &CloseReason::TryLater(reason.into()));
+        }
         for name in &effects.renewed {
             self.notify.keys(name);
         }
@@ -72,6 +95,12 @@ impl<T: Turns> Worker<T> {
     pub(super) fn follow_others(&mut self, now_ms: u64, records: Vec<Committed>) {
         self.metrics.shared_log.followed.inc();
         for committed in records {
+            if let (Proposal::Copies(change), Ok(_)) = (&committed.proposal, &committed.outcome)
+                && let Some(relay) = self.relay.upgrade()
+                && let Some(copies) = &relay.copies
+            {
+                copies.changed(change);
+            }
             self.follow(now_ms, committed, None);
         }
     }

@@ -2,6 +2,7 @@
 
 mod host;
 mod orders;
+mod second;
 mod sign_in;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -35,6 +36,7 @@ use crate::{
     world::{World, now_ms},
 };
 use host::Host;
+use second::Second;
 
 /// Outbox of a device that stalls: so small that it overflows.
 const SMALL_OUTBOX: OutboxLimits = OutboxLimits { frames_max: 24, bytes_max: 64 * 1024 };
@@ -90,6 +92,8 @@ pub(crate) struct DeviceActor {
     /// Where it was.
     spoken: BTreeSet<Whereto>,
     link: Option<Link>,
+    /// What another process of its home does.
+    second: Second,
     connect_at: Instant,
     reads_from: Instant,
     dies_at: Option<(CrashPoint, Duration)>,
@@ -131,6 +135,7 @@ impl DeviceActor {
             said: 0,
             spoken: BTreeSet::new(),
             link: None,
+            second: Second::new(seed, number),
             connect_at: now,
             reads_from: now,
             dies_at: None,
@@ -150,6 +155,7 @@ impl DeviceActor {
             self.drafts.clear();
             self.inputs.clear();
             self.link = None;
+            self.second.end();
             self.dies_at = None;
             self.cut_at = None;
             self.host.died();
@@ -206,6 +212,7 @@ impl DeviceActor {
                     self.take(message);
                 }
             }
+            said = self.second.hear() => self.compare(said),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 self.do_what_is_due(core).await;
             }
@@ -244,6 +251,9 @@ impl DeviceActor {
                     && code == code::STORAGE_FULL
                 {
                     self.write(Fact::Full { at: self.name.clone(), id });
+                }
+                if let Ok(said) = hub::read(text.as_str()) {
+                    self.compare(Some(said));
                 }
                 self.inputs.push(Input::Text(text.to_string()));
             }
@@ -352,6 +362,9 @@ impl DeviceActor {
             for (number, transmit) in transmits.into_iter().enumerate() {
                 if number == half {
                     self.dies(CrashPoint::HalfSent)?;
+                }
+                if let Transmit::Binary(bytes) = &transmit {
+                    self.second.send(bytes);
                 }
                 if let Some(link) = self.link.as_ref().filter(|_| !self.is_kept_back(&transmit)) {
                     link.to_hub.push(match transmit {

@@ -59,6 +59,20 @@ pub(crate) enum Mistake {
     AckBeforeLog,
     /// Of hubs that share a log: some of what others have kept is passed over.
     TurnSkipped,
+    /// Of hubs that share a log: a message rests not on who is in its conversation.
+    MessageWithoutMembers,
+    /// Of hubs that share a log: a frame rests not on that it was refused elsewhere.
+    FrameWithoutRefusal,
+    /// Of hubs that share a log: a refusal is said of a state that has passed.
+    OldRefusal,
+    /// Of hubs that share a log: the own batch is taken over before those that came before it.
+    OwnFirst,
+    /// Of hubs that share a log: a batch says that it rests on turns that were not looked at.
+    AheadOfItself,
+    /// Of hubs that share a log: the second part of a batch is kept, although the first one was not.
+    PartOvertakes,
+    /// Of hubs that share a log: a batch that was not answered is sent again under another number.
+    OtherNumber,
 }
 
 /// The disk; clones are the same disk. It outlives the hubs.

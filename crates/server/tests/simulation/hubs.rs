@@ -13,7 +13,7 @@ use std::{
 
 use chat_server::{
     order::{
-        Alone, Append, Guarded, LogError, Logged, Records, SharedLog, Turn, Turns,
+        Alone, Append, Guarded, LogError, Logged, Records, SharedLog, Turn, Turns, Unkept,
         batch::Seal,
         follow::Follower,
         memory::{MemoryEnd, MemoryLog},
@@ -21,7 +21,7 @@ use chat_server::{
     },
     shared::Hub,
     start::Assembled,
-    store::{CommitError, Committed, Incarnation, Proposal, Stored},
+    store::{CommitError, Committed, EntryKind, Incarnation, Proposal, Stored},
 };
 use futures_util::future::select_all;
 use tokio::{
@@ -151,7 +151,8 @@ impl Hubs {
                 let way =
                     Slow { end: log.join(hub, 0), dice, cut_until: Arc::clone(&place.cut_until) };
                 let shared = Shared::new(hub, way, store, follower());
-                let turns = Careful { shared, mistake: world.mistake(), count: 0 };
+                let dice = Dice::new(world.seed(), 2_000 * u64::from(hub.node) + life);
+                let turns = Careful { shared, mistake: world.mistake(), count: 0, dice };
                 world.assemble(turns, reads, snapshot).await
             }
         };
@@ -231,9 +232,68 @@ struct Careful {
     shared: Shared<Slow, SimulatedStore>,
     mistake: Option<Mistake>,
     count: u32,
+    /// Which batches are cut.
+    dice: Dice,
+}
+
+/// How often a batch goes into the log in two parts, as a long one does.
+const CUT_PERCENT: u64 = 25;
+
+/// Where the keys of a message stand in what it reads.
+const FRAME: usize = 1;
+const MEMBERS: usize = 2;
+const LINE: usize = 3;
+
+fn is_message(one: &Guarded) -> bool {
+    matches!(&one.proposal, Proposal::Entry(new) if new.kind == EntryKind::Message)
+}
+
+/// The same record once more.
+fn copy(one: &Guarded) -> Guarded {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(one, &mut bytes).expect("a record can be written");
+    ciborium::from_reader(&bytes[..]).expect("and read")
 }
 
 impl Careful {
+    /// What certification is told of a batch.
+    fn forget_keys(&self, batch: &mut [Guarded], is_second: bool) {
+        let messages = batch.iter_mut().filter(|one| is_message(one));
+        for Guarded { guard, .. } in messages {
+            match self.mistake {
+                Some(Mistake::MessageWithoutMembers) => drop(guard.reads.remove(MEMBERS)),
+                Some(Mistake::FrameWithoutRefusal) => drop(guard.reads.remove(FRAME)),
+                Some(Mistake::PartOvertakes) if is_second => drop(guard.reads.remove(LINE)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Puts a batch into the log, in one part or in two.
+    async fn put(
+        &mut self,
+        at: u64,
+        now_ms: u64,
+        mut batch: Vec<Guarded>,
+    ) -> Result<Vec<Turn>, CommitError> {
+        let second = if batch.len() > 1 && self.dice.percent(CUT_PERCENT) {
+            batch.split_off(batch.len() / 2)
+        } else {
+            Vec::new()
+        };
+        let (mut turns, hub) = (Vec::new(), self.shared.hub());
+        for (mut part, is_second) in [(batch, false), (second, true)] {
+            if self.shared.hub() != hub {
+                let unkept = part.iter().map(|_| Err(Unkept::Stale)).collect();
+                turns.push(Turn { now_ms, records: Records::Own(unkept) });
+            } else if !part.is_empty() {
+                self.forget_keys(&mut part, is_second);
+                turns.extend(self.shared.commit(at, now_ms, part).await?);
+            }
+        }
+        Ok(turns)
+    }
+
     fn errs(&mut self, mistake: Mistake) -> bool {
         self.count += 1;
         self.mistake == Some(mistake) && self.count.is_multiple_of(8)
@@ -271,11 +331,31 @@ impl Turns for Careful {
             let records = Records::Own(batch.into_iter().map(kept).collect());
             return Ok(vec![Turn { now_ms, records }]);
         }
-        let turns = self.shared.commit(at, now_ms, batch).await?;
-        Ok(self.passes_on(turns))
+        let mut before = Vec::new();
+        let mut at = at;
+        if self.mistake == Some(Mistake::AheadOfItself) {
+            before = self.shared.catch_up().await?;
+            at = self.shared.applied();
+        }
+        if self.mistake == Some(Mistake::OtherNumber) {
+            // It went in, and nobody was told.
+            let unheard = self.put(at, now_ms, batch.iter().map(copy).collect()).await?;
+            before.extend(unheard.into_iter().map(|turn| {
+                let now_ms = turn.now_ms;
+                Turn { now_ms, records: Records::Other(turn.kept()) }
+            }));
+        }
+        before.extend(self.put(at, now_ms, batch).await?);
+        if self.mistake == Some(Mistake::OwnFirst) {
+            before.sort_by_key(|turn| !matches!(turn.records, Records::Own(_)));
+        }
+        Ok(self.passes_on(before))
     }
 
     async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
+        if self.mistake == Some(Mistake::OldRefusal) && self.shared.applied() > 0 {
+            return Ok(Vec::new());
+        }
         let turns = self.shared.catch_up().await?;
         Ok(self.passes_on(turns))
     }

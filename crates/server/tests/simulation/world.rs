@@ -126,6 +126,11 @@ impl World {
         self.disk.bundle(name, dev)
     }
 
+    /// Whether hubs share a log.
+    pub(crate) fn is_sharing(&self) -> bool {
+        self.hubs.count() > 1
+    }
+
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
@@ -202,6 +207,8 @@ impl World {
             trace: None,
             copies: None,
             health: None,
+            link: None,
+            guesses: None,
         };
         parts.assemble().await.expect("a hub starts from what is durable")
     }

@@ -2,7 +2,7 @@
 //! it only says when a hub is declared gone, and that no two are called the same.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -39,6 +39,10 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 /// every hub that lives has renewed its lease by then.
 const GONE_AFTER: Duration = Duration::from_secs(3);
 
+/// A hub that has not renewed its lease for so long is late: whoever was there may come in elsewhere. It has to be so
+/// at two looks, so that nobody counts as late because Redis stood still.
+const LATE_AFTER: Duration = Duration::from_secs(3);
+
 /// How long a start waits for a name that another process has.
 const NAME_TIME_MAX: Duration = Duration::from_secs(12);
 
@@ -67,11 +71,13 @@ struct Looked {
     now_ms: u64,
     /// Hubs that may write and have no lease.
     missing: Vec<Incarnation>,
+    /// Hubs that have one and have not renewed it for some seconds.
+    late: HashSet<Incarnation>,
 }
 
 impl Place {
     /// Where the lease of a hub lies.
-    fn lease_of(&self, node: u32) -> String {
+    pub(super) fn lease_of(&self, node: u32) -> String {
         format!("{}{node}", self.nodes)
     }
 
@@ -140,6 +146,8 @@ pub struct Lease {
     least: AckLevel,
     /// Without a lease since then.
     missing: HashMap<Incarnation, Instant>,
+    /// Late at the last look.
+    late: HashSet<Incarnation>,
     answered: Instant,
     level_due: Instant,
     promised: Option<AckLevel>,
@@ -167,6 +175,7 @@ impl Lease {
             clock,
             least,
             missing,
+            late: HashSet::new(),
             answered: now,
             level_due: now,
             promised: None,
@@ -194,7 +203,10 @@ impl Lease {
             self.metrics.shared_log.away.set(0);
             self.compare_clocks(looked.now_ms);
             match looked.word.as_str() {
-                "OK" => self.look_at(looked.missing, &lost),
+                "OK" => {
+                    self.note_late(looked.late);
+                    self.look_at(looked.missing, &lost);
+                }
                 "CLOSED" => {
                     self.missing.clear();
                     let hub = Incarnation { node: self.node, life: self.health.life() };
@@ -229,16 +241,20 @@ impl Lease {
             .arg(hex(self.process))
             .arg(hex(self.health.life()))
             .arg(millis(LEASE))
-            .arg(&self.place.nodes);
-        let (word, now_ms, missing): (String, u64, Vec<String>) =
+            .arg(&self.place.nodes)
+            .arg(millis(LEASE.saturating_sub(LATE_AFTER)));
+        let (word, now_ms, missing, late): (String, u64, Vec<String>, Vec<String>) =
             call.invoke_async(connection).await?;
-        let missing = missing.iter().filter_map(|name| read_name(name)).collect();
-        Ok(Looked { word, now_ms, missing })
+        let missing: Vec<_> = missing.iter().filter_map(|name| read_name(name)).collect();
+        let late = late.iter().filter_map(|name| read_name(name));
+        let late = late.chain(missing.iter().copied()).collect();
+        Ok(Looked { word, now_ms, missing, late })
     }
 
     fn unanswered(&mut self, error: &RedisError) {
         // What was seen of others before is old.
         self.missing.clear();
+        self.note_late(HashSet::new());
         // What Redis promises may be something else when it is back.
         self.level_due = Instant::now();
         if self.answered.elapsed() >= AWAY_AFTER {
@@ -256,6 +272,12 @@ impl Lease {
         if apart_ms > CLOCK_WARNING_MS {
             tracing::warn!(apart_ms, "the clock of this machine is not that of Redis");
         }
+    }
+
+    /// Late are those that were so at the last look, too.
+    fn note_late(&mut self, late: HashSet<Incarnation>) {
+        self.health.set_late(self.late.intersection(&late).copied().collect());
+        self.late = late;
     }
 
     /// Reports those that have been without a lease for long enough.
@@ -309,7 +331,7 @@ impl Lease {
 }
 
 /// A number as it stands in leases and in the names of hubs.
-fn hex(number: u64) -> String {
+pub(super) fn hex(number: u64) -> String {
     format!("{number:016x}")
 }
 

@@ -1,23 +1,28 @@
--- Says that a hub lives, and looks who does not.   KEYS lease, meta   ARGV process, life, time in ms, where leases are
--- Answers a word, the time of Redis in ms, and the hubs that may write and whose lease has ended.
+-- Says that a hub lives, and looks who does not.
+-- KEYS lease, meta   ARGV process, life, time in ms, where leases are, how much of that time a hub in time has left
+-- Answers a word, the time of Redis in ms, the hubs that may write and whose lease has ended, and those that are late.
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('GET', KEYS[1])
-if held and held:match('^(%x+):') ~= ARGV[1] then return {'OTHER', now, {}} end
+if held and held:match('^(%x+):') ~= ARGV[1] then return {'OTHER', now, {}, {}} end
 local mine = ARGV[1] .. ':' .. ARGV[2]
 -- What needs no memory goes on also where there is none.
 if held == mine then redis.call('PEXPIRE', KEYS[1], ARGV[3]) else redis.call('SET', KEYS[1], mine, 'PX', ARGV[3]) end
 local open = redis.call('HGET', KEYS[2], 'run')
-if not open then return {'NONE', now, {}} end
-if open ~= run then return {'CLOSED', now, {}} end
-local missing = {}
+if not open then return {'NONE', now, {}, {}} end
+if open ~= run then return {'CLOSED', now, {}, {}} end
+local missing, late = {}, {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
   local node, life = field:match('^s:(%d+):(%x+)$')
   if node then
     local lease = redis.call('GET', ARGV[4] .. node)
-    if not lease or lease:match(':(%x+)$') ~= life then missing[#missing + 1] = node .. ':' .. life end
+    if not lease or lease:match(':(%x+)$') ~= life then
+      missing[#missing + 1] = node .. ':' .. life
+    elseif redis.call('PTTL', ARGV[4] .. node) < tonumber(ARGV[5]) then
+      late[#late + 1] = node .. ':' .. life
+    end
   end
 end
-return {'OK', now, missing}
+return {'OK', now, missing, late}

@@ -293,6 +293,7 @@ async fn a_hub_that_is_started_again_judges_as_one_that_never_stopped() {
         }
         let at = one.applied();
         let opened = NewSession {
+            replaces: None,
             place: SessionPlace { hub, connection: ConnectionId(2) },
             account: AccountId(1),
             device: DeviceId(1),

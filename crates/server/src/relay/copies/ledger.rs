@@ -9,8 +9,11 @@ use crate::{
     budgets::CopyLimits,
     limits::COPIES_PER_PERSON_MAX,
     request::Refusal,
-    store::{AccountId, CopyRow},
+    store::{AccountId, CopyChange, CopyRow},
 };
+
+/// How much longer a copy at another hub stays on the list than its time, in milliseconds: that hub takes it off.
+const COPIES_PATIENCE_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What KEEP is answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ struct Used {
 #[derive(Debug)]
 pub(super) struct Ledger {
     limits: CopyLimits,
+    /// The number of this hub.
+    node: u32,
     copies: HashMap<(UserName, Nonce16), Entry>,
     used: HashMap<UserName, Used>,
 }
@@ -42,8 +47,8 @@ struct Entry {
 }
 
 impl Ledger {
-    pub(super) fn new(limits: CopyLimits, rows: Vec<CopyRow>) -> Self {
-        let mut ledger = Self { limits, copies: HashMap::new(), used: HashMap::new() };
+    pub(super) fn new(limits: CopyLimits, node: u32, rows: Vec<CopyRow>) -> Self {
+        let mut ledger = Self { limits, node, copies: HashMap::new(), used: HashMap::new() };
         for row in rows {
             ledger.insert(row, true);
         }
@@ -57,9 +62,35 @@ impl Ledger {
         self.copies.insert((row.owner.clone(), row.tid), Entry { row, is_kept });
     }
 
-    /// Bytes of all copies, those that come in included.
+    /// Bytes of all copies at this hub, those that come in included.
     pub(super) fn bytes(&self) -> u64 {
-        self.used.values().map(|used| used.bytes).sum()
+        let own = self.copies.values().filter(|entry| entry.row.node == self.node);
+        own.map(|entry| entry.row.size).sum()
+    }
+
+    /// Another hub has changed the list. Returns copies whose files are here and not on it any more.
+    pub(super) fn changed(&mut self, change: &CopyChange) -> Vec<CopyRow> {
+        let (gone, kept): (Vec<(AccountId, Nonce16)>, _) = match change {
+            CopyChange::Keep(row) => (vec![(row.account, row.tid)], Some(row)),
+            CopyChange::Remove(gone) => (gone.clone(), None),
+        };
+        let is_gone = |row: &CopyRow| gone.contains(&(row.account, row.tid));
+        let before: Vec<CopyRow> = self
+            .copies
+            .values()
+            .filter(|entry| entry.is_kept && is_gone(&entry.row))
+            .map(|entry| entry.row.clone())
+            .collect();
+        for row in &before {
+            self.remove(&row.owner, row.tid);
+        }
+        if let Some(row) = kept {
+            // Where the same one comes in here, too, the one that is kept last is on the list.
+            self.remove(&row.owner, row.tid);
+            self.insert(row.clone(), true);
+        }
+        let stays = |row: &CopyRow| kept.is_some_and(|kept| kept.node == row.node);
+        before.into_iter().filter(|row| row.node == self.node && !stays(row)).collect()
     }
 
     /// Makes room for a copy.
@@ -106,6 +137,7 @@ impl Ledger {
             chunks: keep.chunks,
             size: keep.size,
             until,
+            node: self.node,
         };
         self.insert(row.clone(), false);
         Ok(Place::New(row))
@@ -114,13 +146,16 @@ impl Ledger {
     /// A copy that came in is durable.
     pub(super) fn keep(&mut self, row: &CopyRow) {
         if let Some(entry) = self.copies.get_mut(&(row.owner.clone(), row.tid)) {
-            entry.is_kept = true;
+            entry.is_kept |= entry.row == *row;
         }
     }
 
     /// A copy that came in was not kept.
     pub(super) fn give_up(&mut self, row: &CopyRow) {
-        self.remove(&row.owner, row.tid);
+        let entry = self.copies.get(&(row.owner.clone(), row.tid));
+        if entry.is_some_and(|entry| !entry.is_kept) {
+            self.remove(&row.owner, row.tid);
+        }
     }
 
     /// A kept copy whose time is not over.
@@ -129,10 +164,14 @@ impl Ledger {
         (entry.is_kept && entry.row.until > now_ms).then(|| entry.row.clone())
     }
 
-    /// Kept copies whose time is over, and those of owners who are gone.
+    /// Kept copies whose time is over, and those of owners who are gone. Each hub looks after its own ones; those of
+    /// a hub that does not do so for a day are taken off the list by the others.
     pub(super) fn expired(&self, now_ms: u64, is_gone: impl Fn(&UserName) -> bool) -> Vec<CopyRow> {
         let is_over = |entry: &&Entry| {
-            entry.is_kept && (entry.row.until <= now_ms || is_gone(&entry.row.owner))
+            let row = &entry.row;
+            let patience = if row.node == self.node { 0 } else { COPIES_PATIENCE_MS };
+            let is_late = row.until.saturating_add(patience) <= now_ms;
+            entry.is_kept && (is_late || (row.node == self.node && is_gone(&row.owner)))
         };
         self.copies.values().filter(is_over).map(|entry| entry.row.clone()).collect()
     }
@@ -157,7 +196,7 @@ mod tests {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
 
     fn ledger(quota: u64) -> Ledger {
-        Ledger::new(CopyLimits::new(quota, 14), Vec::new())
+        Ledger::new(CopyLimits::new(quota, 14), 0, Vec::new())
     }
 
     fn keep(number: u8, size: u64) -> Keep {

@@ -21,6 +21,7 @@ fn row(number: u8, chunks: u32) -> CopyRow {
         chunks,
         size: u64::from(chunks),
         until: 1,
+        node: 0,
     }
 }
 

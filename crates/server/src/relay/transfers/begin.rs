@@ -17,13 +17,13 @@ use crate::{
     limits::{TRANSFER_WINDOW_CHUNKS, TRANSFERS_PER_CONNECTION_MAX, TRANSFERS_RUNNING_MAX},
 };
 
-const BUSY: &str = "the server carries as many files as it can; try again";
+pub(super) const BUSY: &str = "the server carries as many files as it can; try again";
 
 fn busy(tid: Nonce16) -> HubToRelay {
     end(tid, code::TOO_MANY, BUSY)
 }
 
-fn check_credit(credit: u32) -> Result<(), Fault> {
+pub(super) fn check_credit(credit: u32) -> Result<(), Fault> {
     if credit <= TRANSFER_WINDOW_CHUNKS {
         return Ok(());
     }
@@ -76,9 +76,14 @@ impl Transfers {
             let mut transfer = Transfer::new(now, key.clone(), Side::Awaited, Side::Awaited);
             *side(&mut transfer) = Side::Connection(id);
             transfer.open = credit;
+            let half = transfer.half();
             let transfer = self.insert(transfer);
-            self.by_key.insert(key, transfer);
-            return Ok(Vec::new());
+            self.by_key.insert(key.clone(), transfer);
+            let told = half.filter(|_| self.is_linked);
+            return Ok(told
+                .map(|half| Effect::Announce(transfer, half, key))
+                .into_iter()
+                .collect());
         };
         let Some(transfer) = self.by_id.get_mut(&waiting) else { return Ok(Vec::new()) };
         if *side(transfer) != Side::Awaited {
@@ -90,11 +95,14 @@ impl Transfers {
             self.finish(now, waiting, code::TOO_MANY, BUSY, &mut effects);
             return Ok(effects);
         }
+        let told = transfer.half().filter(|_| self.is_linked);
+        let told = told.map(|half| Effect::Withdraw(waiting, half, key));
         *side(transfer) = Side::Connection(id);
         transfer.open += credit;
         transfer.moved = now;
         self.running += 1;
         let mut effects = vec![Effect::Began(transfer.summary(now))];
+        effects.extend(told);
         if let (Side::Connection(giver), n @ 1..) = (transfer.giver, transfer.open) {
             effects.push(Effect::Tell(giver, HubToRelay::Credit { tid, n }));
         }
@@ -155,7 +163,11 @@ impl Transfers {
     }
 
     /// Whether this connection may have another transfer under `tid`; answers with END if not.
-    fn vacant(&mut self, id: ConnectionId, tid: Nonce16) -> Result<Option<Effect>, Fault> {
+    pub(super) fn vacant(
+        &mut self,
+        id: ConnectionId,
+        tid: Nonce16,
+    ) -> Result<Option<Effect>, Fault> {
         let connection = self.connection(id)?;
         if connection.places.contains_key(&tid) {
             return Err(fault("this transfer is under way on this connection already"));
@@ -167,7 +179,7 @@ impl Transfers {
         Ok(Some(Effect::Tell(id, end(tid, code::TOO_MANY, &reason))))
     }
 
-    fn insert(&mut self, transfer: Transfer) -> TransferId {
+    pub(super) fn insert(&mut self, transfer: Transfer) -> TransferId {
         self.last += 1;
         let id = TransferId(self.last);
         let tid = transfer.key.tid;

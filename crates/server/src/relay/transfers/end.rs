@@ -11,6 +11,7 @@ use super::{
 use crate::{
     connection::ConnectionId,
     limits::{DATA_IDLE_TIME_MAX, END_REASON_BYTES_MAX},
+    relay::link::{Address, Word},
 };
 
 /// An END with as much of the reason as it has room for.
@@ -81,10 +82,19 @@ impl Transfers {
         }
         let is_running = transfer.is_running();
         self.running -= usize::from(is_running);
+        if let Some(half) = transfer.half().filter(|_| self.is_linked) {
+            effects.push(Effect::Withdraw(id, half, transfer.key.clone()));
+        }
         for side in [transfer.giver, transfer.taker] {
             match side {
                 Side::Awaited => {}
                 Side::Disk => effects.push(Effect::Stop(id)),
+                Side::Far(_) if transfer.has_far_ended => {}
+                Side::Far(far) => {
+                    let HubToRelay::End { code, reason, .. } = last_word(tid) else { continue };
+                    let word = Word::End { to: far.id, code, reason };
+                    effects.push(Effect::Say(Address::Peer(far.peer), id, word));
+                }
                 Side::Connection(side) => {
                     let Some(connection) = self.connections.get_mut(&side) else { continue };
                     if connection.places.remove(&tid).is_some() {

@@ -14,7 +14,11 @@ use super::{
     Effect, Fault, Target, TransferId, Transfers, fault,
     transfer::{Side, Transfer},
 };
-use crate::{connection::ConnectionId, limits::TRANSFER_WINDOW_CHUNKS};
+use crate::{
+    connection::ConnectionId,
+    limits::TRANSFER_WINDOW_CHUNKS,
+    relay::link::{Address, Word},
+};
 
 impl Transfers {
     /// CREDIT of the taker.
@@ -65,6 +69,10 @@ impl Transfers {
         Ok(match transfer.giver {
             Side::Connection(giver) => {
                 vec![Effect::Tell(giver, HubToRelay::Credit { tid: transfer.key.tid, n })]
+            }
+            Side::Far(far) => {
+                let word = Word::Credit { to: far.id, n };
+                vec![Effect::Say(Address::Peer(far.peer), id, word)]
             }
             Side::Disk => vec![Effect::Go(id)],
             Side::Awaited => Vec::new(),

@@ -1,5 +1,7 @@
 //! Pairing, credit, cheats, and how transfers end.
 
+mod far;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -19,6 +19,7 @@ use super::TransferId;
 use crate::{
     connection::ConnectionId,
     limits::{HALF_TRANSFER_TIME_MAX, TRANSFER_STALL_TIME_MAX},
+    relay::link::{Far, Half},
 };
 
 /// What sealing adds to the bytes of a chunk.
@@ -72,6 +73,8 @@ fn hold(bytes: Bytes, count: &Arc<AtomicU32>) -> Bytes {
 pub enum Target {
     /// To the taker.
     Taker(ConnectionId, Bytes),
+    /// To the hub of the taker.
+    Far(TransferId, Far, Bytes),
     /// Into a copy.
     Disk(TransferId, Bytes),
     /// Nowhere: its transfer ended while it was on its way.
@@ -84,6 +87,8 @@ pub(super) enum Side {
     /// Has not come yet.
     Awaited,
     Connection(ConnectionId),
+    /// Is at another hub.
+    Far(Far),
     Disk,
 }
 
@@ -100,6 +105,8 @@ pub(super) struct Transfer {
     pub(super) bytes: u64,
     pub(super) begun: Instant,
     pub(super) moved: Instant,
+    /// The hub of the other side knows that it is over.
+    pub(super) has_far_ended: bool,
 }
 
 /// The chunks of a copy and the size of its file, as its owner said and as they count.
@@ -124,10 +131,13 @@ impl Expected {
 
 /// Both halves of a transfer name the same three things.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) from: UserName,
-    pub(super) to: Recipient,
-    pub(super) tid: Nonce16,
+pub struct Key {
+    /// Who gives.
+    pub from: UserName,
+    /// Who receives.
+    pub to: Recipient,
+    /// The transfer.
+    pub tid: Nonce16,
 }
 
 impl Transfer {
@@ -143,6 +153,24 @@ impl Transfer {
             bytes: 0,
             begun: now,
             moved: now,
+            has_far_ended: false,
+        }
+    }
+
+    /// The half that has come, if the other one has not.
+    pub(super) fn half(&self) -> Option<Half> {
+        match (self.giver, self.taker) {
+            (Side::Awaited, Side::Connection(_)) => Some(Half::Taker),
+            (Side::Connection(_), Side::Awaited) => Some(Half::Giver),
+            _ => None,
+        }
+    }
+
+    /// The side that is at another hub.
+    pub(super) fn far(&self) -> Option<Far> {
+        match (self.giver, self.taker) {
+            (Side::Far(far), _) | (_, Side::Far(far)) => Some(far),
+            _ => None,
         }
     }
 
@@ -183,6 +211,7 @@ impl Transfer {
         let frame = hold(frame, &self.held);
         match self.taker {
             Side::Connection(taker) => Target::Taker(taker, frame),
+            Side::Far(far) => Target::Far(id, far, frame),
             Side::Disk => Target::Disk(id, frame),
             Side::Awaited => Target::Nowhere,
         }

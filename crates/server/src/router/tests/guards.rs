@@ -341,7 +341,7 @@ impl Cluster {
         let place = SessionPlace { hub: Incarnation::ALONE, connection };
         let purpose = self.dice.pick(&[Purpose::Interactive, Purpose::Task]);
         let (account, device) = (user.peer.account, user.peer.device);
-        let new = NewSession { place, account, device, purpose, is_open };
+        let new = NewSession { place, account, device, purpose, is_open, replaces: None };
         if !is_open {
             return Box::new(move |_, _| Some(Proposal::Session(new)));
         }
@@ -364,7 +364,7 @@ impl Cluster {
                 return None;
             }
             let here = Incarnation::ALONE;
-            router.admits_session((account, Some(device)), purpose, here).ok()?;
+            router.admits_session((account, Some(device)), purpose, (here, |_| false)).ok()?;
             Some(Proposal::Session(new))
         })
     }

@@ -10,7 +10,8 @@ use crate::{
 
 fn session(connection: u64, purpose: Purpose, is_open: bool) -> NewSession {
     let place = SessionPlace { hub: Incarnation::ALONE, connection: ConnectionId(connection) };
-    NewSession { place, account: AccountId(1), device: DeviceId(1), purpose, is_open }
+    let (account, device, replaces) = (AccountId(1), DeviceId(1), None);
+    NewSession { place, account, device, purpose, is_open, replaces }
 }
 
 #[test]
@@ -45,11 +46,18 @@ fn a_device_is_signed_in_by_a_person_once_on_all_hubs() {
     world.apply(Proposal::Session(elsewhere), Stored::Done);
     let admits = |world: &World, device, purpose| {
         let device = Some(DeviceId(device));
-        world.router.admits_session((alice, device), purpose, Incarnation::ALONE).is_ok()
+        world
+            .router
+            .admits_session((alice, device), purpose, (Incarnation::ALONE, |_| false))
+            .is_ok()
     };
     let device = Some(DeviceId(1));
-    let refused =
-        |hub| world.router.admits_session((alice, device), Purpose::Interactive, hub).unwrap_err();
+    let refused = |hub| {
+        world
+            .router
+            .admits_session((alice, device), Purpose::Interactive, (hub, |_| false))
+            .unwrap_err()
+    };
     assert_eq!(
         refused(elsewhere.place.hub).retry_ms,
         None,
@@ -75,7 +83,7 @@ fn sessions_end_with_their_hub() {
         let place = SessionPlace { hub, connection: ConnectionId(connection) };
         let (account, device) = (user.peer.account, user.peer.device);
         let (purpose, is_open) = (Purpose::Interactive, true);
-        Proposal::Session(NewSession { place, account, device, purpose, is_open })
+        Proposal::Session(NewSession { place, account, device, purpose, is_open, replaces: None })
     };
     for session in [at(&alice, hub, 1), at(&bob, hub, 2), at(&bob, Incarnation::ALONE, 2)] {
         world.apply(session, Stored::Done);

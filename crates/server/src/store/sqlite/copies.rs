@@ -17,25 +17,32 @@ const COPIES: &str = "CREATE TABLE IF NOT EXISTS copies (
   account INTEGER NOT NULL, tid BLOB NOT NULL, chunks INTEGER NOT NULL, size INTEGER NOT NULL,
   until INTEGER NOT NULL, PRIMARY KEY (account, tid)) STRICT, WITHOUT ROWID;";
 
-/// Makes the table where it is not there yet.
+/// Makes the table where it is not there yet, and the column that came after it.
 pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(COPIES)
+    connection.execute_batch(COPIES)?;
+    let known = "SELECT count(*) FROM pragma_table_info('copies') WHERE name = 'node'";
+    let columns: i64 = connection.query_row(known, [], |row| row.get(0))?;
+    if columns == 0 {
+        connection
+            .execute_batch("ALTER TABLE copies ADD COLUMN node INTEGER NOT NULL DEFAULT 0")?;
+    }
+    Ok(())
 }
 
 /// Every row.
 pub(super) fn all(connection: &Connection) -> Result<Vec<CopyRow>, Problem> {
     let mut select = connection.prepare(
-        "SELECT account, name, tid, chunks, size, until FROM copies \
+        "SELECT account, name, tid, chunks, size, until, node FROM copies \
          JOIN accounts ON accounts.id = account",
     )?;
     let rows = select.query_map([], |row| {
         let (account, name, tid): (i64, String, [u8; 16]) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let (chunks, size, until): (i64, i64, i64) = (row.get(3)?, row.get(4)?, row.get(5)?);
-        Ok((account, name, tid, chunks, size, until))
+        Ok((account, name, tid, chunks, size, until, row.get::<_, u32>(6)?))
     })?;
     let mut copies = Vec::new();
     for row in rows {
-        let (account, name, tid, chunks, size, until) = row?;
+        let (account, name, tid, chunks, size, until, node) = row?;
         copies.push(CopyRow {
             account: AccountId(account),
             owner: intact("name", UserName::new(&name))?,
@@ -43,6 +50,7 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<CopyRow>, Problem> {
             chunks: small(chunks),
             size: from_sql(size),
             until: from_sql(until),
+            node,
         });
     }
     Ok(copies)
@@ -53,11 +61,12 @@ pub(super) fn change(connection: &Connection, change: &CopyChange) -> Outcome {
     match change {
         CopyChange::Keep(row) => {
             let mut insert = connection.prepare_cached(
-                "INSERT OR REPLACE INTO copies (account, tid, chunks, size, until) \
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO copies (account, tid, chunks, size, until, node) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
             let (size, until) = (to_sql(row.size), to_sql(row.until));
-            insert.execute(params![row.account.0, row.tid.as_bytes(), row.chunks, size, until])?;
+            let (account, tid) = (row.account.0, row.tid.as_bytes());
+            insert.execute(params![account, tid, row.chunks, size, until, row.node])?;
         }
         CopyChange::Remove(rows) => {
             let mut delete =

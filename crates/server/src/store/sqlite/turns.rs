@@ -12,8 +12,8 @@ use super::{
     to_sql,
 };
 use crate::store::{
-    AppliedTurn, Conflict, Followed, HubRow, Incarnation, Mark, NewSession, OpenError, Stored,
-    Written,
+    AppliedTurn, Conflict, Followed, HubRow, Incarnation, Mark, NewSession, OpenError,
+    SessionPlace, Stored, Written,
 };
 
 /// Turns that are remembered: those by which later ones are judged, and the state before the first of them.
@@ -212,6 +212,10 @@ fn unwritten<E: std::error::Error + Send + Sync + 'static>(error: E) -> rusqlite
 pub(super) fn session(connection: &Connection, new: &NewSession) -> super::write::Outcome {
     let hub = new.place.hub;
     let place = (hub.node, life_to_sql(hub.life), to_sql(new.place.connection.0));
+    if let Some(SessionPlace { hub, connection: other }) = new.replaces {
+        let place = (hub.node, life_to_sql(hub.life), to_sql(other.0));
+        end_session(connection, place)?;
+    }
     if new.is_open {
         let mut session = Vec::new();
         ciborium::into_writer(new, &mut session).map_err(unwritten)?;
@@ -221,13 +225,16 @@ pub(super) fn session(connection: &Connection, new: &NewSession) -> super::write
             )?
             .execute(params![place.0, place.1, place.2, session])?;
     } else {
-        connection
-            .prepare_cached(
-                "DELETE FROM sessions WHERE node = ?1 AND life = ?2 AND connection = ?3",
-            )?
-            .execute(params![place.0, place.1, place.2])?;
+        end_session(connection, place)?;
     }
     Ok(Ok::<Stored, Conflict>(Stored::Done))
+}
+
+fn end_session(connection: &Connection, place: (u32, i64, i64)) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM sessions WHERE node = ?1 AND life = ?2 AND connection = ?3")?
+        .execute(params![place.0, place.1, place.2])?;
+    Ok(())
 }
 
 /// A hub is gone, with its sessions.

@@ -128,8 +128,8 @@ impl Change<'_> {
             Proposal::Cursors { device, positions, .. } => self.cursors(*device, positions),
             Proposal::Session(new) if self.is_shared => turns::session(self.connection, new),
             Proposal::Gone(hub) if self.is_shared => turns::gone(self.connection, *hub),
-            // Who was here is not here after a start.
-            Proposal::Session(_) | Proposal::Gone(_) => Ok(Ok(Stored::Done)),
+            // Who was here is not here after a start, and what they were refused comes no more.
+            Proposal::Session(_) | Proposal::Gone(_) | Proposal::No(_) => Ok(Ok(Stored::Done)),
             Proposal::Probe(probe) => self.probe(probe),
         }
     }

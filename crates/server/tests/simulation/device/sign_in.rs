@@ -41,7 +41,10 @@ impl DeviceActor {
         }
         let device = core.endpoint().device().clone();
         match self.sign_in(&device).await {
-            Ok((signed_in, link)) => self.online(signed_in, link),
+            Ok((signed_in, link)) => {
+                self.online(signed_in, link);
+                self.begin_second(&device).await;
+            }
             Err(NotConnected::Down) => self.offline(1_000),
             Err(NotConnected::Refused { code, reason }) => {
                 self.trouble(format!("sign-in refused: {code}: {reason}"));
@@ -111,15 +114,30 @@ impl DeviceActor {
             (Way::Password, None) => Proof::Bundle { bundle, after: None },
             (Way::Bundle | Way::Password, Some(known)) => proof_after(bundle, device, &known)?,
         };
-        let came = LocalDevice {
+        let came = self.local(device, proof);
+        self.world.connect(came, &mut self.dice).await
+    }
+
+    /// A session of another process of the same home, at any hub.
+    async fn begin_second(&mut self, device: &Device) {
+        if !self.world.is_sharing() || !self.second.begins() {
+            return;
+        }
+        let came = self.local(device, Proof::Known { dev: device.dev });
+        if let Ok((_, link)) = self.world.connect(came, self.second.dice()).await {
+            self.second.begin(link);
+        }
+    }
+
+    fn local(&self, device: &Device, proof: Proof) -> LocalDevice {
+        LocalDevice {
             connection: ConnectionId(self.world.next_connection()),
             name: device.user.clone(),
             proof,
             sk: device.keys.signing_id(),
             spki: device.keys.signing.spki().to_vec(),
             limits: if self.is_small { SMALL_OUTBOX } else { OutboxLimits::default() },
-        };
-        self.world.connect(came, &mut self.dice).await
+        }
     }
 
     fn online(&mut self, signed_in: SignedIn, link: Link) {

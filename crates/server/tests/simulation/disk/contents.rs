@@ -206,7 +206,8 @@ impl Contents {
                 let offers = new.offers.iter().map(|new| new.offer.clone());
                 self.offers.extend(offers.map(|offer| ((new.owner, offer.id), offer)));
             }
-            (Proposal::Session(_) | Proposal::Gone(_), Stored::Done) | (_, Stored::Again(_)) => {}
+            (Proposal::Session(_) | Proposal::Gone(_) | Proposal::No(_), Stored::Done)
+            | (_, Stored::Again(_)) => {}
             (proposal, stored) => panic!("{stored:?} for {proposal:?}"),
         }
     }
