@@ -245,7 +245,7 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
     place.replace(4).await;
     let mut none = Copy { kept: Vec::new(), ..cut(1) };
     none.turn = 5;
-    tries(place, &mut two).await;
+    tries(place, &mut copy(2, 4)).await;
     let look = place.look().await.expect("asked");
     let lacking = attempt(place, &mut none, look, (true, None)).await;
     assert!(matches!(lacking, Err(AttemptError::Lacking(5))), "{lacking:?}");
