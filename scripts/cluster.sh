@@ -2,7 +2,8 @@
 # Several servers that behave as one, on this machine: a Redis and N servers in a folder of their own.
 #   scripts/cluster.sh [N]         starts N servers (2), prints their addresses; Ctrl-C stops all
 #   scripts/cluster.sh demo        two people at two servers talk, join a room and follow each other; says ok, or what failed
-#   scripts/cluster.sh chaos [N]   N kills (6) of servers and of Redis while clients talk; nothing may be lost
+#   scripts/cluster.sh chaos [N]   N times (6) a server or Redis is killed, or Redis is emptied or replaced by an empty one,
+#                                  while clients talk; nothing may be lost, and all servers hold the same
 # BIN=folder of the programs (default: builds them); KEEP=1 leaves the folder, with all logs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -163,16 +164,28 @@ chaos() {
   others+=("$emulator")
   wait_for "$work/report.err" "texts go to" 120
   for kill in $(seq "$1"); do
-    victim=$((kill % 4))
-    if ((victim)); then
-      kill -KILL "${node[$victim]}" && wait "${node[$victim]}" 2>/dev/null || true
-      sleep 1 && start_node "$victim" && wait_node "$victim"
-      took="$(until_acknowledged)" && echo "n$victim killed and started again: acknowledged again after $took ms"
-    else
-      kill -KILL "$redis" && wait "$redis" 2>/dev/null || true
-      sleep 1 && start_redis
-      took="$(until_acknowledged)" && echo "Redis killed and started again: acknowledged again after $took ms"
-    fi
+    victim=$((kill % 6))
+    case "$victim" in
+      [123])
+        kill -KILL "${node[$victim]}" && wait "${node[$victim]}" 2>/dev/null || true
+        sleep 1 && start_node "$victim" && wait_node "$victim"
+        took="$(until_acknowledged)" && echo "n$victim killed and started again: acknowledged again after $took ms"
+        ;;
+      4)
+        redis-cli -s "$work/redis.sock" FLUSHALL >/dev/null
+        took="$(until_acknowledged)" && echo "Redis emptied: acknowledged again after $took ms"
+        ;;
+      5)
+        kill -KILL "$redis" && wait "$redis" 2>/dev/null || true
+        rm -rf "$work/appendonlydir" && start_redis
+        took="$(until_acknowledged)" && echo "Redis replaced by an empty one: acknowledged again after $took ms"
+        ;;
+      *)
+        kill -KILL "$redis" && wait "$redis" 2>/dev/null || true
+        sleep 1 && start_redis
+        took="$(until_acknowledged)" && echo "Redis killed and started again: acknowledged again after $took ms"
+        ;;
+    esac
     sleep 2
   done
   touch "$work/enough"
@@ -180,6 +193,23 @@ chaos() {
   settle
   wait "$emulator" || { cat "$work/report" "$work/report.err" >&2 && fail "the report finds something wrong"; }
   grep -E '^lost=|^ok' "$work/report"
+  alike
+}
+
+# All servers hold the same.
+alike() {
+  local i
+  for _ in $(seq 100); do
+    for i in "${!node[@]}"; do
+      "$BIN/chat-server" cluster digest --data "$work/n$i/data" >"$work/digest$i"
+    done
+    if cmp -s "$work/digest1" "$work/digest2" && cmp -s "$work/digest1" "$work/digest3"; then
+      echo "all servers hold the same: $(tail -n 1 "$work/digest1")"
+      return
+    fi
+    sleep 0.2
+  done
+  fail "$(diff "$work/digest1" "$work/digest2") $(diff "$work/digest1" "$work/digest3")"
 }
 
 # What was acknowledged is what was heard, once each.
@@ -201,7 +231,7 @@ settle() {
 case "${1:-2}" in
   demo) demo ;;
   chaos) shift && chaos "${1:-6}" ;;
-  *[!0-9]*) sed -n '2,6s/^# \?//p' "$0" >&2 && exit 2 ;;
+  *[!0-9]*) sed -n '2,7s/^# \?//p' "$0" >&2 && exit 2 ;;
   *)
     start_all "$1"
     for i in $(seq "${1:-2}"); do echo "n$i ${url[$i]}"; done

@@ -57,6 +57,7 @@ mod private_files;
 mod programs;
 mod prompt;
 mod readme;
+mod refilled;
 mod reset;
 mod restored;
 mod restores;

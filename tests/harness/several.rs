@@ -73,6 +73,46 @@ impl Redis {
         }
     }
 
+    fn files(&self) -> std::path::PathBuf {
+        self.folder.join("appendonlydir")
+    }
+
+    /// Ends it as a power cut would, and starts an empty one in its place.
+    ///
+    /// # Panics
+    /// When that does not work.
+    pub fn replace(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.files()).unwrap();
+        self.run(&[]);
+    }
+
+    /// Keeps what is on its disk now, for [`Redis::put_back`].
+    ///
+    /// # Panics
+    /// When that does not work.
+    pub fn keep(&mut self) {
+        self.kill();
+        let kept = self.folder.join("kept");
+        std::fs::create_dir_all(&kept).unwrap();
+        for file in std::fs::read_dir(self.files()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), kept.join(file.file_name())).unwrap();
+        }
+        self.run(&[]);
+    }
+
+    /// Ends it as a power cut would, and starts it with what was kept.
+    ///
+    /// # Panics
+    /// When that does not work.
+    pub fn put_back(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.files()).unwrap();
+        std::fs::rename(self.folder.join("kept"), self.files()).unwrap();
+        self.run(&[]);
+    }
+
     /// What it answers.
     ///
     /// # Panics
@@ -123,6 +163,18 @@ pub fn node_command(rig: &Rig, redis: &Redis, node: &str, port: &str, options: &
     command.args(["--redis", &redis.url(), "--node", node, "--data"]).arg(rig.path(node));
     command.args(options);
     command
+}
+
+/// What is in the folder of the server `node`: its rows, and what they come to.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn node_digest(rig: &Rig, node: &str) -> String {
+    let mut command = rig.command(&binary("chat-server"));
+    command.args(["cluster", "digest", "--data"]).arg(rig.path(node));
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Starts the server `node` of several.

@@ -193,13 +193,7 @@ fn servers_that_start_at_once_are_one_cluster_and_one_of_a_taken_name_is_none() 
     let otherwise = node_command(&rig, &redis, "n4", "0", &changing);
     ends(Program::start(otherwise), 2, "another server of chat runs");
 
-    // Redis loses everything: nobody goes on as if nothing had been.
-    redis.say(&["FLUSHALL"]);
-    for program in programs {
-        ends(program, 70, "it was emptied");
-    }
-    let again = node_command(&rig, &redis, "n1", "0", &["--new-cluster"]);
-    ends(Program::start(again), 70, "Redis has no log of chat");
+    drop(programs);
 }
 
 #[test]

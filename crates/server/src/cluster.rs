@@ -4,6 +4,7 @@
 //! the key waits for the log for a while, so that several can be started at once; and only a person begins a new
 //! log with a key that is there, so that an emptied Redis is never taken for a new one.
 
+pub mod desk;
 mod key;
 mod member;
 mod settings;
@@ -11,12 +12,14 @@ mod settings;
 use std::time::Duration;
 
 use chat_protocol::crypto::{KeyError, SigningKey, random, sha256_parts};
+use chat_protocol::id::Digest;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use crate::{
     config::{Config, Sharing},
+    identity::{Identity, IdentityError},
     order::{
         batch::{Seal, VERSION},
         redis::{About, Place, PlaceError, level::AckLevel},
@@ -60,6 +63,23 @@ pub enum ClusterError {
     /// An identity could not be made.
     #[error("cannot make keys: {0}")]
     Identity(#[from] KeyError),
+    /// The keys in a folder.
+    #[error(transparent)]
+    Keys(#[from] IdentityError),
+    /// A folder cannot be made.
+    #[error("cannot make the folder {folder}: {source}")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is a server.
+    #[error("{folder} holds a server already; move it away, or choose another folder with --out")]
+    Occupied {
+        /// Where.
+        folder: String,
+    },
     /// Others share a log there, and this one has not their key.
     #[error(
         "in Redis there is a log of {cluster} already, and {key} is missing here; copy it from one of the other \
@@ -82,42 +102,16 @@ pub enum ClusterError {
         /// The key.
         key: String,
     },
-    /// The folder follows a log that is gone.
+    /// The folder follows a log that is gone, and has not noted what belongs to it.
     #[error(
-        "Redis has no log of {cluster}, and the server in {data} follows one: Redis was emptied, or is another one. \
-         Put the data of Redis back (its append-only files), or point --redis to where it is; what was acknowledged \
-         is in the folders of the servers"
+        "Redis has no log of {cluster}, and the server in {data} follows one, of which it knows too little to put it \
+         back: Redis was emptied, or is another one. Start the other servers first, or look at --redis"
     )]
     LostLog {
         /// The name of the log.
         cluster: String,
         /// The folder.
         data: String,
-    },
-    /// Redis has less than a server has read.
-    #[error(
-        "the log in the Redis at {url} ends at turn {has}, and a server has read up to {needed}: Redis has lost the \
-         rest. Put the data of Redis back (its append-only files); what was acknowledged is in the folders of the \
-         servers"
-    )]
-    Behind {
-        /// Where.
-        url: String,
-        /// Its last turn.
-        has: u64,
-        /// The last one that was read.
-        needed: u64,
-    },
-    /// Redis was emptied while the server ran.
-    #[error(
-        "the Redis at {url} has no log of {cluster} any more: it was emptied, or another one is there now. Put the \
-         data of Redis back (its append-only files); what was acknowledged is in the folders of the servers"
-    )]
-    Emptied {
-        /// Where.
-        url: String,
-        /// The name of the log.
-        cluster: String,
     },
     /// The folder follows another log.
     #[error(
@@ -130,9 +124,27 @@ pub enum ClusterError {
         /// The folder.
         data: String,
     },
+    /// The folder is of no server among several.
+    #[error("{data} holds no server that shares a log; choose the folder of one with --data")]
+    NoServer {
+        /// The folder.
+        data: String,
+    },
+    /// The log began with what a server had that was alone.
+    #[error(
+        "the servers of {cluster} began with what one of them had before: a new one needs a snapshot. On the machine of \
+         another one: chat-server cluster snapshot --name {node} --out FOLDER"
+    )]
+    NeedsSnapshot {
+        /// The name of the log.
+        cluster: String,
+        /// What this server is called.
+        node: String,
+    },
     /// The folder is that of a server that was alone.
     #[error(
-        "{data} holds a server that runs alone; several servers begin with empty folders: choose one with --data"
+        "{data} holds a server that runs alone; to make it the first of several servers, with all it has, start it with \
+         --new-cluster where no other one has begun; any other server begins with an empty folder: choose one with --data"
     )]
     OwnServer {
         /// The folder.
@@ -223,8 +235,12 @@ impl ClusterError {
     /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Redis { .. } | Self::Identity(_) | Self::Ending => 1,
-            Self::LostLog { .. } | Self::Behind { .. } | Self::Emptied { .. } | Self::Open(_) => 70,
+            Self::Redis { .. }
+            | Self::Identity(_)
+            | Self::Keys(_)
+            | Self::Folder { .. }
+            | Self::Ending => 1,
+            Self::LostLog { .. } | Self::Open(_) => 70,
             _ => 2,
         }
     }
@@ -233,6 +249,7 @@ impl ClusterError {
 /// A log that a server follows.
 pub(crate) struct Cluster {
     sharing: Sharing,
+    key: ClusterKey,
     pub(crate) place: Place,
     pub(crate) log: FollowedLog,
     pub(crate) seal: Seal,
@@ -263,7 +280,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let place = place.map_err(|error| failed(error.into()))?;
     // Before anything is made there.
     place.promise(sharing.ack).await.map_err(failed)?;
-    let (about, key) = Finding { sharing, config, place: &place }.find().await?;
+    let Found { about, key, is_lost } = Finding { sharing, config, place: &place }.find().await?;
     let (cluster, file) = (|| sharing.cluster.to_string(), || sharing.key.display().to_string());
     if about.version != VERSION {
         return Err(ClusterError::Version { cluster: cluster(), found: about.version });
@@ -272,7 +289,9 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let identity = key.open_words((&about.id, IDENTITY), &about.identity).ok_or_else(wrong_key)?;
     let name = sharing.node.as_str();
     let node = number(name);
-    let other = place.name(node, name).await.map_err(failed)?;
+    // Where the log is lost, its hubs put back what they know before anything is added.
+    let other =
+        if is_lost { name.to_owned() } else { place.name(node, name).await.map_err(failed)? };
     if other != name {
         return Err(ClusterError::Name { node: name.to_owned(), other });
     }
@@ -280,7 +299,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let theirs: Settings = serde_json::from_slice(&theirs).map_err(|_| wrong_key())?;
     let own = settings::of(config);
     if let Some(differences) = differences(&theirs, &own) {
-        if !sharing.changes_settings {
+        if !sharing.changes_settings || is_lost {
             return Err(ClusterError::Settings { cluster: cluster(), differences });
         }
         let sealed = key.seal_words((&about.id, SETTINGS), written(&own).as_bytes());
@@ -300,7 +319,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let (seal, link_seal) = (key.seal(about.id), key.link_seal(about.id));
     let log = FollowedLog { log: about.id, node: name.to_owned() };
     let (sharing, hosts_agent) = (sharing.clone(), host == name);
-    Ok(Cluster { sharing, place, log, seal, link_seal, node, identity, hosts_agent })
+    Ok(Cluster { sharing, key, place, log, seal, link_seal, node, identity, hosts_agent })
 }
 
 /// Settings as they are sealed.
@@ -312,12 +331,18 @@ fn written(settings: &Settings) -> String {
 fn unjoined(sharing: &Sharing, source: PlaceError) -> ClusterError {
     let (url, cluster) = (sharing.redis.to_string(), sharing.cluster.to_string());
     match source {
-        PlaceError::Lost { has, needed } => ClusterError::Behind { url, has, needed },
-        PlaceError::None => ClusterError::Emptied { url, cluster },
         PlaceError::Held => ClusterError::Held { node: sharing.node.to_string(), cluster },
         PlaceError::Weak { level, least, lacks } => ClusterError::Weak { level, least, lacks },
         source => ClusterError::Redis { url, source },
     }
+}
+
+/// A log, and what is known of it.
+struct Found {
+    about: About,
+    key: ClusterKey,
+    /// Redis does not have it any more, and the copies of its servers do.
+    is_lost: bool,
 }
 
 /// What is looked at to find the log.
@@ -332,12 +357,17 @@ impl Finding<'_> {
         self.place.about().await.map_err(|source| unjoined(self.sharing, source))
     }
 
-    async fn find(&self) -> Result<(About, ClusterKey), ClusterError> {
+    async fn find(&self) -> Result<Found, ClusterError> {
         let (cluster, file) =
             (|| self.sharing.cluster.to_string(), || self.sharing.key.display().to_string());
         let data = || self.config.data.display().to_string();
         let own = match sqlite::owner(&self.config.data)? {
             Owner::Nobody => None,
+            // What it has becomes what was there before the first turn.
+            Owner::Alone if self.sharing.is_new => {
+                let base = sqlite::contents(&self.config.data)?.digest;
+                return self.begin_with(base).await;
+            }
             Owner::Alone => return Err(ClusterError::OwnServer { data: data() }),
             Owner::Follows(log) => Some(log),
         };
@@ -347,7 +377,7 @@ impl Finding<'_> {
             (Some(key), _) => key,
             (None, Some(_)) => return Err(ClusterError::NoKey { cluster: cluster(), key: file() }),
             (None, None) if own.is_some() => {
-                return Err(ClusterError::LostLog { cluster: cluster(), data: data() });
+                return Err(ClusterError::NoKey { cluster: cluster(), key: file() });
             }
             (None, None) => {
                 let (key, is_mine) = ClusterKey::make(&self.sharing.key)?;
@@ -364,29 +394,73 @@ impl Finding<'_> {
             (Some(about), Some(own)) if own.log != about.id => {
                 Err(ClusterError::OtherLog { cluster: cluster(), data: data() })
             }
-            (Some(about), _) => Ok((about, key)),
-            (None, Some(_)) => Err(ClusterError::LostLog { cluster: cluster(), data: data() }),
-            (None, None) if may_begin => Ok((self.begin(&key).await?, key)),
+            (Some(About { base: Some(_), .. }), None) => Err(ClusterError::NeedsSnapshot {
+                cluster: cluster(),
+                node: self.sharing.node.to_string(),
+            }),
+            (Some(about), _) => Ok(Found { about, key, is_lost: false }),
+            (None, Some(own)) => {
+                let noted = sqlite::noted(&self.config.data)?;
+                let about = noted.and_then(|noted| About::of(own.log, &noted.facts));
+                let lost = || ClusterError::LostLog { cluster: cluster(), data: data() };
+                tracing::warn!("Redis has no log of {}; this server follows it", cluster());
+                Ok(Found { about: about.ok_or_else(lost)?, key, is_lost: true })
+            }
+            (None, None) if may_begin => {
+                let about = self.begin(&key, None).await?;
+                Ok(Found { about, key, is_lost: false })
+            }
             (None, None) => Err(ClusterError::NoLog { cluster: cluster(), key: file() }),
         }
     }
 
-    /// Begins the log, unless somebody else has done so meanwhile.
-    async fn begin(&self, key: &ClusterKey) -> Result<About, ClusterError> {
+    /// Begins the log with the server of this folder, which was alone: everybody sees the same server as before.
+    async fn begin_with(&self, base: Digest) -> Result<Found, ClusterError> {
+        let key = match ClusterKey::read(&self.sharing.key)? {
+            Some(key) => key,
+            None => ClusterKey::make(&self.sharing.key)?.0,
+        };
+        let about = match self.about().await? {
+            // It was begun, and the start was cut.
+            Some(about) if about.base.as_deref() == Some(base.as_bytes()) => about,
+            Some(_) => {
+                let data = self.config.data.display().to_string();
+                return Err(ClusterError::OwnServer { data });
+            }
+            None => self.begin(&key, Some(base)).await?,
+        };
+        let log = FollowedLog { log: about.id, node: self.sharing.node.to_string() };
+        sqlite::adopt(&self.config.data, &log, &base)?;
+        tracing::info!("this server is the first of several now, with everything it has");
+        Ok(Found { about, key, is_lost: false })
+    }
+
+    /// Begins the log, unless somebody else has done so meanwhile. `base` is what this server has.
+    async fn begin(&self, key: &ClusterKey, base: Option<Digest>) -> Result<About, ClusterError> {
         let failed = |source| unjoined(self.sharing, source);
         let bits = self.config.key_sizes.long;
-        // Up to a second for the larger sizes.
-        let identity = tokio::task::spawn_blocking(move || SigningKey::generate(bits));
-        let identity = identity.await.map_err(|_cut| ClusterError::Ending)??;
+        let own = match base {
+            Some(_) => Identity::existing(&self.config.data)?,
+            None => None,
+        };
+        let identity = match own {
+            Some(own) => own.keys.identity.to_pkcs8(),
+            None => {
+                // Up to a second for the larger sizes.
+                let identity = tokio::task::spawn_blocking(move || SigningKey::generate(bits));
+                identity.await.map_err(|_cut| ClusterError::Ending)??.to_pkcs8()
+            }
+        };
         let id = random();
-        let identity = key.seal_words((&id, IDENTITY), &identity.to_pkcs8());
+        let identity = key.seal_words((&id, IDENTITY), &identity);
         let settings = written(&settings::of(self.config));
         let settings = key.seal_words((&id, SETTINGS), settings.as_bytes());
         let host = self.sharing.node.to_string();
-        let about = About { id, version: VERSION, identity, host, settings };
+        let base = base.map(|base| base.as_bytes().to_vec());
+        let about = About { id, version: VERSION, identity, host, settings, base };
         match self.place.found(&about).await {
             Ok(()) => Ok(about),
-            Err(PlaceError::Taken) => self.about().await?.ok_or_else(|| failed(PlaceError::None)),
+            Err(PlaceError::Taken) => self.about().await?.ok_or_else(|| failed(PlaceError::Closed)),
             Err(error) => Err(failed(error)),
         }
     }

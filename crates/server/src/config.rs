@@ -5,6 +5,7 @@
 
 mod address;
 mod arguments;
+mod cluster;
 mod examples;
 mod file;
 mod sharing;
@@ -32,9 +33,10 @@ use crate::{
 pub use arguments::{
     Action, Cli, ConfigView, LogFormat, Options, Switch, TlsMode, Verify, write_man,
 };
+pub use cluster::{ClusterCommand, ClusterWhere};
 pub use file::FileError;
 use file::FileOptions;
-pub use sharing::{AckLevel, NodeName, RedisUrl, Sharing};
+pub use sharing::{AckLevel, LOG_KEEP_DEFAULT, NodeName, RedisUrl, Sharing};
 pub use show::show;
 pub(crate) use show::values;
 pub use words::{command, read};
@@ -102,6 +104,8 @@ pub struct Config {
     pub helper: Option<PathBuf>,
     /// The servers with which it shares a log, if it does.
     pub sharing: Option<Sharing>,
+    /// It was one of several, and is alone from now on.
+    pub leaves_cluster: bool,
     /// What was said when the program was started, to read the rest again by.
     pub said: Option<Box<Options>>,
 }
@@ -182,6 +186,7 @@ impl Config {
             database_pages_max: None,
             helper: None,
             sharing: None,
+            leaves_cluster: false,
             said: None,
         }
     }
@@ -239,6 +244,7 @@ impl Config {
             database_pages_max: None,
             helper: None,
             sharing,
+            leaves_cluster: options.leave_cluster,
             said: None,
         })
     }
@@ -268,6 +274,9 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
         ("--change-settings", options.change_settings),
         ("--host-agent", options.host_agent),
         ("--redis-ack", options.redis_ack.is_some()),
+        ("--log-keep", options.log_keep.is_some()),
+        ("--log-max", options.log_max.is_some()),
+        ("--salvage", options.salvage.is_some()),
     ];
     match (&options.redis, &options.node) {
         (Some(redis), Some(node)) => {
@@ -281,6 +290,9 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
                 changes_settings: options.change_settings,
                 becomes_host: options.host_agent,
                 ack: options.redis_ack.unwrap_or(AckLevel::Disk),
+                log_keep: options.log_keep.unwrap_or(LOG_KEEP_DEFAULT),
+                log_max: options.log_max,
+                salvage: options.salvage.clone(),
             }))
         }
         (Some(_), None) => half("--redis", "--node", "add --node n1, with another name for each"),
@@ -340,6 +352,10 @@ fn merge(given: Options, file: FileOptions) -> Options {
         change_settings: given.change_settings,
         host_agent: given.host_agent,
         redis_ack: given.redis_ack.or(file.redis_ack),
+        log_keep: given.log_keep.or(file.log_keep.map(|size| size.0)),
+        log_max: given.log_max.or(file.log_max.map(|size| size.0)),
+        leave_cluster: given.leave_cluster,
+        salvage: given.salvage,
         drain_timeout: given.drain_timeout.or(file.drain_timeout.map(|time| time.0)),
         mailbox_messages: given.mailbox_messages.or(file.mailbox_messages),
         mailbox_bytes: given.mailbox_bytes.or(file.mailbox_bytes),

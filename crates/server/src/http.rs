@@ -88,14 +88,14 @@ fn of_the_hub(
 /// Whether the hub takes work: a word, or with `?verbose` a line for each thing that is looked at.
 fn ready(readiness: &Readiness, query: Option<&str>) -> Answer {
     let obstacle = readiness.obstacle();
-    let status = match obstacle {
+    let status = match &obstacle {
         None => StatusCode::OK,
         Some(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     if query.is_some_and(|query| query.split('&').any(|word| word == "verbose")) {
         return complete(status, TEXT, readiness.lines());
     }
-    text(status, obstacle.unwrap_or("ready"))
+    text(status, obstacle.as_deref().unwrap_or("ready"))
 }
 
 fn not_found() -> Answer {
@@ -155,12 +155,12 @@ mod tests {
     #[test]
     fn readiness_follows_the_store_and_the_drain() {
         let readiness = Readiness::default();
-        assert_eq!(readiness.obstacle(), Some("starting"));
+        assert_eq!(readiness.obstacle().as_deref(), Some("starting"));
         assert_eq!(get("/readyz", &readiness).status(), StatusCode::SERVICE_UNAVAILABLE);
         readiness.set_store_ready(true);
         assert_eq!(get("/readyz?verbose", &readiness).status(), StatusCode::OK);
         readiness.start_draining();
-        assert_eq!(readiness.obstacle(), Some("draining"));
+        assert_eq!(readiness.obstacle().as_deref(), Some("draining"));
         assert_eq!(get("/readyz", &readiness).status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(get("/livez", &readiness).status(), StatusCode::OK, "alive to the end");
     }

@@ -221,8 +221,14 @@ pub async fn run(
     let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
     let proxies = Proxies::new(config.trusted_proxies.clone());
     let front = Front { site, proxies, ..Front::new(acceptor, admission) };
-    let Started { hub, mut worker, stop, keepers, locks, agent, admin, mut member } =
-        start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness)).await?;
+    let mut shutdown = std::pin::pin!(shutdown);
+    let starting = start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness));
+    // A server among several may wait for the others for as long as it takes.
+    let started = tokio::select! {
+        started = starting => started?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let Started { hub, mut worker, stop, keepers, locks, agent, admin, mut member } = started;
     let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
     let front = Arc::new(Front { gate, shows_metrics, log, ..front });
@@ -257,7 +263,7 @@ pub async fn run(
     }
 
     let failed = tokio::select! {
-        () = shutdown => None,
+        () = &mut shutdown => None,
         () = by_hand.cancelled() => None,
         result = &mut worker => Some(worker_result(result)),
         error = lost_place(&mut member) => Some(Err(error.into())),

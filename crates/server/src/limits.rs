@@ -419,3 +419,6 @@ pub const REMIND_PORTION_MAX: Duration = Duration::from_mins(1);
 /// reminder. A device counts 256 of a chain and then takes no more of it, so whoever invents accounts must not
 /// reach that; those of lost accounts that come back do not count any more, nor who came and went.
 pub const UNSHOWN_LINKS_MAX: usize = 128;
+
+/// Bytes of batches that are read at once from a folder whose turns are taken up again.
+pub const SALVAGE_BYTES: usize = 4 << 20;

@@ -15,7 +15,8 @@ use chat_server::{
         command::{self, AdminCommand, Ended, Where},
         request::Running,
     },
-    config::{self, Action, Cli, Config, ConfigView, LogFormat, Options, Tls},
+    cluster::desk,
+    config::{self, Action, Cli, ClusterCommand, Config, ConfigView, LogFormat, Options, Tls},
     folder,
     identity::{self, Identity},
     tls,
@@ -124,6 +125,7 @@ fn act(action: Action, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Action::Restore { source, at } => page = put_back(&source, &at)?.into(),
         Action::Doctor { json, options } => return examine(&options, json),
         Action::Health { options } => return health(&options),
+        Action::Cluster(command) => page = look_after(&command)?.into(),
         Action::Version { json } => page = version(json).into(),
         Action::Man => config::write_man(&mut page).map_err(Failure::new)?,
         Action::Completions { shell } => {
@@ -160,6 +162,13 @@ fn version(json: bool) -> String {
         return format!("{}\n", serde_json::json!({"name": "chat-server", "version": version}));
     }
     format!("chat-server {version}\n")
+}
+
+/// Does something about several servers as a whole.
+fn look_after(command: &ClusterCommand) -> Result<String, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(Failure::new)?.block_on(desk::run(command));
+    done.map_err(|error| Failure { code: error.exit_code(), error: error.into() })
 }
 
 fn keep(target: &Path, at: &Where) -> Result<String, Failure> {

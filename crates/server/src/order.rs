@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod certify;
+pub mod doubt;
 pub mod follow;
 pub mod health;
 pub mod memory;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use thiserror::Error;
 
+use self::opening::attempt::Held;
 use crate::store::{CommitError, Committed, Incarnation, Proposal, Store, Stored};
 
 /// What a decision rests on: 64-bit hashes of the names of keys. Two names with one hash only cost a
@@ -128,6 +130,12 @@ pub trait Turns: Send {
     /// a refusal is never said of a state that has passed.
     fn catch_up(&mut self) -> impl Future<Output = Result<Vec<Turn>, CommitError>> + Send;
 
+    /// Says that this life of the hub has begun, and waits until another one that runs knows it: whoever opens the log
+    /// after a loss then waits for this one.
+    fn announce(&mut self) -> impl Future<Output = Result<Vec<Turn>, CommitError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// Waits until other hubs have kept something. Nothing is lost when this is dropped.
     fn arrived(&mut self) -> impl Future<Output = ()> + Send;
 
@@ -141,7 +149,7 @@ pub trait Turns: Send {
 /// A batch on its way into a shared log.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// Its number among those of its hub, from 1. One number, one content, for ever.
+    /// Its number among those of its hub, from 1, and larger than those before. One number, one content, for ever.
     pub seq: u64,
     /// How many turns were applied when it was decided.
     pub at: u64,
@@ -158,6 +166,8 @@ pub struct Append {
 pub struct Logged {
     /// Its number, from 1 and without gaps.
     pub turn: u64,
+    /// How often the log was opened when it was put there.
+    pub generation: u64,
     /// When it came, by the clock of the log: Unix time in milliseconds.
     pub time_ms: u64,
     /// The sealed bytes.
@@ -173,33 +183,76 @@ pub enum LogError {
     /// The clock of this hub is wrong. The number is used up.
     #[error("the clock of this machine is not that of the log")]
     Clock,
-    /// The log is shorter than what was applied here.
+    /// It is of another Redis than the one that this hub writes to, or was opened anew: [`SharedLog::open`] goes on.
+    #[error("the log is closed for this Redis")]
+    Closed,
+    /// The log is open, and shorter than what was applied here.
     #[error(
-        "the log in Redis has gone back to turn {0}, behind what this server has read: put its data back (its \
-         append-only files)"
+        "the log in Redis ends at turn {has}, and this server has read turn {applied}: Redis has gone back and was not \
+         opened anew; start it again"
     )]
-    Back(u64),
+    Back {
+        /// Its last turn.
+        has: u64,
+        /// The last one that was applied here.
+        applied: u64,
+    },
+    /// The log was opened without this hub, which has more than it was opened with.
+    #[error(
+        "the log was opened without this server, which has what nobody else has: turns {} to {applied}. They are in \
+         its data folder. Move that away, make a new one with chat-server cluster snapshot, and start this server on it \
+         with --salvage and the folder that was moved",
+        common.saturating_add(1)
+    )]
+    Beyond {
+        /// The last turn that both share.
+        common: u64,
+        /// The last one that was applied here.
+        applied: u64,
+    },
+    /// The log does not go back to what was applied here.
+    #[error(
+        "the log in Redis begins at turn {first}, and this server has read up to {applied}: it needs a snapshot of \
+         another one; see chat-server cluster snapshot --help"
+    )]
+    Trimmed {
+        /// Its first turn.
+        first: u64,
+        /// The last one that was applied here.
+        applied: u64,
+    },
+    /// There is another log of this name.
+    #[error("in Redis there is another log of this name; look at --redis and --cluster")]
+    Foreign,
+    /// No copy has what Redis lacks.
+    #[error(
+        "turn {0} is lacking in Redis, and this server, which is the furthest, does not have its bytes any more"
+    )]
+    Lacking(u64),
     /// This life of the hub was declared to be over.
     #[error("this server may not write to the log any more: another one has taken its name")]
     Gone,
-    /// There is no room for it. Its number is not used up.
+    /// There is no room for it, and it does not go in later.
     #[error("the log has no room")]
     Full,
-    /// Turns that hubs have read are there no more, and no attempt brings them back.
-    #[error(
-        "Redis has lost turns of the log that servers have read: it was emptied, or is another one; put its data back \
-         (its append-only files)"
-    )]
-    Lost,
     /// What keeps the log does not speak our language.
     #[error("the log gives answers that mean nothing")]
     Strange,
-    /// The number before it was never used.
-    #[error("the log expects the batch behind number {0}")]
-    Number(u64),
 }
 
-/// Where the order of several hubs comes from.
+/// What one step towards an open log came to.
+#[derive(Debug)]
+pub enum Opening {
+    /// It is open, and gives out what stands behind the copy of this hub.
+    Open,
+    /// It is not open yet.
+    NotYet,
+    /// These were given out before; they are to be applied first.
+    Read(Vec<Logged>),
+}
+
+/// Where the order of several hubs comes from. Each call but the last three may say [`LogError::Closed`]: then
+/// [`SharedLog::open`] is called until the log is open, and the call is made again.
 pub trait SharedLog: Send {
     /// Puts a batch at the end. Again with the same number it changes nothing. Returns a turn: whether the
     /// batch went in is said by the log up to there.
@@ -216,6 +269,34 @@ pub trait SharedLog: Send {
 
     /// Waits for turns that were not given out yet, in their order. Nothing is lost when this is dropped.
     fn next(&mut self) -> impl Future<Output = Result<Vec<Logged>, LogError>> + Send;
+
+    /// One step towards an open log, with the copy of this hub. Its numbers up to `used` are used up.
+    fn open(
+        &mut self,
+        _copy: &mut impl Held<Error = CommitError>,
+        _used: u64,
+    ) -> impl Future<Output = Result<Opening, CommitError>> + Send {
+        async { Ok(Opening::Open) }
+    }
+
+    /// This hub has applied the turns up to this one.
+    fn has_applied(&self, _turn: u64) {}
+
+    /// A hub that has just begun waits until another one has applied this.
+    fn is_awaited(&self) {}
+
+    /// Waits until another hub that runs has applied this turn, or there is none. Not for ever.
+    fn heard_of(&mut self, _turn: u64) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// This hub and others have come to different things, and it is not known who is right; or it is known again.
+    fn is_in_doubt(&self, _is_it: bool) {}
+
+    /// Up to which turn nobody needs the bytes of batches any more.
+    fn forgettable(&self) -> u64 {
+        0
+    }
 }
 
 /// One hub alone: nothing comes in between.

@@ -2,8 +2,13 @@
 //! needs this module.
 
 pub(crate) mod lines;
+mod salvage;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::{
@@ -33,6 +38,7 @@ use crate::{
     metrics::Metrics,
     order::{
         Alone, Guarded, Turn, Turns,
+        batch::Seal,
         follow::Follower,
         health::LogHealth,
         redis::{Place, RedisLog, guesses::RedisGuesses, link::RedisLink},
@@ -50,9 +56,9 @@ use crate::{
     shared::{self, Hub},
     sign_in,
     store::{
-        Banned, CommitError, CopyChange, Incarnation, NewAccount, NewBundle, Proposal, Reads,
-        Registration, Snapshot,
-        sqlite::{self, SqliteOptions, SqliteStore},
+        Banned, CommitError, CopyChange, Incarnation, NewAccount, NewBundle, OpenError, Proposal,
+        Reads, Registration, Snapshot,
+        sqlite::{self, Owner, SqliteOptions, SqliteStore},
     },
     tasks::{self, Tasks},
     worker::Worker,
@@ -162,6 +168,15 @@ impl Parts<()> {
 impl<T: Turns + 'static> Parts<T> {
     /// Brings the account `server` up to date and starts the worker.
     pub async fn assemble(self) -> Result<Assembled, RunError> {
+        self.assemble_with(|| Ok(Vec::new())).await
+    }
+
+    /// The same, which takes up before anybody comes what the log was opened without. That is looked for when the log is
+    /// open.
+    async fn assemble_with(
+        self,
+        lost: impl FnOnce() -> Result<Vec<Proposal>, OpenError>,
+    ) -> Result<Assembled, RunError> {
         let Self { mut turns, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
             self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
@@ -169,7 +184,11 @@ impl<T: Turns + 'static> Parts<T> {
         let mut router = Router::restore(snapshot, mailbox)?;
         router.keep_for(self.retention_ms);
         router.let_in(self.doors.registration, self.doors.bans);
-        let changes = begin(&mut router, &mut turns, &identity.bundle, clock).await?;
+        let mut changes = begin(&mut router, &mut turns, &identity.bundle, clock).await?;
+        let lost = lost()?;
+        if !lost.is_empty() {
+            salvage::take_up((&mut router, &mut turns), lost, (clock, &mut changes)).await?;
+        }
         let rows = copies::after(rows, changes);
         let (requests, receiver): (Requests, QueueReceiver<Request, ConversationId>) =
             queue::bounded(QueueLimits::default(), metrics.queue.clone());
@@ -261,6 +280,11 @@ pub(crate) async fn start(
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
     let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
     let identity = open_identity(config, (shared, rb)).await?;
+    let sharing = cluster.as_ref().and_then(|cluster| {
+        let folder = config.sharing.as_ref()?.salvage.clone()?;
+        Some((folder, cluster.log.log, cluster.seal.clone()))
+    });
+    let data = config.data.clone();
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
     let guesses = way.guesses();
     let (own, link, carrier) = way
@@ -303,7 +327,10 @@ pub(crate) async fn start(
     };
     let (assembled, mut member) = match way {
         Way::Alone(turns) => (parts.through(turns).assemble().await?, None),
-        Way::Shared(turns, member, _) => (parts.through(*turns).assemble().await?, Some(*member)),
+        Way::Shared(turns, member, _) => {
+            let lost = move || lost_in(sharing, &data);
+            (parts.through(*turns).assemble_with(lost).await?, Some(*member))
+        }
     };
     let Assembled { hub, worker, stop, keepers } = assembled;
     if let Some(member) = &mut member {
@@ -317,6 +344,16 @@ pub(crate) async fn start(
     keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
     keepers.spawn(tracing::debug_span!("disk"), disk::watch(budgets(), config.data.clone()));
     Ok(Started { hub, worker, stop, keepers, locks, agent, admin, member })
+}
+
+/// What the folder of `--salvage` has and the log does not, by what the database in `data` knows of the log.
+fn lost_in(
+    from: Option<(PathBuf, [u8; 16], Seal)>,
+    data: &Path,
+) -> Result<Vec<Proposal>, OpenError> {
+    let Some((folder, log, seal)) = from else { return Ok(Vec::new()) };
+    let noted = sqlite::noted(data)?.unwrap_or_default();
+    salvage::lost((&folder, log), &seal, &noted.facts)
 }
 
 /// Where batches go.
@@ -357,21 +394,26 @@ async fn open_way(
 ) -> Result<(Way, Reads, Snapshot), RunError> {
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let Some(cluster) = cluster else {
+        if config.leaves_cluster && matches!(sqlite::owner(&config.data)?, Owner::Follows(_)) {
+            sqlite::leave(&config.data)?;
+            tracing::info!("this server is alone now, with everything the servers had");
+        }
         let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
         return Ok((Way::Alone(Alone::new(store)), reads, snapshot));
     };
     let hub = Incarnation { node: cluster.node, life: u64::from_be_bytes(random()) };
     let (store, reads, snapshot, was) =
         sqlite::open_shared(&config.data, options, Arc::clone(metrics), (&cluster.log, hub.life))?;
-    let before = was.life;
+    let (before, noted, read_from) = (was.life, was.noted.clone(), was.generation);
     let own = Peer { node: hub.node, process: hub.life };
     let ways = (cluster.place.clone(), own, cluster.link_seal.clone());
     let follower = Follower::restore(cluster.seal.clone(), was);
     let (log, member) = {
         let (clock, counted) = (now_ms, Arc::clone(metrics));
-        cluster.join(hub, (before, follower.applied()), (clock, counted)).await?
+        cluster.join(hub, (before, follower.applied(), read_from), (clock, counted)).await?
     };
-    let shared = Shared::new(hub, log, store, follower);
+    let shared =
+        Shared::new(hub, log, store, follower).knowing(noted, read_from).announcing(now_ms);
     Ok((Way::Shared(Box::new(shared), Box::new(member), ways), reads, snapshot))
 }
 
@@ -402,7 +444,10 @@ async fn begin(
         take_over(router, turns.catch_up().await?, &mut copies);
         // Sessions of this hub before it ended without a word.
         let gone = router.predecessor(turns.hub()).map(Proposal::Gone);
-        let Some(proposal) = own_account(router, bundle)?.or(gone) else { return Ok(copies) };
+        let Some(proposal) = own_account(router, bundle)?.or(gone) else {
+            take_over(router, turns.announce().await?, &mut copies);
+            return Ok(copies);
+        };
         let guarded = Guarded { guard: router.guard(&proposal), proposal };
         let at = turns.applied();
         let came = turns.commit(at, clock(), vec![guarded]).await?;

@@ -37,7 +37,7 @@ pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
 pub use snapshot::{
     AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,
 };
-pub use turns::{AppliedTurn, Followed, HubRow, Mark, Written};
+pub use turns::{AppliedTurn, Facts, Followed, HubRow, KeptBatch, Mark, Noted, Written};
 
 /// The database in the data folder.
 pub const DATABASE_FILE: &str = "chat.sqlite";
@@ -185,5 +185,20 @@ pub trait Store: Send {
             let chain = mark.chain(&kept);
             Ok((kept, chain))
         }
+    }
+
+    /// The batches behind a turn of a shared log that are kept for a log that has lost them: about so many bytes, and
+    /// at least one. A store that is made again from the log has none.
+    fn tail(
+        &self,
+        _after: u64,
+        _bytes: usize,
+    ) -> impl Future<Output = Result<Vec<KeptBatch>, CommitError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Keeps what is known of a shared log, so that it survives a power cut. A generation never gets smaller.
+    fn note(&mut self, _noted: Noted) -> impl Future<Output = Result<(), CommitError>> + Send {
+        async { Ok(()) }
     }
 }

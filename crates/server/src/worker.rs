@@ -228,8 +228,7 @@ impl<T: Turns> Worker<T> {
                         continue;
                     }
                     () = self.turns.arrived() => {
-                        let turns = self.turns.others().await?;
-                        self.follow_all(turns);
+                        self.take_others(queue).await?;
                         Vec::new()
                     }
                     () = long_away(self.health.as_deref(), self.sessions.count()), if T::IS_SHARED => {
@@ -393,6 +392,16 @@ impl<T: Turns> Worker<T> {
     /// Everything that other hubs have kept until now.
     async fn catch_up(&mut self, queue: &mut Queue) -> Result<(), CommitError> {
         let waiting = self.turns.catch_up();
+        let (sessions, metrics) = (&mut self.sessions, &*self.metrics);
+        let (kept_aside, owed) = (&mut self.kept_aside, &mut self.owed);
+        let turns = Beside { sessions, metrics, queue, owed, kept_aside }.wait(waiting).await?;
+        self.follow_all(turns);
+        Ok(())
+    }
+
+    /// What other hubs have kept. A log that is closed is opened, which may take its time.
+    async fn take_others(&mut self, queue: &mut Queue) -> Result<(), CommitError> {
+        let waiting = self.turns.others();
         let (sessions, metrics) = (&mut self.sessions, &*self.metrics);
         let (kept_aside, owed) = (&mut self.kept_aside, &mut self.owed);
         let turns = Beside { sessions, metrics, queue, owed, kept_aside }.wait(waiting).await?;

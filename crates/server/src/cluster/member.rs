@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Cluster, ClusterError, unjoined};
+use super::{Cluster, ClusterError, key::ClusterKey, unjoined};
 use crate::{
     clock::Clock,
     metrics::Metrics,
@@ -13,7 +13,8 @@ use crate::{
         health::LogHealth,
         redis::{
             Place, RedisLog,
-            lease::{Lease, Lost},
+            lease::{Lease, Lost, Trimming},
+            word::ReadWord,
         },
     },
     shared::Hub,
@@ -33,22 +34,38 @@ impl Cluster {
     pub(crate) async fn join(
         self,
         hub: Incarnation,
-        (before, applied): (Option<u64>, u64),
+        (before, applied, read_from): (Option<u64>, u64, u64),
         (clock, metrics): (Clock, Arc<Metrics>),
     ) -> Result<(RedisLog, Kept), ClusterError> {
-        let Self { sharing, place, .. } = self;
+        let Self { sharing, place, key, log, .. } = self;
         let failed = |error| unjoined(&sharing, error);
         place.acquire((hub.node, hub.life), before).await.map_err(failed)?;
-        let health = Arc::new(LogHealth::new(hub.life));
-        let log = RedisLog::join(place.clone(), hub, applied).await.map_err(failed)?;
-        let log = log.with_health(Arc::clone(&health));
+        let read_word = read_word(key, log.log);
+        let log = RedisLog::new(place.clone(), log.log, hub, (applied, read_from));
+        let log = log.with_words(read_word);
+        let health = log.health();
         let (process, watched) = ((hub.node, hub.life), (Arc::clone(&health), metrics));
-        let lease = Lease::new(place.clone(), process, watched, log.read(), (clock, sharing.ack));
+        let trimming = Trimming { keep: sharing.log_keep, most: sharing.log_max };
+        let told = (clock, sharing.ack, trimming);
+        let lease = Lease::new(place.clone(), process, watched, told);
         let (lost, reports) = mpsc::channel(LOST_MAX);
         let keeping = async move { unjoined(&sharing, lease.keep(lost).await) };
         let keeping = tasks::own(tracing::debug_span!("lease"), keeping);
         Ok((log, Kept { place, hub, health, keeping, reports: Some(reports), reporting: None }))
     }
+}
+
+/// What a sealed word of a person is called: it counts for one Redis.
+pub(super) fn word_for(run: &str) -> String {
+    format!("open {run}")
+}
+
+/// Reads what a person has said who has the key: the numbers of servers.
+fn read_word(key: ClusterKey, log: [u8; 16]) -> ReadWord {
+    Arc::new(move |run, sealed| {
+        let words = key.open_words((&log, &word_for(run)), sealed)?;
+        serde_json::from_slice(&words).ok()
+    })
 }
 
 async fn report(mut reports: mpsc::Receiver<Lost>, own: Hub) {

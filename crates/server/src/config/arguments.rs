@@ -13,6 +13,7 @@ use clap::{Args, Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use super::address::{parse_address, parse_socket};
+use super::cluster::ClusterCommand;
 use super::examples::EXAMPLES;
 use super::sharing::{AckLevel, NodeName, RedisUrl};
 use crate::{
@@ -108,6 +109,9 @@ pub enum Action {
         #[command(flatten, next_help_heading = COMMON)]
         options: Box<Options>,
     },
+    /// Look after several servers that share a log in Redis
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Print the version
     Version {
         /// Print JSON
@@ -226,6 +230,20 @@ pub struct Options {
     /// there a second later, or nothing [default: disk]
     #[arg(long, env = "CHAT_SERVER_REDIS_ACK", value_enum, value_name = "WHAT")]
     pub redis_ack: Option<AckLevel>,
+    /// How much of the log Redis keeps for servers that were away, as 500MiB or 2GiB: what all servers have beyond
+    /// it is removed [default: 1GiB]
+    #[arg(long, env = "CHAT_SERVER_LOG_KEEP", value_name = "SIZE", value_parser = parse_size)]
+    pub log_keep: Option<u64>,
+    /// From this size of the log on servers that do not run are no longer waited for: they need a snapshot then
+    /// [default: a third of the maxmemory of Redis]
+    #[arg(long, env = "CHAT_SERVER_LOG_MAX", value_name = "SIZE", value_parser = parse_size)]
+    pub log_max: Option<u64>,
+    /// Take up what only this folder of a server has, because the log was opened without it
+    #[arg(long, value_name = "DIR")]
+    pub salvage: Option<PathBuf>,
+    /// Start the server of this folder, which was one of several, alone from now on
+    #[arg(long, conflicts_with = "redis")]
+    pub leave_cluster: bool,
     /// Time to finish what is queued after SIGTERM, as 5s or 500ms [default: 5s]
     #[arg(long, env = "CHAT_SERVER_DRAIN_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     pub drain_timeout: Option<Duration>,

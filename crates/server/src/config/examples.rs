@@ -41,6 +41,18 @@ chat-server doctor
 chat-server doctor --config /etc/chat/chat.toml --json",
     ),
     ("health", "chat-server health --port 9000"),
+    ("cluster", "chat-server cluster open --without n3 --data d1 --redis redis://127.0.0.1:6379"),
+    ("cluster digest", "chat-server cluster digest --data d1"),
+    (
+        "cluster snapshot",
+        "chat-server cluster snapshot --name n3 --out d3 --data d1 --redis redis://127.0.0.1:6379",
+    ),
+    (
+        "cluster open",
+        "\
+chat-server cluster open --without n3 --data d1 --redis redis://127.0.0.1:6379
+chat-server cluster open --data d1 --redis redis://127.0.0.1:6379",
+    ),
     ("version", "chat-server version --json"),
     (
         "user",

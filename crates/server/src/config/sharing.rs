@@ -115,9 +115,18 @@ pub struct Sharing {
     pub changes_settings: bool,
     /// Commands to the name `server` run here from now on.
     pub becomes_host: bool,
+    /// A folder of this log whose turns are taken up again, as far as the log was opened without them.
+    pub salvage: Option<PathBuf>,
     /// The least that an ACK promises.
     pub ack: AckLevel,
+    /// Bytes of the log that stay in Redis although every server has them.
+    pub log_keep: u64,
+    /// Bytes from which on servers that do not run are not waited for; `None` is a third of what Redis may use.
+    pub log_max: Option<u64>,
 }
+
+/// Bytes of the log that stay in Redis unless something else is said: hours of a company, years of a small team.
+pub const LOG_KEEP_DEFAULT: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

@@ -125,6 +125,8 @@ pub(crate) fn values(config: &Config) -> Vec<(&'static str, String)> {
         ("cluster", of_sharing(config, |sharing| sharing.cluster.to_string())),
         ("cluster_key", of_sharing(config, |sharing| sharing.key.display().to_string())),
         ("redis_ack", of_sharing(config, |sharing| sharing.ack.to_string())),
+        ("log_keep", of_sharing(config, |sharing| size(sharing.log_keep))),
+        ("log_max", of_sharing(config, |sharing| sharing.log_max.map_or("-".to_owned(), size))),
         ("drain_timeout", time(config.drain_time_max)),
         ("mailbox_messages", config.mailbox.messages_max.to_string()),
         ("mailbox_bytes", config.mailbox.bytes_max.to_string()),

@@ -1,6 +1,7 @@
 //! Whether the hub can take work, as `/readyz` tells it.
 
 use std::{
+    borrow::Cow,
     fmt,
     path::PathBuf,
     sync::{
@@ -16,10 +17,10 @@ use rustix::fs::statvfs;
 const ROOM_BYTES_MIN: u64 = 8 * 1024 * 1024;
 
 /// One thing that is looked at: its name, and what is wrong with it.
-type Check = (&'static str, Option<&'static str>);
+type Check = (&'static str, Option<Cow<'static, str>>);
 
 /// Says what keeps the hub from the log that it shares.
-struct Obstacle(Box<dyn Fn() -> Option<&'static str> + Send + Sync>);
+struct Obstacle(Box<dyn Fn() -> Option<Cow<'static, str>> + Send + Sync>);
 
 impl fmt::Debug for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +69,7 @@ impl Readiness {
     /// From now on the log that hubs share counts, too. Only the first call counts.
     pub fn watch_shared(
         &self,
-        obstacle: impl Fn() -> Option<&'static str> + Send + Sync + 'static,
+        obstacle: impl Fn() -> Option<Cow<'static, str>> + Send + Sync + 'static,
     ) {
         self.shared.get_or_init(|| Obstacle(Box::new(obstacle)));
     }
@@ -101,11 +102,12 @@ impl Readiness {
             ("disk", is_full.then_some("the disk is full")),
             ("log", is_stalled.then_some("the operation log stands still")),
         ];
-        checks.into_iter().chain(shared).collect()
+        let own = checks.into_iter().map(|(name, problem)| (name, problem.map(Cow::from)));
+        own.chain(shared).collect()
     }
 
     /// What keeps the hub from taking work, `None` when nothing does.
-    pub fn obstacle(&self) -> Option<&'static str> {
+    pub fn obstacle(&self) -> Option<Cow<'static, str>> {
         self.checks().into_iter().find_map(|(_, problem)| problem)
     }
 
@@ -129,9 +131,9 @@ mod tests {
         readiness.set_store_ready(true);
         assert_eq!(readiness.obstacle(), None);
         readiness.watch(PathBuf::from("/"), || true);
-        assert_eq!(readiness.obstacle(), Some("the operation log stands still"));
+        assert_eq!(readiness.obstacle().as_deref(), Some("the operation log stands still"));
         readiness.set_store_full(true);
-        assert_eq!(readiness.obstacle(), Some("the disk is full"));
+        assert_eq!(readiness.obstacle().as_deref(), Some("the disk is full"));
         let lines = readiness.lines();
         assert!(lines.contains("[+] store: ok\n[-] disk: the disk is full\n"), "{lines}");
         assert_eq!(lines.lines().count(), 4);

@@ -22,6 +22,10 @@ pub struct SharedLogMetrics {
     pub decided_again: Counter,
     /// Turns of other servers that were taken over.
     pub followed: Counter,
+    /// Batches that Redis has.
+    pub turns: Gauge,
+    /// Bytes that they take there.
+    pub bytes: Gauge,
     durability: Family<LevelLabels, Gauge>,
 }
 
@@ -45,6 +49,18 @@ impl SharedLogMetrics {
                 "shared_log_followed",
                 "Batches of other servers that were taken over",
                 Counter::default(),
+            ),
+            turns: register(
+                chat,
+                "shared_log_turns",
+                "Batches that the log in Redis has",
+                Gauge::default(),
+            ),
+            bytes: register(
+                chat,
+                "shared_log_bytes",
+                "Bytes that the log takes in Redis",
+                Gauge::default(),
             ),
             durability: register(
                 chat,

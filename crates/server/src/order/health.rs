@@ -1,6 +1,7 @@
 //! What is known of the place where a shared log lies: whether it answers, and what keeps this hub from writing there.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     sync::{
         Mutex, PoisonError,
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::store::Incarnation;
 
@@ -23,6 +27,8 @@ struct Troubles {
     weak: bool,
     /// The clock of this machine is too far from that of the log.
     clock: bool,
+    /// Another hub has come to something else.
+    doubt: bool,
 }
 
 /// Shared by who looks after the log, who writes there, and who tells of it.
@@ -35,14 +41,32 @@ pub struct LogHealth {
     life: AtomicU64,
     /// Other hubs that were not heard of for some seconds.
     late: Mutex<HashSet<Incarnation>>,
+    /// Whoever looks after the log has found it closed.
+    closed: watch::Sender<bool>,
+    /// What is waited for until it can be opened.
+    opening: Mutex<Option<String>>,
+    /// The last turn that was applied here.
+    applied: AtomicU64,
+    /// Up to which turn every hub has all batches.
+    forgettable: AtomicU64,
+    /// Somebody waits to hear how far this hub is.
+    hurry: Notify,
 }
 
 impl LogHealth {
     /// A log that answers, and this life of a hub that writes there.
     pub fn new(life: u64) -> Self {
-        let away = watch::Sender::new(None);
-        let (troubles, late) = (Mutex::default(), Mutex::default());
-        Self { away, troubles, life: AtomicU64::new(life), late }
+        Self {
+            away: watch::Sender::new(None),
+            troubles: Mutex::default(),
+            life: AtomicU64::new(life),
+            late: Mutex::default(),
+            closed: watch::Sender::new(false),
+            opening: Mutex::default(),
+            applied: AtomicU64::new(0),
+            forgettable: AtomicU64::new(0),
+            hurry: Notify::new(),
+        }
     }
 
     /// The life of this hub that writes now.
@@ -63,6 +87,52 @@ impl LogHealth {
     /// Whether a hub was not heard of for some seconds: whoever was there may come in elsewhere.
     pub fn is_late(&self, hub: Incarnation) -> bool {
         self.late.lock().unwrap_or_else(PoisonError::into_inner).contains(&hub)
+    }
+
+    /// It is closed for this Redis, or is so no more.
+    pub fn set_closed(&self, is_closed: bool) {
+        self.closed.send_if_modified(|closed| std::mem::replace(closed, is_closed) != is_closed);
+    }
+
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        // The sender is as old as this.
+        self.closed.subscribe().wait_for(|is_closed| *is_closed).await.ok();
+    }
+
+    /// This is waited for until it can be opened.
+    pub fn set_opening(&self, words: Option<String>) {
+        *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = words;
+    }
+
+    /// The last turn that was applied here.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// This turn was applied.
+    pub fn set_applied(&self, turn: u64) {
+        self.applied.store(turn, Ordering::Release);
+    }
+
+    /// Somebody waits to hear how far this hub is.
+    pub fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Waits until somebody does.
+    pub async fn hurried(&self) {
+        self.hurry.notified().await;
+    }
+
+    /// Up to which turn every hub has all batches.
+    pub fn forgettable(&self) -> u64 {
+        self.forgettable.load(Ordering::Acquire)
+    }
+
+    /// Every hub has all batches up to this turn.
+    pub fn set_forgettable(&self, turn: u64) {
+        self.forgettable.fetch_max(turn, Ordering::AcqRel);
     }
 
     /// It answers, or has not since then.
@@ -86,17 +156,26 @@ impl LogHealth {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clock = is_wrong;
     }
 
+    /// Another hub has come to something else, and it is not known who is right; or it is known again.
+    pub fn set_doubt(&self, is_it: bool) {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).doubt = is_it;
+    }
+
     /// Since when it does not answer. Whoever has this hears of changes.
     pub fn away(&self) -> watch::Receiver<Option<Instant>> {
         self.away.subscribe()
     }
 
     /// What keeps this hub from writing there; `None` when nothing does.
-    pub fn obstacle(&self) -> Option<&'static str> {
+    pub fn obstacle(&self) -> Option<Cow<'static, str>> {
         if self.away.borrow().is_some() {
-            return Some("Redis does not answer");
+            return Some("Redis does not answer".into());
         }
-        self.refusal()
+        if self.troubles.lock().unwrap_or_else(PoisonError::into_inner).doubt {
+            return Some("another server has come to something else than this one".into());
+        }
+        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        opening.map(Cow::from).or_else(|| self.refusal().map(Cow::from))
     }
 
     /// What keeps this hub from writing there although it answers.
@@ -126,15 +205,18 @@ mod tests {
         assert!(health.is_late(hub));
         health.set_late(HashSet::new());
         assert!(!health.is_late(hub));
+        health.set_opening(Some("waiting for n3".to_owned()));
+        assert_eq!(health.obstacle().as_deref(), Some("waiting for n3"));
+        health.set_opening(None);
         let since = Instant::now();
         health.set_away(Some(since));
         health.set_away(Some(since + AWAY_AFTER));
         assert_eq!(*away.borrow(), Some(since), "since the first time");
-        assert_eq!(health.obstacle(), Some("Redis does not answer"));
+        assert_eq!(health.obstacle().as_deref(), Some("Redis does not answer"));
         assert_eq!(health.refusal(), None, "who waits for it is told nothing else");
         health.set_away(None);
         health.set_weak(true);
-        assert_eq!(health.obstacle(), health.refusal());
+        assert_eq!(health.obstacle().as_deref(), health.refusal());
         assert!(health.refusal().is_some_and(|why| why.contains("--redis-ack")));
         health.set_weak(false);
         health.set_clock_wrong(true);

@@ -65,15 +65,12 @@ impl MemoryLog {
         let mut kept = self.kept();
         let length = kept.turns.last().map_or(0, |last| last.turn);
         if length < append.at {
-            return Err(LogError::Back(length));
+            return Err(LogError::Back { has: length, applied: append.at });
         }
         let structure = kept.structure;
         let last = kept.numbers.get_mut(&hub).ok_or(LogError::Gone)?;
         if *last >= append.seq {
             return Ok(length);
-        }
-        if last.saturating_add(1) != append.seq {
-            return Err(LogError::Number(*last));
         }
         *last = append.seq;
         let time_ms = (self.clock)();
@@ -84,7 +81,7 @@ impl MemoryLog {
             return Err(LogError::Late);
         }
         let turn = length.saturating_add(1);
-        kept.turns.push(Logged { turn, time_ms, batch: append.batch });
+        kept.turns.push(Logged { turn, generation: 1, time_ms, batch: append.batch });
         if append.is_structure {
             kept.structure = turn;
         }

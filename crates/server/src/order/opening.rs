@@ -17,6 +17,8 @@ use std::ops::RangeInclusive;
 
 use chat_protocol::id::Digest;
 
+use crate::store::Facts;
+
 /// How far a hub says that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Said {
@@ -125,9 +127,56 @@ pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Deci
     Decision::Open { refill, generation }
 }
 
+/// What a fact is called that says at which turn a generation of the log began.
+const BEGAN: &str = "o:";
+
+/// Whether a fact is of this kind.
+pub fn is_opening(fact: &str) -> bool {
+    fact.starts_with(BEGAN)
+}
+
+/// The generations that facts know, and the last turn before each.
+pub fn openings(facts: &Facts) -> BTreeMap<u64, u64> {
+    let read = |(name, value): &(String, Vec<u8>)| {
+        let generation = name.strip_prefix(BEGAN)?.parse().ok()?;
+        Some((generation, std::str::from_utf8(value).ok()?.parse().ok()?))
+    };
+    facts.iter().filter_map(read).collect()
+}
+
+/// The last turn that a copy shares with the log, where the log was opened without what the copy has behind it. The copy
+/// has applied turn `applied`, which it read from the log in this generation.
+pub fn forked_behind(
+    openings: &BTreeMap<u64, u64>,
+    (applied, generation): (u64, u64),
+) -> Option<u64> {
+    let later = openings.range(generation.saturating_add(1)..).map(|(_, last)| *last);
+    later.filter(|last| *last < applied).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_that_has_more_than_a_later_generation_began_with_has_forked() {
+        let facts = [("o:2", "10"), ("host", "n1"), ("o:3", "12"), ("o:x", "1")];
+        let facts =
+            facts.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+        let openings = openings(&facts);
+        assert_eq!(openings, BTreeMap::from([(2, 10), (3, 12)]));
+        for (applied, generation, behind) in [
+            (10, 1, None),
+            (11, 1, Some(10)),
+            (13, 1, Some(10)),
+            (12, 2, None),
+            (13, 2, Some(12)),
+            (99, 3, None),
+        ] {
+            let found = forked_behind(&openings, (applied, generation));
+            assert_eq!(found, behind, "turn {applied} of generation {generation}");
+        }
+    }
 
     fn chain(turn: u64) -> Digest {
         Digest([u8::try_from(turn).unwrap(); 32])

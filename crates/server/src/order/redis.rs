@@ -13,30 +13,25 @@ pub mod lease;
 pub mod level;
 pub mod link;
 mod open;
+mod read;
 pub mod standing;
+pub mod word;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use redis::{
-    AsyncConnectionConfig, Client, RedisError, Script,
-    aio::MultiplexedConnection,
-    streams::{StreamId, StreamReadReply},
-};
+use redis::{AsyncConnectionConfig, Client, RedisError, Script, aio::MultiplexedConnection};
 use thiserror::Error;
-use tokio::{sync::mpsc, time::sleep};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::{Instant, sleep};
 
-use super::{Append, LogError, Logged, SharedLog, health::LogHealth};
-use crate::{store::Incarnation, tasks};
+use super::{
+    Append, LogError, Logged, Opening, SharedLog, batch::VERSION, follow::BASE, health::LogHealth,
+    opening::attempt::Held, shared::name_of,
+};
+use crate::store::{CommitError, Facts, Incarnation};
 use level::AckLevel;
+use open::Closure;
+use read::Reading;
+use word::ReadWord;
 
 /// How long a connection may take to be made.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -44,17 +39,8 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a script may take: a sync of the disk, behind those of other hubs.
 const SCRIPT_TIME_MAX: Duration = Duration::from_secs(4);
 
-/// How long a read waits for turns. A link that is cut without a word is noticed a little later.
-const READ_WAIT: Duration = Duration::from_secs(2);
-
-/// How long it may take in all.
-const READ_TIME_MAX: Duration = Duration::from_secs(4);
-
-/// Turns in one read: at most 16 MiB of batches.
-const TURNS_PER_READ: usize = 64;
-
-/// Reads that wait to be applied.
-const READS_AHEAD_MAX: usize = 4;
+/// How long another hub may take to say that it knows of a new one. Who stands still is not waited for.
+const HEARD_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Pauses between attempts, from the first to the longest: a Redis that comes back is used within a second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -65,25 +51,15 @@ pub enum PlaceError {
     /// Redis does not answer, or refuses.
     #[error("Redis: {0}")]
     Redis(#[from] RedisError),
-    /// Nobody has begun one.
-    #[error("there is no log of this name")]
-    None,
     /// There is one.
     #[error("there is a log of this name already")]
     Taken,
-    /// It is of another Redis, or of one that was started anew.
+    /// It is of another Redis, or of one that was started anew or emptied.
     #[error("the log is not open for this Redis")]
     Closed,
-    /// Redis has less than a hub has read: a copy that was behind, a backup, or its disk did not keep its word.
-    #[error(
-        "the log ends at turn {has}, and a hub has read up to {needed}: Redis has lost the rest"
-    )]
-    Lost {
-        /// Its last turn.
-        has: u64,
-        /// The last one that was read.
-        needed: u64,
-    },
+    /// There is another one of this name.
+    #[error("there is another log of this name")]
+    Foreign,
     /// Another server has its name.
     #[error("another server has this name")]
     Held,
@@ -115,12 +91,28 @@ pub struct About {
     pub host: String,
     /// What all hubs are set to, sealed.
     pub settings: Vec<u8>,
+    /// What was there before the first turn: the digest of the rows of a hub that was alone.
+    pub base: Option<Vec<u8>>,
+}
+
+impl About {
+    /// What the copy of a hub has noted of the log with this id; nothing where that is not enough.
+    pub fn of(id: [u8; 16], facts: &Facts) -> Option<Self> {
+        let fact = |wanted: &str| {
+            let found = facts.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.clone())
+        };
+        let host = String::from_utf8(fact("host")?).ok()?;
+        let (identity, settings) = (fact("identity")?, fact("settings")?);
+        Some(Self { id, version: VERSION, identity, host, settings, base: fact(BASE) })
+    }
 }
 
 /// Where a log lies, and what it is called there.
 #[derive(Clone)]
 pub struct Place {
     client: Client,
+    cluster: String,
     log: String,
     meta: String,
     /// What the keys of leases begin with.
@@ -148,7 +140,7 @@ impl Place {
         let key = |what: &str| format!("{{{cluster}}}:{what}");
         let (log, meta, nodes) = (key("log"), key("meta"), key("node:"));
         let (files, halves, guesses) = (key("f:"), key("h:"), key("g:"));
-        Ok(Self { client, log, meta, nodes, files, halves, guesses })
+        Ok(Self { client, cluster: cluster.to_owned(), log, meta, nodes, files, halves, guesses })
     }
 
     async fn connect(&self, response: Duration) -> Result<MultiplexedConnection, RedisError> {
@@ -168,7 +160,8 @@ impl Place {
             .arg(about.version)
             .arg(&about.identity[..])
             .arg(&about.host)
-            .arg(&about.settings[..]);
+            .arg(&about.settings[..])
+            .arg(about.base.as_deref().unwrap_or_default());
         let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
         match word.as_str() {
             "OK" => Ok(()),
@@ -179,21 +172,22 @@ impl Place {
 
     /// What is said of the log that is there, if one is.
     pub async fn about(&self) -> Result<Option<About>, PlaceError> {
-        type Found =
-            (Option<Vec<u8>>, Option<u8>, Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
+        type Bytes = Option<Vec<u8>>;
+        type Found = (Bytes, Option<u8>, Bytes, Option<String>, Bytes, Bytes);
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
         let mut asked = redis::cmd("HMGET");
         asked.arg(&self.meta);
-        for field in ["id", "v", "identity", "host", "settings"] {
+        for field in ["id", "v", "identity", "host", "settings", "base"] {
             asked.arg(field);
         }
         let found: Found = asked.query_async(&mut connection).await?;
-        let (Some(id), Some(version), Some(identity), Some(host), Some(settings)) = found else {
+        let (Some(id), Some(version), Some(identity), Some(host), Some(settings), base) = found
+        else {
             return Ok(None);
         };
         let id: [u8; 16] =
             id.try_into().map_err(|_| PlaceError::Strange("another id".to_owned()))?;
-        Ok(Some(About { id, version, identity, host, settings }))
+        Ok(Some(About { id, version, identity, host, settings, base }))
     }
 
     /// Replaces what all hubs are set to, as hub of this number. False while another one runs.
@@ -234,16 +228,39 @@ impl Place {
         Ok(name)
     }
 
-    /// Lets a hub write, from its first batch on; at which turn the log is.
-    async fn let_in(&self, hub: &str) -> Result<u64, PlaceError> {
+    /// The hub of this number is to come, with everything up to this turn: until then the log is not trimmed further.
+    pub async fn expect(&self, number: u32, name: &str, turn: u64) -> Result<(), PlaceError> {
+        self.name(number, name).await?;
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        let () = redis::cmd("HSET")
+            .arg(&self.meta)
+            .arg(format!("d:{number}"))
+            .arg(format!("{turn} {}", seconds.saturating_mul(1_000)))
+            .query_async(&mut connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets a hub write, behind the number that it has used up. Returns the generation of the log, and its last turn.
+    async fn let_in(
+        &self,
+        id: &[u8; 16],
+        (hub, process): (Incarnation, u64),
+        used: u64,
+    ) -> Result<(u64, u64), PlaceError> {
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
         let script = Script::new(include_str!("redis/join.lua"));
-        let (word, turn): (String, u64) =
-            script.key(&self.meta).arg(hub).invoke_async(&mut connection).await?;
+        let mut call = script.key(&self.meta);
+        call.key(self.lease_of(hub.node)).arg(name_of(hub)).arg(&id[..]).arg(used);
+        call.arg(lease::hex(process));
+        let (word, generation, turn): (String, u64, u64) =
+            call.invoke_async(&mut connection).await?;
         match word.as_str() {
-            "OK" => Ok(turn),
-            "NONE" => Err(PlaceError::None),
+            "OK" => Ok((generation, turn)),
             "CLOSED" => Err(PlaceError::Closed),
+            "FOREIGN" => Err(PlaceError::Foreign),
+            "HELD" => Err(PlaceError::Held),
             _ => Err(PlaceError::Strange(word)),
         }
     }
@@ -255,11 +272,6 @@ impl Place {
         let () = redis::cmd("HDEL").arg(&self.meta).arg(field).query_async(&mut connection).await?;
         Ok(())
     }
-}
-
-/// What a life of a hub is called in Redis.
-fn name_of(hub: Incarnation) -> String {
-    format!("{}:{:016x}", hub.node, hub.life)
 }
 
 /// Pauses that get longer.
@@ -280,58 +292,81 @@ impl Pauses {
 }
 
 /// One hub's way to the log.
-#[derive(Debug)]
 pub struct RedisLog {
     place: Place,
-    hub: String,
-    /// How often the log was opened, as far as this hub knows.
+    /// Which log it is.
+    id: [u8; 16],
+    hub: Incarnation,
+    /// Which process this is, by its first life.
+    process: u64,
+    /// The generation of the log in which this hub writes; 0 before it was found open.
     generation: u64,
+    /// The last turn before that generation.
+    began_behind: u64,
     writing: Option<MultiplexedConnection>,
-    turns: mpsc::Receiver<Vec<Logged>>,
-    /// The last turn that was read.
-    read: Arc<AtomicU64>,
-    /// Where it is said which life writes, if somebody listens.
-    health: Option<Arc<LogHealth>>,
-    _reader: AbortOnDropHandle<()>,
+    reading: Reading,
+    /// What was read while the log was closed, and is to be compared with the generations first.
+    unchecked: Vec<Logged>,
+    /// Something was read that is not of that generation.
+    is_other: bool,
+    /// Since when which Redis is closed.
+    closure: Option<Closure>,
+    health: Arc<LogHealth>,
+    read_word: ReadWord,
+}
+
+impl fmt::Debug for RedisLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, hub, generation, .. } = self;
+        let mut debug = f.debug_struct("RedisLog");
+        debug.field("place", place).field("hub", hub).field("generation", generation);
+        debug.finish_non_exhaustive()
+    }
 }
 
 impl RedisLog {
-    /// Lets this life of a hub write, and reads what stands behind turn `after`.
-    pub async fn join(place: Place, hub: Incarnation, after: u64) -> Result<Self, PlaceError> {
-        let hub = name_of(hub);
-        let read = Arc::new(AtomicU64::new(after));
-        open::if_closed(&place, &hub, &read).await?;
-        place.let_in(&hub).await?;
-        let (sender, turns) = mpsc::channel(READS_AHEAD_MAX);
-        let reader = read_all(place.clone(), Arc::clone(&read), sender);
-        let reader = tasks::own(tracing::debug_span!("log"), reader);
-        let (generation, writing, health) = (0, None, None);
-        Ok(Self { place, hub, generation, writing, turns, read, health, _reader: reader })
-    }
-
-    /// The same, which says there which life writes.
-    #[must_use]
-    pub fn with_health(self, health: Arc<LogHealth>) -> Self {
-        Self { health: Some(health), ..self }
-    }
-
-    /// The last turn that was read, for whoever has to say so.
-    pub fn read(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.read)
-    }
-
-    /// Opens the log for the Redis that is there now. What Redis has lost, no attempt brings back.
-    async fn open(&self, pauses: &mut Pauses) -> Result<(), LogError> {
-        match open::if_closed(&self.place, &self.hub, &self.read).await {
-            Ok(()) => return Ok(()),
-            Err(error @ (PlaceError::None | PlaceError::Lost { .. })) => {
-                tracing::error!(%error, "the log cannot be opened");
-                return Err(LogError::Lost);
-            }
-            Err(error) => tracing::warn!(%error, "the log cannot be opened; trying again"),
+    /// The way to the log with this id, of which this hub has applied the turns up to `after`, and has read the last one
+    /// from generation `read_from`. It may write when the log was found open, or was opened.
+    pub fn new(
+        place: Place,
+        id: [u8; 16],
+        hub: Incarnation,
+        (after, read_from): (u64, u64),
+    ) -> Self {
+        let reading = Reading::begin(place.clone(), (after, read_from));
+        let health = Arc::new(LogHealth::new(hub.life));
+        Self {
+            place,
+            id,
+            hub,
+            process: hub.life,
+            generation: 0,
+            began_behind: 0,
+            writing: None,
+            reading,
+            unchecked: Vec::new(),
+            is_other: false,
+            closure: None,
+            health,
+            read_word: word::nobody(),
         }
-        pauses.pause().await;
-        Ok(())
+    }
+
+    /// The same, which believes what a person says who is known by this.
+    #[must_use]
+    pub fn with_words(self, read_word: ReadWord) -> Self {
+        Self { read_word, ..self }
+    }
+
+    /// What is known of the log.
+    pub fn health(&self) -> Arc<LogHealth> {
+        Arc::clone(&self.health)
+    }
+
+    /// Whether a turn was written in the generation that this hub knows, or stood there before it.
+    fn is_of_this(&self, logged: &Logged) -> bool {
+        let is_older = logged.generation < self.generation && logged.turn <= self.began_behind;
+        logged.generation == self.generation || is_older
     }
 
     async fn connection(&mut self) -> Result<&mut MultiplexedConnection, RedisError> {
@@ -343,8 +378,8 @@ impl RedisLog {
 
     async fn try_end(&mut self) -> Result<(String, u64), RedisError> {
         let script = Script::new(include_str!("redis/end.lua"));
-        let mut call = script.prepare_invoke();
-        call.key(&self.place.meta);
+        let mut call = script.key(&self.place.meta);
+        call.arg(self.generation);
         call.invoke_async(self.connection().await?).await
     }
 
@@ -354,7 +389,7 @@ impl RedisLog {
         call.key(&self.place.meta)
             .arg(self.generation)
             .arg(append.at)
-            .arg(&self.hub)
+            .arg(name_of(self.hub))
             .arg(append.seq)
             .arg(u8::from(append.is_structure))
             .arg(append.now_ms)
@@ -372,32 +407,27 @@ impl RedisLog {
 
 impl SharedLog for RedisLog {
     async fn append(&mut self, append: Append) -> Result<u64, LogError> {
-        let mut pauses = Pauses::default();
+        let (mut pauses, mut may_be_under_way) = (Pauses::default(), false);
         loop {
             let (word, number) = match self.try_append(&append).await {
                 Ok(answer) => answer,
-                Err(error) if error.code() == Some("OOM") => return Err(LogError::Full),
+                Err(error) if error.code() == Some("OOM") && !may_be_under_way => {
+                    return Err(LogError::Full);
+                }
                 Err(error) => {
-                    // It may have gone in: its number says so then.
+                    // It may have gone in, or go in later: nobody is told no before its number says so.
+                    may_be_under_way = true;
                     self.broken(&error, &mut pauses).await;
                     continue;
                 }
             };
             return match word.as_str() {
                 "OK" | "HAD" => Ok(number),
-                "GEN" => {
-                    self.generation = number;
-                    continue;
-                }
-                "CLOSED" => {
-                    self.open(&mut pauses).await?;
-                    continue;
-                }
+                "CLOSED" | "GEN" => Err(LogError::Closed),
                 "LATE" => Err(LogError::Late),
                 "CLOCK" => Err(LogError::Clock),
-                "BACK" => Err(LogError::Back(number)),
+                "BACK" => Err(LogError::Back { has: number, applied: append.at }),
                 "GONE" => Err(LogError::Gone),
-                "SEQ" => Err(LogError::Number(number)),
                 _ => Err(LogError::Strange),
             };
         }
@@ -408,23 +438,22 @@ impl SharedLog for RedisLog {
         loop {
             match self.try_end().await {
                 Ok((word, turn)) if word == "OK" => return Ok(turn),
-                Ok(_closed) => self.open(&mut pauses).await?,
+                Ok(_closed) => return Err(LogError::Closed),
                 Err(error) => self.broken(&error, &mut pauses).await,
             }
         }
     }
 
     async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
-        self.hub = name_of(hub);
-        if let Some(health) = &self.health {
-            health.set_life(hub.life);
-        }
+        self.hub = hub;
+        self.health.set_life(hub.life);
         let mut pauses = Pauses::default();
         loop {
-            match self.place.let_in(&self.hub).await {
-                Ok(_) => return Ok(()),
-                Err(PlaceError::None) => return Err(LogError::Lost),
-                Err(PlaceError::Closed) => self.open(&mut pauses).await?,
+            match self.place.let_in(&self.id, (hub, self.process), 0).await {
+                // Whoever asks next is told that it was opened anew.
+                Ok(_) | Err(PlaceError::Closed) => return Ok(()),
+                Err(PlaceError::Foreign) => return Err(LogError::Foreign),
+                Err(PlaceError::Held) => return Err(LogError::Gone),
                 Err(error) => {
                     tracing::warn!(%error, "Redis does not let this server in; trying again");
                     pauses.pause().await;
@@ -434,62 +463,66 @@ impl SharedLog for RedisLog {
     }
 
     async fn next(&mut self) -> Result<Vec<Logged>, LogError> {
-        // The reader ends with this.
-        self.turns.recv().await.ok_or(LogError::Gone)
-    }
-}
-
-/// Reads the log for ever, over as many connections as it takes.
-async fn read_all(place: Place, read: Arc<AtomicU64>, turns: mpsc::Sender<Vec<Logged>>) {
-    // The stream is in the order of turns; those before the first that counts are passed over.
-    let mut last = format!("0-{}", read.load(Ordering::Relaxed));
-    let mut pauses = Pauses::default();
-    loop {
-        if let Ok(mut connection) = place.connect(READ_TIME_MAX).await {
-            while let Ok(entries) = read_some(&place, &mut connection, &last).await {
-                pauses = Pauses::default();
-                let Some(newest) = entries.last() else { continue };
-                last.clone_from(&newest.id);
-                let after = read.load(Ordering::Relaxed);
-                let logged: Vec<Logged> = entries.iter().filter_map(logged).collect();
-                let logged: Vec<Logged> =
-                    logged.into_iter().filter(|logged| logged.turn > after).collect();
-                let Some(newest) = logged.last().map(|logged| logged.turn) else { continue };
-                if turns.send(logged).await.is_err() {
-                    return;
-                }
-                read.store(newest, Ordering::Relaxed);
-            }
+        if self.is_other {
+            return Err(LogError::Closed);
         }
-        pauses.pause().await;
+        let mut turns = tokio::select! {
+            biased;
+            // The reader ends with this.
+            turns = self.reading.next() => turns.ok_or(LogError::Gone)?,
+            () = self.health.closed() => return Err(LogError::Closed),
+        };
+        if let Some(first) = turns.iter().position(|logged| !self.is_of_this(logged)) {
+            // It is looked up first what that generation is.
+            self.unchecked = turns.split_off(first);
+            self.is_other = true;
+        }
+        Ok(turns)
     }
-}
 
-/// The next entries of the stream; none when there were none for a while.
-async fn read_some(
-    place: &Place,
-    connection: &mut MultiplexedConnection,
-    last: &str,
-) -> Result<Vec<StreamId>, RedisError> {
-    let reply: Option<StreamReadReply> = redis::cmd("XREAD")
-        .arg("COUNT")
-        .arg(TURNS_PER_READ)
-        .arg("BLOCK")
-        .arg(READ_WAIT.as_millis())
-        .arg("STREAMS")
-        .arg(&place.log)
-        .arg(last)
-        .query_async(connection)
-        .await
-        .inspect_err(|error| tracing::warn!(%error, "Redis does not answer; reading again"))?;
-    Ok(reply
-        .map(|reply| reply.keys.into_iter().flat_map(|key| key.ids).collect())
-        .unwrap_or_default())
-}
+    async fn open(
+        &mut self,
+        copy: &mut impl Held<Error = CommitError>,
+        used: u64,
+    ) -> Result<Opening, CommitError> {
+        open::open(self, copy, used).await
+    }
 
-/// What an entry holds. One of another form is none of ours; that a turn is missing is seen by who follows.
-fn logged(entry: &StreamId) -> Option<Logged> {
-    let (_, turn) = entry.id.split_once('-')?;
-    let batch: Vec<u8> = entry.get("b")?;
-    Some(Logged { turn: turn.parse().ok()?, time_ms: entry.get("t")?, batch: Bytes::from(batch) })
+    fn is_awaited(&self) {
+        self.health.hurry();
+    }
+
+    async fn heard_of(&mut self, turn: u64) {
+        let end = Instant::now() + HEARD_TIME_MAX;
+        let script = Script::new(include_str!("redis/heard.lua"));
+        while Instant::now() < end {
+            let mut call = script.key(&self.place.meta);
+            call.arg(self.hub.node).arg(&self.place.nodes);
+            let asked = match self.connection().await {
+                Ok(connection) => call.invoke_async::<(u64, u64)>(connection).await,
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok((0, _)) => return,
+                Ok((_, applied)) if applied >= turn => return,
+                Ok(_) => {}
+                // Whoever writes next notices it.
+                Err(_) => self.writing = None,
+            }
+            sleep(PAUSES.0).await;
+        }
+        tracing::warn!("no other server says that it knows this one; it goes on");
+    }
+
+    fn is_in_doubt(&self, is_it: bool) {
+        self.health.set_doubt(is_it);
+    }
+
+    fn has_applied(&self, turn: u64) {
+        self.health.set_applied(turn);
+    }
+
+    fn forgettable(&self) -> u64 {
+        self.health.forgettable()
+    }
 }

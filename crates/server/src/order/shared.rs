@@ -1,20 +1,37 @@
 //! A hub among others: its batches go into the shared log, and what comes out of the log goes into its own
 //! store, whoever has proposed it.
 
+mod copy;
+
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
+use chat_protocol::crypto::sha256;
 use tokio::time::sleep;
 
 use super::{
-    Append, Class, Guarded, LogError, Logged, Records, SharedLog, Turn, Turns, Unkept,
+    Append, Class, Guarded, LogError, Logged, Opening, Records, SharedLog, Turn, Turns, Unkept,
     batch::{BATCH_BYTES, Batch, BatchId},
+    doubt::{self, Doubt},
     follow::{FollowError, Follower, Judged},
 };
-use crate::store::{CommitError, Committed, Incarnation, Proposal, Store};
+use crate::clock::Clock;
+use crate::store::{CommitError, Committed, Incarnation, Noted, Proposal, Store};
+pub use copy::name_of;
+use copy::{OwnCopy, Standing};
 
 /// How long a hub with a wrong clock waits before it tries again.
 const CLOCK_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often a hub tries to write its first batch: one whose clock is wrong goes on without it, and is not ready.
+const BEGINNINGS_MAX: usize = 3;
+
+/// A batch of this hub on its way. A number alone does not say which one: a machine may be put back to an earlier state.
+#[derive(Debug, Clone, Copy)]
+struct Own {
+    id: BatchId,
+    digest: [u8; 32],
+}
 
 /// What keeps the log, this hub's copy of what it says, and how far it is.
 #[derive(Debug)]
@@ -27,6 +44,16 @@ pub struct Shared<L, S> {
     seq: u64,
     /// Given out by the log and not applied yet.
     waiting: VecDeque<Logged>,
+    standing: Standing,
+    /// The log was found closed while nobody wanted anything of it.
+    is_closed: bool,
+    /// The turn of the first batch of this life.
+    began: Option<u64>,
+    doubt: Doubt,
+    /// The turn of the last batch that says what this hub has come to, since another one has disagreed.
+    said_at: Option<u64>,
+    /// What tells the time of batches that nobody has asked for; without it there are none.
+    clock: Option<Clock>,
 }
 
 impl From<LogError> for CommitError {
@@ -75,10 +102,38 @@ fn cut(batch: Vec<Guarded>) -> Vec<Vec<Guarded>> {
     parts
 }
 
-impl<L: SharedLog, S: Store> Shared<L, S> {
+impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
     /// A hub that has applied what `follower` has, to this store.
     pub fn new(hub: Incarnation, log: L, store: S, follower: Follower) -> Self {
-        Self { hub, log, store, follower, seq: 0, waiting: VecDeque::new() }
+        let (waiting, standing) = (VecDeque::new(), Standing::default());
+        Self {
+            hub,
+            log,
+            store,
+            follower,
+            seq: 0,
+            waiting,
+            standing,
+            is_closed: false,
+            began: None,
+            doubt: Doubt::default(),
+            said_at: None,
+            clock: None,
+        }
+    }
+
+    /// The same, which says when a life of it begins.
+    #[must_use]
+    pub fn announcing(self, clock: Clock) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
+    /// The same, which has noted this of the log, and read its last turn from this generation of it.
+    #[must_use]
+    pub fn knowing(mut self, noted: Noted, read_from: u64) -> Self {
+        self.log.has_applied(self.follower.applied());
+        (self.standing.noted, self.standing.read_from) = (noted, read_from);
+        self
     }
 
     /// What everything that was applied came to: equal on all hubs.
@@ -92,14 +147,27 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
     }
 
     /// Applies the next turn of the log to the store.
-    async fn apply(&mut self, logged: &Logged, own: Option<BatchId>) -> Result<Turn, CommitError> {
-        let Judged { turn, id, now_ms, records, mark } = self.follower.judge(logged)?;
-        let verdicts = mark.verdicts.clone();
+    async fn apply(&mut self, logged: &Logged, own: Option<Own>) -> Result<Turn, CommitError> {
+        let judged = self.follower.judge(logged)?;
+        let Judged { turn, id, now_ms, records, mut mark, agrees } = judged;
+        mark.forget = self.log.forgettable();
+        let (verdicts, digest) = (mark.verdicts.clone(), mark.digest);
         let admitted = records.into_iter().filter_map(|(proposal, is)| is.then_some(proposal));
         let kept = self.store.commit_turn(admitted.collect(), mark).await;
         let (committed, chain) = kept.map_err(own_disk)?;
         self.follower.apply(turn, logged.time_ms, chain);
-        let records = if own.is_some() && id == own {
+        self.standing.read_from = logged.generation;
+        self.log.has_applied(turn);
+        self.compare((turn, id), agrees)?;
+        match id {
+            Some(id) if id.hub == self.hub => {
+                self.began.get_or_insert(turn);
+            }
+            Some(id) if id.seq == 1 => self.log.is_awaited(),
+            _ => {}
+        }
+        let is_own = own.is_some_and(|own| id == Some(own.id) && own.digest == digest);
+        let records = if is_own {
             let mut committed = committed.into_iter();
             let one = |is: bool| {
                 if is { committed.next().ok_or(Unkept::Stale) } else { Err(Unkept::Stale) }
@@ -109,6 +177,49 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
             Records::Other(committed)
         };
         Ok(Turn { now_ms, records })
+    }
+
+    /// Whether another hub has come to the same as this one.
+    fn compare(
+        &mut self,
+        (turn, id): (u64, Option<BatchId>),
+        agrees: Option<bool>,
+    ) -> Result<(), FollowError> {
+        let (Some(id), Some(agrees)) = (id, agrees) else { return Ok(()) };
+        if id.hub.node == self.hub.node {
+            return Ok(());
+        }
+        let standing = self.doubt.heard(id.hub.node, agrees);
+        self.log.is_in_doubt(standing == doubt::Standing::Doubtful);
+        match standing {
+            doubt::Standing::Alone => Err(FollowError::Alone { turn }),
+            doubt::Standing::Doubtful => Ok(()),
+            doubt::Standing::Sure => {
+                self.said_at = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until it is known who is right where another hub has come to something else. An empty batch says what this
+    /// one has come to.
+    async fn be_sure(&mut self, turns: &mut Vec<Turn>) -> Result<(), CommitError> {
+        while let (Some(clock), doubt::Standing::Doubtful) = (self.clock, self.doubt.standing()) {
+            if self.said_at.is_none() {
+                self.said_at = Some(self.follower.applied());
+                self.put((self.follower.applied(), clock()), Vec::new(), turns).await?;
+                continue;
+            }
+            match self.log.next().await {
+                Ok(logged) => self.waiting.extend(logged),
+                Err(LogError::Closed) => turns.extend(self.open(None, self.seq).await?),
+                Err(error) => return Err(error.into()),
+            }
+            while let Some(logged) = self.waiting.pop_front() {
+                turns.push(self.apply(&logged, None).await?);
+            }
+        }
+        Ok(())
     }
 
     /// Puts one part into the log and applies the log up to it.
@@ -132,8 +243,17 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
         let sealed = self.follower.seal().seal(id, &batch).map_err(FollowError::from)?;
         // What cannot be read here, no other hub must get.
         self.follower.seal().open(&sealed).map_err(FollowError::from)?;
+        let own = Some(Own { id, digest: sha256(&sealed) });
         let append = Append { seq: self.seq, at, is_structure, now_ms, batch: sealed.into() };
-        let until = match self.log.append(append).await {
+        let before = turns.len();
+        let appended = loop {
+            match self.log.append(append.clone()).await {
+                // It may have gone in before: then it is among what was read, or its number is free again.
+                Err(LogError::Closed) => turns.extend(self.open(own, id.seq - 1).await?),
+                appended => break appended,
+            }
+        };
+        let until = match appended {
             Ok(until) => until,
             Err(LogError::Late) => {
                 turns.push(unkept(Unkept::Stale));
@@ -146,14 +266,11 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
                 return Ok(());
             }
             Err(LogError::Full) => {
-                // Its number is free again.
-                self.seq -= 1;
                 turns.push(unkept(Unkept::Full));
                 return Ok(());
             }
             Err(LogError::Gone) => {
-                let end = self.log.end().await?;
-                turns.extend(self.read_until(end, Some(id)).await?);
+                turns.extend(self.read_all(own).await?);
                 if !self.follower.is_gone(self.hub) {
                     return Err(LogError::Gone.into());
                 }
@@ -162,10 +279,9 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
             }
             Err(error) => return Err(error.into()),
         };
-        let came = self.read_until(until, Some(id)).await?;
-        let is_in = came.iter().any(|turn| matches!(turn.records, Records::Own(_)));
-        turns.extend(came);
-        if !is_in {
+        turns.extend(self.read_until(until, own).await?);
+        let came = turns.iter().skip(before);
+        if !came.into_iter().any(|turn| matches!(turn.records, Records::Own(_))) {
             turns.push(unkept(Unkept::Stale));
         }
         Ok(())
@@ -173,31 +289,101 @@ impl<L: SharedLog, S: Store> Shared<L, S> {
 
     /// Where the other hubs have gone on without this one, it goes on as another one. What it had under way counts
     /// for nothing.
-    async fn live_on(&mut self) -> Result<(), CommitError> {
+    async fn live_on(&mut self, turns: &mut Vec<Turn>) -> Result<(), CommitError> {
         if self.follower.is_gone(self.hub) {
             tracing::warn!(
                 "the other servers have taken this one for dead; it goes on as a new one"
             );
             self.hub.life = self.hub.life.wrapping_add(1);
             self.seq = 0;
+            self.began = None;
             self.log.begin_again(self.hub).await?;
+            turns.extend(self.begin_life().await?);
         }
         Ok(())
     }
 
-    /// Applies the log up to a turn.
+    /// Writes the first batch of this life, where nothing was written yet, and waits until another hub knows it.
+    async fn begin_life(&mut self) -> Result<Vec<Turn>, CommitError> {
+        let Some(clock) = self.clock else { return Ok(Vec::new()) };
+        let mut turns = Vec::new();
+        for _ in 0..BEGINNINGS_MAX {
+            if self.began.is_some() || self.follower.is_gone(self.hub) {
+                break;
+            }
+            // It says nothing but that it is there.
+            self.put((self.follower.applied(), clock()), Vec::new(), &mut turns).await?;
+        }
+        if let Some(began) = self.began {
+            self.log.heard_of(began).await;
+        }
+        Ok(turns)
+    }
+
+    /// Applies the log up to a turn, or up to where it is opened anew without that turn.
     async fn read_until(
         &mut self,
-        until: u64,
-        own: Option<BatchId>,
+        mut until: u64,
+        own: Option<Own>,
     ) -> Result<Vec<Turn>, CommitError> {
         let mut turns = Vec::new();
         while self.follower.applied() < until {
-            match self.waiting.pop_front() {
-                Some(logged) => turns.push(self.apply(&logged, own).await?),
-                None => self.waiting.extend(self.log.next().await?),
+            if let Some(logged) = self.waiting.pop_front() {
+                turns.push(self.apply(&logged, own).await?);
+                continue;
+            }
+            match self.log.next().await {
+                Ok(logged) => self.waiting.extend(logged),
+                Err(LogError::Closed) => {
+                    // A batch under way is here when it is read, or is decided again under another number.
+                    turns.extend(self.open(own, self.seq).await?);
+                    // What is not there by now was lost before any hub had read it.
+                    until = until.min(self.end(own, &mut turns).await?);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
+        Ok(turns)
+    }
+
+    /// Where the log ends now; what is read on the way to an open one is added.
+    async fn end(&mut self, own: Option<Own>, turns: &mut Vec<Turn>) -> Result<u64, CommitError> {
+        loop {
+            match self.log.end().await {
+                Ok(end) => return Ok(end),
+                Err(LogError::Closed) => turns.extend(self.open(own, self.seq).await?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Applies everything that the log has now.
+    async fn read_all(&mut self, own: Option<Own>) -> Result<Vec<Turn>, CommitError> {
+        let mut turns = Vec::new();
+        let end = self.end(own, &mut turns).await?;
+        turns.extend(self.read_until(end, own).await?);
+        self.standing.was_at_the_end = true;
+        Ok(turns)
+    }
+
+    /// Goes on when the log was closed or opened anew: what this copy has and Redis lacks is put back, as far as it is
+    /// this hub's turn to do so. `own` is a batch under way; numbers up to `used` are used up.
+    async fn open(&mut self, own: Option<Own>, used: u64) -> Result<Vec<Turn>, CommitError> {
+        let mut turns = Vec::new();
+        loop {
+            // What was given out is part of the copy.
+            while let Some(logged) = self.waiting.pop_front() {
+                turns.push(self.apply(&logged, own).await?);
+            }
+            let Self { hub, follower, store, standing, log, .. } = self;
+            let mut copy = OwnCopy { hub: *hub, follower, store, standing };
+            match log.open(&mut copy, used).await? {
+                Opening::Open => break,
+                Opening::NotYet => {}
+                Opening::Read(read) => self.waiting.extend(read),
+            }
+        }
+        self.is_closed = false;
         Ok(turns)
     }
 }
@@ -216,7 +402,7 @@ fn unkept(number: usize, why: Unkept) -> Vec<Result<Committed, Unkept>> {
     std::iter::repeat_with(|| Err(why)).take(number).collect()
 }
 
-impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
+impl<L: SharedLog, S: Store + Sync> Turns for Shared<L, S> {
     const IS_SHARED: bool = true;
 
     fn hub(&self) -> Incarnation {
@@ -234,6 +420,7 @@ impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
         batch: Vec<Guarded>,
     ) -> Result<Vec<Turn>, CommitError> {
         let mut turns = Vec::new();
+        self.be_sure(&mut turns).await?;
         for part in cut(batch) {
             if part.first().is_some_and(|first| first.class() == Class::Question) {
                 let questions = part.into_iter().map(|guarded| guarded.proposal).collect();
@@ -244,14 +431,14 @@ impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
                 self.put((at, now_ms), part, &mut turns).await?;
             }
         }
-        self.live_on().await?;
+        self.live_on(&mut turns).await?;
         Ok(turns)
     }
 
     async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
-        let end = self.log.end().await?;
-        let turns = self.read_until(end, None).await?;
-        self.live_on().await?;
+        let mut turns = self.read_all(None).await?;
+        self.be_sure(&mut turns).await?;
+        self.live_on(&mut turns).await?;
         Ok(turns)
     }
 
@@ -259,12 +446,17 @@ impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
         self.follower.is_gone(hub)
     }
 
+    async fn announce(&mut self) -> Result<Vec<Turn>, CommitError> {
+        self.begin_life().await
+    }
+
     async fn arrived(&mut self) {
-        if !self.waiting.is_empty() {
+        if !self.waiting.is_empty() || self.is_closed {
             return;
         }
         match self.log.next().await {
             Ok(logged) => self.waiting.extend(logged),
+            Err(LogError::Closed) => self.is_closed = true,
             // The next batch says so.
             Err(error) => {
                 tracing::error!(%error, "the log cannot be read");
@@ -278,7 +470,10 @@ impl<L: SharedLog, S: Store> Turns for Shared<L, S> {
         while let Some(logged) = self.waiting.pop_front() {
             turns.push(self.apply(&logged, None).await?);
         }
-        self.live_on().await?;
+        if self.is_closed {
+            turns.extend(self.open(None, self.seq).await?);
+        }
+        self.live_on(&mut turns).await?;
         Ok(turns)
     }
 }

@@ -2,6 +2,7 @@
 
 mod brought;
 mod copies;
+mod digest;
 mod excused;
 mod offers;
 mod open;
@@ -12,7 +13,7 @@ mod turns;
 mod write;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{SyncSender, sync_channel},
@@ -26,13 +27,14 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    CommitError, Committed, DATABASE_FILE, Followed, Mark, OpenError, Proposal, ReadError, Reads,
-    Snapshot, Store,
+    CommitError, Committed, DATABASE_FILE, Followed, KeptBatch, Mark, Noted, OpenError, Proposal,
+    ReadError, Reads, Snapshot, Store,
 };
 use crate::metrics::Metrics;
 
+pub use digest::{Contents, contents, last_turn};
 use reads::Readers;
-pub use turns::{FollowedLog, Owner};
+pub use turns::{FollowedLog, Lost, Owner};
 
 /// What was kept, and of a turn of a shared log what everything up to it came to.
 type Kept = (Vec<Committed>, Option<Digest>);
@@ -45,6 +47,7 @@ type Job = (Vec<Proposal>, Option<Box<Mark>>, oneshot::Sender<Result<Kept, Commi
 pub struct SqliteStore {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    file: PathBuf,
 }
 
 /// Options of the database. Tests make the disk small.
@@ -85,6 +88,67 @@ pub fn owner(folder: &Path) -> Result<Owner, OpenError> {
     found.map_err(|source| OpenError::Database { file: name, source: source.into() })
 }
 
+/// What the database in `folder` has noted of the log that it follows; nothing where it follows none, or is of a server
+/// that did not note it yet.
+pub fn noted(folder: &Path) -> Result<Option<Noted>, OpenError> {
+    of_file(folder, turns::noted_in)
+}
+
+fn of_file<T>(
+    folder: &Path,
+    work: impl FnOnce(&Path) -> rusqlite::Result<T>,
+) -> Result<T, OpenError> {
+    let file = folder.join(DATABASE_FILE);
+    work(&file).map_err(|source| OpenError::Database {
+        file: file.display().to_string(),
+        source: source.into(),
+    })
+}
+
+/// Makes the database in `folder`, of a server that was alone, the beginning of this log. `base` is what is in it, by
+/// [`contents`]. Nothing else may use the folder.
+pub fn adopt(folder: &Path, log: &FollowedLog, base: &Digest) -> Result<(), OpenError> {
+    of_file(folder, |file| turns::adopt(file, log, base))
+}
+
+/// Makes the database in `folder` that of a server that is alone. Nothing else may use the folder.
+pub fn leave(folder: &Path) -> Result<(), OpenError> {
+    of_file(folder, turns::leave)
+}
+
+/// Makes the database of the server `node` in the folder `to` from the one in `folder`, which may be in use. Returns the
+/// last turn of the log that is in it.
+pub fn copy(folder: &Path, to: &Path, node: &str) -> Result<u64, OpenError> {
+    of_file(folder, |file| turns::copy(file, &to.join(DATABASE_FILE), node))
+}
+
+/// How far the database in `folder` has followed the log with this id.
+pub fn followed_to(folder: &Path, log: [u8; 16]) -> Result<Lost, OpenError> {
+    match owner(folder)? {
+        Owner::Follows(own) if own.log == log => of_file(folder, turns::followed_to),
+        Owner::Follows(FollowedLog { node, .. }) => {
+            let file = folder.join(DATABASE_FILE).display().to_string();
+            Err(OpenError::OtherLog { file, node })
+        }
+        Owner::Nobody | Owner::Alone => {
+            Err(OpenError::Empty { file: folder.join(DATABASE_FILE).display().to_string() })
+        }
+    }
+}
+
+/// The batches that the database in `folder` keeps behind a turn: about so many bytes, and at least one.
+pub fn kept_batches(folder: &Path, after: u64, bytes: usize) -> Result<Vec<KeptBatch>, OpenError> {
+    of_file(folder, |file| turns::tail(file, after, bytes))
+}
+
+/// Does what may wait for the disk, on a thread for such work.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T, CommitError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_cut| CommitError::Gone)?;
+    done.map_err(|error| CommitError::Failed(error.into()))
+}
+
 fn open_for(
     folder: &Path,
     options: SqliteOptions,
@@ -104,7 +168,7 @@ fn open_for(
         (followed, snapshot.position) = open::followed(&connection, &file, life, &snapshot)?;
         snapshot.sessions = std::mem::take(&mut followed.sessions);
     }
-    let reads = Reads::new(Arc::new(Readers::new(file)));
+    let reads = Reads::new(Arc::new(Readers::new(file.clone())));
     let mut writer = write::Writer::new(connection, snapshot.position, shared.is_some());
     let (jobs, waiting) = sync_channel::<Job>(1);
     let run = move || {
@@ -120,7 +184,8 @@ fn open_for(
     };
     // The store waits for it when it is dropped.
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(failed)?;
-    Ok((SqliteStore { jobs: Some(jobs), thread: Some(thread) }, reads, snapshot, followed))
+    let store = SqliteStore { jobs: Some(jobs), thread: Some(thread), file };
+    Ok((store, reads, snapshot, followed))
 }
 
 impl SqliteStore {
@@ -149,6 +214,16 @@ impl Store for SqliteStore {
     ) -> Result<(Vec<Committed>, Digest), CommitError> {
         let (kept, chain) = self.keep(batch, Some(Box::new(mark))).await?;
         Ok((kept, chain.unwrap_or(Digest::ZERO)))
+    }
+
+    async fn tail(&self, after: u64, bytes: usize) -> Result<Vec<KeptBatch>, CommitError> {
+        let file = self.file.clone();
+        blocking(move || turns::tail(&file, after, bytes)).await
+    }
+
+    async fn note(&mut self, noted: Noted) -> Result<(), CommitError> {
+        let file = self.file.clone();
+        blocking(move || turns::note(&file, &noted)).await
     }
 }
 

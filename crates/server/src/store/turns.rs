@@ -1,5 +1,6 @@
 //! How far in a shared log a store is, and what a hub needs to judge on from there as one that never stopped.
 
+use bytes::Bytes;
 use chat_protocol::{crypto::sha256_parts, id::Digest};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,38 @@ pub struct Mark {
     pub before: Digest,
     /// SHA-256 of its bytes.
     pub digest: [u8; 32],
+    /// Its bytes, for a log that has lost them.
+    pub batch: KeptBatch,
+    /// The generation of the log that it was read from.
+    pub generation: u64,
+    /// The bytes of turns up to this one are needed no more: every hub has them.
+    pub forget: u64,
+}
+
+/// A batch as it lay in the log, from the copy of a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBatch {
+    /// Its turn.
+    pub turn: u64,
+    /// When it came, by the clock of the log: Unix time in milliseconds.
+    pub time_ms: u64,
+    /// It changes what nearly every decision reads.
+    pub is_structure: bool,
+    /// The sealed bytes, as they were in the log.
+    pub batch: Bytes,
+}
+
+/// What is said of a log beside its turns, by name: what must not go with a log that is lost. All of it that is secret is
+/// sealed.
+pub type Facts = Vec<(String, Vec<u8>)>;
+
+/// What a hub knows of the openings of its log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Noted {
+    /// The newest generation that has begun, or was about to.
+    pub generation: u64,
+    /// What else is said of the log.
+    pub facts: Facts,
 }
 
 impl Mark {
@@ -88,6 +121,10 @@ pub struct Followed {
     pub sessions: Vec<NewSession>,
     /// The life of this hub that wrote here last.
     pub life: Option<u64>,
+    /// The generation of the log that the last turn was read from.
+    pub generation: u64,
+    /// What was noted of the log.
+    pub noted: Noted,
 }
 
 impl Followed {

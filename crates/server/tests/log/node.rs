@@ -5,7 +5,7 @@ use std::path::Path;
 use chat_protocol::keys::KeySizes;
 use chat_server::{
     RunError,
-    config::{Config, Sharing},
+    config::{Config, LOG_KEEP_DEFAULT, Sharing},
     order::redis::level::AckLevel,
 };
 use chat_testkit::PATIENCE;
@@ -33,6 +33,9 @@ pub(crate) async fn node(redis: &Redis, folder: &Path, name: &str) -> Node {
         is_new: false,
         changes_settings: false,
         ack: AckLevel::Disk,
+        log_keep: LOG_KEEP_DEFAULT,
+        log_max: None,
+        salvage: None,
     });
     let listener = TcpListener::bind(config.address).await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();

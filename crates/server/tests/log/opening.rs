@@ -12,6 +12,7 @@ use chat_server::order::opening::attempt::{
 };
 use chat_server::order::opening::memory::ClosedInMemory;
 use chat_server::order::opening::{Decision, Said};
+use chat_server::store::Facts;
 
 /// A closed log, and what may happen to it.
 pub(crate) trait TestPlace: Closed {
@@ -43,6 +44,8 @@ impl TestPlace for ClosedInMemory {
 /// A hub with a copy in memory. Each turn was written by the hub of the same number.
 pub(crate) struct Copy {
     node: u32,
+    /// How far it is.
+    turn: u64,
     kept: Vec<Kept>,
     living: BTreeSet<u32>,
     generation: u64,
@@ -61,7 +64,7 @@ fn copy(node: u32, turns: u64) -> Copy {
         batch: Bytes::from(text(turn)),
     };
     let living = BTreeSet::from([1, 2, 3]);
-    Copy { node, kept: (1..=turns).map(kept).collect(), living, generation: 1 }
+    Copy { node, turn: turns, kept: (1..=turns).map(kept).collect(), living, generation: 1 }
 }
 
 fn texts(turns: u64) -> Vec<(u64, String)> {
@@ -76,13 +79,13 @@ impl Held for Copy {
     }
 
     fn said(&self) -> Said {
-        let turn = self.kept.last().map_or(0, |kept| kept.turn);
+        let turn = self.turn;
         let chain = self.chain_at(turn).unwrap_or(Digest::ZERO);
         Said { turn, chain, generation: self.generation, is_new: false }
     }
 
     fn chain_at(&self, turn: u64) -> Option<Digest> {
-        let first = self.kept.first().map_or(1, |kept| kept.turn);
+        let first = self.kept.first().map_or(self.turn, |kept| kept.turn);
         let upto: String = (1..=turn).map(text).collect();
         (turn + 1 >= first).then(|| Digest(sha256(upto.as_bytes())))
     }
@@ -93,6 +96,18 @@ impl Held for Copy {
 
     fn numbers(&self) -> Vec<(String, u64)> {
         (1_u64..=3).map(|node| (format!("{node}:00"), node * 10)).collect()
+    }
+
+    fn read_from(&self) -> u64 {
+        self.generation
+    }
+
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
+
+    async fn learn(&mut self, generation: u64, _facts: Facts) -> Result<(), Infallible> {
+        self.note(generation).await
     }
 
     async fn note(&mut self, generation: u64) -> Result<(), Infallible> {
@@ -107,8 +122,17 @@ impl Held for Copy {
     }
 }
 
+async fn attempted(
+    place: &mut impl TestPlace,
+    hub: &mut Copy,
+    allowed: (bool, Option<&BTreeSet<u32>>),
+) -> Attempt {
+    let look = place.look().await.expect("asked");
+    attempt(place, hub, look, allowed).await.expect("asked")
+}
+
 async fn tries(place: &mut impl TestPlace, hub: &mut Copy) -> Attempt {
-    attempt(place, hub, (false, None)).await.expect("asked")
+    attempted(place, hub, (false, None)).await
 }
 
 fn wait_for(hubs: &[u32], is_lacking: bool) -> Attempt {
@@ -142,21 +166,15 @@ async fn what_redis_lost_is_added_by_the_furthest(place: &mut impl TestPlace) {
 async fn nobody_alone_says_what_the_log_was(place: &mut impl TestPlace) {
     place.replace(0).await;
     let mut one = copy(1, 5);
-    assert_eq!(
-        attempt(place, &mut one, (true, None)).await.expect("asked"),
-        wait_for(&[2, 3], true)
-    );
+    assert_eq!(attempted(place, &mut one, (true, None)).await, wait_for(&[2, 3], true));
     let without = BTreeSet::from([2]);
-    let still = attempt(place, &mut one, (true, Some(&without))).await.expect("asked");
+    let still = attempted(place, &mut one, (true, Some(&without))).await;
     assert_eq!(still, wait_for(&[3], true), "without whom was said");
     let mut old = Copy { living: BTreeSet::from([1]), ..copy(1, 2) };
-    assert_eq!(
-        attempt(place, &mut old, (true, None)).await.expect("asked"),
-        Attempt::NotYet(Decision::Alone)
-    );
+    assert_eq!(attempted(place, &mut old, (true, None)).await, Attempt::NotYet(Decision::Alone));
     assert_eq!(place.turns().await, []);
     let without = BTreeSet::from([2, 3]);
-    let opened = attempt(place, &mut one, (true, Some(&without))).await.expect("asked");
+    let opened = attempted(place, &mut one, (true, Some(&without))).await;
     assert!(matches!(opened, Attempt::Open(_)), "a person may: {opened:?}");
     assert_eq!(place.turns().await, texts(5));
 }
@@ -203,15 +221,14 @@ async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     assert_eq!(place.turns().await, texts(4));
 }
 
-async fn what_no_copy_has_is_not_passed_over(place: &mut impl TestPlace) {
+async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
     place.replace(0).await;
-    // Its copy begins at turn 3: an empty log may begin there, and one that ends at 1 may not go on there.
+    // Its copy begins at turn 3: an empty log begins there, and one that ends at 1 is emptied first.
     let cut = |node| {
         let whole = copy(node, 5);
-        Copy { kept: whole.kept[2..].to_vec(), ..whole }
+        Copy { kept: whole.kept[2..].to_vec(), living: BTreeSet::from([1, 2]), ..whole }
     };
     let (mut one, mut two) = (cut(1), copy(2, 1));
-    one.living = BTreeSet::from([1, 2]);
     tries(place, &mut two).await;
     assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
     assert_eq!(place.turns().await, texts(5)[2..]);
@@ -221,9 +238,17 @@ async fn what_no_copy_has_is_not_passed_over(place: &mut impl TestPlace) {
     place.claim(&run, 2).await.expect("asked");
     let opener = Opener { run: &run, node: 2, generation: 1 };
     place.refill(opener, 0, &two.kept).await.expect("asked");
-    let lacking = attempt(place, &mut one, (false, None)).await;
-    assert!(matches!(lacking, Err(AttemptError::Lacking(2))), "{lacking:?}");
     assert_eq!(place.turns().await, texts(1));
+    assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
+    assert_eq!(place.turns().await, texts(5)[2..]);
+    // What no copy has is not passed over.
+    place.replace(4).await;
+    let mut none = Copy { kept: Vec::new(), ..cut(1) };
+    none.turn = 5;
+    tries(place, &mut copy(2, 4)).await;
+    let look = place.look().await.expect("asked");
+    let lacking = attempt(place, &mut none, look, (true, None)).await;
+    assert!(matches!(lacking, Err(AttemptError::Lacking(5))), "{lacking:?}");
 }
 
 /// Everything that is promised of an opening.
@@ -231,7 +256,7 @@ pub(crate) async fn contract(place: &mut impl TestPlace) {
     what_redis_lost_is_added_by_the_furthest(place).await;
     nobody_alone_says_what_the_log_was(place).await;
     an_opener_that_is_late_changes_nothing(place).await;
-    what_no_copy_has_is_not_passed_over(place).await;
+    a_log_begins_where_the_copies_do(place).await;
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What can happen in a world: each step is one script of Redis, or one thing that somebody does alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use chat_server::order::opening::{Decision, Said, View, decide};
+use chat_server::order::opening::{Decision, Said, View, decide, forked_behind};
 
 use super::promises;
 use super::world::{Entry, Fault, Flying, HUBS, Hub, Meta, Place, World, chain, living, small};
@@ -112,6 +112,7 @@ fn around_hubs(world: &World, next: &mut Vec<Next>) {
             happens("a hub gets its folder of turn 1", hub, &|later| {
                 later.left.restores -= 1;
                 later.hubs[hub].applied.truncate(1);
+                later.hubs[hub].openings.clear();
                 later.hubs[hub].is_restored = true;
             });
         }
@@ -156,7 +157,7 @@ fn append(world: &mut World, Flying { entry, at }: Flying) {
     let (is_open, end) = (world.is_open(), world.end());
     let Some(meta) = world.redis.meta.as_mut().filter(|_| is_open) else { return };
     let Some(last) = meta.numbers.get_mut(&(entry.hub, entry.life)) else { return };
-    if end < at || *last + 1 != entry.number {
+    if end < at || *last >= entry.number {
         return;
     }
     *last = entry.number;
@@ -221,14 +222,29 @@ fn is_forked(world: &World, hub: &Hub) -> bool {
     pairs.into_iter().any(|(there, here)| there.id() != here.id())
 }
 
+/// What a hub knows of generations when it asks Redis, too.
+fn openings(world: &World, hub: &Hub) -> BTreeMap<u64, u64> {
+    let mut openings = hub.openings.clone();
+    openings.extend(world.redis.meta.iter().flat_map(|meta| meta.openings.clone()));
+    openings
+}
+
 fn read(world: &mut World, number: usize) {
+    let hub = &world.hubs[number];
+    let openings = openings(world, hub);
+    let read_from = hub.applied.last().map_or(0, |last| u64::from(last.generation));
+    let is_seen = forked_behind(&openings, (turns(&hub.applied), read_from)).is_some();
     if is_forked(world, &world.hubs[number]) {
+        if !is_seen {
+            world.broken = world.broken.or(Some("a hub does not see that it has forked"));
+        }
         world.hubs[number].is_forked = true;
         return;
     }
     let hub = &mut world.hubs[number];
     let entry = world.redis.stream[hub.applied.len()];
     hub.applied.push(entry);
+    hub.openings = openings;
     hub.generation = hub.generation.max(entry.generation);
     is_at_the_end(world, number);
     let hub = &mut world.hubs[number];
@@ -246,7 +262,10 @@ fn is_at_the_end(world: &mut World, number: usize) {
 /// A batch, or the same one again while it was not read back.
 fn send(world: &mut World, number: usize) {
     world.left.sends -= 1;
+    // Nobody writes in a generation that it has not noted.
+    let openings = openings(world, &world.hubs[number]);
     let hub = &mut world.hubs[number];
+    hub.openings = openings;
     let entry = hub.sent.unwrap_or_else(|| {
         hub.number += 1;
         Entry { hub: small(number), life: hub.life, number: hub.number, generation: 0 }
@@ -373,7 +392,12 @@ fn refill(world: &mut World, number: usize, fault: Fault) {
         hub.place = Place::Ready { run, generation };
         return;
     };
+    // What is added gets the newest generation that anybody knows.
+    let entry = Entry { generation: generation.max(entry.generation), ..entry };
     meta.generation = meta.generation.max(entry.generation);
+    for (began, turn) in &world.hubs[number].openings {
+        meta.openings.entry(*began).or_insert(*turn);
+    }
     world.redis.stream.push(entry);
     promises::refilled(world, small(end), entry);
 }
@@ -403,5 +427,11 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     }
     meta.run = Some(this);
     let began = meta.generation;
+    for (generation, turn) in &world.hubs[number].openings {
+        meta.openings.entry(*generation).or_insert(*turn);
+    }
+    if fault != Fault::BeginningNotKept {
+        meta.openings.insert(began.into(), turns(&applied));
+    }
     promises::opened(world, began, &said);
 }

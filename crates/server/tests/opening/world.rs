@@ -42,6 +42,8 @@ pub(crate) struct Meta {
     pub(crate) generation: u8,
     /// The last number of each life that may write.
     pub(crate) numbers: BTreeMap<(u8, u8), u8>,
+    /// The last turn before each generation.
+    pub(crate) openings: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -78,6 +80,8 @@ pub(crate) struct Hub {
     pub(crate) applied: Vec<Entry>,
     /// The newest generation that it has noted.
     pub(crate) generation: u8,
+    /// What it knows of generations.
+    pub(crate) openings: BTreeMap<u64, u64>,
     /// Its last number.
     pub(crate) number: u8,
     /// A batch that was sent and not read back yet.
@@ -173,10 +177,12 @@ pub(crate) enum Fault {
     AloneIsEnough,
     /// Who was started meanwhile does not say so.
     NewIsNotSaid,
+    /// It is not kept behind which turn a generation began.
+    BeginningNotKept,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::GenerationNotNoted,
@@ -188,6 +194,7 @@ impl Fault {
         Self::OpenerNotPutOut,
         Self::AloneIsEnough,
         Self::NewIsNotSaid,
+        Self::BeginningNotKept,
     ];
 }
 
@@ -210,7 +217,8 @@ impl World {
                 ..Hub::default()
             }
         });
-        let meta = Some(Meta { run: Some(0), generation: 1, numbers });
+        let meta = Meta { run: Some(0), generation: 1, numbers, ..Meta::default() };
+        let meta = Some(meta);
         let redis = Redis { run: 0, meta, stream, openings: BTreeMap::new() };
         let left = plan.budget;
         Self {

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chat_protocol::id::Digest;
 use thiserror::Error;
 
 use super::{Decision, Said, View, decide};
 use crate::order::batch::BATCH_BYTES;
+use crate::store::Facts;
+pub use crate::store::KeptBatch as Kept;
 
 /// How long an opener may do nothing before another takes its place.
 pub const OPENER_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,19 +47,6 @@ pub struct Look {
     pub open: Option<u64>,
     /// The last turn that it has; 0 for none.
     pub has: u64,
-}
-
-/// A batch from the copy of a hub.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// Its turn.
-    pub turn: u64,
-    /// When it came, by the clock of the log: Unix time in milliseconds.
-    pub time_ms: u64,
-    /// It changes what nearly every decision reads.
-    pub is_structure: bool,
-    /// The sealed bytes, as they were in the log.
-    pub batch: Bytes,
 }
 
 /// Where a log lies that may have to be opened. Each call is one script: all of it is done, or nothing.
@@ -138,6 +126,19 @@ pub trait Held: Send {
     /// The hubs that live, as the log calls them, and the numbers of their last batches.
     fn numbers(&self) -> Vec<(String, u64)>;
 
+    /// The generation of the log that its last turn was read from.
+    fn read_from(&self) -> u64;
+
+    /// What it knows of the log beside its turns.
+    fn facts(&self) -> Facts;
+
+    /// Keeps what is known of the log now, which is open in this generation.
+    fn learn(
+        &mut self,
+        generation: u64,
+        facts: Facts,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// Notes, durably, that this generation may begin: it must not begin twice.
     fn note(&mut self, generation: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
@@ -174,14 +175,15 @@ pub enum AttemptError<P: fmt::Debug + fmt::Display, H: fmt::Debug + fmt::Display
     Lacking(u64),
 }
 
-/// Attempts an opening. `is_time_over` and `without` are those of [`View`].
+/// Attempts an opening of what there was at this look. `is_time_over` and `without` are those of [`View`].
 pub async fn attempt<P: Closed, H: Held>(
     place: &mut P,
     hub: &mut H,
+    look: Look,
     (is_time_over, without): (bool, Option<&BTreeSet<u32>>),
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     let (node, own) = (hub.node(), hub.said());
-    let Look { run, open, has } = place.look().await.map_err(AttemptError::Place)?;
+    let Look { run, open, has } = look;
     if let Some(generation) = open {
         return Ok(Attempt::Open(generation));
     }
@@ -219,11 +221,8 @@ async fn open_as<P: Closed, H: Held>(
         let Some(first) = batches.first() else {
             return Err(AttemptError::Lacking(end.saturating_add(1)));
         };
-        // An empty log begins where the copy does.
+        // A log that is empty, or older than what the copy still has, begins where the copy does.
         let behind = first.turn.saturating_sub(1);
-        if end > 0 && behind != end {
-            return Err(AttemptError::Lacking(end.saturating_add(1)));
-        }
         match place.refill(opener, behind, &batches).await.map_err(AttemptError::Place)? {
             // Another opener, before this one, has added some already.
             Answer::Done(last) | Answer::EndsAt(last) => end = last,

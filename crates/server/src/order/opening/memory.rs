@@ -144,8 +144,12 @@ impl Closed for ClosedInMemory {
         if let Some(answer) = state.refuses_opener(&opener) {
             return Ok(answer);
         }
-        if !state.turns.is_empty() && state.end() != after {
+        if state.end() > after {
             return Ok(Answer::EndsAt(state.end()));
+        }
+        if state.end() < after {
+            // What is older than the copies go back cannot be joined with them.
+            state.turns.clear();
         }
         state.turns.extend_from_slice(batches);
         state.opener = Some((opener.node, now_ms));

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::Said;
 use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
 use crate::order::batch::VERSION;
+use crate::store::Facts;
 
 /// What hubs have said is kept for so long, in seconds. They say it again while they wait.
 const SAID_SECONDS: u64 = 60;
@@ -31,7 +32,7 @@ pub struct ClosedInRedis<C> {
     cluster: String,
     id: [u8; 16],
     /// What else is said of it, and must not go with an emptied Redis.
-    facts: Vec<(String, Vec<u8>)>,
+    facts: Facts,
 }
 
 impl<C> std::fmt::Debug for ClosedInRedis<C> {
@@ -43,8 +44,16 @@ impl<C> std::fmt::Debug for ClosedInRedis<C> {
 impl<C: ConnectionLike + Send> ClosedInRedis<C> {
     /// The log with this id of the cluster of this name. `facts` are put back where they are missing, as the sealed
     /// identity.
-    pub fn new(connection: C, cluster: &str, id: [u8; 16], facts: Vec<(String, Vec<u8>)>) -> Self {
+    pub fn new(connection: C, cluster: &str, id: [u8; 16], facts: Facts) -> Self {
         Self { connection, cluster: format!("{{{cluster}}}"), id, facts }
+    }
+
+    /// How many facts there are, and all of them.
+    fn say_facts(&self, call: &mut ScriptInvocation<'_>) {
+        call.arg(self.facts.len());
+        for (name, value) in &self.facts {
+            call.arg(name).arg(&value[..]);
+        }
     }
 
     fn log(&self) -> String {
@@ -125,6 +134,7 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
         let mut call = script.key(self.log());
         call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
         call.arg(after).arg(&self.id[..]).arg(VERSION);
+        self.say_facts(&mut call);
         for Kept { turn: _, time_ms, is_structure, batch } in batches {
             call.arg(u8::from(*is_structure)).arg(*time_ms).arg(&batch[..]);
         }
@@ -140,10 +150,8 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
         let script = Script::new(include_str!("../redis/settle.lua"));
         let mut call = script.key(self.log());
         call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
-        call.arg(turn).arg(&self.id[..]).arg(VERSION).arg(self.facts.len());
-        for (name, value) in &self.facts {
-            call.arg(name).arg(&value[..]);
-        }
+        call.arg(turn).arg(&self.id[..]).arg(VERSION);
+        self.say_facts(&mut call);
         for (hub, number) in numbers {
             call.arg(hub).arg(*number);
         }

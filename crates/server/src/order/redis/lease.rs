@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +16,6 @@ use tokio::{
 use super::{
     AckLevel, Place, PlaceError, SCRIPT_TIME_MAX,
     level::{self, Promise},
-    name_of, open,
 };
 use crate::{
     clock::Clock,
@@ -109,9 +108,9 @@ impl Place {
         }
     }
 
-    /// Gives the name back, and writes no more: an end in order.
+    /// Gives the name back: an end in order. The others find that this hub has no lease, and write down that it is gone:
+    /// whoever opens the log later knows that it need not be waited for.
     pub async fn release(&self, hub: Incarnation, process: u64) -> Result<(), PlaceError> {
-        self.shut_out(hub).await?;
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
         let script = Script::new(include_str!("release.lua"));
         let mut call = script.key(self.lease_of(hub.node));
@@ -131,6 +130,21 @@ impl Place {
     }
 }
 
+/// How often the log is trimmed.
+const TRIM_PERIOD: Duration = Duration::from_secs(10);
+
+/// A hub that was not heard of for so long does not keep the log from being trimmed.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much of the log stays in Redis.
+#[derive(Debug, Clone, Copy)]
+pub struct Trimming {
+    /// Bytes that stay although every hub has them.
+    pub keep: u64,
+    /// Bytes from which on only hubs that run count.
+    pub most: Option<u64>,
+}
+
 /// Keeps the lease of one process.
 #[derive(Debug)]
 pub struct Lease {
@@ -140,10 +154,10 @@ pub struct Lease {
     process: u64,
     health: Arc<LogHealth>,
     metrics: Arc<Metrics>,
-    /// The last turn that was read here.
-    read: Arc<AtomicU64>,
     clock: Clock,
     least: AckLevel,
+    trimming: Trimming,
+    trim_due: Instant,
     /// Without a lease since then.
     missing: HashMap<Incarnation, Instant>,
     /// Late at the last look.
@@ -156,13 +170,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// That of this process, which has written `process` into its own files. `read` is how far it has read the log.
+    /// That of this process, which has written `process` into its own files.
     pub fn new(
         place: Place,
         (node, process): (u32, u64),
         (health, metrics): (Arc<LogHealth>, Arc<Metrics>),
-        read: Arc<AtomicU64>,
-        (clock, least): (Clock, AckLevel),
+        (clock, least, trimming): (Clock, AckLevel, Trimming),
     ) -> Self {
         let (missing, now) = (HashMap::new(), Instant::now());
         Self {
@@ -171,9 +184,10 @@ impl Lease {
             process,
             health,
             metrics,
-            read,
             clock,
             least,
+            trimming,
+            trim_due: now + TRIM_PERIOD,
             missing,
             late: HashSet::new(),
             answered: now,
@@ -188,7 +202,10 @@ impl Lease {
         let mut connection = None;
         let mut next = Instant::now();
         loop {
-            sleep_until(next).await;
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.health.hurried() => {}
+            }
             next = Instant::now() + RENEW_PERIOD;
             let looked = match self.renew(&mut connection).await {
                 Ok(looked) => looked,
@@ -209,17 +226,13 @@ impl Lease {
                 }
                 "CLOSED" => {
                     self.missing.clear();
-                    let hub = Incarnation { node: self.node, life: self.health.life() };
-                    match open::if_closed(&self.place, &name_of(hub), &self.read).await {
-                        Ok(()) => tracing::info!("the log is open again"),
-                        Err(error @ (PlaceError::None | PlaceError::Lost { .. })) => return error,
-                        Err(error) => tracing::warn!(%error, "the log is not open yet"),
-                    }
-                    next = Instant::now();
+                    self.health.set_closed(true);
                 }
                 "OTHER" => return PlaceError::Held,
-                "NONE" => return PlaceError::None,
                 other => return PlaceError::Strange(other.to_owned()),
+            }
+            if looked.word == "OK" && Instant::now() >= self.trim_due {
+                self.trim(&mut connection).await;
             }
             if Instant::now() >= self.level_due {
                 self.look_at_level(&mut connection).await;
@@ -238,10 +251,13 @@ impl Lease {
         let script = Script::new(include_str!("renew.lua"));
         let mut call = script.key(self.place.lease_of(self.node));
         call.key(&self.place.meta)
+            .key(&self.place.log)
             .arg(hex(self.process))
             .arg(hex(self.health.life()))
             .arg(millis(LEASE))
             .arg(&self.place.nodes)
+            .arg(self.node)
+            .arg(self.health.applied())
             .arg(millis(LEASE.saturating_sub(LATE_AFTER)));
         let (word, now_ms, missing, late): (String, u64, Vec<String>, Vec<String>) =
             call.invoke_async(connection).await?;
@@ -307,6 +323,31 @@ impl Lease {
         }
     }
 
+    /// Removes from the log what every hub has, as far as there is more than is to be kept.
+    async fn trim(&mut self, connection: &mut Option<MultiplexedConnection>) {
+        let Some(answering) = connection else { return };
+        self.trim_due = Instant::now() + TRIM_PERIOD;
+        let script = Script::new(include_str!("trim.lua"));
+        let mut call = script.key(&self.place.log);
+        call.key(&self.place.meta)
+            .arg(self.trimming.keep)
+            .arg(self.trimming.most.unwrap_or(0))
+            .arg(&self.place.nodes)
+            .arg(millis(FORGOTTEN_AFTER));
+        match call.invoke_async::<(String, u64, i64, i64)>(answering).await {
+            Ok((word, needed, turns, bytes)) if word == "OK" => {
+                self.health.set_forgettable(needed);
+                self.metrics.shared_log.turns.set(turns);
+                self.metrics.shared_log.bytes.set(bytes);
+            }
+            Ok(_closed) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the log was not trimmed");
+                *connection = None;
+            }
+        }
+    }
+
     async fn look_at_level(&mut self, connection: &mut Option<MultiplexedConnection>) {
         let Some(answering) = connection else { return };
         match level::ask(answering).await {
@@ -348,6 +389,7 @@ fn read_name(name: &str) -> Option<Incarnation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::shared::name_of;
 
     #[test]
     fn names_of_hubs_are_read_as_they_are_written() {

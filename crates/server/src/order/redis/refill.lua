@@ -1,6 +1,6 @@
 -- The opener adds batches that Redis lacks, behind the last one that is there.
 -- KEYS log, meta, opening   ARGV run, node, generation, last turn before them, id of the log, version,
---                                then for each batch: 1 if structure, time in ms, bytes
+--                                how many facts, the facts by name, then for each batch: 1 if structure, time in ms, bytes
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
 if run ~= ARGV[1] then return {'OTHER', 0} end
@@ -13,13 +13,18 @@ local gen, turn = tonumber(ARGV[3]), 0
 if #last > 0 then
   local last_gen, last_turn = last[1][1]:match('^(%d+)%-(%d+)$')
   gen, turn = math.max(gen, tonumber(last_gen)), tonumber(last_turn)
-  if turn ~= tonumber(ARGV[4]) then return {'END', turn} end
-else
-  -- An empty stream begins wherever the copies of the hubs do.
-  turn = tonumber(ARGV[4])
+  if turn > tonumber(ARGV[4]) then return {'END', turn} end
+  -- What is older than the copies of the hubs go back cannot be joined with them, and every hub has it.
+  if turn < tonumber(ARGV[4]) then redis.call('DEL', KEYS[1]) end
 end
-local structure = nil
-for i = 7, #ARGV, 3 do
+-- An empty stream begins wherever the copies of the hubs do.
+turn = tonumber(ARGV[4])
+local facts, structure = tonumber(ARGV[7]), nil
+-- Whoever reads what is added has to know which generations there were.
+for i = 8, 7 + 2 * facts, 2 do
+  redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1])
+end
+for i = 8 + 2 * facts, #ARGV, 3 do
   turn = turn + 1
   -- First, as in an append. What went in before one that fails is there, and the next attempt is told so.
   redis.call('XADD', KEYS[1], string.format('%d-%d', gen, turn), 'b', ARGV[i + 2], 't', ARGV[i + 1])

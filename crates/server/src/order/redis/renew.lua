@@ -1,5 +1,6 @@
--- Says that a hub lives, and looks who does not.
--- KEYS lease, meta   ARGV process, life, time in ms, where leases are, how much of that time a hub in time has left
+-- Says that a hub lives and how far it is, and looks who does not.
+-- KEYS lease, meta, log   ARGV process, life, time in ms, where leases are, node, the last turn that it has applied, how
+-- much of that time a hub in time has left
 -- Answers a word, the time of Redis in ms, the hubs that may write and whose lease has ended, and those that are late.
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
@@ -10,9 +11,13 @@ if held and held:match('^(%x+):') ~= ARGV[1] then return {'OTHER', now, {}, {}} 
 local mine = ARGV[1] .. ':' .. ARGV[2]
 -- What needs no memory goes on also where there is none.
 if held == mine then redis.call('PEXPIRE', KEYS[1], ARGV[3]) else redis.call('SET', KEYS[1], mine, 'PX', ARGV[3]) end
-local open = redis.call('HGET', KEYS[2], 'run')
-if not open then return {'NONE', now, {}, {}} end
-if open ~= run then return {'CLOSED', now, {}, {}} end
+if redis.call('HGET', KEYS[2], 'run') ~= run then return {'CLOSED', now, {}, {}} end
+if tonumber(redis.call('HGET', KEYS[2], 'turn')) > 0 and redis.call('XLEN', KEYS[3]) == 0 then
+  -- Somebody has removed the stream: what it had comes from the copies of the hubs.
+  redis.call('HDEL', KEYS[2], 'run')
+  return {'CLOSED', now, {}, {}}
+end
+redis.pcall('HSET', KEYS[2], 'd:' .. ARGV[5], ARGV[6] .. ' ' .. string.format('%d', now))
 local missing, late = {}, {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
   local node, life = field:match('^s:(%d+):(%x+)$')
@@ -20,7 +25,7 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
     local lease = redis.call('GET', ARGV[4] .. node)
     if not lease or lease:match(':(%x+)$') ~= life then
       missing[#missing + 1] = node .. ':' .. life
-    elseif redis.call('PTTL', ARGV[4] .. node) < tonumber(ARGV[5]) then
+    elseif redis.call('PTTL', ARGV[4] .. node) < tonumber(ARGV[7]) then
       late[#late + 1] = node .. ':' .. life
     end
   end

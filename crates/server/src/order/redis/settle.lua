@@ -24,5 +24,7 @@ end
 local gen = math.max(tonumber(m[2] or 0), tonumber(ARGV[3])) + 1
 -- Who has decided about structure before this decides again, where it is not known that nothing came in between.
 redis.call('HSET', KEYS[2], 'id', ARGV[5], 'v', ARGV[6], 'turn', string.format('%d', turn), 'gen', gen, 'run', run,
-  'hturn', m[4] or string.format('%d', turn))
+  'hturn', m[4] or string.format('%d', turn), 'o:' .. gen, string.format('%d', turn))
+-- A hub that was away for longer is told by the chains of others.
+redis.call('HDEL', KEYS[2], 'o:' .. (gen - 256))
 return {'OK', gen}

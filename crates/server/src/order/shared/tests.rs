@@ -12,6 +12,7 @@ use crate::{
         Guard,
         batch::Seal,
         memory::{MemoryEnd, MemoryLog},
+        opening::attempt::Held,
     },
     store::{
         AccountId, DeviceId, EntryKind, LogId, NewEntry, NewSession, OpenError, SessionPlace,
@@ -156,10 +157,8 @@ async fn a_batch_that_is_sent_again_goes_in_once_and_a_hub_that_is_over_writes_n
     assert_eq!(end.append(append.clone()).await, Ok(1));
     assert_eq!(end.append(append.clone()).await, Ok(1), "again");
     assert_eq!(log.turns().len(), 1);
-    let late = Append { seq: 3, ..append.clone() };
-    assert_eq!(end.append(late).await, Err(LogError::Number(1)));
     let ahead = Append { seq: 2, at: 2, ..append.clone() };
-    assert_eq!(end.append(ahead).await, Err(LogError::Back(1)));
+    assert_eq!(end.append(ahead).await, Err(LogError::Back { has: 1, applied: 2 }));
     let odd = Append { seq: 2, now_ms: NOW + 60_000, ..append.clone() };
     assert_eq!(end.append(odd.clone()).await, Err(LogError::Clock));
     assert_eq!(end.append(odd).await, Ok(1), "its number is used up, and it is not in the log");
@@ -321,4 +320,87 @@ async fn a_hub_that_is_started_again_judges_as_one_that_never_stopped() {
     assert!(matches!(open(&wrong), Some(OpenError::OtherLog { .. })));
     let alone = sqlite::open(folder.path(), SqliteOptions::default(), Arc::default()).err();
     assert!(matches!(alone, Some(OpenError::Shared { .. })), "nobody goes on alone with it");
+}
+
+/// A log that is closed until it was asked twice to be opened, and notes the numbers that were said to be used up.
+struct Closing {
+    end: MemoryEnd,
+    is_closed: bool,
+    used: Vec<u64>,
+}
+
+impl Closing {
+    fn check(&self) -> Result<(), LogError> {
+        if self.is_closed { Err(LogError::Closed) } else { Ok(()) }
+    }
+}
+
+impl SharedLog for Closing {
+    async fn append(&mut self, append: Append) -> Result<u64, LogError> {
+        self.check()?;
+        self.end.append(append).await
+    }
+
+    async fn end(&mut self) -> Result<u64, LogError> {
+        self.check()?;
+        self.end.end().await
+    }
+
+    async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
+        self.end.begin_again(hub).await
+    }
+
+    async fn next(&mut self) -> Result<Vec<Logged>, LogError> {
+        self.check()?;
+        self.end.next().await
+    }
+
+    async fn open(
+        &mut self,
+        copy: &mut impl Held<Error = CommitError>,
+        used: u64,
+    ) -> Result<Opening, CommitError> {
+        self.used.push(used);
+        if self.used.len() % 2 == 1 {
+            // What was given out before is part of the copy then.
+            let said = copy.said().turn;
+            let end = self.end.end().await?;
+            return Ok(if said < end {
+                Opening::Read(self.end.next().await?)
+            } else {
+                Opening::NotYet
+            });
+        }
+        self.is_closed = false;
+        Ok(Opening::Open)
+    }
+}
+
+/// Goal: a hub that finds the log closed goes on when it is open: a batch under way keeps its number, and what was given
+/// out before is applied first.
+#[tokio::test]
+async fn a_hub_goes_on_when_a_log_that_was_closed_is_open() {
+    let log = log();
+    let (one, mut other) = (Incarnation { node: 1, life: 1 }, hub(&log, 2));
+    let end = Closing { end: log.join(one, 0), is_closed: true, used: Vec::new() };
+    let follower = Follower::new(Seal::new(&[1; 32], [2; 16], 1));
+    let mut hub = Shared::new(one, end, MemoryStore::default(), follower);
+    let first = hub.commit(0, NOW, vec![record(1, 9, &[], false)]).await.unwrap();
+    assert_eq!(own(first), [Some(Stored::Entry(1))]);
+    assert_eq!(hub.log.used, [0, 0], "its number was free");
+    other.catch_up().await.unwrap();
+    let at = other.applied();
+    other.commit(at, NOW, vec![record(2, 9, &[], false)]).await.unwrap();
+    hub.log.is_closed = true;
+    hub.arrived().await;
+    let came = hub.others().await.unwrap();
+    assert_eq!(came.len(), 1, "what was given out before it was opened");
+    assert_eq!(hub.log.used[2..], [1, 1], "and the first number is used up");
+    hub.log.is_closed = true;
+    let at = hub.applied();
+    let second = hub.commit(at, NOW, vec![record(3, 9, &[], false)]).await.unwrap();
+    assert_eq!(own(second), [Some(Stored::Entry(3))]);
+    assert_eq!(hub.log.used[4..], [1, 1]);
+    other.catch_up().await.unwrap();
+    assert_eq!(hub.follower().chain(), other.follower().chain());
 }

@@ -12,8 +12,8 @@ use super::{
     to_sql,
 };
 use crate::store::{
-    AppliedTurn, Conflict, Followed, HubRow, Incarnation, Mark, NewSession, OpenError,
-    SessionPlace, Stored, Written,
+    AppliedTurn, Conflict, Followed, HubRow, Incarnation, KeptBatch, Mark, NewSession, Noted,
+    OpenError, SessionPlace, Stored, Written,
 };
 
 /// Turns that are remembered: those by which later ones are judged, and the state before the first of them.
@@ -36,6 +36,21 @@ CREATE TABLE hubs (
 CREATE TABLE sessions (
   node INTEGER NOT NULL, life INTEGER NOT NULL, connection INTEGER NOT NULL, session BLOB NOT NULL,
   PRIMARY KEY (node, life, connection)) STRICT, WITHOUT ROWID;
+";
+
+/// What came after them.
+///
+/// - `tail`: the batches of the last turns as they lay in the log, for a log that loses them. The last one is always
+///   there: it says from which generation it was read.
+/// - `facts`: what is said of the log beside its turns.
+/// - `noted`: one row, the newest generation that has begun or was about to.
+const TAIL: &str = "
+CREATE TABLE IF NOT EXISTS tail (
+  turn INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, structure INTEGER NOT NULL, generation INTEGER NOT NULL,
+  batch BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS noted (id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO noted (id, generation) VALUES (1, 0);
 ";
 
 /// Which log a file follows, and under which name.
@@ -110,7 +125,7 @@ pub(super) fn prepare(
     match owner(connection).map_err(failed)? {
         Owner::Nobody => make(connection, log).map_err(failed),
         Owner::Alone => Err(OpenError::Alone { file: name() }),
-        Owner::Follows(found) if found == *log => Ok(()),
+        Owner::Follows(found) if found == *log => connection.execute_batch(TAIL).map_err(failed),
         Owner::Follows(found) => Err(OpenError::OtherLog { file: name(), node: found.node }),
     }
 }
@@ -118,11 +133,43 @@ pub(super) fn prepare(
 fn make(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(TAIL)?;
     transaction.execute(
         "INSERT INTO shared (id, log, node, life, turn, horizon, position) VALUES (1, ?1, ?2, 0, 0, 0, 0)",
         params![log.log, log.node],
     )?;
     transaction.commit()
+}
+
+/// A file of a server that was alone becomes the beginning of a log: `base` is what its rows come to.
+pub(super) fn adopt(file: &Path, log: &FollowedLog, base: &Digest) -> rusqlite::Result<()> {
+    let connection = Connection::open(file)?;
+    super::configure(&connection)?;
+    make(&connection, log)?;
+    let value = base.as_bytes();
+    connection.execute("INSERT INTO facts (name, value) VALUES ('base', ?1)", [value])?;
+    Ok(())
+}
+
+/// A file that followed a log is that of a server that is alone.
+pub(super) fn leave(file: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(file)?;
+    super::configure(&connection)?;
+    let transaction = connection.unchecked_transaction()?;
+    for table in ["shared", "turns", "hubs", "sessions", "tail", "facts", "noted"] {
+        transaction.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+    }
+    transaction.commit()
+}
+
+/// Makes the file of another server of the same log from this one, which may be in use. Returns the last turn that is in
+/// it.
+pub(super) fn copy(file: &Path, to: &Path, node: &str) -> rusqlite::Result<u64> {
+    let from = super::open::reader(file)?;
+    from.execute("VACUUM INTO ?1", [to.display().to_string()])?;
+    let connection = Connection::open(to)?;
+    connection.execute("UPDATE shared SET node = ?1, life = 0", [node])?;
+    connection.query_row("SELECT turn FROM shared", [], |row| Ok(from_sql(row.get(0)?)))
 }
 
 /// The hub begins this life.
@@ -161,7 +208,113 @@ pub(super) fn read(connection: &Connection) -> Result<(Followed, u64), Problem> 
         let session: Vec<u8> = row.get(0)?;
         followed.sessions.push(intact("session", ciborium::from_reader(&session[..]))?);
     }
+    let asked = "SELECT generation FROM tail ORDER BY turn DESC LIMIT 1";
+    let generation: Option<i64> = connection.query_row(asked, [], |row| row.get(0)).optional()?;
+    followed.generation = from_sql(generation.unwrap_or(0));
+    followed.noted = noted(connection)?;
     Ok((followed, from_sql(position)))
+}
+
+fn noted(connection: &Connection) -> rusqlite::Result<Noted> {
+    let generation: i64 =
+        connection.query_row("SELECT generation FROM noted", [], |row| row.get(0))?;
+    let mut select = connection.prepare("SELECT name, value FROM facts ORDER BY name")?;
+    let facts = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Noted { generation: from_sql(generation), facts: facts.collect::<Result<_, _>>()? })
+}
+
+/// How far a file has followed its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// The last turn.
+    pub applied: u64,
+    /// The generation of the log that it was read from.
+    pub read_from: u64,
+}
+
+/// How far this file has followed its log.
+pub(super) fn followed_to(file: &Path) -> rusqlite::Result<Lost> {
+    let connection = super::open::reader(file)?;
+    let asked = "SELECT turn, generation FROM tail ORDER BY turn DESC LIMIT 1";
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok(Lost { applied: from_sql(row.get(0)?), read_from: from_sql(row.get(1)?) })
+    };
+    Ok(connection
+        .query_row(asked, [], row)
+        .optional()?
+        .unwrap_or(Lost { applied: 0, read_from: 0 }))
+}
+
+/// What a file has noted of the log that it follows, if it has.
+pub(super) fn noted_in(file: &Path) -> rusqlite::Result<Option<Noted>> {
+    let connection = super::open::reader(file)?;
+    let asked = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'noted'";
+    if !connection.prepare(asked)?.exists([])? {
+        return Ok(None);
+    }
+    noted(&connection).map(Some)
+}
+
+/// Keeps what is known of the log, through a connection of its own: the next commits need not survive a power cut, and
+/// this one must.
+pub(super) fn note(file: &Path, noted: &Noted) -> rusqlite::Result<()> {
+    let mut connection = Connection::open(file)?;
+    super::configure(&connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = connection.transaction()?;
+    transaction
+        .execute("UPDATE noted SET generation = max(generation, ?1)", [to_sql(noted.generation)])?;
+    if !noted.facts.is_empty() {
+        // They are all that there are.
+        transaction.execute("DELETE FROM facts", [])?;
+    }
+    for (name, value) in &noted.facts {
+        transaction
+            .execute("INSERT INTO facts (name, value) VALUES (?1, ?2)", params![name, value])?;
+    }
+    transaction.commit()
+}
+
+/// The batches behind a turn: about so many bytes, and at least one.
+pub(super) fn tail(file: &Path, after: u64, bytes: usize) -> rusqlite::Result<Vec<KeptBatch>> {
+    let connection = super::open::reader(file)?;
+    let mut select = connection.prepare(
+        "SELECT turn, time_ms, structure, batch FROM tail WHERE turn > ?1 ORDER BY turn",
+    )?;
+    let mut rows = select.query([to_sql(after)])?;
+    let (mut found, mut length): (Vec<KeptBatch>, usize) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let batch: Vec<u8> = row.get(3)?;
+        length = length.saturating_add(batch.len());
+        if length > bytes && !found.is_empty() {
+            break;
+        }
+        found.push(KeptBatch {
+            turn: from_sql(row.get(0)?),
+            time_ms: from_sql(row.get(1)?),
+            is_structure: row.get(2)?,
+            batch: batch.into(),
+        });
+    }
+    Ok(found)
+}
+
+fn keep_batch(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
+    let KeptBatch { turn, time_ms, is_structure, ref batch } = mark.batch;
+    connection
+        .prepare_cached(
+            "INSERT INTO tail (turn, time_ms, structure, generation, batch) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            to_sql(turn),
+            to_sql(time_ms),
+            is_structure,
+            to_sql(mark.generation),
+            &batch[..]
+        ])?;
+    let forget = mark.forget.min(turn.saturating_sub(1));
+    connection.prepare_cached("DELETE FROM tail WHERE turn <= ?1")?.execute([to_sql(forget)])?;
+    Ok(())
 }
 
 /// Keeps how far the file is with this turn.
@@ -184,6 +337,7 @@ pub(super) fn keep(
     connection
         .prepare_cached("UPDATE shared SET turn = ?1, horizon = ?2, position = ?3")?
         .execute(params![to_sql(turn), to_sql(mark.horizon), to_sql(position)])?;
+    keep_batch(connection, mark)?;
     if let Some((hub, number)) = mark.by {
         connection
             .prepare_cached(

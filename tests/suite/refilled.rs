@@ -1,0 +1,287 @@
+//! A Redis that has lost what the servers have: they put it back, and nothing that was acknowledged is lost.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use chat_tests::{
+    LIMIT, Program, Redis, Rig, Server, Signal, binary, get, is_redis_wanted, node, node_command,
+    node_digest, person,
+};
+
+/// How long it may take until something is acknowledged again, on a busy machine.
+const AGAIN_MAX: Duration = Duration::from_secs(20);
+
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
+
+#[track_caller]
+fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !is_so() {
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// All of these servers come to the same.
+#[track_caller]
+fn are_alike(rig: &Rig, nodes: &[&str]) {
+    let mut last = Vec::new();
+    let end = Instant::now() + LIMIT;
+    while Instant::now() < end {
+        last = nodes.iter().map(|node| node_digest(rig, node)).collect();
+        if last.windows(2).all(|pair| pair[0] == pair[1]) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the servers have come apart: {last:#?}");
+}
+
+/// Each of these lines was heard once.
+#[track_caller]
+fn heard_once(listener: &Program, lines: &[String]) {
+    let said = listener.stdout.text();
+    for line in lines {
+        let count = said.lines().filter(|heard| heard.ends_with(line.as_str())).count();
+        assert_eq!(count, 1, "{line}: {said}");
+    }
+}
+
+/// Goal: whatever Redis loses while people talk, nothing that was said is lost or comes twice, and all servers hold the
+/// same. Method: three servers, somebody at each; Redis is emptied in place, replaced by an empty one, and gets an older
+/// state of its disk back, each while lines are on their way.
+#[test]
+fn what_redis_loses_the_servers_put_back() {
+    if !is_redis_wanted() {
+        return;
+    }
+    let rig = Rig::new();
+    let mut redis = Redis::start(&rig, &[]);
+    let servers = NODES.map(|name| node(&rig, &redis, name));
+    let mut people = ["alice", "bob", "carol"];
+    people.reverse();
+    let [mut alice, bob, carol] = [(0, "alice"), (1, "bob"), (2, "carol")]
+        .map(|(at, name)| person(&rig, servers[at].url(), name));
+    let mut lines = Vec::new();
+    let mut says = |lines: &mut Vec<String>, part: &str, number: usize| {
+        for index in 0..number {
+            let line = format!("line {part} {index} of it");
+            alice.type_line(&line);
+            lines.push(line);
+        }
+    };
+    says(&mut lines, "before", 5);
+    bob.stdout.wait_for_part("line before 4");
+    redis.keep();
+    type Loss = fn(&mut Redis);
+    let losses: [(&str, Loss); 3] = [
+        ("emptied", |redis| drop(redis.say(&["FLUSHALL"]))),
+        ("replaced", Redis::replace),
+        ("gone-back", Redis::put_back),
+    ];
+    for (what, lose) in losses {
+        says(&mut lines, &format!("{what} first"), 8);
+        lose(&mut redis);
+        let lost = Instant::now();
+        says(&mut lines, &format!("{what} then"), 8);
+        for listener in [&bob, &carol] {
+            listener.stdout.wait_for_part(&format!("line {what} then 7 of it"));
+        }
+        let took = lost.elapsed();
+        assert!(took < AGAIN_MAX, "{what}: {took:?}");
+    }
+    heard_once(&bob, &lines);
+    heard_once(&carol, &lines);
+    are_alike(&rig, &NODES);
+    for server in &servers {
+        assert_eq!(get(server.address(), "/readyz", &[]).status, 200);
+    }
+}
+
+fn runs(rig: &Rig, redis: &Redis, words: &[&str], node: &str) -> Output {
+    let mut command: Command = rig.command(&binary("chat-server"));
+    command.arg("cluster").args(words).args(["--redis", &redis.url(), "--data"]);
+    command.arg(rig.path(node)).output().expect("it runs")
+}
+
+/// What one server has acknowledged alone, and everybody else has lost.
+struct LeftOut {
+    bob: Program,
+    one: Server,
+    _two: Server,
+    redis: Redis,
+    rig: Rig,
+}
+
+impl LeftOut {
+    /// Two servers stand still while the third acknowledges something and dies, and Redis is emptied.
+    fn begin() -> Self {
+        let rig = Rig::new();
+        let redis = Redis::start(&rig, &[]);
+        let [one, two, mut three] = NODES.map(|name| node(&rig, &redis, name));
+        let bob = person(&rig, one.url(), "bob");
+        let mut alice = person(&rig, three.url(), "alice");
+        alice.type_line("heard by all");
+        bob.stdout.wait_for_part("heard by all");
+        are_alike(&rig, &NODES);
+        for server in [&one, &two] {
+            server.program().signal(Signal::STOP);
+        }
+        alice.type_line("known to one server alone");
+        alice.stdout.wait_for_part("known to one server alone");
+        wait_until("it is there", LIMIT, || node_digest(&rig, "n3") != node_digest(&rig, "n1"));
+        three.kill_hard();
+        alice.kill_hard();
+        redis.say(&["FLUSHALL"]);
+        for server in [&one, &two] {
+            server.program().signal(Signal::CONT);
+        }
+        Self { bob, one, _two: two, redis, rig }
+    }
+}
+
+/// Goal: where the server is missing that may have the newest, nobody goes on without a person's word; when it comes later
+/// it says what only it has, and does not follow.
+#[test]
+fn a_server_that_was_left_out_says_what_only_it_has() {
+    if !is_redis_wanted() {
+        return;
+    }
+    let LeftOut { mut bob, one, redis, rig, _two } = LeftOut::begin();
+    let readiness = || get(one.address(), "/readyz?verbose", &[]).body;
+    wait_until("it says for whom it waits", LIMIT, || {
+        readiness()
+            .contains("n3 may have more: start it, or say: chat-server cluster open --without n3")
+    });
+    let said = runs(&rig, &redis, &["open", "--without", "n3"], "n1");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    bob.type_line("we go on");
+    bob.stdout.wait_for_part("we go on");
+    wait_until("it is ready again", LIMIT, || get(one.address(), "/readyz", &[]).status == 200);
+    are_alike(&rig, &["n1", "n2"]);
+    let mut three = Program::start(node_command(&rig, &redis, "n3", "0", &[]));
+    assert_eq!(three.ends_within(LIMIT), Some(70), "{}", three.stderr.text());
+    let words = three.stderr.text();
+    let expected = "the log was opened without this server, which has what nobody else has: turns";
+    assert!(words.contains(expected), "{words}");
+    // What is only there is not lost.
+    std::fs::rename(rig.path("n3"), rig.path("n3-before")).unwrap();
+    snapshot(&rig, &redis, ("n1", "n3"));
+    let before = rig.path("n3-before");
+    let options = ["--salvage", before.to_str().unwrap()];
+    let three = Server::run(node_command(&rig, &redis, "n3", "0", &options));
+    let told = three.program().stderr.text();
+    assert!(told.contains("taken up: what the log was opened without"), "{told}");
+    bob.stdout.wait_for_part("known to one server alone");
+    are_alike(&rig, &NODES);
+    heard_once(&bob, &["known to one server alone".to_owned(), "heard by all".to_owned()]);
+}
+
+/// Makes the folder of a server from that of another.
+fn snapshot(rig: &Rig, redis: &Redis, (from, to): (&str, &str)) {
+    let out = rig.path(to);
+    let words = ["snapshot", "--name", to, "--out", out.to_str().unwrap()];
+    let made = runs(rig, redis, &words, from);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// Goal: the log is trimmed to what is asked for, and a server that was away for longer says so, and goes on from a
+/// snapshot. Method: a log that may take next to nothing.
+#[test]
+fn a_server_that_was_away_for_longer_than_the_log_goes_back_needs_a_snapshot() {
+    if !is_redis_wanted() {
+        return;
+    }
+    let rig = Rig::new();
+    let redis = Redis::start(&rig, &[]);
+    let small = ["--log-keep", "8KiB", "--log-max", "16KiB"];
+    let run = |name: &str| Server::run(node_command(&rig, &redis, name, "0", &small));
+    let (one, mut two) = (run("n1"), run("n2"));
+    let mut alice = person(&rig, one.url(), "alice");
+    alice.type_line("while both run");
+    are_alike(&rig, &["n1", "n2"]);
+    two.kill_hard();
+    for index in 0..150 {
+        alice.type_line(&format!("line {index} of many: {}", "x".repeat(200)));
+    }
+    let figure = |name: &str| {
+        let page = get(one.address(), "/metrics", &[]).body;
+        let line = page.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let entries = || redis.say(&["XLEN", "{chat}:log"]).trim().parse::<u64>().unwrap();
+    let most = std::cell::Cell::new(0);
+    wait_until("it is trimmed", Duration::from_secs(40), || {
+        let now = entries();
+        most.set(most.get().max(now));
+        now + 50 < most.get()
+    });
+    wait_until("it is told", LIMIT, || figure("chat_shared_log_turns") > 0);
+    let mut away = Program::start(node_command(&rig, &redis, "n2", "0", &small));
+    assert_eq!(away.ends_within(LIMIT), Some(70), "{}", away.stderr.text());
+    let words = away.stderr.text();
+    assert!(words.contains("it needs a snapshot of another one"), "{words}");
+    std::fs::rename(rig.path("n2"), rig.path("n2-before")).unwrap();
+    snapshot(&rig, &redis, ("n1", "n2"));
+    let two = run("n2");
+    let bob = person(&rig, two.url(), "bob");
+    alice.type_line("said to all again");
+    bob.stdout.wait_for_part("said to all again");
+    are_alike(&rig, &["n1", "n2"]);
+}
+
+/// Goal: a server that ran alone becomes the first of several with all it has, and one of several is alone again, and
+/// people see the same server all the time.
+#[test]
+fn a_server_becomes_one_of_several_and_is_alone_again() {
+    if !is_redis_wanted() {
+        return;
+    }
+    let rig = Rig::new();
+    let redis = Redis::start(&rig, &[]);
+    let alone = |options: &[&str]| {
+        let mut command = rig.command(&binary("chat-server"));
+        command.args(["--port", "0", "--log-format", "text", "--limit", "disk=off", "--data"]);
+        command.arg(rig.path("n1")).arg("--logs").arg(rig.path("logs-n1")).args(options);
+        command
+    };
+    let ends = |server: Server| {
+        server.program().terminate();
+        let mut server = server;
+        assert_eq!(server.ends_within(LIMIT), Some(0));
+    };
+    let first = Server::run(alone(&[]));
+    let mut alice = person(&rig, first.url(), "alice");
+    alice.type_line("said when it was alone");
+    alice.stdout.wait_for_part("said when it was alone");
+    wait_until("it is kept", LIMIT, || node_digest(&rig, "n1").contains("entries: "));
+    alice.terminate();
+    alice.wait();
+    ends(first);
+    let before = node_digest(&rig, "n1");
+    let mut refused = Program::start(node_command(&rig, &redis, "n1", "0", &[]));
+    assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
+    let one = Server::run(node_command(&rig, &redis, "n1", "0", &["--new-cluster"]));
+    let mut empty = Program::start(node_command(&rig, &redis, "n2", "0", &[]));
+    assert_eq!(empty.ends_within(LIMIT), Some(2), "{}", empty.stderr.text());
+    assert!(empty.stderr.text().contains("a new one needs a snapshot"));
+    std::fs::remove_dir_all(rig.path("n2")).ok();
+    snapshot(&rig, &redis, ("n1", "n2"));
+    let two = Server::run(node_command(&rig, &redis, "n2", "0", &[]));
+    let bob = person(&rig, two.url(), "bob");
+    let mut again = person(&rig, one.url(), "carol");
+    again.type_line("said when they were two");
+    bob.stdout.wait_for_part("said when they were two");
+    are_alike(&rig, &["n1", "n2"]);
+    assert!(before.contains("accounts: 2"), "{before}");
+    drop((again, bob));
+    ends(two);
+    ends(one);
+    let together = node_digest(&rig, "n1");
+    let alone_again = Server::run(alone(&["--leave-cluster"]));
+    ends(alone_again);
+    let rows = |text: &str| {
+        text.lines().rev().find(|line| line.starts_with("digest: ")).map(str::to_owned)
+    };
+    assert_eq!(rows(&node_digest(&rig, "n1")), rows(&together));
+}
