@@ -50,8 +50,8 @@ pub struct Shared<L, S> {
     /// The turn of the first batch of this life.
     began: Option<u64>,
     doubt: Doubt,
-    /// The turn of the last batch that says what this hub has come to, since another one has disagreed.
-    said_at: Option<u64>,
+    /// Another hub has disagreed, and this one has not said since what it has come to.
+    owes_word: bool,
     /// What tells the time of batches that nobody has asked for; without it there are none.
     clock: Option<Clock>,
 }
@@ -117,7 +117,7 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
             is_closed: false,
             began: None,
             doubt: Doubt::default(),
-            said_at: None,
+            owes_word: false,
             clock: None,
         }
     }
@@ -189,27 +189,25 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
         if id.hub.node == self.hub.node {
             return Ok(());
         }
+        let was_alike = self.doubt.against().next().is_none();
         let standing = self.doubt.heard(id.hub.node, agrees);
+        // The others wait for a word of this one, too.
+        self.owes_word |= was_alike && !agrees;
         self.log.is_in_doubt(standing == doubt::Standing::Doubtful);
-        match standing {
-            doubt::Standing::Alone => Err(FollowError::Alone { turn }),
-            doubt::Standing::Doubtful => Ok(()),
-            doubt::Standing::Sure => {
-                self.said_at = None;
-                Ok(())
-            }
+        if standing == doubt::Standing::Alone {
+            return Err(FollowError::Alone { turn });
         }
+        Ok(())
     }
 
     /// Waits until it is known who is right where another hub has come to something else. An empty batch says what this
     /// one has come to.
     async fn be_sure(&mut self, turns: &mut Vec<Turn>) -> Result<(), CommitError> {
-        while let (Some(clock), doubt::Standing::Doubtful) = (self.clock, self.doubt.standing()) {
-            if self.said_at.is_none() {
-                self.said_at = Some(self.follower.applied());
-                self.put((self.follower.applied(), clock()), Vec::new(), turns).await?;
-                continue;
-            }
+        let Some(clock) = self.clock else { return Ok(()) };
+        if std::mem::take(&mut self.owes_word) {
+            self.put((self.follower.applied(), clock()), Vec::new(), turns).await?;
+        }
+        while self.doubt.standing() == doubt::Standing::Doubtful {
             match self.log.next().await {
                 Ok(logged) => self.waiting.extend(logged),
                 Err(LogError::Closed) => turns.extend(self.open(None, self.seq).await?),
@@ -473,6 +471,7 @@ impl<L: SharedLog, S: Store + Sync> Turns for Shared<L, S> {
         if self.is_closed {
             turns.extend(self.open(None, self.seq).await?);
         }
+        self.be_sure(&mut turns).await?;
         self.live_on(&mut turns).await?;
         Ok(turns)
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::streams::StreamRangeReply;
+use chat_server::order::SharedLog as _;
 use chat_server::order::opening::Said;
 use chat_server::order::opening::attempt::{Answer, Closed, Kept, Look, Opener};
 use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
-use chat_server::order::SharedLog as _;
 
 use super::opening::{TestPlace, contract};
 use super::redis::about;

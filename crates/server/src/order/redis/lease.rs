@@ -131,7 +131,7 @@ impl Place {
 }
 
 /// How often the log is trimmed.
-const TRIM_PERIOD: Duration = Duration::from_secs(10);
+const TRIM_PERIOD: Duration = Duration::from_secs(2);
 
 /// A hub that was not heard of for so long does not keep the log from being trimmed.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);

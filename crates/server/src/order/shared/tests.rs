@@ -322,6 +322,29 @@ async fn a_hub_that_is_started_again_judges_as_one_that_never_stopped() {
     assert!(matches!(alone, Some(OpenError::Shared { .. })), "nobody goes on alone with it");
 }
 
+/// Goal: a hub whose copy differs ends, and the others go on without what it says. Before: all others ended.
+#[tokio::test]
+async fn one_hub_that_has_come_apart_ends_and_the_others_go_on() {
+    let log = log();
+    let [mut one, mut two, mut three] = [1, 2, 3].map(|node| hub(&log, node).announcing(|| NOW));
+    three.store.keep(record(77, 9, &[], false).proposal);
+    one.commit(0, NOW, vec![record(1, 9, &[], false)]).await.unwrap();
+    two.catch_up().await.unwrap();
+    three.catch_up().await.unwrap();
+    assert_ne!(three.follower().chain(), one.follower().chain());
+    let at = three.applied();
+    three.commit(at, NOW, vec![record(2, 9, &[], false)]).await.unwrap();
+    let (first, second) = tokio::join!(one.catch_up(), two.catch_up());
+    assert!(first.is_ok() && second.is_ok(), "each has said that it agrees with the other");
+    let at = one.applied();
+    let came = own(one.commit(at, NOW, vec![record(3, 9, &[], false)]).await.unwrap());
+    assert_eq!(came, [Some(Stored::Entry(2))], "what the third one has said counts for nothing");
+    let error = three.catch_up().await.unwrap_err().to_string();
+    assert!(error.contains("two other servers agree with nothing"), "{error}");
+    two.catch_up().await.unwrap();
+    assert_eq!(one.follower().chain(), two.follower().chain());
+}
+
 /// A log that is closed until it was asked twice to be opened, and notes the numbers that were said to be used up.
 struct Closing {
     end: MemoryEnd,
