@@ -50,7 +50,9 @@ pub use rig::Rig;
 pub use rustix::process::Signal;
 pub use scene::Scene;
 pub use server::Server;
-pub use several::{Redis, is_redis_wanted, node, node_again, node_command, node_digest};
+pub use several::{
+    Redis, is_redis_wanted, node, node_again, node_command, node_digest, server_command,
+};
 pub use terminal::Terminal;
 
 /// Makes two tests of each scenario: at one server, and over two that share a log and behave as one, where each client

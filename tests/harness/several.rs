@@ -165,6 +165,13 @@ pub fn node_command(rig: &Rig, redis: &Redis, node: &str, port: &str, options: &
     command
 }
 
+/// `chat-server` as it is typed in the folder of a rig.
+pub fn server_command(rig: &Rig, words: &[&str]) -> Command {
+    let mut command = rig.command(&binary("chat-server"));
+    command.args(words);
+    command
+}
+
 /// What is in the folder of the server `node`: its rows, and what they come to.
 ///
 /// # Panics

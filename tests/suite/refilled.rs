@@ -1,11 +1,11 @@
 //! A Redis that has lost what the servers have: they put it back, and nothing that was acknowledged is lost.
 
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use chat_tests::{
-    LIMIT, Program, Redis, Rig, Server, Signal, binary, get, is_redis_wanted, node, node_command,
-    node_digest, person,
+    LIMIT, Program, Redis, Rig, Server, Signal, get, is_redis_wanted, node, node_command,
+    node_digest, person, server_command,
 };
 
 /// How long it may take until something is acknowledged again, on a busy machine.
@@ -97,8 +97,8 @@ fn what_redis_loses_the_servers_put_back() {
 }
 
 fn runs(rig: &Rig, redis: &Redis, words: &[&str], node: &str) -> Output {
-    let mut command: Command = rig.command(&binary("chat-server"));
-    command.arg("cluster").args(words).args(["--redis", &redis.url(), "--data"]);
+    let mut command = server_command(rig, &["cluster"]);
+    command.args(words).args(["--redis", &redis.url(), "--data"]);
     command.arg(rig.path(node)).output().expect("it runs")
 }
 
@@ -126,7 +126,7 @@ impl LeftOut {
             server.program().signal(Signal::STOP);
         }
         alice.type_line("known to one server alone");
-        alice.stdout.wait_for_part("known to one server alone");
+        alice.stdout.wait_for_count(2, |line| line.contains("✓ stored for #lobby"));
         wait_until("it is there", LIMIT, || node_digest(&rig, "n3") != node_digest(&rig, "n1"));
         three.kill_hard();
         alice.kill_hard();
@@ -221,7 +221,7 @@ fn a_server_that_was_away_for_longer_than_the_log_goes_back_needs_a_snapshot() {
     let mut away = Program::start(node_command(&rig, &redis, "n2", "0", &small));
     assert_eq!(away.ends_within(LIMIT), Some(70), "{}", away.stderr.text());
     let words = away.stderr.text();
-    assert!(words.contains("it needs a snapshot of another one"), "{words}");
+    assert!(words.contains("needs a snapshot of another one"), "{words}");
     std::fs::rename(rig.path("n2"), rig.path("n2-before")).unwrap();
     snapshot(&rig, &redis, ("n1", "n2"));
     let two = run("n2");
@@ -241,8 +241,8 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
     let rig = Rig::new();
     let redis = Redis::start(&rig, &[]);
     let alone = |options: &[&str]| {
-        let mut command = rig.command(&binary("chat-server"));
-        command.args(["--port", "0", "--log-format", "text", "--limit", "disk=off", "--data"]);
+        let words = ["--port", "0", "--log-format", "text", "--limit", "disk=off", "--data"];
+        let mut command = server_command(&rig, &words);
         command.arg(rig.path("n1")).arg("--logs").arg(rig.path("logs-n1")).args(options);
         command
     };
@@ -254,10 +254,9 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
     let first = Server::run(alone(&[]));
     let mut alice = person(&rig, first.url(), "alice");
     alice.type_line("said when it was alone");
-    alice.stdout.wait_for_part("said when it was alone");
+    alice.stdout.wait_for_part("✓ stored for #lobby");
     wait_until("it is kept", LIMIT, || node_digest(&rig, "n1").contains("entries: "));
-    alice.terminate();
-    alice.wait();
+    alice.kill_hard();
     ends(first);
     let before = node_digest(&rig, "n1");
     let mut refused = Program::start(node_command(&rig, &redis, "n1", "0", &[]));
