@@ -74,11 +74,9 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
 }
 
-/// What a hub is made of.
-pub struct Parts<T> {
-    /// Where batches go.
-    pub turns: T,
-    /// The same store, for reading.
+/// What a hub is made of, but where its batches go.
+pub struct Parts {
+    /// The store, for reading.
     pub reads: Reads,
     /// What the store holds.
     pub snapshot: Snapshot,
@@ -122,38 +120,10 @@ pub struct Assembled {
     pub keepers: Tasks,
 }
 
-impl Parts<()> {
-    /// The same, whose batches go there.
-    fn through<T>(self, turns: T) -> Parts<T> {
-        let Self { turns: (), reads, snapshot, identity, verify, mailbox, limits, .. } = self;
-        let Self { retention_ms, doors, metrics, log, console, clock, trace, copies, .. } = self;
-        let health = self.health;
-        Parts {
-            turns,
-            reads,
-            snapshot,
-            identity,
-            verify,
-            mailbox,
-            limits,
-            retention_ms,
-            doors,
-            metrics,
-            log,
-            console,
-            clock,
-            trace,
-            copies,
-            health,
-        }
-    }
-}
-
-impl<T: Turns + 'static> Parts<T> {
-    /// Brings the account `server` up to date and starts the worker.
-    pub async fn assemble(self) -> Result<Assembled, RunError> {
-        let Self { mut turns, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
-            self;
+impl Parts {
+    /// Brings the account `server` up to date and starts the worker, whose batches go to `turns`.
+    pub async fn assemble(self, mut turns: impl Turns + 'static) -> Result<Assembled, RunError> {
+        let Self { reads, mut snapshot, identity, metrics, log, clock, trace, .. } = self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
         let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
@@ -263,7 +233,6 @@ pub(crate) async fn start(
     let console = Console::stdout();
     let copies = CopyOptions { folder: config.data.join(FILES_FOLDER), limits: config.copies };
     let parts = Parts {
-        turns: (),
         reads,
         snapshot,
         identity,
@@ -282,8 +251,8 @@ pub(crate) async fn start(
         health,
     };
     let (assembled, mut member) = match way {
-        Way::Alone(turns) => (parts.through(turns).assemble().await?, None),
-        Way::Shared(turns, member) => (parts.through(*turns).assemble().await?, Some(*member)),
+        Way::Alone(turns) => (parts.assemble(turns).await?, None),
+        Way::Shared(turns, member) => (parts.assemble(*turns).await?, Some(*member)),
     };
     let Assembled { hub, worker, stop, keepers } = assembled;
     if let Some(member) = &mut member {

@@ -3,21 +3,18 @@
 //! **Architecture Invariant:** nothing leaves (an answer that says stored, or a delivery) before
 //! the commit that covers it. The next batch collects in the queue while a commit runs.
 
+mod account;
 mod admin;
 mod answer;
 mod ask;
 mod away;
 mod bundles;
-mod deletion;
 mod enter;
-mod erase;
 mod follow;
 mod gone;
-mod lobby;
 mod notify;
 mod offers;
 mod owed;
-mod password;
 mod remind;
 mod retention;
 mod story;
@@ -56,10 +53,9 @@ use crate::{
 
 use answer::Answers;
 use away::{BEHIND, Beside, ask_again, long_away};
-use erase::Erasing;
 use notify::Notify;
 use owed::Owed;
-use retention::Dropping;
+use retention::Steps;
 use story::Batch;
 
 /// Everything the worker owns.
@@ -78,8 +74,8 @@ pub struct Worker<T> {
     answers: Answers,
     log: OperationLog,
     clock: Clock,
-    dropping: Dropping,
-    erasing: Erasing,
+    dropping: Steps,
+    erasing: Steps,
     /// Sign-ins whose account or bundle is kept, and sessions that ended before they began.
     entering: Vec<(Open, Guarded)>,
     gate: Arc<Gate>,
@@ -135,8 +131,8 @@ impl<T: Turns> Worker<T> {
             answers,
             log,
             clock,
-            dropping: Dropping::default(),
-            erasing: Erasing::default(),
+            dropping: Steps::default(),
+            erasing: Steps::default(),
             entering: Vec::new(),
             gate: Arc::default(),
             readiness: Arc::default(),
@@ -479,7 +475,7 @@ impl<T: Turns> Worker<T> {
                 story::leave(&self.log, peer);
                 self.follow(now_ms, committed, None);
             }
-            Request::Password(_) => password::finish(queued, &committed),
+            Request::Password(_) => account::finish_password(queued, &committed),
             Request::Delete(_) => self.finish_deletion(now_ms, queued, committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Admin(_) => self.finish_admin(now_ms, queued, committed),

@@ -186,7 +186,6 @@ impl World {
         snapshot: Snapshot,
     ) -> Assembled {
         let parts = Parts {
-            turns,
             reads,
             snapshot,
             identity: keys::hub_identity(),
@@ -203,7 +202,7 @@ impl World {
             copies: None,
             health: None,
         };
-        parts.assemble().await.expect("a hub starts from what is durable")
+        parts.assemble(turns).await.expect("a hub starts from what is durable")
     }
 }
 
