@@ -25,6 +25,7 @@ here | bash scripts/demo.sh | bash scripts/demo.sh
 here | scripts/demo.sh | scripts/demo.sh --per-client 5
 here | CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- worlds | CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- worlds
 here | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=100000 cargo test -p chat-server --test simulation -- worlds | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=500 cargo test -p chat-server --test simulation -- worlds
+here | CHAT_SIM_KEYS=/tmp/keys CHAT_SIM_DIGESTS=1 cargo test -p chat-server --test simulation -- --nocapture worlds | CHAT_SIM_SEEDS=20 CHAT_SIM_KEYS="$(mktemp -d)/keys" CHAT_SIM_DIGESTS=1 cargo test -p chat-server --test simulation -- --nocapture worlds
 here | CHAT_DRAW_PICTURES=1 cargo test -p chat-tui pictures | CHAT_DRAW_PICTURES=1 cargo test -p chat-tui pictures
 here | cargo test -p chat-tests --test suite drains -- --ignored --nocapture | cargo test -p chat-tests --test suite drains -- --ignored --nocapture
 here | cargo bench -p chat-endpoint --bench room | cargo bench -p chat-endpoint --bench room

@@ -1,9 +1,9 @@
-//! A server that is restored from a backup: what the people at its clients see, one line for each time
-//! (rule R36).
+//! A server that is restored from a backup: what the people at its clients see, one line for each time, and who comes back
+//! by themselves (rule R36).
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chat_tests::{Program, Rig, Server, operator, until};
+use chat_tests::{Program, Rig, Scene, Server, operator, until};
 
 /// All talk again by then.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -136,5 +136,29 @@ fn the_server_runs_commands_after_a_restore() {
             answer.assert_code(0);
             assert!(answer.stdout.contains("Linux"), "{answer:?}");
         }
+    }
+}
+
+/// Goal: an account and a device that the server has lost come back by themselves, while they run. Before:
+/// both programs ended with exit 4.
+#[test]
+fn who_is_newer_than_the_backup_comes_back_without_a_question() {
+    let mut scene = Scene::empty();
+    let desk = scene.client("bob").chat();
+    let kept = scene.rig.path("kept.tar");
+    operator(&scene.rig, &["backup", kept.to_str().unwrap()]).assert_code(0);
+    let laptop = scene.client("bob").with_home(scene.rig.path("bob-laptop")).chat();
+    let mut eve = scene.client("eve").chat();
+    eve.type_line("bob*a new account");
+    laptop.stdout.wait_for_part("eve → you: a new account");
+    scene.server.kill_hard();
+    operator(&scene.rig, &["restore", kept.to_str().unwrap()]).assert_code(0);
+    scene.server.restart(&scene.rig, &[]);
+    for program in [&desk, &laptop, &eve] {
+        program.stdout.wait_for_count(2, |line| line.contains("connected to"));
+    }
+    eve.type_line("bob*here again");
+    for program in [&desk, &laptop] {
+        program.stdout.wait_for_part("eve → you: here again");
     }
 }

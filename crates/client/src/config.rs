@@ -22,7 +22,6 @@ pub mod ui;
 pub mod verb;
 
 pub mod error;
-mod examples;
 
 use arguments::{Arguments, CommonArguments, EmulatorArguments};
 pub use chat_device::password::{Password, PasswordError};

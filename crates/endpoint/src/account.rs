@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chat_protocol::b64::B64Vec;
 use chat_protocol::fingerprint::Fingerprint;
 use chat_protocol::id::{KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark};
@@ -53,11 +52,8 @@ impl Endpoint {
 
     /// The known devices of a person, oldest first: so a device keeps its number in the list.
     pub fn known_devices(&self, now_ms: u64, name: &UserName) -> Vec<KnownDevice> {
-        let pin = self.state.pins.get(name);
-        let rows = pin.into_iter().flat_map(|pin| &pin.bundles);
-        let held = rows.filter_map(|B64Vec(bytes)| self.bundles.verify(bytes.clone().into()));
         let mut since = BTreeMap::<Nonce16, u64>::new();
-        for bundle in held {
+        for bundle in self.people.held(name) {
             let first = since.entry(bundle.header().dev).or_insert(u64::MAX);
             *first = bundle.header().ts.min(*first);
         }

@@ -198,7 +198,8 @@ impl Endpoint {
             let offered = people.get(name);
             if let Some(offered) = offered {
                 self.accept_bundles(name, offered);
-                self.accept_former(name, offered, kids.get(name).map_or(&[], Vec::as_slice));
+                let kids = kids.get(name).map_or(&[][..], Vec::as_slice);
+                self.people.accept_former(&mut self.out, name, offered, kids);
             }
             self.compare_bundles(now_ms, name, offered);
         }
@@ -206,12 +207,7 @@ impl Endpoint {
             .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
             .collect();
         for (name, kids) in &mut kids {
-            kids.retain(|sk| {
-                let is_known = self.people.signer_of_any_time(name, sk).is_some()
-                    || self.people.former_signer(name, sk).is_some()
-                    || self.link.shown_former.signer(name, sk).is_some();
-                more && !is_known
-            });
+            kids.retain(|sk| more && !self.people.has_signer(name, sk));
         }
         kids.retain(|_, kids| !kids.is_empty());
         let left = missing.len() + kids.values().map(Vec::len).sum::<usize>();
@@ -224,15 +220,13 @@ impl Endpoint {
             // A later question may be the one that brings what is new. The many of a view are not
             // remembered.
             if view.is_none() && !self.are_keys_asked_for(name) {
-                self.link.newest.insert(name.clone());
+                self.people.has_newest(name);
             }
             if !people.contains_key(name) {
                 // The hub has what is held, and it is of the pinned identity.
-                self.link.replaced.remove(name);
+                self.people.has_bundles(name);
             }
-            if let Some(target) = self.link.targets.get_mut(name) {
-                *target = Some(now_ms);
-            }
+            self.people.target_came(now_ms, name);
             if let Ok(cid) = ConversationId::direct(&self.device.user, name) {
                 self.link.dirty.insert(cid);
             }

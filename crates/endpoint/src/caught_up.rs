@@ -12,19 +12,8 @@ use chat_protocol::name::ConversationId;
 use crate::connection::Link;
 use crate::endpoint::Endpoint;
 use crate::limits::LIVE_WAIT_MS;
-use crate::position::Position;
+use crate::position::Came;
 use crate::questions::Question;
-
-/// How a frame came.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Came {
-    /// Where the hub says that it stands; 0 for what was kept until its key came, or was handed over.
-    pub(crate) position: u64,
-    /// When, Unix time in milliseconds, if that was after all that waited at the sign-in.
-    pub(crate) live_ms: Option<u64>,
-    /// The newest position that the hub had answered with in its log by then, if that was after all that waited.
-    behind: Option<Position>,
-}
 
 impl Endpoint {
     /// Whether all that waited for this device when it signed in was dealt with: nothing of it is still

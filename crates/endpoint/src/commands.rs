@@ -80,7 +80,7 @@ impl Endpoint {
             self.report_outcome(now_ms, &from, end);
             return;
         }
-        let pinned = self.is_trusted(&from);
+        let pinned = self.people.is_trusted(&from);
         self.out.tell(Event::Command {
             id,
             digest: *digest,

@@ -13,9 +13,8 @@ use crate::endpoint::Endpoint;
 use crate::epochs::Parts;
 use crate::grants::GrantQuestions;
 use crate::lacks::Lacks;
-use crate::limits::RENEW_OWN_MIN_MS;
+use crate::limits::{RENEW_OWN_MIN_MS, UNASKED_MAX};
 use crate::offers::Checking;
-use crate::people::ShownFormer;
 use crate::position::Position;
 use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
@@ -61,16 +60,7 @@ pub(crate) struct Link {
     pub(crate) questioned: BTreeSet<Digest>,
     /// The newest time that this device was told, Unix time in milliseconds.
     pub(crate) clock_ms: u64,
-    /// Of whom bundles were asked for because the hub says that they have new keys; and of whom it has
-    /// said so again since.
-    pub(crate) keys_asked: BTreeMap<MessageId, Vec<UserName>>,
-    pub(crate) keys_again: BTreeSet<UserName>,
-    /// People of whom the hub offered another identity and nothing of the pinned one.
-    pub(crate) replaced: BTreeSet<UserName>,
-    /// Signing keys of who had a name before, by the hub's word.
-    pub(crate) shown_former: ShownFormer,
-    /// People whose accounts were deleted, by the hub's word: no key is made for them. And of whom that was told.
-    pub(crate) gone: BTreeSet<UserName>,
+    /// Of whom it was told that their accounts were deleted.
     pub(crate) gone_told: BTreeSet<UserName>,
     /// Requests for something of ours that wait for a view.
     pub(crate) key_requests: Vec<(MessageHeader, Counters)>,
@@ -80,10 +70,6 @@ pub(crate) struct Link {
     pub(crate) banned_by: Option<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
-    /// People whose newest bundles were asked for, and came; nobody has said since that they have others.
-    pub(crate) newest: BTreeSet<UserName>,
-    /// When the bundles of a command's target came; `None` while they are asked for.
-    pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Parts of the epochs whose KEYs wait.
     pub(crate) parts: BTreeMap<Digest, Parts>,
     /// Parts are missing that a new connection may bring.
@@ -153,4 +139,49 @@ impl Endpoint {
         let may_be_away = self.link.online && !self.device.user.is_server();
         self.link.keys_are_old = may_be_away && is_expired && is_long;
     }
+
+    /// Whether only a new connection helps; see [`Endpoint::reconnect_reason`].
+    pub fn must_reconnect(&self) -> bool {
+        self.reconnect_reason().is_some()
+    }
+
+    /// Why only a new connection helps, in words for people, if so.
+    pub fn reconnect_reason(&self) -> Option<&'static str> {
+        if self.link.keys_are_old {
+            // The next sign-in publishes another one (rule R12).
+            return Some("this device's key has expired; it publishes another one");
+        }
+        if self.link.unasked >= UNASKED_MAX {
+            return Some("the server keeps answering what nobody has asked");
+        }
+        if self.link.lacks_parts {
+            return Some("the server has held back a part of a key; it is asked for again");
+        }
+        self.inbox
+            .may_begin_anew()
+            .then_some("more came at once than this device can hold; it asks for the rest again")
+    }
+
+    /// The hub has answered what was not asked: that is dropped, and counted.
+    pub(crate) fn unasked(&mut self) {
+        self.link.unasked = self.link.unasked.saturating_add(1);
+    }
+
+    /// About how many bytes of memory this device holds because of what others have sent and it has
+    /// not dealt with, or has yet to send: deliveries that wait with their epochs' parts, links,
+    /// frames without a key, granted messages, receipts, questions, and its own messages that are
+    /// kept to be sent again. Rooms that the hub calls deleted count, too.
+    pub fn held_bytes(&self) -> usize {
+        let link = &self.link;
+        let (waiting, small) = self.inbox.held();
+        let parts = link.parts.values().map(Parts::bytes).sum::<usize>();
+        let links = self.views.bytes();
+        let small = small + self.out.questions.len() + self.views.len();
+        let small = small + link.retries.len() + self.receipts.counts().0;
+        let held = self.gaps.held_bytes() + self.parked_grant_bytes() + self.resends.bytes();
+        waiting + parts + links + self.receipts.bytes() + held + small * SMALL_BYTES
+    }
 }
+
+/// What a question, a head or the name of a log costs, about.
+const SMALL_BYTES: usize = 256;

@@ -10,17 +10,15 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 
 use crate::endpoint::Endpoint;
-use crate::questions::Question;
-use crate::rooms::Kids;
+use crate::questions::{Kids, Question};
 
 impl Endpoint {
     /// The hub says that these people have new keys. Views with them in it are fetched again
     /// before the next message is sealed there.
     pub(crate) fn on_keys(&mut self, users: &[UserName]) {
         for name in users {
-            self.link.targets.remove(name);
+            self.people.outdate(name);
             self.lacks_no_more(name);
-            self.link.newest.remove(name);
         }
         // A new device of these is news, and a revoked one is refused at once.
         let close = |name: &&UserName| {
@@ -40,28 +38,17 @@ impl Endpoint {
 
     /// Asks for the newest bundles of these people, of each once: an answer that is on its way may be
     /// older than what they have published since, so they are asked for again when it has come.
-    fn ask_once_for_keys(&mut self, mut names: BTreeSet<UserName>) {
-        let open = self.link.keys_asked.values().flatten();
-        let late: Vec<UserName> = open.filter(|name| names.contains(*name)).cloned().collect();
-        names.retain(|name| !late.contains(name));
-        self.link.keys_again.extend(late);
-        let names: Vec<UserName> = names.into_iter().collect();
-        for page in names.chunks(PAGE_ITEMS_MAX) {
+    fn ask_once_for_keys(&mut self, names: BTreeSet<UserName>) {
+        for page in self.people.to_be_asked(names).chunks(PAGE_ITEMS_MAX) {
             let id = self.ask_bundles(page, Kids::new(), None);
             self.inbox.ask_again(page, id);
-            self.link.keys_asked.insert(id, page.to_vec());
+            self.people.asked(id, page);
         }
     }
 
     /// Bundles were answered that a notice had made this device ask for.
     pub(crate) fn keys_answered(&mut self, id: &MessageId) {
-        let Some(names) = self.link.keys_asked.remove(id) else { return };
-        let again = names.into_iter().filter(|name| self.link.keys_again.remove(name));
-        let again: BTreeSet<UserName> = again.collect();
-        for name in &again {
-            self.link.targets.remove(name);
-            self.link.newest.remove(name);
-        }
+        let again = self.people.answered(id);
         self.ask_once_for_keys(again);
     }
 
@@ -72,10 +59,8 @@ impl Endpoint {
     pub(crate) fn note_gone(&mut self, id: &MessageId, gone: &[UserName]) {
         let Some(Question::Bundles { names, .. }) = self.out.questions.get(id) else { return };
         for name in names.clone() {
-            let is_gone = gone.contains(&name) && name != self.device.user && !name.is_server();
-            let is_news =
-                if is_gone { self.link.gone.insert(name) } else { self.link.gone.remove(&name) };
-            if is_news {
+            let is_gone = gone.contains(&name);
+            if self.people.note_gone(name, is_gone) {
                 self.audiences_changed();
             }
         }
@@ -83,7 +68,7 @@ impl Endpoint {
 
     /// Whether the hub has said on this connection that an account was deleted. It says so when it is asked for keys.
     pub fn is_deleted(&self, name: &UserName) -> bool {
-        self.link.gone.contains(name)
+        self.people.is_gone(name)
     }
 
     /// Whether somebody's bundles are on their way, on behalf of no view: a view is fetched anew itself.
@@ -98,7 +83,7 @@ impl Endpoint {
     /// machine was away must not be obeyed. Without an answer of the hub it never starts.
     pub(crate) fn needs_newest(&self, header: &MessageHeader) -> bool {
         let accepts = self.device.bundle.header().rb.is_some();
-        header.t == Tag::Cmd && accepts && !self.link.newest.contains(&header.from)
+        header.t == Tag::Cmd && accepts && !self.people.is_newest(&header.from)
     }
 
     /// Whether this person has, or had, another device.

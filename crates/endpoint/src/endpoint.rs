@@ -31,8 +31,8 @@ use crate::receipts::Receipts;
 use crate::receive::Inbox;
 use crate::resend::Resends;
 use crate::rooms::{RoomRequests, Views};
-use crate::state::{Records, State};
-use crate::store::Change;
+use crate::state::State;
+use crate::store::{Change, Records};
 use crate::table::Kind;
 use crate::views::Marks;
 
@@ -70,7 +70,6 @@ pub struct Endpoint {
     pub(crate) device: Device,
     pub(crate) state: State,
     pub(crate) people: People,
-    pub(crate) bundles: Arc<BundleCache>,
     pub(crate) offers: Offers,
     pub(crate) verified: VerifiedBatches,
     pub(crate) link: Link,
@@ -103,13 +102,13 @@ impl Endpoint {
         random: Box<dyn Random>,
     ) -> Result<Self, serde_json::Error> {
         let out = Out::new(device.user.clone(), random);
+        let people = People::new(&device, bundles);
         let gaps = Gaps::new(device.user.clone());
         let receipts = Receipts::new(device.user.clone());
         let mut endpoint = Self {
             device,
             state: State::default(),
-            people: People::default(),
-            bundles,
+            people,
             offers: Offers::default(),
             verified: VerifiedBatches::default(),
             link: Link::default(),
@@ -150,7 +149,6 @@ impl Endpoint {
         let stood = self.standing_keys();
         self.load(records)?;
         self.keys_stand_since(&stood);
-        self.people = self.people.emptied();
         // What was said there may have waited for it.
         self.link.dirty.extend(self.requests.reloaded());
         self.loaded();
@@ -159,7 +157,8 @@ impl Endpoint {
 
     /// The rows of all parts.
     fn rows(&mut self) -> Vec<Kind<'_>> {
-        let mut rows = Vec::from(self.state.rows());
+        let mut rows = Vec::from(self.people.rows());
+        rows.extend(self.state.rows());
         rows.extend(self.positions.rows());
         rows.extend(self.out.rows());
         rows.extend(self.gaps.rows());
@@ -191,7 +190,7 @@ impl Endpoint {
 
     /// Derives what is not stored, and tells the host of durable events it has not heard.
     fn loaded(&mut self) {
-        self.load_people();
+        self.people.loaded(self.link.clock_ms);
         self.load_offers();
         self.mark_all_epochs();
         let messages = self.outbox.iter().map(|(key, outgoing)| (outgoing.id, key.clone()));
@@ -209,8 +208,8 @@ impl Endpoint {
     /// Takes other keys of the same device over, such as a new signing key where
     /// [`Endpoint::is_rolled_back`]. Only while there is no connection.
     pub fn replace_device(&mut self, device: Device) {
+        self.people.replace_own(self.link.clock_ms, &device);
         self.device = device;
-        self.load_people();
     }
 
     /// The identity key that a name is known by; one's own and the hub's included.
@@ -220,8 +219,7 @@ impl Endpoint {
 
     /// Everybody whose key this device knows by a pin; one's own name included.
     pub fn known_names(&self) -> Vec<UserName> {
-        let pinned = self.state.pins.iter().filter_map(|(name, _)| UserName::new(name).ok());
-        let others = pinned.filter(|name| *name != self.device.user);
+        let others = self.people.pinned().filter(|name| *name != self.device.user);
         others.chain([self.device.user.clone()]).collect()
     }
 
@@ -297,6 +295,7 @@ impl Endpoint {
         self.requests.disconnected(self.link.clock_ms);
         self.outbox.disconnected();
         self.receipts.disconnected();
+        self.people.disconnected();
         self.inbox.disconnected();
         self.views = Views::default();
         self.out.questions.disconnected();

@@ -25,17 +25,17 @@ use chat_protocol::tag::label;
 use zeroize::Zeroizing;
 
 use crate::answers::Refusal;
-use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::{AGENT_EPOCHS_MAX, EPOCH_AGE_MAX_MS, EPOCH_UNSEEN_WAIT_MS, EPOCH_WAIT_MS};
 use crate::pace::GivenUp;
+use crate::position::Came;
 use crate::questions::Question;
 use crate::receive::Received;
 use crate::views::{Maker, Said};
 
 pub(crate) use held::{Epoch, Epochs, Receiving};
-pub(crate) use left_out::named;
+pub(crate) use left_out::{first_of, named};
 pub(crate) use lists::KeptLists;
 pub(crate) use luck::KeyLuck;
 use making::Making;

@@ -1,7 +1,5 @@
 //! What a device tells its host.
 
-mod command_text;
-
 use std::sync::Arc;
 
 use chat_protocol::b64::B64Vec;
@@ -15,15 +13,10 @@ use chat_protocol::ratchet::MessageKey;
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
-mod alarm;
-mod change;
+mod kinds;
 mod made;
 
-pub use alarm::Alarm;
-pub use change::MemberChange;
-
-use crate::offers::OfferVerdict;
-use crate::trust::Standing;
+pub use kinds::{Alarm, MemberChange, OfferVerdict, Standing};
 
 /// Names a durable event until the host has dealt with it; grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,7 +124,7 @@ pub enum Event {
         /// Whether the identity is the one known for that name, without an alarm.
         pinned: bool,
         /// What to run.
-        #[serde(with = "command_text")]
+        #[serde(with = "made")]
         command: Command,
         /// Unix time in milliseconds after which it must not start.
         expires_ms: u64,

@@ -28,7 +28,7 @@ use crate::limits::GRANTS_PARKED_MAX;
 use crate::people::Signer;
 use crate::receive::{Hand, Opened, fits_address, may_speak};
 use crate::resend::pieces;
-use crate::state::{next_order, order_key};
+use crate::table::{next_order, order_key};
 
 /// A message of the host's history, to be granted to somebody.
 #[derive(Debug, Clone)]

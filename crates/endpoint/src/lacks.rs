@@ -57,8 +57,7 @@ impl Endpoint {
     /// those. A hub by which the name has another identity takes none of them, and lacks none.
     fn lacking(&self, name: &UserName, offered: &PersonBundles) -> Vec<Bundle> {
         let offered = offered.bundles.iter();
-        let offered: Vec<Bundle> =
-            offered.filter_map(|b| self.bundles.verify(b.0.clone().into())).collect();
+        let offered: Vec<Bundle> = offered.filter_map(|bytes| self.people.verify(bytes)).collect();
         let expected = self.expected_identity(name);
         if offered.iter().any(|bundle| Some(bundle.identity()) != expected) {
             return Vec::new();

@@ -66,14 +66,16 @@ mod views;
 
 pub use account::{DeviceState, KnownDevice};
 pub use endpoint::{Device, Endpoint, Step};
-pub use event::{Alarm, Event, EventKey, KeptFrame, MemberChange, Notification};
+pub use event::{
+    Alarm, Event, EventKey, KeptFrame, MemberChange, Notification, OfferVerdict, Standing,
+};
 pub use grants::{GrantError, HistoryEntry};
-pub use offers::{ListedOffer, OfferVerdict};
+pub use offers::ListedOffer;
 pub use out::Transmit;
 pub use outgoing::{CommandEnd, CommandOptions, SendError, check_text, unsent};
 pub use people::{BundleCache, Pinned};
 pub use position::NEWEST_POSITION_ROW;
 pub use random::{Random, SystemRandom};
 pub use rooms::{RoomAction, Roster};
-pub use state::Records;
-pub use trust::{Identity, Introduction, Standing, TrustError};
+pub use store::Records;
+pub use trust::{Identity, Introduction, TrustError};

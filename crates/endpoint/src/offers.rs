@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{VerifyingKey, sha256};
 use chat_protocol::file::catalogue::Audience;
-use chat_protocol::file::offer::{self, OfferDraft, OfferHeader, SignedOffer};
+use chat_protocol::file::offer::{self, OfferDraft, SignedOffer};
 use chat_protocol::frame::VerifiedBatches;
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::limits::PAGE_ITEMS_MAX;
@@ -18,10 +18,10 @@ use chat_protocol::name::UserName;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
-use crate::event::{Alarm, Event};
+use crate::event::{Alarm, Event, OfferVerdict};
 use crate::limits::{OFFERS_REMEMBERED_MAX, OFFERS_TOLD_MAX};
-use crate::rooms::Kids;
-use crate::state::{next_order, order_key};
+use crate::questions::Kids;
+use crate::table::{next_order, order_key};
 
 /// An offer as the hub lists it.
 #[derive(Debug, Clone)]
@@ -34,22 +34,6 @@ pub struct ListedOffer {
     pub id: MessageId,
     /// What is said to be signed.
     pub signed: B64Vec,
-}
-
-/// What a listed offer is worth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OfferVerdict {
-    /// Signed for this place by a key of its owner that is not revoked; no newer one was seen here.
-    Good(Box<OfferHeader>),
-    /// The owner has signed it, and a newer one of the same id was seen before.
-    Outdated,
-    /// The key that signed it was revoked since.
-    Revoked,
-    /// The owner has not signed it.
-    Forged {
-        /// The file's name as it was listed; nothing where that cannot be read.
-        name: Option<String>,
-    },
 }
 
 /// The newest signature of an offer that was seen: a row of the device.
@@ -91,11 +75,8 @@ impl Endpoint {
         let id = MessageId(self.out.random());
         let owners: BTreeSet<&UserName> = listed.iter().map(|listed| &listed.owner).collect();
         // A key may have been revoked, or published, since they were heard of.
-        let stale: Vec<UserName> = owners
-            .into_iter()
-            .filter(|owner| !self.link.newest.contains(*owner))
-            .cloned()
-            .collect();
+        let stale: Vec<UserName> =
+            owners.into_iter().filter(|owner| !self.people.is_newest(owner)).cloned().collect();
         let waiting = self.ask_for_owners(&stale);
         let checking = Checking { listed, waiting, unknown: usize::MAX };
         self.link.checking.insert(id, checking);
@@ -201,7 +182,7 @@ impl Endpoint {
     fn is_by_refused(&self, listed: &ListedOffer) -> bool {
         let Ok(signed) = SignedOffer::parse(&listed.signed.0) else { return false };
         let header = signed.header();
-        self.refused_bundles(&listed.owner).iter().any(|bundle| {
+        self.people.refused_bundles(&listed.owner).iter().any(|bundle| {
             let key = bundle.header().sk.iter().find(|key| key.kid == header.sk);
             let key = key.and_then(|key| Some((VerifyingKey::from_spki(&key.spki).ok()?, key)));
             key.is_some_and(|(verifying, key)| {
@@ -250,7 +231,7 @@ impl Endpoint {
         for (listed, verdict) in listed.iter().zip(verdicts) {
             let OfferVerdict::Forged { name } = verdict else { continue };
             // There is an alarm about that key already, which waits for a decision, or was decided.
-            if self.is_in_question(&listed.owner) || self.is_by_refused(listed) {
+            if self.people.is_in_question(&listed.owner) || self.is_by_refused(listed) {
                 continue;
             }
             if self.offers.told.len() >= OFFERS_TOLD_MAX {

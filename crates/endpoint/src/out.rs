@@ -14,8 +14,8 @@ use crate::alarms::Alarms;
 use crate::event::{Alarm, Event, EventKey, Notification};
 use crate::questions::{Question, Questions};
 use crate::random::Random;
-use crate::state::{next_order, order_key};
 use crate::table::{Counter, Kind, Table};
+use crate::table::{next_order, order_key};
 use crate::trace::Trace;
 
 /// A message for the hub.

@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
-use chat_protocol::content::Content;
 use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::name::ConversationId;
 use serde::{Deserialize, Serialize};
 
-use crate::outgoing::{Outgoing, Sealed};
-use crate::state::{OUTGOING, next_order, order_key};
-use crate::table::{Kind, Table};
+use crate::outgoing::{Asked, OUTGOING, Outgoing, Sealed};
+use crate::table::{Kind, Table, next_order, order_key};
 
 /// What one signing key has asked of one restart nonce.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -23,24 +21,6 @@ struct Asking {
     next: u64,
     /// The last number that the hub has not refused.
     last: Option<u64>,
-}
-
-/// The place of a command among them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Asked {
-    /// Signing key and restart nonce: the row of [`Asking`].
-    of: String,
-    no: u64,
-    prev: Option<u64>,
-}
-
-impl Asked {
-    /// Writes its numbers into what is sealed.
-    pub(crate) fn number(self, content: &mut Content) {
-        if let Content::Command(command) = content {
-            (command.no, command.prev) = (self.no, self.prev);
-        }
-    }
 }
 
 /// All messages without an answer.
@@ -290,6 +270,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use chat_protocol::content::Content;
     use chat_protocol::ratchet::Chain;
     use chat_protocol::tag::Tag;
 

@@ -18,10 +18,9 @@ use thiserror::Error;
 
 use crate::endpoint::Endpoint;
 use crate::limits::COMMAND_EXPIRY_MS;
-use crate::outbox::Asked;
 use crate::position::Position;
 use crate::questions::Question;
-use crate::state::{OUTGOING, Records};
+use crate::store::Records;
 use crate::table::{Rows as _, Table};
 
 /// Why something cannot be said at all.
@@ -51,6 +50,27 @@ pub enum SendError {
         /// For how long.
         seconds: u64,
     },
+}
+
+/// The kind of rows of what is on its way.
+pub(crate) const OUTGOING: &str = "outgoing";
+
+/// The place of a command among those of its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Signing key and restart nonce: the row of the outbox.
+    pub(crate) of: String,
+    pub(crate) no: u64,
+    pub(crate) prev: Option<u64>,
+}
+
+impl Asked {
+    /// Writes its numbers into what is sealed.
+    pub(crate) fn number(self, content: &mut Content) {
+        if let Content::Command(command) = content {
+            (command.no, command.prev) = (self.no, self.prev);
+        }
+    }
 }
 
 /// A message on its way.

@@ -1,4 +1,8 @@
-//! People's keys: pinned on first use, kept with every bundle they have published.
+//! People's keys: pinned on first use, kept with every bundle they have published; and what the hub says of people on
+//! this connection.
+
+mod pins;
+mod word;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,11 +17,16 @@ use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark, Held};
 use chat_protocol::members::MemberLine;
 use chat_protocol::name::UserName;
-use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Endpoint;
-use crate::event::Alarm;
-use crate::limits::{BUNDLES_CACHED_MAX, SHOWN_FORMER_MAX};
+use crate::endpoint::{Device, Endpoint};
+use crate::limits::BUNDLES_CACHED_MAX;
+use crate::table::{Kind, Table};
+
+pub(crate) use pins::Accepted;
+use pins::Pin;
+pub use pins::Pinned;
+pub(crate) use word::TargetBundles;
+use word::Word;
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -41,93 +50,6 @@ impl BundleCache {
     }
 }
 
-/// What a device keeps about a person: all of it signed by that person's keys, or decided by this
-/// user.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Pin {
-    /// The identity key seen first, or trusted since.
-    pub(crate) identity: KeyId,
-    /// This user has compared its words with the person.
-    #[serde(default)]
-    pub(crate) verified: bool,
-    /// Another identity that was offered for this very name, and that nobody has decided on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) other: Option<Stranger>,
-    /// Identities that this user has refused, newest last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) refused: Vec<Stranger>,
-    /// Identities that were pinned before this user has trusted another one, newest last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) former: Vec<Former>,
-    /// Every bundle in the order of the hub.
-    pub(crate) bundles: Vec<B64Vec>,
-}
-
-/// An identity that is not the pinned one, by a bundle that it has signed for the same name.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Stranger {
-    pub(crate) identity: KeyId,
-    pub(crate) bundle: B64Vec,
-}
-
-/// An identity that was pinned once. Nothing is sealed for it and nothing that it says is opened; what it
-/// has signed in the chains of rooms is still to be verified.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Former {
-    pub(crate) identity: KeyId,
-    pub(crate) bundles: Vec<B64Vec>,
-}
-
-impl Pin {
-    /// Nothing but the identity.
-    pub(crate) fn new(identity: KeyId) -> Self {
-        let (refused, former, bundles) = (Vec::new(), Vec::new(), Vec::new());
-        Self { identity, verified: false, other: None, refused, former, bundles }
-    }
-}
-
-/// How the key of a person's row begins.
-const PIN_ROW: &str = "pin/";
-
-/// What a home holds about a person, for whoever checks signatures without a connection.
-#[derive(Debug, Clone)]
-pub struct Pinned {
-    /// The identity key seen first.
-    pub identity: KeyId,
-    /// Every bundle accepted from that identity, in the order of the hub.
-    pub bundles: Vec<Bytes>,
-}
-
-impl Pinned {
-    /// The row of this person.
-    pub fn row(name: &UserName) -> String {
-        format!("{PIN_ROW}{name}")
-    }
-
-    /// Whose row this is, if it is one of a person.
-    pub fn name_of(row: &str) -> Option<&str> {
-        row.strip_prefix(PIN_ROW)
-    }
-
-    /// Reads the row of a person.
-    pub fn read(row: &[u8]) -> Result<Self, serde_json::Error> {
-        let Pin { identity, bundles, .. } = serde_json::from_slice(row)?;
-        let bundles = bundles.into_iter().map(|B64Vec(bytes)| bytes.into()).collect();
-        Ok(Self { identity, bundles })
-    }
-}
-
-/// Whose a bundle is that was offered for a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// Of the known identity, or of the first one.
-    Pinned,
-    /// Of another identity that has signed it for this name.
-    Strangers,
-    /// For another name: rubbish.
-    Nobodys,
-}
-
 /// A signing key, parsed.
 #[derive(Debug, Clone)]
 pub(crate) struct Signer {
@@ -149,29 +71,46 @@ impl Signer {
     }
 }
 
-/// Signing keys of identities that had a name before, by the hub's word (section 12 of the protocol).
+/// Signing keys by their ids; several names may show the same key.
 #[derive(Debug, Default)]
-pub(crate) struct ShownFormer {
-    signers: HashMap<KeyId, Vec<Signer>>,
-    count: usize,
-}
+struct Signers(HashMap<KeyId, Vec<Signer>>);
 
-impl ShownFormer {
-    /// The owner and parsed form of such a key.
-    pub(crate) fn signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        self.signers.get(sk)?.iter().find(|signer| signer.name == *name)
+impl Signers {
+    fn of(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
+        self.0.get(sk)?.iter().find(|signer| signer.name == *name)
     }
 
-    fn insert(&mut self, bundle: &Bundle) {
-        if self.count < SHOWN_FORMER_MAX {
-            self.count += keep_signers(&mut self.signers, bundle);
+    /// Keeps the signing keys of a bundle; says how many are new.
+    fn keep(&mut self, bundle: &Bundle) -> usize {
+        let header = bundle.header();
+        let mut new = 0;
+        for published in &header.sk {
+            if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
+                let digest = Digest(sha256(&published.spki));
+                let (name, identity) = (header.u.clone(), bundle.identity());
+                let known = self.0.entry(published.kid).or_default();
+                if known.iter().all(|signer| signer.name != name) {
+                    known.push(Signer { name, identity, key, digest });
+                    new += 1;
+                }
+            }
         }
+        new
     }
 }
 
-/// The bundles of everybody known, in memory.
-#[derive(Debug, Default)]
+/// The bundles of everybody known: what is kept of them, and what follows from it.
+#[derive(Debug)]
 pub(crate) struct People {
+    me: UserName,
+    /// The hub's identity.
+    server: KeyId,
+    /// This device's newest bundle.
+    own: Arc<Bundle>,
+    verified: Arc<BundleCache>,
+    /// By name.
+    pins: Table<Pin, UserName>,
+    word: Word,
     /// Newest bundle of each device, by name and device.
     newest: HashMap<UserName, BTreeMap<Nonce16, Bundle>>,
     /// The spelling of each name that keys are held under, by the name in lower case: an honest hub has one of each
@@ -179,10 +118,10 @@ pub(crate) struct People {
     spelled: HashMap<String, UserName>,
     /// How often one of them was replaced or came.
     changes: u64,
-    /// Every signing key ever published, by its id; several names may show the same key.
-    signers: HashMap<KeyId, Vec<Signer>>,
+    /// Every signing key ever published.
+    signers: Signers,
     /// The same of identities that were pinned once.
-    former: HashMap<KeyId, Vec<Signer>>,
+    former: Signers,
     /// Digest of every bundle held, by name, device and number.
     numbers: HashMap<(UserName, Nonce16, u32), Digest>,
     /// Encryption keys, parsed when they are first wrapped for.
@@ -194,10 +133,96 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Nobody, with the memory of when keys were seen.
-    pub(crate) fn emptied(&mut self) -> Self {
-        let (seen, revoked) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.revoked));
-        Self { seen, revoked, changes: self.changes.saturating_add(1), ..Self::default() }
+    pub(crate) fn new(device: &Device, verified: Arc<BundleCache>) -> Self {
+        Self {
+            me: device.user.clone(),
+            server: device.server,
+            own: Arc::clone(&device.bundle),
+            verified,
+            pins: Table::default(),
+            word: Word::default(),
+            newest: HashMap::new(),
+            spelled: HashMap::new(),
+            changes: 0,
+            signers: Signers::default(),
+            former: Signers::default(),
+            numbers: HashMap::new(),
+            wrap: HashMap::new(),
+            seen: HashMap::new(),
+            revoked: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 1] {
+        [("pin", &mut self.pins)]
+    }
+
+    /// Rows were loaded, or a pin was put in the place of another: what follows from them is found anew. When keys were
+    /// seen is remembered.
+    pub(crate) fn loaded(&mut self, now_ms: u64) {
+        self.changes = self.changes.saturating_add(1);
+        self.newest.clear();
+        self.spelled.clear();
+        (self.signers, self.former) = (Signers::default(), Signers::default());
+        self.numbers.clear();
+        self.wrap.clear();
+        self.derive(now_ms);
+    }
+
+    /// This device goes on with other keys.
+    pub(crate) fn replace_own(&mut self, now_ms: u64, device: &Device) {
+        (self.me, self.server) = (device.user.clone(), device.server);
+        self.own = Arc::clone(&device.bundle);
+        self.derive(now_ms);
+    }
+
+    fn derive(&mut self, now_ms: u64) {
+        let (mut bundles, mut former) = (Vec::new(), Vec::new());
+        for (_, pin) in self.pins.iter() {
+            bundles.extend(pin.bundles.iter().filter_map(|bytes| self.verify(bytes)));
+            let of_before = pin.former.iter().flat_map(|former| &former.bundles);
+            former.extend(of_before.filter_map(|bytes| self.verify(bytes)));
+        }
+        for bundle in bundles {
+            self.insert(now_ms, &bundle);
+        }
+        for bundle in former {
+            self.former.keep(&bundle);
+        }
+        self.insert(now_ms, &Arc::clone(&self.own));
+    }
+
+    /// A bundle that proves itself.
+    pub(crate) fn verify(&self, B64Vec(bytes): &B64Vec) -> Option<Bundle> {
+        self.verified.verify(bytes.clone().into())
+    }
+
+    /// All bundles that were accepted of a person, in the order of the hub.
+    pub(crate) fn held(&self, name: &UserName) -> impl Iterator<Item = Bundle> {
+        let held = self.pins.get(name).into_iter().flat_map(|pin| &pin.bundles);
+        held.filter_map(|bytes| self.verify(bytes))
+    }
+
+    /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
+    /// device: as it was signed.
+    pub(crate) fn bundle_behind(&self, link: &RawFrame) -> Option<B64Vec> {
+        let Ok(Header::Member(link)) = Header::parse(link.header()) else { return None };
+        let publishes =
+            |bundle: &Bundle| bundle.header().sk.iter().any(|published| published.kid == link.sk);
+        if self.devices(&link.from).any(publishes) {
+            return None;
+        }
+        let found = self.held(&link.from).find(|bundle| publishes(bundle));
+        found.map(|bundle| B64Vec(bundle.bytes().to_vec()))
+    }
+
+    /// What is held of a person's bundles, to be compared by the hub (rule R37).
+    pub(crate) fn marks(&self, now_ms: u64, name: &UserName) -> Held {
+        if !self.is_pinned(name) {
+            return Held::default();
+        }
+        let marks = self.devices(name).filter_map(DeviceMark::of);
+        Held::of_live(now_ms, marks, |sk| self.is_revoked(name, sk))
     }
 
     /// Puts a verified bundle in its place.
@@ -212,7 +237,7 @@ impl People {
             }
         }
         self.spelled.entry(header.u.folded()).or_insert_with(|| header.u.clone());
-        keep_signers(&mut self.signers, bundle);
+        self.signers.keep(bundle);
         self.numbers.insert((header.u.clone(), header.dev, header.seq), bundle.digest());
         let devices = self.newest.entry(header.u.clone()).or_default();
         let newer = devices.get(&header.dev).is_none_or(|old| old.header().seq <= header.seq);
@@ -222,14 +247,9 @@ impl People {
         }
     }
 
-    /// How often the newest bundles have changed.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes
-    }
-
-    /// Keeps the signing keys of an identity that was pinned once.
-    fn insert_former(&mut self, bundle: &Bundle) {
-        keep_signers(&mut self.former, bundle);
+    /// How often pins and newest bundles have changed.
+    pub(crate) fn changes(&self) -> (u64, u64) {
+        (self.pins.changes(), self.changes)
     }
 
     /// The known name that differs from this one in the case of its letters only.
@@ -289,12 +309,12 @@ impl People {
 
     /// The owner and parsed form of a signing key, also of one that was revoked.
     pub(crate) fn signer_of_any_time(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        self.signers.get(sk)?.iter().find(|signer| signer.name == *name)
+        self.signers.of(name, sk)
     }
 
-    /// The same of an identity that this person was known by before.
-    pub(crate) fn former_signer(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        self.former.get(sk)?.iter().find(|signer| signer.name == *name)
+    /// The same, also of an identity that this person was known by before.
+    pub(crate) fn signer_of_any_identity(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
+        self.signers.of(name, sk).or_else(|| self.former.of(name, sk))
     }
 
     /// The owner and parsed form of a signing key that is not revoked.
@@ -320,183 +340,63 @@ impl People {
     }
 }
 
-/// Keeps the signing keys of a bundle; says how many are new.
-fn keep_signers(signers: &mut HashMap<KeyId, Vec<Signer>>, bundle: &Bundle) -> usize {
-    let header = bundle.header();
-    let mut new = 0;
-    for published in &header.sk {
-        if let Ok(key) = VerifyingKey::from_spki(&published.spki) {
-            let digest = Digest(sha256(&published.spki));
-            let (name, identity) = (header.u.clone(), bundle.identity());
-            let known = signers.entry(published.kid).or_default();
-            if known.iter().all(|signer| signer.name != name) {
-                known.push(Signer { name, identity, key, digest });
-                new += 1;
-            }
-        }
-    }
-    new
-}
-
 impl Endpoint {
-    /// Builds the memory of people from the pins.
-    pub(crate) fn load_people(&mut self) {
-        let now_ms = self.link.clock_ms;
-        let rows: Vec<_> = self.state.pins.iter().map(|(_, pin)| pin.bundles.clone()).collect();
-        for B64Vec(bytes) in rows.into_iter().flatten() {
-            if let Some(bundle) = self.bundles.verify(bytes.into()) {
-                self.people.insert(now_ms, &bundle);
-            }
-        }
-        let former = self.state.pins.iter().flat_map(|(_, pin)| &pin.former);
-        let former: Vec<_> = former.flat_map(|former| former.bundles.clone()).collect();
-        for B64Vec(bytes) in former {
-            if let Some(bundle) = self.bundles.verify(bytes.into()) {
-                self.people.insert_former(&bundle);
-            }
-        }
-        let own = Arc::clone(&self.device.bundle);
-        self.people.insert(now_ms, &own);
-    }
-
-    /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
-    /// device: as it was signed.
-    pub(crate) fn bundle_behind(&self, frame: &RawFrame) -> Option<B64Vec> {
-        let Ok(Header::Member(link)) = Header::parse(frame.header()) else { return None };
-        let publishes =
-            |bundle: &Bundle| bundle.header().sk.iter().any(|published| published.kid == link.sk);
-        if self.people.devices(&link.from).any(publishes) {
-            return None;
-        }
-        let held = &self.state.pins.get(&link.from)?.bundles;
-        let held = held.iter().find(|B64Vec(bytes)| {
-            let bundle = self.bundles.verify(bytes.clone().into());
-            bundle.is_some_and(|bundle| publishes(&bundle))
-        });
-        held.cloned()
+    /// The identity that a person must have: one's own, the hub's, or the one pinned.
+    pub(crate) fn expected_identity(&self, name: &UserName) -> Option<KeyId> {
+        // Whoever let them into a room has said which key is theirs: the hub cannot offer another.
+        self.people.identity(name).or_else(|| self.identity_by_link(name))
     }
 
     /// Keeps this device's newest bundle with the others of its user, once those were fetched: the hub
     /// does not answer with what is held.
     pub(crate) fn keep_own_bundle(&mut self) {
         let user = self.device.user.clone();
-        if self.state.pins.get(&user).is_some() {
+        if self.people.is_pinned(&user) {
             let own = Arc::clone(&self.device.bundle);
             self.accept_bundle(&user, &own);
         }
     }
 
-    /// What is held of a person's bundles, to be compared by the hub (rule R37).
-    pub(crate) fn held_bundles(&self, name: &UserName) -> Held {
-        if self.state.pins.get(name).is_none() {
-            return Held::default();
-        }
-        let marks = self.people.devices(name).filter_map(DeviceMark::of);
-        Held::of_live(self.link.clock_ms, marks, |sk| self.people.is_revoked(name, sk))
-    }
-
-    /// Whether the known key of this person was not contradicted.
-    pub(crate) fn is_trusted(&self, name: &UserName) -> bool {
-        self.state.pins.get(name).is_some_and(|pin| pin.other.is_none())
-    }
-
-    /// The identity that a person must have: one's own, the hub's, or the one pinned.
-    pub(crate) fn expected_identity(&self, name: &UserName) -> Option<KeyId> {
-        if *name == self.device.user {
-            return Some(self.device.bundle.identity());
-        }
-        if name.is_server() {
-            return Some(self.device.server);
-        }
-        let pinned = self.state.pins.get(name).map(|pin| pin.identity);
-        // Whoever let them into a room has said which key is theirs: the hub cannot offer another.
-        pinned.or_else(|| self.identity_by_link(name))
-    }
-
     /// Takes what the hub says a person has published. The hub's word decides nothing: bundles
     /// prove themselves, and the identity must be the one known.
     pub(crate) fn accept_bundles(&mut self, name: &UserName, offered: &PersonBundles) {
-        let known = self.state.pins.get(name).is_some();
+        let known = self.people.is_pinned(name);
         let before: BTreeSet<Nonce16> =
             self.people.devices(name).map(|bundle| bundle.header().dev).collect();
         let (mut pinned, mut strange) = (false, false);
-        for B64Vec(bytes) in &offered.bundles {
-            let Some(bundle) = self.verify_offered(name, bytes) else { continue };
+        for bytes in &offered.bundles {
+            let Some(bundle) = self.people.verify_offered(&mut self.out, name, bytes) else {
+                continue;
+            };
             match self.accept_bundle(name, &bundle) {
-                Whose::Pinned => pinned = true,
-                Whose::Strangers => strange = true,
-                Whose::Nobodys => {}
+                Accepted::Kept | Accepted::Fork => pinned = true,
+                Accepted::Stranger(_) => strange = true,
+                Accepted::Nobodys => {}
             }
         }
         if strange && !pinned {
-            self.link.replaced.insert(name.clone());
+            self.people.replaced_by_hub(name);
         } else {
-            self.link.replaced.remove(name);
+            self.people.has_bundles(name);
         }
         if known {
             self.tell_new_devices(name, &before);
         }
     }
 
-    fn verify_offered(&mut self, name: &UserName, bytes: &[u8]) -> Option<Bundle> {
-        let bundle = self.bundles.verify(bytes.to_vec().into());
-        if bundle.is_none() {
-            let detail = "the hub offered a bundle that is not valid";
-            self.out.alarm(Alarm::BadSignature, name, detail);
-        }
-        bundle
-    }
-
-    /// Keys of somebody who had this name before, as far as they were asked for, for this connection: links
-    /// by which they let others into rooms verify by them. The hub's word that they are of the past decides
-    /// nothing: nothing is sealed for them, and nothing else that they sign is taken.
-    pub(crate) fn accept_former(
-        &mut self,
-        name: &UserName,
-        offered: &PersonBundles,
-        asked: &[KeyId],
-    ) {
-        for B64Vec(bytes) in &offered.former {
-            let Some(bundle) = self.verify_offered(name, bytes) else { continue };
-            let header = bundle.header();
-            if header.u == *name && header.sk.iter().any(|key| asked.contains(&key.kid)) {
-                self.link.shown_former.insert(&bundle);
-            }
-        }
-    }
-
     /// Takes one verified bundle if it is by the known identity.
-    pub(crate) fn accept_bundle(&mut self, name: &UserName, bundle: &Bundle) -> Whose {
-        let named = &bundle.header().u;
-        if named != name {
-            let detail = format!("the server offered keys of {named} as those of {name}");
-            self.out.alarm(Alarm::BadSignature, name, &detail);
-            return Whose::Nobodys;
+    pub(crate) fn accept_bundle(&mut self, name: &UserName, bundle: &Bundle) -> Accepted {
+        let vouched = self.expected_identity(name);
+        let now_ms = self.link.clock_ms;
+        let accepted = self.people.accept(now_ms, &mut self.out, (name, bundle), vouched);
+        match &accepted {
+            Accepted::Kept => self.audiences_changed(),
+            Accepted::Stranger(Some(known)) => self.tell_stranger(known, bundle),
+            Accepted::Stranger(None) | Accepted::Fork | Accepted::Nobodys => {}
         }
-        // A name belongs to one account whatever the case of its letters: another spelling of a known one is
-        // another identity that is offered for it.
-        let other = self.people.spelled_otherwise(name).cloned();
-        let known = other.as_ref().unwrap_or(name);
-        let is_other = |identity| identity != bundle.identity();
-        if other.is_some() || self.expected_identity(name).is_some_and(is_other) {
-            self.meet_stranger(known, bundle);
-            return Whose::Strangers;
-        }
-        let newest = self.people.devices(name).find(|b| b.header().dev == bundle.header().dev);
-        let older = newest.is_some_and(|stored| stored.header().seq > bundle.header().seq);
-        let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
-        if conflicting || self.people.is_fork(bundle) {
-            self.out.alarm(Alarm::BadChain, name, "two different bundles have the same number");
-            return Whose::Pinned;
-        }
-        let make = || Pin::new(bundle.identity());
-        let bytes = B64Vec(bundle.bytes().to_vec());
-        let pin = self.state.pins.entry(name, make);
-        if !pin.bundles.contains(&bytes) {
-            pin.bundles.push(bytes);
-        }
-        self.people.insert(self.link.clock_ms, bundle);
-        self.audiences_changed();
-        Whose::Pinned
+        accepted
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,6 +93,17 @@ impl Positions {
     }
 }
 
+/// How a frame came.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Came {
+    /// Where the hub says that it stands; 0 for what was kept until its key came, or was handed over.
+    pub(crate) position: u64,
+    /// When, Unix time in milliseconds, if that was after all that waited at the sign-in.
+    pub(crate) live_ms: Option<u64>,
+    /// The newest position that the hub had answered with in its log by then, if that was after all that waited.
+    pub(crate) behind: Option<Position>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,10 +14,10 @@ use chat_protocol::{code, content};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::limits::{IN_FLIGHT_MAX, SENT_REMEMBERED_MAX, SENT_REMEMBERED_MIN, TARGET_FRESH_MS};
+use crate::limits::{IN_FLIGHT_MAX, SENT_REMEMBERED_MAX, SENT_REMEMBERED_MIN};
 use crate::outgoing::{Outgoing, Sealed, command_window};
-use crate::questions::Question;
-use crate::rooms::Kids;
+use crate::people::TargetBundles;
+use crate::questions::{Kids, Question};
 use crate::state::Sent;
 use chat_protocol::b64::B64Vec;
 
@@ -317,12 +317,10 @@ impl Endpoint {
     /// is not fresh: an agent that lost its journal has another restart nonce.
     fn target(&mut self, now_ms: u64, cid: &ConversationId) -> Target {
         let Some(name) = self.other(cid) else { return Target::Unknown };
-        let fresh = self.link.targets.get(&name).copied();
-        match fresh {
-            Some(Some(at)) if now_ms.saturating_sub(at) <= TARGET_FRESH_MS => {}
-            Some(None) => return Target::Unknown,
-            _ => {
-                self.link.targets.insert(name.clone(), None);
+        match self.people.target(now_ms, &name) {
+            TargetBundles::Fresh => {}
+            TargetBundles::Asked => return Target::Unknown,
+            TargetBundles::Wanted => {
                 self.ask_bundles(std::slice::from_ref(&name), Kids::new(), None);
                 return Target::Unknown;
             }

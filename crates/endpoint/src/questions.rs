@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::hub::{ClientToHub, EpochHead};
-use chat_protocol::id::MessageId;
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
-use crate::rooms::Kids;
+/// Signing keys that are not known, by whose they should be.
+pub(crate) type Kids = BTreeMap<UserName, Vec<KeyId>>;
 
 /// Something that the hub answers.
 #[derive(Debug, Clone)]

@@ -21,8 +21,8 @@ use crate::limits::{IDLE_RECEIPTS_MAX, RECEIPT_DELAY_MS, RECEIPT_MEMBERS_STEP};
 use crate::out::Out;
 use crate::questions::Question;
 use crate::receive::Received;
-use crate::state::{next_order, order_key};
 use crate::table::{Kind, Table};
+use crate::table::{next_order, order_key};
 
 /// A receipt that is owed.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! Deliveries: in the order of their log, each one until it can be read. What a message goes through, in the order of
 //! rule R23, is in `message`.
 
-mod budget;
 mod inbox;
 mod message;
 

@@ -111,7 +111,7 @@ impl Endpoint {
     /// them.
     fn bundles_to_hand_over(&self, links: &[B64Vec], names: &[UserName]) -> Vec<B64Vec> {
         let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
-        let old = signed.filter_map(|link| self.bundle_behind(&link));
+        let old = signed.filter_map(|link| self.people.bundle_behind(&link));
         let newest = names.iter().flat_map(|name| self.people.devices(name));
         let newest = newest.map(|bundle| B64Vec(bundle.bytes().to_vec()));
         let (mut bundles, mut room) = (Vec::new(), GRANT_BUNDLES_BYTES_MAX);
@@ -182,15 +182,15 @@ impl Endpoint {
         runs.retain(|run| rooms.insert(&run.cid));
         let is_met =
             self.has_talked_with(by) || self.state.rooms.iter().any(|(_, room)| room.contains(by));
-        for B64Vec(bytes) in bundles.iter().filter(|_| is_met) {
-            let Some(header) = BundleHeader::peek(bytes) else { continue };
+        for bytes in bundles.iter().filter(|_| is_met) {
+            let Some(header) = BundleHeader::peek(&bytes.0) else { continue };
             // Only of somebody whose identity is known: a member must not be the first to say whose
             // key is whose.
             let is_known = self.expected_identity(&header.u) == Some(key_id(&header.ik));
-            if !is_known || !self.may_be_handed(now_ms, by, bytes.len()) {
+            if !is_known || !self.may_be_handed(now_ms, by, bytes.0.len()) {
                 continue;
             }
-            if let Some(bundle) = self.bundles.verify(bytes.clone().into()) {
+            if let Some(bundle) = self.people.verify(bytes) {
                 self.accept_bundle(&header.u, &bundle);
             }
         }

@@ -16,7 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::limits::{PIECES_HELD_MAX, PIECES_WAIT_MS};
 use crate::receive::Opened;
-use crate::state::order_key;
+use crate::table::order_key;
 
 /// What a row of a piece that came too early is called.
 fn piece_key(re: &MessageId, no: u64) -> String {
@@ -69,7 +69,7 @@ impl Endpoint {
             }
             Content::Outcome(outcome) => {
                 if outcome.code == code::STALE {
-                    self.link.targets.remove(&by);
+                    self.people.forget_target(&by);
                 }
                 let outs = outcome.outs;
                 self.on_result(&re, outs, Event::ended(outcome, by, header.t == Tag::Ack));

@@ -19,8 +19,8 @@ use crate::limits::{
     ANSWER_WINDOW_MS, ANSWERS_MAX, KEPT_SENT_BYTES_MAX, KEPT_SENT_MAX, KEY_REQUESTS_WAITING_MAX,
 };
 use crate::outgoing::Sealed;
-use crate::state::{next_order, order_key};
 use crate::table::{Kind, Table};
+use crate::table::{next_order, order_key};
 
 /// A counter of ours that was used.
 #[derive(Debug, Serialize, Deserialize)]

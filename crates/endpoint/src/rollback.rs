@@ -332,7 +332,7 @@ impl Endpoint {
         // Those of the keys that signed the links come first: the hub takes only newer ones behind.
         let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
         let mut bundles: Vec<B64Vec> =
-            signed.filter_map(|frame| self.bundle_behind(&frame)).collect();
+            signed.filter_map(|frame| self.people.bundle_behind(&frame)).collect();
         let newest = signers.into_iter().flat_map(|name| self.people.devices(name));
         bundles.extend(newest.map(|bundle| B64Vec(bundle.bytes().to_vec())));
         self.send_reminders(bundles, links);

@@ -18,7 +18,7 @@ use chat_protocol::tag::{Tag, label};
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event};
 use crate::people::Signer;
-use crate::questions::Question;
+use crate::questions::{Kids, Question};
 use crate::views::KeptLink;
 
 mod action;
@@ -40,7 +40,7 @@ pub use news::Roster;
 pub(crate) use put_out::Moderated;
 pub(crate) use requests::RoomRequests;
 pub(crate) use struck::Struck;
-pub(crate) use unproved::{Kids, Unproved};
+pub(crate) use unproved::Unproved;
 use view::Need;
 pub(crate) use view::Views;
 
@@ -166,8 +166,10 @@ impl Endpoint {
         kids: Kids,
         view: Option<ConversationId>,
     ) -> MessageId {
-        let known: BTreeMap<UserName, Held> =
-            names.iter().map(|name| (name.clone(), self.held_bundles(name))).collect();
+        let known: BTreeMap<UserName, Held> = names
+            .iter()
+            .map(|name| (name.clone(), self.people.marks(self.link.clock_ms, name)))
+            .collect();
         let id = MessageId(self.out.random());
         self.out.text(&ClientToHub::Bundles { id, known, kids: kids.clone() });
         let (names, first) = (names.to_vec(), first.unwrap_or(id));

@@ -11,15 +11,11 @@ use crate::epochs::KeptLists;
 use crate::event::Event;
 use crate::grants::Parked;
 use crate::offers::SeenOffer;
-use crate::people::Pin;
 use crate::removed::Removed;
 use crate::rooms::{Struck, Unproved};
 use crate::settings::Kept;
 use crate::table::{Kind, Table};
 use crate::views::KeptLink;
-
-/// Stored rows: key and value.
-pub type Records = Vec<(String, Vec<u8>)>;
 
 /// A message of ours that others may still confirm.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,8 +75,6 @@ pub(crate) struct ToldDeleted {
 /// The tables of a device that several subjects read.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// By name.
-    pub(crate) pins: Table<Pin, UserName>,
     /// By conversation.
     pub(crate) rooms: Table<Membership, ConversationId>,
     /// Verified links, by room and number.
@@ -116,9 +110,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn rows(&mut self) -> [Kind<'_>; 16] {
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 15] {
         [
-            ("pin", &mut self.pins),
             ("room", &mut self.rooms),
             ("link", &mut self.links),
             ("unproved", &mut self.unproved),
@@ -136,17 +129,4 @@ impl State {
             ("setting", &mut self.settings),
         ]
     }
-}
-
-/// The kind of rows of what is on its way.
-pub(crate) const OUTGOING: &str = "outgoing";
-
-/// The key of the next row in a table that is ordered by number.
-pub(crate) fn next_order<V: Serialize + serde::de::DeserializeOwned>(table: &Table<V>) -> u64 {
-    table.last_key().and_then(|key| key.parse::<u64>().ok()).map_or(0, |last| last + 1)
-}
-
-/// A number as a key that sorts.
-pub(crate) fn order_key(order: u64) -> String {
-    format!("{order:016}")
 }

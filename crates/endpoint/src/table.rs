@@ -258,6 +258,16 @@ impl<V: Serialize + DeserializeOwned, K: Key + ?Sized> Rows for Table<V, K> {
     }
 }
 
+/// The key of the next row in a table that is ordered by number.
+pub(crate) fn next_order<V: Serialize + DeserializeOwned>(table: &Table<V>) -> u64 {
+    table.last_key().and_then(|key| key.parse::<u64>().ok()).map_or(0, |last| last + 1)
+}
+
+/// A number as a key that sorts.
+pub(crate) fn order_key(order: u64) -> String {
+    format!("{order:016}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,10 +18,10 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::label;
 use serde::{Deserialize, Serialize};
 
-use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::LINKS_KEPT_MAX;
+use crate::position::Came;
 use crate::repair::Lack;
 
 /// A link of a room's chain.

@@ -44,6 +44,7 @@ use chat_protocol::file::catalogue::Audience;
 use chat_protocol::id::MessageId;
 use chat_protocol::limits::OFFERS_PAGE_MAX;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::time::timeout;
@@ -55,13 +56,20 @@ use chat_device::recipient::Recipient;
 use answers::Answers;
 use channel::Channels;
 use chat_device::keep::Keep;
-use direct::For;
-pub use direct::Offered;
 pub use error::TransferError;
-pub use event::TransferEvent;
+pub use event::{Offered, TransferEvent};
 pub use find::{Findings, Forged, Listed};
 use give::Givable;
 use running::Running;
+
+/// Who may have a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum For {
+    /// Everybody who may find it.
+    Audience(Audience),
+    /// One person, to whom it was offered.
+    Person(UserName),
+}
 
 /// How long the hub may take to answer a question about its list.
 const ANSWER_MAX: Duration = Duration::from_secs(15);

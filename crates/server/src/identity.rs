@@ -1,9 +1,7 @@
 //! The hub's own keys: identity, signing, encryption and link key, and the bundle that says so.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,12 +20,13 @@ use chat_protocol::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::store::DATABASE_FILE;
+use crate::{
+    private_file::{self, FileError, MODE, PrivateFileError},
+    store::DATABASE_FILE,
+};
 
 /// The file in the data folder.
 const FILE: &str = "server.key";
-/// Only the owner reads it.
-const MODE: u32 = 0o600;
 
 /// The beginning of 2020, Unix time in milliseconds: numbers of bundles last until 2088.
 const NUMBERS_FROM_MS: u64 = 1_577_836_800_000;
@@ -35,24 +34,9 @@ const NUMBERS_FROM_MS: u64 = 1_577_836_800_000;
 /// Why the hub has no identity.
 #[derive(Debug, Error)]
 pub enum IdentityError {
-    /// The file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    File {
-        /// read or write.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Others on this machine can read it.
-    #[error("{} can be read by others (mode {mode:o}); run: chmod 600 {}", path.display(), path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file could not be read or written, or others can read it.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// Not what we wrote.
     #[error("{} is damaged: {what}; restore it from a backup: without it every client sees another server", path.display())]
     Damaged {
@@ -143,11 +127,8 @@ impl Identity {
     /// Reads the keys in `folder`, if there are any.
     pub fn existing(folder: &Path) -> Result<Option<Self>, IdentityError> {
         let path = folder.join(FILE);
-        match fs::read(&path) {
-            Ok(bytes) => Self::read(&path, &bytes).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(IdentityError::File { action: "read", path, source }),
-        }
+        let bytes = private_file::read_if_there(&path)?;
+        bytes.map(|bytes| Self::read(&path, &bytes)).transpose()
     }
 
     fn make(
@@ -174,17 +155,6 @@ impl Identity {
 
     fn read(path: &Path, bytes: &[u8]) -> Result<Self, IdentityError> {
         let damaged = |what: String| IdentityError::Damaged { path: path.to_owned(), what };
-        let mode = fs::metadata(path)
-            .map_err(|source| IdentityError::File {
-                action: "read",
-                path: path.to_owned(),
-                source,
-            })?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(IdentityError::Exposed { path: path.to_owned(), mode: mode & 0o777 });
-        }
         let file: KeyFile =
             serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         let key = |error: KeyError| damaged(error.to_string());
@@ -258,8 +228,6 @@ impl Identity {
             bundle: B64Vec(self.bundle.bytes().to_vec()),
         };
         let text = chat_protocol::hub::write(&file);
-        let failed =
-            |source| IdentityError::File { action: "write", path: path.to_owned(), source };
         let new = path.with_extension("key.new");
         let replace = || -> io::Result<()> {
             // What a crash has left of an earlier try; its mode may be anything.
@@ -267,13 +235,12 @@ impl Identity {
                 io::ErrorKind::NotFound => Ok(()),
                 _ => Err(error),
             })?;
-            let mut out = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
-            out.write_all(text.as_bytes())?;
-            out.sync_all()?;
+            private_file::write_new(&new, MODE, text.as_bytes())?;
             fs::rename(&new, path)?;
             path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
         };
-        replace().map_err(failed)
+        let written = replace().map_err(FileError::of("write", path));
+        written.map_err(|error| PrivateFileError::from(error).into())
     }
 }
 
@@ -291,6 +258,8 @@ fn publish(link: &UnwrapKey, now_ms: u64) -> PublishedWrapKey {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -370,7 +339,7 @@ mod tests {
         open().unwrap();
         let path = folder.path().join(FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(open(), Err(IdentityError::Exposed { .. })));
+        assert!(matches!(open(), Err(IdentityError::File(PrivateFileError::Exposed { .. }))));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "{}").unwrap();
         assert!(matches!(open(), Err(IdentityError::Damaged { .. })));

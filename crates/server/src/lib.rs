@@ -67,6 +67,7 @@ pub mod local;
 pub mod lock;
 pub mod passwords;
 pub mod pattern;
+pub mod private_file;
 pub mod relay;
 pub mod reload;
 pub mod session;

@@ -130,24 +130,17 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Registers everything.
-    #[expect(clippy::too_many_lines, reason = "a list: one entry for each metric")]
     pub fn new() -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::ProcessCollector));
         let chat = registry.sub_registry_with_prefix("chat");
-        chat.register(
-            "build",
-            "Version of the server",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
-        let connections = register(chat, "connections", "Open WebSockets", Gauge::default());
-        let frames: Family<FrameLabels, Counter> =
-            family(chat, "frames", "Frames by tag and direction");
-        let bytes: Family<DirectionLabels, Counter> =
-            family(chat, "frame_bytes", "Payload bytes of frames");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        chat.register("build", "Version of the server", version);
+        let frames = family::<FrameLabels>(chat, "frames", "Frames by tag and direction");
+        let bytes = family::<DirectionLabels>(chat, "frame_bytes", "Payload bytes of frames");
         let bytes = |direction| bytes.get_or_create_owned(&DirectionLabels { direction });
         Self {
-            connections,
+            connections: gauge(chat, "connections", "Open WebSockets"),
             refusals: Refusals::new(chat),
             frames_in: PerTag::new(&frames, "in"),
             frames_out: PerTag::new(&frames, "out"),
@@ -165,39 +158,31 @@ impl Metrics {
                 chat,
                 "commit_batch_size",
                 "Records in one commit",
-                Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+                doubling(1.0, 12),
             ),
             auth_attempts: AuthAttempts::new(chat),
-            retention_dropped: register(
+            retention_dropped: counter(
                 chat,
                 "retention_dropped_messages",
                 "Messages deleted because they were older than their room keeps",
-                Counter::default(),
             ),
-            mailbox_bytes: register(
+            mailbox_bytes: gauge(
                 chat,
                 "mailbox_bytes",
                 "Bytes of direct messages that wait for somebody who is away",
-                Gauge::default(),
             ),
-            tls_not_after: register(
+            tls_not_after: gauge(
                 chat,
                 "tls_not_after_seconds",
                 "When the certificate ends, in Unix time; 0 without TLS",
-                Gauge::default(),
             ),
             relay: RelayMetrics::new(chat),
-            offers: register(
-                chat,
-                "offers",
-                "Offers on the list of shared files",
-                Gauge::default(),
-            ),
+            offers: gauge(chat, "offers", "Offers on the list of shared files"),
             find_duration: register(
                 chat,
                 "find_seconds",
                 "Time to find one page of shared files",
-                Histogram::new(exponential_buckets(0.000_005, 2.0, 16)),
+                doubling(0.000_005, 16),
             ),
             shared_log: SharedLogMetrics::new(chat),
             http: HttpMetrics::new(chat),
@@ -205,11 +190,10 @@ impl Metrics {
             acks: family(chat, "acks", "Answers to requests, by stage"),
             budgets: family(chat, "budget_exhausted", "Times that a budget was used up"),
             commands: family(chat, "commands", "Commands run by the server's agent"),
-            log_lines_dropped: register(
+            log_lines_dropped: counter(
                 chat,
                 "log_lines_dropped",
                 "Lines of the operation log that could not be written",
-                Counter::default(),
             ),
             lost_lines: OnceLock::new(),
             registry,
@@ -265,6 +249,14 @@ where
     metric
 }
 
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    register(registry, name, help, Gauge::default())
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    register(registry, name, help, Counter::default())
+}
+
 fn family<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
 where
     L: Clone + std::hash::Hash + Eq + EncodeLabelSet + fmt::Debug + Send + Sync + 'static,
@@ -274,7 +266,12 @@ where
 
 /// From 50 us to 26 s; the interesting part is around a millisecond.
 fn seconds() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_05, 2.0, 20))
+    doubling(0.000_05, 20)
+}
+
+/// So many buckets, each twice as wide as the one before.
+fn doubling(first: f64, count: u16) -> Histogram {
+    Histogram::new(exponential_buckets(first, 2.0, count))
 }
 
 #[cfg(test)]

@@ -84,11 +84,9 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
 }
 
-/// What a hub is made of.
-pub struct Parts<T> {
-    /// Where batches go.
-    pub turns: T,
-    /// The same store, for reading.
+/// What a hub is made of, but where its batches go.
+pub struct Parts {
+    /// The store, for reading.
     pub reads: Reads,
     /// What the store holds.
     pub snapshot: Snapshot,
@@ -136,49 +134,20 @@ pub struct Assembled {
     pub keepers: Tasks,
 }
 
-impl Parts<()> {
-    /// The same, whose batches go there.
-    fn through<T>(self, turns: T) -> Parts<T> {
-        let Self { turns: (), reads, snapshot, identity, verify, mailbox, limits, .. } = self;
-        let Self { retention_ms, doors, metrics, log, console, clock, trace, copies, .. } = self;
-        let (health, link, guesses) = (self.health, self.link, self.guesses);
-        Parts {
-            turns,
-            reads,
-            snapshot,
-            identity,
-            verify,
-            mailbox,
-            limits,
-            retention_ms,
-            doors,
-            metrics,
-            log,
-            console,
-            clock,
-            trace,
-            copies,
-            health,
-            link,
-            guesses,
-        }
-    }
-}
-
-impl<T: Turns + 'static> Parts<T> {
-    /// Brings the account `server` up to date and starts the worker.
-    pub async fn assemble(self) -> Result<Assembled, RunError> {
-        self.assemble_with(|| Ok(Vec::new())).await
+impl Parts {
+    /// Brings the account `server` up to date and starts the worker, whose batches go to `turns`.
+    pub async fn assemble(self, turns: impl Turns + 'static) -> Result<Assembled, RunError> {
+        self.assemble_with(turns, || Ok(Vec::new())).await
     }
 
     /// The same, which takes up before anybody comes what the log was opened without. That is looked for when the log is
     /// open.
     async fn assemble_with(
         self,
+        mut turns: impl Turns + 'static,
         lost: impl FnOnce() -> Result<Vec<Proposal>, OpenError>,
     ) -> Result<Assembled, RunError> {
-        let Self { mut turns, reads, mut snapshot, identity, metrics, log, clock, trace, .. } =
-            self;
+        let Self { reads, mut snapshot, identity, metrics, log, clock, trace, .. } = self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
         let rows = std::mem::take(&mut snapshot.copies);
         let mut router = Router::restore(snapshot, mailbox)?;
@@ -306,7 +275,6 @@ pub(crate) async fn start(
     let copies =
         CopyOptions { folder: config.data.join(FILES_FOLDER), node: own, limits: config.copies };
     let parts = Parts {
-        turns: (),
         reads,
         snapshot,
         identity,
@@ -326,10 +294,10 @@ pub(crate) async fn start(
         guesses,
     };
     let (assembled, mut member) = match way {
-        Way::Alone(turns) => (parts.through(turns).assemble().await?, None),
+        Way::Alone(turns) => (parts.assemble(turns).await?, None),
         Way::Shared(turns, member, _) => {
             let lost = move || lost_in(sharing, &data);
-            (parts.through(*turns).assemble_with(lost).await?, Some(*member))
+            (parts.assemble_with(*turns, lost).await?, Some(*member))
         }
     };
     let Assembled { hub, worker, stop, keepers } = assembled;

@@ -6,10 +6,8 @@
 mod expiry;
 
 use std::{
-    fmt, fs, io,
-    io::Write as _,
+    fmt, fs,
     net::IpAddr,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -26,8 +24,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
-/// Only the owner reads the key.
-const KEY_MODE: u32 = 0o600;
+use crate::private_file::{self, FileError, PrivateFileError};
+
 /// Anybody may read the certificate.
 const CERTIFICATE_MODE: u32 = 0o644;
 /// A pinned certificate that ends would lock every client out, so it lives as long as the data.
@@ -39,15 +37,8 @@ const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    File {
-        /// read, write or make.
-        action: &'static str,
-        /// Which one.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file holds no certificate or key in PEM form.
     #[error("{} holds no {expected} in PEM form; give the file that your CA or `chat-server mkcert` wrote", path.display())]
     NotPem {
@@ -56,14 +47,9 @@ pub enum TlsError {
         /// certificate or private key.
         expected: &'static str,
     },
-    /// Others on this machine can read the private key.
-    #[error("{} can be read by others (mode {mode:o}); run: chmod 600 {}", path.display(), path.display())]
-    KeyExposed {
-        /// The key's file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The private key could not be read, or others on this machine can read it.
+    #[error(transparent)]
+    Key(#[from] PrivateFileError),
     /// `mkcert` does not replace files that are in use.
     #[error("{} exists already; remove it or choose another folder with --out", .0.display())]
     Exists(PathBuf),
@@ -134,11 +120,11 @@ impl CertificateFiles {
         if let Some(existing) = [&files.certificate, &files.key].into_iter().find(|f| f.exists()) {
             return Err(TlsError::Exists(existing.clone()));
         }
-        fs::create_dir_all(folder).map_err(failed("make", folder))?;
+        fs::create_dir_all(folder).map_err(FileError::of("make", folder))?;
         let key = KeyPair::generate()?;
         let certificate = parameters(names)?.self_signed(&key)?;
         // The key first: a certificate without its key would be found and refused at the next start.
-        write_new(&files.key, KEY_MODE, &key.serialize_pem())?;
+        write_new(&files.key, private_file::MODE, &key.serialize_pem())?;
         write_new(&files.certificate, CERTIFICATE_MODE, &certificate.pem())?;
         Ok(files)
     }
@@ -156,11 +142,7 @@ impl CertificateFiles {
     /// The acceptor for these files.
     pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
         let chain = self.chain()?;
-        let mode = fs::metadata(&self.key).map_err(failed("read", &self.key))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(TlsError::KeyExposed { path: self.key.clone(), mode: mode & 0o777 });
-        }
-        let pem = fs::read(&self.key).map_err(failed("read", &self.key))?;
+        let pem = private_file::read(&self.key)?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_not_pem| TlsError::NotPem {
             path: self.key.clone(),
             expected: "private key",
@@ -178,7 +160,7 @@ impl CertificateFiles {
     }
 
     fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let pem = fs::read(&self.certificate).map_err(failed("read", &self.certificate))?;
+        let pem = fs::read(&self.certificate).map_err(FileError::of("read", &self.certificate))?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| self.no_certificate())
     }
@@ -202,7 +184,7 @@ pub fn own_certificate(data: &Path, bind: IpAddr) -> Result<CertificateFiles, Tl
     }
     if files.key.exists() {
         // A start that was cut between the two files: nobody has seen that key's certificate.
-        fs::remove_file(&files.key).map_err(failed("replace", &files.key))?;
+        fs::remove_file(&files.key).map_err(FileError::of("replace", &files.key))?;
     }
     CertificateFiles::make(&folder, &names_of_this_machine(bind))
 }
@@ -241,22 +223,14 @@ fn parameters(names: &[String]) -> Result<CertificateParams, rcgen::Error> {
     Ok(parameters)
 }
 
-fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), TlsError> {
-    let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(failed("write", path))
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TlsError {
-    let path = path.to_owned();
-    move |source| TlsError::File { action, path, source }
+fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), FileError> {
+    private_file::write_new(path, mode, text.as_bytes()).map_err(FileError::of("write", path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

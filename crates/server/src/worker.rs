@@ -3,21 +3,18 @@
 //! **Architecture Invariant:** nothing leaves (an answer that says stored, or a delivery) before
 //! the commit that covers it. The next batch collects in the queue while a commit runs.
 
+mod account;
 mod admin;
 mod answer;
 mod ask;
 mod away;
 mod bundles;
-mod deletion;
 mod enter;
-mod erase;
 mod follow;
 mod gone;
-mod lobby;
 mod notify;
 mod offers;
 mod owed;
-mod password;
 mod remind;
 mod retention;
 mod story;
@@ -60,10 +57,9 @@ use crate::{
 
 use answer::Answers;
 use away::{BEHIND, Beside, ask_again, long_away};
-use erase::Erasing;
 use notify::Notify;
 use owed::Owed;
-use retention::Dropping;
+use retention::Steps;
 use story::Batch;
 
 /// Everything the worker owns.
@@ -82,8 +78,8 @@ pub struct Worker<T> {
     answers: Answers,
     log: OperationLog,
     clock: Clock,
-    dropping: Dropping,
-    erasing: Erasing,
+    dropping: Steps,
+    erasing: Steps,
     /// Sign-ins whose account or bundle is kept, and sessions that ended before they began.
     entering: Vec<(Open, Guarded)>,
     gate: Arc<Gate>,
@@ -141,8 +137,8 @@ impl<T: Turns> Worker<T> {
             answers,
             log,
             clock,
-            dropping: Dropping::default(),
-            erasing: Erasing::default(),
+            dropping: Steps::default(),
+            erasing: Steps::default(),
             entering: Vec::new(),
             gate: Arc::default(),
             readiness: Arc::default(),
@@ -506,7 +502,7 @@ impl<T: Turns> Worker<T> {
                 story::leave(&self.log, peer);
                 self.follow(now_ms, committed, None);
             }
-            Request::Password(_) => password::finish(queued, &committed),
+            Request::Password(_) => account::finish_password(queued, &committed),
             Request::Delete(_) => self.finish_deletion(now_ms, queued, committed),
             Request::Remind(_) => self.finish_reminder(now_ms, &queued, committed),
             Request::Admin(_) => self.finish_admin(now_ms, queued, committed),

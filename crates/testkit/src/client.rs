@@ -175,6 +175,13 @@ impl Client {
         frame
     }
 
+    /// The same, and the hub keeps it; so the two of this name below.
+    pub async fn say_kept(&mut self, t: Tag, place: &ConversationId, e: Digest, n: u32) -> Bytes {
+        let frame = self.say(t, place, e, n).await;
+        self.ack().await;
+        frame
+    }
+
     /// Signs a link at this place of a room's chain; the digest of the link.
     pub async fn link(
         &mut self,
@@ -185,6 +192,18 @@ impl Client {
         let (_, frame) = self.device.link(room, op, place);
         self.send_frame(frame.clone()).await;
         RawFrame::decode(frame).unwrap().digest(label::MEMBER)
+    }
+
+    /// See [`Self::say_kept`].
+    pub async fn link_kept(
+        &mut self,
+        room: &ConversationId,
+        op: MemberOperation,
+        place: (u32, Digest),
+    ) -> Digest {
+        let digest = self.link(room, op, place).await;
+        self.ack().await;
+        digest
     }
 
     /// Sends an epoch for these devices.
@@ -201,6 +220,18 @@ impl Client {
             self.send_frame(message).await;
         }
         epoch.head
+    }
+
+    /// See [`Self::say_kept`].
+    pub async fn key_kept(
+        &mut self,
+        place: &ConversationId,
+        before: Option<EpochHead>,
+        devices: &[&Device],
+    ) -> EpochHead {
+        let head = self.key(place, before, devices).await;
+        self.ack().await;
+        head
     }
 
     /// Where the chain of a room ends, as the hub shows it. Other answers are kept.

@@ -101,6 +101,20 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// A key that is on or off: its name, its field, an example, and what it is for.
+macro_rules! on_or_off {
+    ($name:literal, $($field:ident).+, $example:literal, $description:literal) => {
+        Key {
+            name: $name,
+            values: "on or off",
+            description: $description,
+            example: $example,
+            get: |settings| switch(settings.$($field).+),
+            set: |settings, value| assign(switched(value), &mut settings.$($field).+),
+        }
+    };
+}
+
 /// Every key, in the order in which they are shown.
 pub static KEYS: &[Key] = &[
     Key {
@@ -113,14 +127,7 @@ pub static KEYS: &[Key] = &[
         },
         set: |settings, value| assign(Presence::parse(value), &mut settings.presence),
     },
-    Key {
-        name: "timestamps",
-        values: "on or off",
-        description: "it is shown when something was said",
-        example: "off",
-        get: |settings| switch(settings.timestamps),
-        set: |settings, value| assign(switched(value), &mut settings.timestamps),
-    },
+    on_or_off!("timestamps", timestamps, "off", "it is shown when something was said"),
     Key {
         name: "theme",
         values: "default, contrast, plain or ascii",
@@ -129,62 +136,23 @@ pub static KEYS: &[Key] = &[
         get: |settings| named(&Look::CHOICES, &settings.theme),
         set: |settings, value| assign(choice(&Look::CHOICES, value), &mut settings.theme),
     },
-    Key {
-        name: "notify.direct",
-        values: "on or off",
-        description: "a notice when somebody writes to me alone",
-        example: "off",
-        get: |settings| switch(settings.notify.direct),
-        set: |settings, value| assign(switched(value), &mut settings.notify.direct),
-    },
-    Key {
-        name: "notify.mention",
-        values: "on or off",
-        description: "a notice when somebody names me",
-        example: "off",
-        get: |settings| switch(settings.notify.mention),
-        set: |settings, value| assign(switched(value), &mut settings.notify.mention),
-    },
-    Key {
-        name: "notify.followed",
-        values: "on or off",
-        description: "a notice when somebody says something whom I follow",
-        example: "on",
-        get: |settings| switch(settings.notify.followed),
-        set: |settings, value| assign(switched(value), &mut settings.notify.followed),
-    },
-    Key {
-        name: "notify.file",
-        values: "on or off",
-        description: "a notice when somebody offers me a file",
-        example: "off",
-        get: |settings| switch(settings.notify.file),
-        set: |settings, value| assign(switched(value), &mut settings.notify.file),
-    },
-    Key {
-        name: "notify.command",
-        values: "on or off",
-        description: "a notice when somebody asks this machine to run something",
-        example: "off",
-        get: |settings| switch(settings.notify.command),
-        set: |settings, value| assign(switched(value), &mut settings.notify.command),
-    },
-    Key {
-        name: "notify.private",
-        values: "on or off",
-        description: "a notice has no words of anybody",
-        example: "on",
-        get: |settings| switch(settings.notify.private),
-        set: |settings, value| assign(switched(value), &mut settings.notify.private),
-    },
-    Key {
-        name: "notify.title",
-        values: "on or off",
-        description: "the title of the window counts what is new",
-        example: "off",
-        get: |settings| switch(settings.notify.title),
-        set: |settings, value| assign(switched(value), &mut settings.notify.title),
-    },
+    on_or_off!("notify.direct", notify.direct, "off", "a notice when somebody writes to me alone"),
+    on_or_off!("notify.mention", notify.mention, "off", "a notice when somebody names me"),
+    on_or_off!(
+        "notify.followed",
+        notify.followed,
+        "on",
+        "a notice when somebody says something whom I follow"
+    ),
+    on_or_off!("notify.file", notify.file, "off", "a notice when somebody offers me a file"),
+    on_or_off!(
+        "notify.command",
+        notify.command,
+        "off",
+        "a notice when somebody asks this machine to run something"
+    ),
+    on_or_off!("notify.private", notify.private, "on", "a notice has no words of anybody"),
+    on_or_off!("notify.title", notify.title, "off", "the title of the window counts what is new"),
     Key {
         name: "notify.how",
         values: "off, bell, terminal, desktop or all",

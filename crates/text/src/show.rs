@@ -124,14 +124,9 @@ impl Lines {
             }
             Event::Late { re, by } => late(by, &tail(full, re)),
             Event::Started { re, by } if full => format!("· {by} runs it{}", tail(full, re)),
-            Event::Ended { re, by, ok, code, reason, .. } => {
-                let how = if *ok {
-                    "done".to_owned()
-                } else {
-                    format!("NOACK {}: {}", line(code), line(reason))
-                };
-                let mark = if *ok { "✓" } else { "✗" };
-                format!("{mark} {by}: {how}{}", tail(full, re))
+            Event::Ended { re, by, ok: true, .. } => format!("✓ {by}: done{}", tail(full, re)),
+            Event::Ended { re, by, code, reason, .. } => {
+                format!("✗ {by}: NOACK {}: {}{}", line(code), line(reason), tail(full, re))
             }
             Event::Command { from, command, .. } if full => {
                 format!("· {from} asks to run: {}", line(&command.argv.join(" ")))

@@ -12,10 +12,9 @@ use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, Typ
 use clap::{ArgAction, Args, Command, CommandFactory as _, FromArgMatches as _, Parser};
 use clap_complete::Shell;
 
-use super::examples::EXAMPLES;
 use super::names;
 use super::ui::Ui;
-use super::verb::Verb;
+use super::verb::{EXAMPLES, Verb};
 use crate::exit;
 use crate::oneshot::identity::IdentityVerb;
 use chat_device::server_url::ServerUrl;

@@ -48,8 +48,7 @@ async fn listen(
     let mut task = Box::pin(Task::start_to_stay(common)).await?;
     let mut until = limit.map(|limit| Instant::now() + limit);
     let (mut printed, mut is_over) = (0, false);
-    let mut days = Days::new(TimeZone::system());
-    let mut late = HashSet::new();
+    let (mut days, mut late) = (Days::new(TimeZone::system()), HashSet::new());
     let (mut met, mut names) = (Met::default(), Names::default());
     for name in task.client.known_names().await {
         names.learn(name.as_str());

@@ -22,8 +22,8 @@ use super::making::Making;
 use crate::limits::{RECEIVED_REMEMBERED_MAX, SILENT_EPOCHS_MAX};
 use crate::outgoing::Sealed;
 use crate::position::Horizon;
-use crate::state::{next_order, order_key};
 use crate::table::{Kind, Table};
+use crate::table::{next_order, order_key};
 
 /// A message key chain of one sender in one epoch, as this device receives it.
 #[derive(Debug, Serialize, Deserialize)]

@@ -29,9 +29,9 @@ impl Endpoint {
         is_other_room_member
             && (!self.is_member_by_key(cid, name)
                 || self.is_keyless(cid, name)
-                || self.link.replaced.contains(name)
+                || self.people.is_replaced(name)
                 || self.is_unknown_to_hub(name)
-                || self.link.gone.contains(name)
+                || self.people.is_gone(name)
                 || self.is_unproved(cid, name)
                 || self.is_struck(cid, name))
     }
@@ -73,13 +73,13 @@ impl Endpoint {
         names.extend(taken_out.iter().cloned());
         let room = self.state.rooms.get(cid);
         names.sort_by_cached_key(|name| {
-            let is_pinned = self.state.pins.get(name).is_some();
+            let is_pinned = self.people.is_pinned(name);
             let is_proved = !self.is_unproved(cid, name);
             // The hub wants no line of whom it does not know or has deleted, nor of an identity that it cannot show.
             let is_missed = is_proved
                 && !self.is_keyless(cid, name)
                 && !self.is_unknown_to_hub(name)
-                && !self.link.gone.contains(name)
+                && !self.people.is_gone(name)
                 && !taken_out.contains(name);
             let member = room.and_then(|room| room.members().get(name));
             let since = member.map_or(0, |member| member.since);
@@ -132,7 +132,7 @@ impl Endpoint {
         let mut names = self.left_out_of(cid);
         names.retain(|name| !self.is_struck(cid, name));
         let (mut deleted, names): (Vec<UserName>, Vec<UserName>) =
-            names.into_iter().partition(|name| self.link.gone.contains(name));
+            names.into_iter().partition(|name| self.people.is_gone(name));
         deleted.retain(|name| !in_key.contains(name));
         self.tell_deleted(deleted);
         let names = self.tell_unvouched(cid, names);
@@ -170,7 +170,7 @@ impl Endpoint {
                  does not reach them",
                 cid = cid.spoken(),
                 are = counted_names(news.len()),
-                names = few(&news),
+                names = first_of(&news, UNVOUCHED_NAMED_MAX),
             );
             self.out.tell(Event::Announcement { text });
         }
@@ -191,25 +191,19 @@ impl Endpoint {
 
 /// Names in a row, as many as a key has, and how many more; `None` for none.
 pub(crate) fn named(names: &[UserName]) -> Option<String> {
-    let shown: Vec<&str> = names.iter().take(LEFT_OUT_MAX).map(UserName::as_str).collect();
-    let more = names.len().saturating_sub(shown.len());
-    match (shown.is_empty(), more) {
-        (true, _) => None,
-        (false, 0) => Some(shown.join(", ")),
-        (false, more) => Some(format!("{} and {more} more", shown.join(", "))),
+    (!names.is_empty()).then(|| first_of(names, LEFT_OUT_MAX))
+}
+
+/// The first of some names in a row, and how many more.
+pub(crate) fn first_of(names: &[UserName], max: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(max).map(UserName::as_str).collect();
+    match names.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
 /// So many names are somewhere.
 fn counted_names(count: usize) -> String {
     if count == 1 { "is a name".to_owned() } else { format!("are {count} names") }
-}
-
-/// The first of some names in a row, and how many more.
-fn few(names: &[UserName]) -> String {
-    let shown: Vec<&str> = names.iter().take(UNVOUCHED_NAMED_MAX).map(UserName::as_str).collect();
-    match names.len().saturating_sub(shown.len()) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }

@@ -14,10 +14,10 @@ use crate::limits::LISTS_KEPT_MAX;
 /// All that a list follows from but the conversation and the time.
 #[derive(Debug, PartialEq)]
 struct Sources {
-    /// How often the tables of pins, rooms, links, unproved links and lost places had changed.
-    tables: [u64; 5],
-    /// How often the bundles of people had.
-    people: u64,
+    /// How often the tables of rooms, links, unproved links and lost places had changed.
+    tables: [u64; 4],
+    /// How often what is held of people had.
+    people: (u64, u64),
     /// Whose account the hub says that it has not, another person has, or was deleted.
     by_word: [BTreeSet<UserName>; 3],
 }
@@ -88,14 +88,13 @@ impl Endpoint {
     fn sources(&self) -> Sources {
         let state = &self.state;
         let tables = [
-            state.pins.changes(),
             state.rooms.changes(),
             state.links.changes(),
             state.unproved.changes(),
             state.struck.changes(),
         ];
-        let by_word =
-            [self.unknown_to_hub(), &self.link.replaced, &self.link.gone].map(BTreeSet::clone);
+        let [replaced, gone] = self.people.out_of_reach();
+        let by_word = [self.unknown_to_hub(), replaced, gone].map(BTreeSet::clone);
         Sources { tables, people: self.people.changes(), by_word }
     }
 }

@@ -9,12 +9,12 @@ use chat_protocol::id::Digest;
 use chat_protocol::name::ConversationId;
 
 use super::Arriving;
-use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::limits::{
     LOST_PARTS_MAX, MEMBER_LIST_BYTES_MAX, PARKED_BYTES_MAX, PARTS_CONNECTIONS_MAX, PARTS_WAIT_MS,
     WAITING_OVERHEAD_BYTES,
 };
+use crate::position::Came;
 
 /// What has come of one epoch.
 #[derive(Debug)]

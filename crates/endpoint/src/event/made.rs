@@ -1,8 +1,10 @@
-//! Events from what they are made of, and back.
+//! Events from what they are made of, and back; commands in the plaintext's own form.
 
-use chat_protocol::content::{Outcome, OutputStream};
+use chat_protocol::content::{self, ChainNotes, Command, Content, Outcome, OutputStream};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
+use chat_protocol::tag::Tag;
+use serde::{Deserialize as _, Deserializer, Serializer, de, ser};
 
 use super::Event;
 
@@ -28,5 +30,20 @@ impl Event {
             | Self::Ended { re, .. } => re == of,
             _ => false,
         }
+    }
+}
+
+/// A command in a durable event: the plaintext's own form.
+pub(super) fn serialize<S: Serializer>(command: &Command, to: S) -> Result<S::Ok, S::Error> {
+    let bytes = content::encode(&Content::Command(command.clone()), &ChainNotes::default());
+    to.serialize_str(&String::from_utf8(bytes).map_err(ser::Error::custom)?)
+}
+
+/// It is read back.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Command, D::Error> {
+    let text = String::deserialize(from)?;
+    match content::decode(Tag::Cmd, text.as_bytes()).map_err(de::Error::custom)? {
+        (Content::Command(command), _) => Ok(command),
+        _ => Err(de::Error::custom("not a command")),
     }
 }

@@ -13,11 +13,11 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 use chat_protocol::tag::Tag;
 
-use crate::caught_up::Came;
 use crate::limits::{
     DROPS_LOGS_MAX, DROPS_WAITING_MAX, OVERFLOWED_LOGS_MAX, PARKED_BYTES_MAX,
     WAITING_OVERHEAD_BYTES,
 };
+use crate::position::Came;
 use crate::position::Position;
 use crate::table::{Kind, Table};
 

@@ -12,11 +12,11 @@ use chat_protocol::ratchet::{ChainError, MessageKey};
 use chat_protocol::tag::{Address, label};
 
 use super::Received;
-use crate::caught_up::Came;
 use crate::endpoint::Endpoint;
 use crate::event::{Alarm, Event, KeptFrame};
 use crate::gaps::ChainName;
 use crate::people::Signer;
+use crate::position::Came;
 use crate::receipts::Owed;
 use crate::views::Said;
 
@@ -179,7 +179,7 @@ impl Endpoint {
 
     /// Why a signature of somebody cannot be checked.
     fn unknown_key(&self, name: &UserName) -> String {
-        if self.has_other_identity(name) {
+        if self.people.is_in_question(name) || self.people.is_refused(name) {
             return format!("its key is not the one that you know as {name}'s");
         }
         "its sender's key is not to be had".to_owned()
@@ -312,7 +312,7 @@ impl Endpoint {
             Content::File(note) => self.out.tell(Event::File {
                 id: header.id,
                 cid: header.cid.clone(),
-                pinned: self.is_trusted(&by),
+                pinned: self.people.is_trusted(&by),
                 from: by,
                 note,
                 hub_ms: delivery.hub_ms,

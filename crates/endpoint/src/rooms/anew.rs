@@ -17,6 +17,7 @@ use super::struck::is_admin;
 use super::unproved::Unproved;
 use super::{RoomAction, header};
 use crate::endpoint::Endpoint;
+use crate::epochs::first_of;
 use crate::event::Alarm;
 use crate::limits::{LINKS_KEPT_MAX, NAMES_SHOWN_MAX};
 use crate::rollback::Behind;
@@ -325,7 +326,8 @@ impl Endpoint {
 fn difference(held: &Membership, fresh: &Membership) -> String {
     let missing = |from: &Membership, of: &Membership| {
         let names = of.members().keys().filter(|name| !from.contains(name));
-        listed(&names.collect::<Vec<_>>())
+        let names: Vec<UserName> = names.cloned().collect();
+        (!names.is_empty()).then(|| first_of(&names, NAMES_SHOWN_MAX))
     };
     let admins = |of: &Membership| {
         let admins = of.members().iter().filter(|(_, member)| member.admin);
@@ -339,23 +341,13 @@ fn difference(held: &Membership, fresh: &Membership) -> String {
         parts.push(format!("not in by the server: {names}"));
     }
     if admins(held) != admins(fresh) {
-        let names = listed(&admins(fresh).iter().collect::<Vec<_>>())
-            .unwrap_or_else(|| "nobody".to_owned());
+        let names = admins(fresh);
+        let names =
+            if names.is_empty() { "nobody".to_owned() } else { first_of(&names, NAMES_SHOWN_MAX) };
         parts.push(format!("admins by the server: {names}"));
     }
     if parts.is_empty() {
         parts.push("the same people by other signatures".to_owned());
     }
     parts.join("; ")
-}
-
-/// Names in a row, the first of many; `None` for none.
-fn listed(names: &[&UserName]) -> Option<String> {
-    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).map(|name| name.as_str()).collect();
-    let more = names.len().saturating_sub(shown.len());
-    match (shown.is_empty(), more) {
-        (true, _) => None,
-        (false, 0) => Some(shown.join(", ")),
-        (false, more) => Some(format!("{} and {more} more", shown.join(", "))),
-    }
 }

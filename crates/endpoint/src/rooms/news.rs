@@ -49,7 +49,7 @@ impl Endpoint {
             unproved: those(&|name| self.is_unproved(&cid, name)),
             left_out: those(&|name| self.is_left_out(&cid, name)),
             put_out: those(&|name| self.is_put_out(&cid, name)),
-            deleted: those(&|name| self.link.gone.contains(name)),
+            deleted: those(&|name| self.people.is_gone(name)),
         })
     }
 

@@ -12,13 +12,13 @@ use chat_protocol::spoken::{deleted, nobody};
 use chat_protocol::tag::label;
 
 use super::action::RoomAction;
+use super::refusal;
 use super::requests::RoomOrder;
-use super::{Kids, refusal};
 use crate::answers::Refusal;
 use crate::endpoint::Endpoint;
 use crate::event::{Event, MemberChange};
 use crate::limits::ORDER_FUTILE_MAX;
-use crate::questions::Question;
+use crate::questions::{Kids, Question};
 use crate::trust::untrusted;
 use crate::views::KeptLink;
 
@@ -218,7 +218,7 @@ impl Endpoint {
             if ik.is_none() || (is_outside && self.people.devices(who).next().is_none()) {
                 return Some((code::NO_SUCH_USER, nobody(who)));
             }
-            (is_outside && !self.is_trusted(who)).then(|| (code::UNTRUSTED, untrusted(who)))
+            (is_outside && !self.people.is_trusted(who)).then(|| (code::UNTRUSTED, untrusted(who)))
         })
     }
 

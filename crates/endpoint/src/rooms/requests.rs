@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::RoomAction;
 use crate::limits::ORDER_WAIT_MS;
-use crate::state::order_key;
+use crate::table::order_key;
 use crate::table::{Kind, Table};
 
 /// What was asked for and has no answer yet, as a row.

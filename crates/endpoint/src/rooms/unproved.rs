@@ -2,7 +2,7 @@
 //! by another identity than the known one. It does not void the chain, because it gives nothing to
 //! others; the name counts by the server's word only, and is not wrapped for until the link verifies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::RawFrame;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::header;
 use crate::endpoint::Endpoint;
 use crate::limits::UNPROVED_PEOPLE_MAX;
+use crate::questions::Kids;
 use crate::views::link_key;
 
 /// The last coming or going of somebody in a chain, where that counts by the hub's word. By chain and name.
@@ -57,9 +58,6 @@ impl Unproved {
     }
 }
 
-/// Signing keys that are not known, by whose they should be.
-pub(crate) type Kids = BTreeMap<UserName, Vec<KeyId>>;
-
 impl Endpoint {
     /// The link, if it may count although its signer cannot be verified. `counted` says how many others
     /// than somebody do so already.
@@ -87,8 +85,7 @@ impl Endpoint {
     /// that only the hub calls theirs is an admin of it by that word.
     pub(super) fn is_proved(&self, link: &MemberHeader) -> bool {
         link.op != MemberOperation::Create
-            || self.people.signer_of_any_time(&link.from, &link.sk).is_some()
-            || self.people.former_signer(&link.from, &link.sk).is_some()
+            || self.people.signer_of_any_identity(&link.from, &link.sk).is_some()
     }
 
     /// How many people of a chain, others than somebody, count by the hub's word.
@@ -173,9 +170,7 @@ impl Endpoint {
             let Some((link, frame)) = frame.and_then(|frame| Some((header(&frame)?, frame))) else {
                 continue;
             };
-            let signer = self.people.signer_of_any_time(&link.from, &link.sk);
-            let signer =
-                signer.or_else(|| self.people.former_signer(&link.from, &link.sk)).cloned();
+            let signer = self.people.signer_of_any_identity(&link.from, &link.sk).cloned();
             let Some(signer) = signer.filter(|signer| signer.identity == link.ik) else { continue };
             if signer.has_signed(&frame, label::MEMBER, &mut self.verified) {
                 self.state.unproved.remove(&key);
@@ -196,9 +191,7 @@ impl Endpoint {
         let signers = links.iter().filter_map(header).chain(kept.filter_map(|kept| header(&kept)));
         let unknown: BTreeSet<(UserName, KeyId)> = signers
             .map(|link| (link.from, link.sk))
-            .filter(|(name, sk)| self.people.signer_of_any_time(name, sk).is_none())
-            .filter(|(name, sk)| self.people.former_signer(name, sk).is_none())
-            .filter(|(name, sk)| self.link.shown_former.signer(name, sk).is_none())
+            .filter(|(name, sk)| !self.people.has_signer(name, sk))
             .collect();
         let unknown: Vec<(UserName, KeyId)> = unknown.into_iter().collect();
         for page in unknown.chunks(PAGE_ITEMS_MAX) {

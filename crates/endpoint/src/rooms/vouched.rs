@@ -35,11 +35,10 @@ impl Endpoint {
         frame: &RawFrame,
         later: &[RawFrame],
     ) -> Result<Signer, String> {
-        let signer = self.people.signer_of_any_time(&link.from, &link.sk);
-        let signer = signer.or_else(|| self.people.former_signer(&link.from, &link.sk));
+        let signer = self.people.signer_of_any_identity(&link.from, &link.sk);
         // The hub's word that a name had another owner takes nobody's place: such a coming and going
         // counts by its word only (rule R40).
-        let shown = || self.link.shown_former.signer(&link.from, &link.sk);
+        let shown = || self.people.signer_by_word(&link.from, &link.sk);
         let signer = signer.or_else(|| if link.is_own_coming_or_going() { None } else { shown() });
         let signer = signer.ok_or("a link by an unknown key")?.clone();
         frame

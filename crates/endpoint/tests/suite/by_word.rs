@@ -36,8 +36,7 @@ fn r33_a_made_up_link_takes_no_removal_back() {
     let id = hub.act(EVE, "ops", RoomAction::Join { create: false });
     assert_eq!(hub.answer_to(EVE, id), "joined");
     for index in [BOB, MALLORY] {
-        hub.connect(index);
-        hub.run();
+        hub.comes(index);
     }
     assert!(hub.roster(BOB, "ops").contains(&"eve".to_owned()), "the branch is taken");
     hub.say_in(BOB, "ops", "still without her");

@@ -278,8 +278,7 @@ fn a_command_is_taken_back_by_its_id_or_never_leaves() {
     hub.disconnect(0);
     let unsent = ask(&mut hub, "never");
     assert_eq!(hub.peers[0].endpoint.cancel(now, &unsent), None);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     let refused = |event: &Event| matches!(event, Event::Refused { id, code, .. } if *id == unsent && code == "E_CANCELLED");
     assert_eq!(hub.count(0, refused), 1);
     assert_eq!(hub.count(1, |event| matches!(event, Event::Command { .. })), 1, "it never left");

@@ -52,8 +52,7 @@ fn carol_goes(hub: &mut TestHub) {
     hub.say_in(CAROL, "ops", "bye");
     hub.act(CAROL, "ops", RoomAction::Leave);
     hub.rule = Some(Box::new(|index, _| if index == ALICE { Fate::Lost } else { Fate::Good }));
-    hub.restart(ALICE);
-    hub.run();
+    hub.restarts(ALICE);
     assert_eq!(hub.roster(ALICE, "ops"), ["alice", "bob"]);
     hub.rule = None;
     hub.redeliver(ALICE);
@@ -96,8 +95,7 @@ fn missed_of_dropped(hub: &mut TestHub) -> usize {
 /// The honest hub is put back to what it had; alice's process comes back to it, and ends.
 fn put_back(hub: &mut TestHub, older: &Snapshot) {
     hub.put_back(older);
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     hub.reopen(ALICE);
     for index in [BOB, CAROL] {
         hub.connect(index);
@@ -131,8 +129,7 @@ fn who_speaks_and_leaves_after_a_restore_is_heard() {
                 hub.peers[BOB].endpoint.tell_user(now, &name("carol"), "more").expect("a text");
                 hub.run();
             }
-            hub.restart(ALICE);
-            hub.run();
+            hub.restarts(ALICE);
             hub.rule = None;
             hub.redeliver(ALICE);
             hub.run();
@@ -154,8 +151,7 @@ fn what_a_restored_hub_has_dropped_is_no_gap() {
     let older = hub.snapshot();
     say_often(&mut hub, CAROL, 9);
     put_back(&mut hub, &older);
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     assert_eq!(missed_of_dropped(&mut hub), 0);
     assert_eq!(alarms(&hub, ALICE), [Alarm::RolledBack]);
 }
@@ -173,8 +169,7 @@ fn what_was_dropped_before_a_restore_stays_explained() {
     let older = hub.snapshot();
     say_often(&mut hub, CAROL, 9);
     put_back(&mut hub, &older);
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     hub.say_in(BOB, "ops", "after it");
     assert!(hub.texts(ALICE).contains(&"bob: after it".to_owned()));
     assert_eq!(hub.count(ALICE, |event| matches!(event, Event::Gap { .. })), 0);
@@ -211,8 +206,7 @@ fn a_huge_position_poisons_nothing() {
             dropped(&mut hub, HUGE, 1);
         }
         for round in 0..2 {
-            hub.restart(ALICE);
-            hub.run();
+            hub.restarts(ALICE);
             assert_eq!(alarms(&hub, ALICE), [Alarm::RolledBack], "{is_frame} {round}");
         }
         assert_eq!(missed_of_dropped(&mut hub), 0, "{is_frame}");
@@ -239,8 +233,7 @@ fn a_room_that_a_restore_has_brought_back_is_no_lie() {
     say_often(&mut hub, BOB, 3);
     deleted(&mut hub);
     put_back(&mut hub, &older);
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     hub.now += 10 * MINUTE_MS;
     hub.say_in(BOB, "ops", "here again");
     assert!(hub.texts(ALICE).contains(&"bob: here again".to_owned()));
@@ -259,8 +252,7 @@ fn a_room_that_a_restore_has_brought_back_is_no_lie() {
 #[test]
 fn a_clock_that_is_ahead_is_no_false_deletion() {
     let mut hub = met();
-    let laptop = hub.add_sibling(BOB, None);
-    hub.run();
+    let laptop = hub.joins_sibling(BOB, None);
     hub.disconnect(ALICE);
     let ahead = hub.now + 10 * MINUTE_MS;
     hub.peers[laptop].endpoint.say(ahead, &room("ops"), "from the future").expect("a text");
@@ -290,8 +282,7 @@ fn a_key_that_stands_silences_after_a_restore() {
         hub.run();
     }
     put_back(&mut hub, &older);
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     hub.faults.takes_anything = true;
     hub.say_in(CAROL, "ops", "I am back");
     let texts = hub.texts(ALICE);
@@ -311,14 +302,12 @@ fn what_is_delivered_before_a_restore_is_found_out_is_judged_after_it() {
     hub.say_in(ALICE, "ops", "among two");
     let reached = hub.positions();
     hub.put_back(&older);
-    hub.connect(CAROL);
-    hub.run();
+    hub.comes(CAROL);
     while hub.positions() <= reached {
         hub.say_in(CAROL, "ops", "a word");
     }
     let late = hub.say_in(CAROL, "ops", "the last word");
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     let heard = |event: &Event| matches!(event, Event::Message { id, .. } if *id == late);
     assert_eq!(hub.count(ALICE, heard), 1, "{:?}", hub.texts(ALICE));
     assert_eq!(alarms(&hub, ALICE), [Alarm::RolledBack]);

@@ -130,8 +130,7 @@ fn a_copy_does_not_overtake_what_waits_in_the_room() {
     let now = hub.now;
     hub.peers[1].endpoint.say(now, &crate::hub::room("ops"), "three").unwrap();
     hub.run();
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     let last = shown(&hub, 0).split_off(1);
     assert_eq!(last, ["room:lobby: one", "room:lobby: two", "feed:bob in ops: three"]);
 }
@@ -201,8 +200,7 @@ fn who_was_removed_cannot_open_the_next_copy() {
     hub.say_in(1, "ops", "to carol alone");
     hub.hand_over_everything(0);
     hub.run();
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     assert_eq!(shown(&hub, 0), ["feed:bob in ops: to both"]);
     let now = hub.now;
     let id = hub.peers[2].endpoint.unsubscribe(now, &name("bob"));
@@ -231,10 +229,8 @@ fn a_restart_at_any_step_loses_no_copy() {
         }
         let step = hub.peers[1].endpoint.finish(now);
         hub.peers[1].store.commit(step.changes);
-        hub.restart(1);
-        hub.run();
-        hub.connect(0);
-        hub.run();
+        hub.restarts(1);
+        hub.comes(0);
         let expected = ["one", "two", "three"].map(|text| format!("feed:bob in ops: {text}"));
         assert_eq!(shown(&hub, 0), expected, "after {steps} steps");
         assert_eq!(hub.peers[1].endpoint.unanswered(), 0, "after {steps} steps");
@@ -279,11 +275,9 @@ fn a_copy_may_get_the_position_of_what_it_copies() {
     }
     assert!(hub.peers[1].endpoint.unanswered() > 0, "the copy");
     hub.put_back(&older);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     assert_eq!(hub.peers[1].endpoint.unanswered(), 0);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     assert_eq!(shown(&hub, 0).last().unwrap(), "feed:bob in ops: once");
 }
 

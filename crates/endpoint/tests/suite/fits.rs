@@ -15,8 +15,7 @@ fn many_keys(hub: &mut TestHub, count: usize) {
     for _ in 0..count {
         hub.disconnect(BOB);
         hub.replace_signing_key(BOB);
-        hub.connect(BOB);
-        hub.run();
+        hub.comes(BOB);
     }
 }
 
@@ -30,8 +29,7 @@ fn unproved(hub: &TestHub, index: usize) -> Vec<UserName> {
 fn r40_links_by_keys_of_the_past_are_verified() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     many_keys(&mut hub, 5);
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     say(&mut hub, carol, "hello");
     assert_eq!(hub.texts(ALICE), ["carol: hello"]);
     assert_eq!(hub.texts(BOB), ["carol: hello"]);
@@ -47,8 +45,7 @@ fn r40_a_join_that_cannot_be_verified_voids_nothing_else() {
     many_keys(&mut hub, 1);
     hub.faults.hides_kids = true;
     hub.faults.counts_lines = true;
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     say(&mut hub, carol, "not for bob");
     assert_eq!(hub.texts(ALICE), ["carol: not for bob"]);
     assert_eq!(hub.texts(BOB), Vec::<String>::new(), "nothing is wrapped for him");
@@ -56,8 +53,7 @@ fn r40_a_join_that_cannot_be_verified_voids_nothing_else() {
     assert_eq!(unproved(&hub, carol), [name("bob")]);
 
     hub.faults.hides_kids = false;
-    hub.restart(carol);
-    hub.run();
+    hub.restarts(carol);
     say(&mut hub, carol, "for all");
     assert_eq!(hub.texts(BOB), ["carol: for all"]);
     assert_eq!(unproved(&hub, carol), Vec::<UserName>::new());
@@ -74,8 +70,7 @@ fn r40_heads_come_in_pages() {
     hub.disconnect(ALICE);
     hub.act(BOB, "r6", RoomAction::Join { create: false });
     hub.faults.heads_in_page = Some(2);
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     assert_eq!(hub.roster(ALICE, "r6"), ["alice", "bob"]);
     let complaints = |event: &Event| matches!(event, Event::Complaint { .. });
     assert_eq!((hub.count(ALICE, complaints), alarms(&hub, ALICE)), (0, vec![]));

@@ -171,8 +171,7 @@ fn a_command_that_is_to_be_sealed_again_has_left() {
     assert_eq!(refused(&hub, id), []);
     hand_over(&mut hub);
     hub.faults.hold_keys = false;
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     let is_cancel = |event: &Event| matches!(event, Event::Cancel { re, .. } if *re == id);
     assert_eq!(hub.count(1, is_cancel), 1);
     let commands = |event: &Event| matches!(event, Event::Command { .. });
@@ -206,8 +205,7 @@ fn whatever_refuses_what_has_left_its_words_are_in_doubt() {
         let alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::FalseRefusal, .. });
         end(&mut hub, id, "");
         hub.faults.denies_keys = false;
-        hub.restart(0);
-        hub.run();
+        hub.restarts(0);
         assert_eq!(hub.count(0, alarm), 1, "{is_key}");
     }
 }
@@ -281,8 +279,7 @@ fn what_is_to_be_sealed_again_is_not_stored_before() {
     let is_stored = |event: &Event| matches!(event, Event::Stored { id: of, .. } if *of == id);
     assert_eq!(hub.count(0, is_stored), 0);
     hub.faults.hold_keys = false;
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     assert_eq!((hub.count(0, is_stored), hub.texts(1)), (1, said(&["before", "withheld"])));
 }
 

@@ -75,8 +75,7 @@ fn with_newcomer() -> (TestHub, usize) {
     say(&mut hub, 0, "one");
     say(&mut hub, 1, "two");
     say(&mut hub, 0, "three");
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     say(&mut hub, carol, "hello");
     hub.peers[1].endpoint.refresh(&ConversationId::room(&lobby()));
     hub.run();
@@ -121,8 +120,7 @@ fn long_history_goes_in_pieces() {
     for index in 0..40 {
         say(&mut hub, 0, &format!("{index} {}", "x".repeat(4096)));
     }
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     hub.peers[0].endpoint.refresh(&ConversationId::room(&lobby()));
     hub.run();
     let entries = history(&hub, 0);
@@ -209,8 +207,7 @@ fn a_sender_whose_key_is_not_to_be_had_is_not_shown() {
     let (mut hub, carol) = with_newcomer();
     hub.disconnect(0);
     hub.replace_signing_key(0);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     hub.peers[carol].endpoint.refresh(&ConversationId::room(&lobby()));
     hub.run();
     let entries: Vec<_> =
@@ -230,8 +227,7 @@ fn what_was_said_under_the_veil_can_be_granted() {
         .send(now, ConversationId::room(&lobby()), "xyza", true)
         .expect("a text that can be said");
     hub.run();
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     hub.peers[1].endpoint.refresh(&ConversationId::room(&lobby()));
     hub.run();
     let entries = history(&hub, 1);
@@ -247,8 +243,7 @@ fn with_one_who_left(messages: usize) -> (TestHub, usize) {
         say(&mut hub, [2, 0, 2, 1][index % 4], &format!("{index}"));
     }
     hub.leave(2);
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     hub.peers[1].endpoint.refresh(&ConversationId::room(&lobby()));
     hub.run();
     (hub, carol)

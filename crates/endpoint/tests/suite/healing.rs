@@ -280,8 +280,7 @@ fn a_withheld_tail_heals() {
         let end_epoch = |hub: &mut TestHub| {
             hub.disconnect(1);
             hub.rotate(1);
-            hub.connect(1);
-            hub.run();
+            hub.comes(1);
             let cid = ConversationId::direct(&name("alice"), &name("bob")).expect("two people");
             hub.peers[0].endpoint.refresh(&cid);
             hub.run();
@@ -330,8 +329,7 @@ fn a_hub_that_goes_back_loses_nothing() {
     say(&mut hub, 0, "one");
     say(&mut hub, 0, "two");
     assert_eq!(hub.texts(2).len(), 3);
-    hub.roll_back(&older);
-    hub.run();
+    hub.rolls_back(&older);
     assert_eq!(hub.texts(1), ["alice: zero"], "the hub has nothing else");
     say(&mut hub, 0, "three");
     wait(&mut hub, 1);
@@ -351,8 +349,7 @@ fn a_hub_that_forgets_an_epoch_is_an_alarm() {
     hub.forge_epoch(0, None);
     hub.run();
     say(&mut hub, 1, "in the newer epoch");
-    hub.roll_back(&older);
-    hub.run();
+    hub.rolls_back(&older);
     assert_eq!(alarms(&hub, 1), [Alarm::RolledBack], "bob has seen the newer one");
     say(&mut hub, 1, "in a fresh epoch");
     assert_eq!(hub.texts(0), ["bob: in the newer epoch", "bob: in a fresh epoch"]);
@@ -378,8 +375,7 @@ fn a_request_waits_for_its_sender_and_survives_a_restart() {
     wait(&mut hub, 90);
     assert_eq!(unhealed(&hub, 1), [1, 2], "given up, and said so once");
     assert_eq!(hub.texts(1), ["alice: zero", "alice: three"]);
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     assert_eq!(healed(&hub, 1), [1, 2], "an answer that comes later is taken");
     assert_eq!(hub.texts(1), ["zero", "three", "one", "two"].map(|text| format!("alice: {text}")));
     assert_eq!(gaps(&hub, 1), [1, 2], "shown once");

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat_endpoint::store::memory::MemoryStore;
+use chat_endpoint::store::MemoryStore;
 use chat_endpoint::{Device, Endpoint, Event, Step, SystemRandom, Transmit};
 use chat_protocol::frame::{Delivery, RawFrame, Upload};
 use chat_protocol::handshake::SignedIn;
@@ -238,6 +238,34 @@ impl TestHub {
         peer.endpoint.connected(self.now, &signed_in, &self.bundle);
         (peer.connected, peer.is_live) = (true, false);
         self.redeliver(index);
+    }
+
+    /// Connects a device, and all come to rest; so the four behind it.
+    pub(crate) fn comes(&mut self, index: usize) {
+        self.connect(index);
+        self.run();
+    }
+
+    pub(crate) fn joins(&mut self, text: &str) -> usize {
+        let index = self.add(text);
+        self.run();
+        index
+    }
+
+    pub(crate) fn joins_sibling(&mut self, owner: usize, rb: Option<Nonce16>) -> usize {
+        let index = self.add_sibling(owner, rb);
+        self.run();
+        index
+    }
+
+    pub(crate) fn restarts(&mut self, index: usize) {
+        self.restart(index);
+        self.run();
+    }
+
+    pub(crate) fn rolls_back(&mut self, older: &Snapshot) {
+        self.roll_back(older);
+        self.run();
     }
 
     pub(crate) fn disconnect(&mut self, index: usize) {

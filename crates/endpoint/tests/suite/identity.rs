@@ -200,8 +200,7 @@ fn r37_who_is_trusted_anew_is_pinned_not_verified_and_admitted_anew() {
     hub.run();
     assert_eq!(standing(&hub, ALICE, "bob"), Standing::Known);
     assert_eq!(trust(&mut hub, other), Err(TrustError::NothingNew));
-    hub.restart(ALICE);
-    hub.run();
+    hub.restarts(ALICE);
     let now = hub.now;
     let known = hub.peers[ALICE].endpoint.introduction(&name("bob")).unwrap();
     assert_eq!((known.pinned.key, known.other), (other, None));
@@ -228,8 +227,7 @@ fn r37_chains_with_the_former_key_of_somebody_are_read() {
     let other = other_of(&hub, ALICE, "bob");
     hub.peers[ALICE].endpoint.trust(&name("bob"), other).unwrap();
     hub.run();
-    hub.restart(ALICE);
-    hub.run();
+    hub.restarts(ALICE);
     let join = hub.act(ALICE, "den", RoomAction::Join { create: false });
     assert_eq!(hub.answer_to(ALICE, join), "joined");
     assert_eq!(hub.roster(ALICE, "den"), ["alice", "bob", "carol"]);
@@ -286,8 +284,7 @@ fn a_new_device_is_told_to_its_user_and_to_whom_the_user_talks_to() {
 #[test]
 fn an_agent_refuses_a_revoked_device_at_once() {
     let mut hub = TestHub::with(&["alice", "mbob"]);
-    let laptop = hub.add_sibling(ALICE, None);
-    hub.run();
+    let laptop = hub.joins_sibling(ALICE, None);
     ask(&mut hub, laptop, "mbob");
     assert_eq!(commands(&hub, BOB), 1);
     let lost = hub.peers[laptop].endpoint.device().keys.signing_id();
@@ -315,8 +312,7 @@ fn revoke_laptop(hub: &mut TestHub, laptop: usize) {
 /// A hub with a machine that has obeyed alice's laptop.
 fn with_laptop() -> (TestHub, usize) {
     let mut hub = TestHub::with(&["alice", "mbob"]);
-    let laptop = hub.add_sibling(ALICE, None);
-    hub.run();
+    let laptop = hub.joins_sibling(ALICE, None);
     ask(&mut hub, laptop, "mbob");
     assert_eq!(commands(&hub, BOB), 1);
     (hub, laptop)
@@ -330,8 +326,7 @@ fn an_agent_that_was_away_refuses_a_device_that_was_revoked_meanwhile() {
     hub.disconnect(BOB);
     ask(&mut hub, laptop, "mbob");
     revoke_laptop(&mut hub, laptop);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     assert_eq!(commands(&hub, BOB), 1, "by a revoked key");
     let refused = |event: &Event| matches!(event, Event::Delivered { readable: false, .. });
     assert_eq!(hub.count(laptop, refused), 1);

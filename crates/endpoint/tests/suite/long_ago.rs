@@ -10,8 +10,7 @@ fn a_new_device_does_not_wait_for_the_key_of_an_epoch_of_long_ago() {
     let now = hub.now;
     hub.peers[0].endpoint.tell_user(now, &name("bob"), "from the first").expect("said");
     hub.run();
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     let said = hub.now;
     hub.peers[laptop].endpoint.tell_user(said, &name("bob"), "from the laptop").expect("said");
     while hub.turn() {}

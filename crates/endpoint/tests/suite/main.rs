@@ -182,8 +182,7 @@ fn an_expired_command_is_refused_by_the_machine_itself() {
     hub.disconnect(1);
     hub.run();
     hub.now += 120_000;
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     let expired =
         |event: &Event| matches!(event, Event::Ended { code, .. } if code == code::EXPIRED);
     assert_eq!(hub.count(1, |event| matches!(event, Event::Command { .. })), 0);
@@ -196,8 +195,7 @@ fn a_newcomer_gets_what_is_said_from_then_on_in_a_new_epoch() {
     let now = hub.now;
     hub.peers[0].endpoint.say(now, &lobby(), "before").unwrap();
     hub.run();
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     let now = hub.now;
     hub.peers[0].endpoint.say(now, &lobby(), "after").unwrap();
     hub.run();
@@ -241,8 +239,7 @@ fn a_restart_at_any_step_loses_nothing_and_shows_nothing_twice() {
             hub.peers[index].events.extend(step.events.into_iter().map(|n| n.event));
         }
         hub.restart(0);
-        hub.restart(1);
-        hub.run();
+        hub.restarts(1);
         let mut texts = hub.texts(1);
         texts.dedup();
         assert_eq!(texts, ["one", "two", "three"].map(|t| format!("alice: {t}")), "{steps} steps");
@@ -261,8 +258,7 @@ fn a_resend_after_a_lost_connection_is_byte_identical() {
     hub.peers[0].endpoint.tell_user(now, &name("bob"), "second").unwrap();
     hub.turn();
     hub.disconnect(0);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     let frames: Vec<_> = hub.seen.iter().rev().take(2).collect();
     assert_eq!(frames[0], frames[1]);
     assert_eq!(hub.texts(1), ["alice: first", "alice: second"]);
@@ -313,8 +309,7 @@ fn what_was_wrapped_for_a_key_replaced_meanwhile_still_opens() {
     hub.peers[0].endpoint.tell_user(now, &name("bob"), "for the old key").unwrap();
     hub.run();
     hub.rotate(1);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     assert_eq!(hub.texts(1), ["alice: for the old key"]);
     let now = hub.now;
     hub.peers[1].endpoint.tell_user(now, &name("alice"), "in an epoch of the new key").unwrap();
@@ -330,8 +325,7 @@ fn a_newcomers_key_that_overtakes_the_news_of_the_newcomer_is_used() {
     hub.peers[1].endpoint.say(now, &lobby(), "bob's view is up to date").unwrap();
     hub.run();
     hub.quiet = true;
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     let now = hub.now;
     hub.peers[carol].endpoint.say(now, &lobby(), "hello").unwrap();
     hub.run();
@@ -354,14 +348,12 @@ fn more_than_may_wait_for_an_answer_comes_with_the_next_connection_and_none_is_m
         expected.push(format!("alice: {text}"));
     }
     hub.run();
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     let first = hub.texts(1).len();
     assert!(first < count, "everything found room: this tests nothing");
     assert!(hub.peers[1].endpoint.must_reconnect());
     hub.disconnect(1);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     assert!(!hub.peers[1].endpoint.must_reconnect());
     assert!(hub.texts(1) == expected, "{first} of {count}, then {}", hub.texts(1).len());
     assert_eq!(hub.count(1, |event| matches!(event, Event::Gap { .. })), 0);

@@ -282,8 +282,7 @@ fn r40_whom_a_key_of_another_process_names_is_told_with_the_next_key() {
     hub.peers[ALICE].endpoint =
         Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).expect("rows");
     hub.peers[ALICE].events.clear();
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     hub.say_in(ALICE, "crew", "in the same key");
     assert_eq!(complaints(&hub, ALICE, code::UNTRUSTED), [""; 0], "whom it names was told");
     hub.now += DAY_MS;

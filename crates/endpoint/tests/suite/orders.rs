@@ -42,15 +42,13 @@ fn what_was_asked_for_offline_is_done_after_a_restart() {
         [kick("bob"), RoomAction::Role { who: name("carol"), admin: true }, RoomAction::Leave]
             .map(|action| ask(&mut hub, 0, action));
     commit(&mut hub, 0);
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     let answers = asked.map(|id| hub.answer_to(0, id));
     assert_eq!(answers, ["Removed bob", "Admin carol", "left"]);
     assert_eq!(hub.roster(2, "ops"), ["carol"]);
     // Nothing is left to do.
     let links = hub.links_offered;
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     assert_eq!(hub.links_offered, links);
     assert_eq!(asked.map(|id| hub.answer_to(0, id)), answers);
 }
@@ -69,8 +67,7 @@ fn a_restart_between_asking_and_answer_loses_and_repeats_nothing() {
             hub.turn();
         }
         commit(&mut hub, 0);
-        hub.restart(0);
-        hub.run();
+        hub.restarts(0);
         assert_eq!(hub.chain_length("ops"), before + 1, "{rounds} rounds");
         assert_eq!(hub.roster(0, "ops"), ["alice", "carol"], "{rounds} rounds");
         assert_eq!(hub.answer_to(0, id), "Removed bob", "{rounds} rounds");
@@ -102,8 +99,7 @@ fn another_process_of_the_home_does_it_only_if_it_starts_later() {
     for (mut process, does_it) in [(earlier, false), (later, true)] {
         process.reload(&rows).unwrap();
         let own = std::mem::replace(&mut hub.peers[0].endpoint, process);
-        hub.connect(0);
-        hub.run();
+        hub.comes(0);
         assert_eq!(hub.count(0, left), usize::from(does_it));
         hub.disconnect(0);
         hub.peers[0].endpoint = own;
@@ -111,8 +107,7 @@ fn another_process_of_the_home_does_it_only_if_it_starts_later() {
     // The one that was asked finds it done, and says so instead of a refusal.
     let rows = hub.peers[0].store.rows();
     hub.peers[0].endpoint.reload(&rows).unwrap();
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     assert_eq!(hub.answer_to(0, id), "left, left");
     assert_eq!(hub.roster(1, "ops"), ["bob", "carol"]);
 }
@@ -128,8 +123,7 @@ fn what_was_said_behind_a_join_is_said_after_a_restart() {
     let (now, ops): (u64, RoomName) = (hub.now, room("ops"));
     hub.peers[1].endpoint.say(now, &ops, "hello").unwrap();
     commit(&mut hub, 1);
-    hub.restart(1);
-    hub.run();
+    hub.restarts(1);
     assert_eq!(hub.texts(0), ["bob: hello"]);
 }
 
@@ -147,8 +141,7 @@ fn a_device_that_has_not_looked_yet_leaves_the_lobby_that_it_was_put_out_of() {
     hub.say_in(0, "lobby", "who is here?");
     assert_eq!(hub.roster(0, "lobby"), ["alice"]);
     let links = hub.links_offered;
-    hub.restart(other);
-    hub.run();
+    hub.restarts(other);
     assert_eq!(hub.links_offered, links, "bob leaves once");
 }
 
@@ -172,8 +165,7 @@ fn a_removal_is_done_and_told_once_whatever_keys_come_after_it() {
             hub.replace_signing_key(0);
         }
         let id = asked.unwrap_or_else(|| ask(&mut hub, 0, kick("bob")));
-        hub.connect(0);
-        hub.run();
+        hub.comes(0);
         let case = format!("sent {was_sent}, new keys {has_new_keys}: {:?}", hub.peers[0].events);
         let removed = |event: &Event| {
             matches!(event, Event::MemberChanged { change: MemberChange::Removed, .. })

@@ -32,8 +32,7 @@ fn what_a_new_process_takes_in_is_heard_by_an_old_one_once() {
     let mut old = std::mem::replace(&mut hub.peers[1].endpoint, new);
     assert_eq!(heard(&mut old, &hub, 1), [""; 0]);
     hub.peers[1].shows_nothing = true;
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     hub.peers[0].endpoint.tell_user(hub.now, &name("bob"), "for both").expect("said");
     hub.run();
     assert_eq!(hub.texts(1).last().map(String::as_str), Some("alice: for both"));
@@ -55,8 +54,7 @@ fn a_key_that_another_process_has_left_is_asked_about() {
     hub.disconnect(0);
     hub.faults.hold_keys = false;
     hub.peers[0].endpoint = other;
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     let rows = hub.peers[0].store.rows();
     hub.peers[0].endpoint.reload(&rows).expect("rows");
     hub.peers[0].endpoint.tell_user(hub.now, &name("bob"), "two").expect("said");

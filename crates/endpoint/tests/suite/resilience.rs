@@ -59,8 +59,7 @@ fn a_name_that_nobody_had_is_asked_for_again_the_next_time() {
     hub.peers[0].endpoint.tell_user(now, &name("carol"), "anybody?").expect("a text");
     hub.run();
     assert_eq!(refusals(&hub, 0), 1);
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     let now = hub.now;
     hub.peers[0].endpoint.tell_user(now, &name("carol"), "welcome").expect("a text");
     hub.run();
@@ -80,8 +79,7 @@ fn what_was_sealed_in_the_step_in_which_the_connection_ended_is_sent_later() {
     hub.peers[0].endpoint.tell_user(now, &name("bob"), "two").expect("a text");
     hub.peers[0].endpoint.handle_timeout(now);
     hub.disconnect(0);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     assert_eq!(hub.texts(1), ["alice: one", "alice: two"]);
     assert_eq!(hub.peers[0].endpoint.unanswered(), 0);
     let complaint = |event: &Event| matches!(event, Event::Complaint { .. });

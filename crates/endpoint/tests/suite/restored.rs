@@ -22,6 +22,12 @@ fn tell(hub: &mut TestHub, text: &str) {
     hub.peers[0].endpoint.tell_user(now, &name("bob"), text).expect("a text that can be said");
 }
 
+/// The same, and all come to rest.
+fn tells(hub: &mut TestHub, text: &str) {
+    tell(hub, text);
+    hub.run();
+}
+
 /// Goal: a hub that forgets devices is told of them, also by two people who share no room with news,
 /// and they talk within 10 s without another word than the alarm.
 /// Method: it goes back behind an epoch and bob's newest key, and refuses every new epoch until it is told
@@ -29,13 +35,11 @@ fn tell(hub: &mut TestHub, text: &str) {
 #[test]
 fn a_hub_that_forgets_devices_is_told_of_them() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before");
-    hub.run();
+    tells(&mut hub, "before");
     let (older, known) = (hub.snapshot(), hub.offered("bob"));
     hub.renew(1);
     hub.now += DAY_MS;
-    tell(&mut hub, "in the next epoch");
-    hub.run();
+    tells(&mut hub, "in the next epoch");
     hub.offer("bob", known);
     hub.faults.refuses_devices = Some(0);
     hub.faults.learns_devices = true;
@@ -60,13 +64,11 @@ fn a_hub_that_forgets_devices_is_told_of_them() {
 #[test]
 fn a_reminder_that_is_put_off_is_said_again() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before");
-    hub.run();
+    tells(&mut hub, "before");
     let (older, known) = (hub.snapshot(), hub.offered("bob"));
     hub.renew(1);
     hub.now += DAY_MS;
-    tell(&mut hub, "in the next epoch");
-    hub.run();
+    tells(&mut hub, "in the next epoch");
     hub.offer("bob", known);
     hub.faults.refuses_devices = Some(0);
     hub.faults.learns_devices = true;
@@ -78,8 +80,7 @@ fn a_reminder_that_is_put_off_is_said_again() {
     let end = hub.now + 3 * AGAIN_MS;
     while hub.step(end) {}
     assert_eq!((hub.faults.puts_off_reminders, hub.faults.refuses_devices), (0, None));
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     let texts = hub.texts(1);
     assert!(texts.contains(&"alice: after the restore".to_owned()), "{texts:?}");
 }
@@ -90,15 +91,12 @@ fn a_reminder_that_is_put_off_is_said_again() {
 #[test]
 fn going_back_is_an_alarm_however_soon_it_goes_on() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before");
-    hub.run();
+    tells(&mut hub, "before");
     let older = hub.snapshot();
     hub.now += DAY_MS;
-    tell(&mut hub, "in the next epoch");
-    hub.run();
+    tells(&mut hub, "in the next epoch");
     hub.roll_back(&older);
-    tell(&mut hub, "at once");
-    hub.run();
+    tells(&mut hub, "at once");
     assert!(hub.texts(1).contains(&"alice: at once".to_owned()), "{:?}", hub.texts(1));
     let is_told = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::RolledBack, .. });
     let is_alarm = |event: &Event| matches!(event, Event::Alarm { .. });
@@ -122,28 +120,22 @@ fn went_back(hub: &TestHub) -> [usize; 2] {
 #[test]
 fn a_hub_that_lost_direct_messages_alone_is_an_alarm_each_time() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before the backup");
-    hub.run();
+    tells(&mut hub, "before the backup");
     let older = hub.snapshot();
     for times in 1..=3 {
         // Two alarms within a minute are told together.
         hub.now += 2 * 60_000;
-        tell(&mut hub, &format!("lost {times}"));
-        hub.run();
+        tells(&mut hub, &format!("lost {times}"));
         assert_eq!(went_back(&hub), [times - 1; 2], "an honest hub");
-        hub.roll_back(&older);
-        hub.run();
+        hub.rolls_back(&older);
         assert_eq!(went_back(&hub), [times; 2]);
         for index in [0, 1] {
             hub.disconnect(index);
-            hub.connect(index);
-            hub.run();
-            hub.restart(index);
-            hub.run();
+            hub.comes(index);
+            hub.restarts(index);
         }
         assert_eq!(went_back(&hub), [times; 2], "told once");
-        tell(&mut hub, &format!("after {times}"));
-        hub.run();
+        tells(&mut hub, &format!("after {times}"));
         assert!(hub.texts(1).contains(&format!("alice: after {times}")), "{:?}", hub.texts(1));
     }
     let texts = hub.texts(1);
@@ -172,13 +164,11 @@ fn a_lost_link_beside_a_key_that_stands_is_the_same_alarm() {
         ));
     hub.connect(1);
     tell(&mut hub, "lost");
-    tell(&mut hub, "lost too");
-    hub.run();
+    tells(&mut hub, "lost too");
     hub.rule = None;
     hub.put_back(&older);
     hub.redeliver(1);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     assert_eq!(went_back(&hub), [0, 1]);
 }
 
@@ -187,25 +177,19 @@ fn a_lost_link_beside_a_key_that_stands_is_the_same_alarm() {
 #[test]
 fn a_key_that_was_used_since_an_alarm_is_lost_anew() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before the first backup");
-    hub.run();
+    tells(&mut hub, "before the first backup");
     let first = hub.snapshot();
     hub.now += DAY_MS;
-    tell(&mut hub, "in the next epoch");
-    hub.run();
+    tells(&mut hub, "in the next epoch");
     let second = hub.snapshot();
-    tell(&mut hub, "lost");
-    hub.run();
-    hub.roll_back(&second);
-    hub.run();
+    tells(&mut hub, "lost");
+    hub.rolls_back(&second);
     assert_eq!(went_back(&hub), [1, 1]);
-    tell(&mut hub, "with the key that stands");
-    hub.run();
+    tells(&mut hub, "with the key that stands");
     hub.now += 2 * 60_000;
     let talk = ConversationId::direct(&name("alice"), &name("bob")).expect("two people");
     hub.roll_back_epoch(&first, &talk);
-    tell(&mut hub, "after all");
-    hub.run();
+    tells(&mut hub, "after all");
     assert_eq!(went_back(&hub), [2, 2]);
     assert!(hub.texts(1).contains(&"alice: after all".to_owned()), "{:?}", hub.texts(1));
 }
@@ -215,25 +199,21 @@ fn a_key_that_was_used_since_an_alarm_is_lost_anew() {
 #[test]
 fn a_home_is_told_once_by_whichever_process_comes_first() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before the backup");
-    hub.run();
+    tells(&mut hub, "before the backup");
     let older = hub.snapshot();
-    tell(&mut hub, "lost");
-    hub.run();
+    tells(&mut hub, "lost");
     hub.put_back(&older);
     let device = hub.peers[1].endpoint.device().clone();
     let rows = hub.peers[1].store.rows();
     let new = Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).expect("rows");
     let mut old = std::mem::replace(&mut hub.peers[1].endpoint, new);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     assert_eq!(went_back(&hub), [0, 1]);
     hub.disconnect(1);
     old.reload(&hub.peers[1].store.rows()).expect("rows");
     hub.peers[1].endpoint = old;
     hub.connect(1);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     assert_eq!(went_back(&hub), [1, 1]);
 }
 
@@ -241,18 +221,15 @@ fn a_home_is_told_once_by_whichever_process_comes_first() {
 #[test]
 fn what_another_process_hears_during_a_sign_in_is_no_alarm() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before");
-    hub.run();
+    tells(&mut hub, "before");
     let older = hub.snapshot();
     let newest = u64::try_from(hub.positions()).expect("a small number");
-    tell(&mut hub, "while bob's other process signs in");
-    hub.run();
+    tells(&mut hub, "while bob's other process signs in");
     // The answer is from before that, the rows are from after it.
     hub.put_back(&older);
     hub.reopen(1);
     hub.peers[1].endpoint.knew(newest);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     assert_eq!(went_back(&hub), [0, 0]);
 }
 
@@ -263,8 +240,7 @@ fn what_another_process_hears_during_a_sign_in_is_no_alarm() {
 fn who_knows_of_a_revocation_refuses_and_tells_the_hub_of_it() {
     for restarts in [false, true] {
         let mut hub = TestHub::with(&["alice", "bob"]);
-        let laptop = hub.add_sibling(0, None);
-        hub.run();
+        let laptop = hub.joins_sibling(0, None);
         let say = |hub: &mut TestHub, text: &str| {
             let now = hub.now;
             hub.peers[laptop].endpoint.tell_user(now, &name("bob"), text).expect("said");
@@ -285,8 +261,7 @@ fn who_knows_of_a_revocation_refuses_and_tells_the_hub_of_it() {
             hub.reopen(1);
         }
         hub.connect(1);
-        hub.connect(laptop);
-        hub.run();
+        hub.comes(laptop);
         hub.now += DAY_MS;
         say(&mut hub, "by whoever has it now");
         assert_eq!(hub.texts(1), ["alice: while it was hers"], "restarted: {restarts}");
@@ -307,20 +282,17 @@ fn sealed_for(hub: &TestHub) -> Vec<String> {
 fn a_hub_that_lacks_a_bundle_is_told_of_it() {
     for forgets in [false, true] {
         let mut hub = TestHub::with(&["alice", "bob"]);
-        tell(&mut hub, "before");
-        hub.run();
+        tells(&mut hub, "before");
         hub.renew(1);
         hub.run();
-        tell(&mut hub, "with the new key");
-        hub.run();
+        tells(&mut hub, "with the new key");
         let known = hub.offered("bob");
         if forgets {
             hub.offer("bob", known[..1].to_vec());
         }
         hub.disconnect(0);
         hub.connect(0);
-        tell(&mut hub, "after");
-        hub.run();
+        tells(&mut hub, "after");
         assert_eq!(hub.reminders, usize::from(forgets));
         assert_eq!(hub.offered("bob").len(), known.len(), "it has all of them again");
         assert!(hub.texts(1).contains(&"alice: after".to_owned()));
@@ -365,8 +337,7 @@ fn a_slow_answer_about_a_room_that_one_was_put_out_of_is_no_alarm() {
     hub.disconnect(1);
     hub.act(0, "crew", RoomAction::Remove { who: name("bob"), ban: false });
     hub.faults.hold_bundles = true;
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     hub.release_bundles();
     hub.run();
     assert_eq!(alarms(&hub, 1), []);
@@ -398,10 +369,8 @@ fn what_is_said_to_a_forgotten_room_waits() {
 fn a_lost_link_into_the_lobby_is_made_anew() {
     let mut hub = TestHub::with(&["alice", "bob"]);
     let older = hub.snapshot();
-    let carol = hub.add("carol");
-    hub.run();
-    hub.roll_back(&older);
-    hub.run();
+    let carol = hub.joins("carol");
+    hub.rolls_back(&older);
     let id = say(&mut hub, carol, "here again");
     assert!(hub.answer_to(carol, id).starts_with("Stored"), "{}", hub.answer_to(carol, id));
     assert!(hub.texts(0).contains(&"carol: here again".to_owned()));
@@ -418,8 +387,7 @@ fn a_machine_keeps_the_epochs_that_come_after_a_restore() {
         hub.now += DAY_MS;
         say(&mut hub, 0, &format!("day {day}"));
     }
-    hub.roll_back(&older);
-    hub.run();
+    hub.rolls_back(&older);
     say(&mut hub, 0, "after the restore");
     assert!(hub.texts(1).contains(&"alice: after the restore".to_owned()), "{:?}", hub.texts(1));
 }
@@ -430,8 +398,7 @@ fn a_machine_keeps_the_epochs_that_come_after_a_restore() {
 #[test]
 fn a_restored_hub_that_refuses_what_it_had_delivered_is_no_liar() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    tell(&mut hub, "before");
-    hub.run();
+    tells(&mut hub, "before");
     let older = hub.snapshot();
     let is_receipt = |frame: &[u8]| {
         let frame = RawFrame::decode(frame.to_vec().into()).expect("a frame");
@@ -444,19 +411,16 @@ fn a_restored_hub_that_refuses_what_it_had_delivered_is_no_liar() {
             },
         ));
     hub.faults.hold_answers = true;
-    tell(&mut hub, "refused later");
-    hub.run();
+    tells(&mut hub, "refused later");
     let receipt = hub.frames_for(0).into_iter().rfind(|frame| is_receipt(frame));
     let receipt = receipt.expect("bob has it");
     say(&mut hub, 1, "by this alice sees that the server has gone back");
     hub.rule = None;
     hub.faults.hold_answers = false;
     hub.faults.refuse = 1;
-    hub.roll_back(&older);
-    hub.run();
+    hub.rolls_back(&older);
     assert_eq!(hub.count(0, |event| matches!(event, Event::Refused { .. })), 1);
-    hub.restart(0);
-    hub.run();
+    hub.restarts(0);
     hub.hand(0, &receipt);
     hub.run();
     let late = |event: &Event| matches!(event, Event::Delivered { refused: true, .. });

@@ -141,16 +141,14 @@ fn who_is_let_in_or_put_out_by_others_learns_of_it_live_and_at_the_next_sign_in(
     let (alice, bob, carol) = (name("alice"), name("bob"), name("carol"));
     let added = |who: &UserName| (MemberChange::Added, who.clone(), alice.clone());
     assert_eq!(news(&hub, 1), [added(&bob), added(&carol)]);
-    hub.connect(2);
-    hub.run();
+    hub.comes(2);
     assert_eq!(news(&hub, 2), [added(&carol)], "the rest is the past");
     hub.say_in(2, "crew", "hello");
     assert_eq!(hub.texts(1), ["carol: hello"]);
 
     hub.disconnect(2);
     hub.act(0, "crew", kick("carol"));
-    hub.connect(2);
-    hub.run();
+    hub.comes(2);
     let removed = (MemberChange::Removed, carol.clone(), alice.clone());
     assert_eq!(news(&hub, 2).last(), Some(&removed));
     assert_eq!(news(&hub, 1).last(), Some(&removed));
@@ -203,8 +201,7 @@ fn r02_a_members_key_is_the_one_in_the_link() {
     hub.act(0, "crew", PRIVATE);
     hub.act(0, "crew", admit("bob"));
     hub.replace_people("bob");
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     hub.act(0, "crew", admit("carol"));
     hub.say_in(carol, "crew", "hello");
     let (_, names) = hub.epoch_of("crew");
@@ -227,8 +224,7 @@ fn r02_who_was_removed_cannot_open_the_next_message() {
     hub.say_in(1, "crew", "without carol");
     hub.hand_over_everything(2);
     hub.run();
-    hub.restart(2);
-    hub.run();
+    hub.restarts(2);
     assert_eq!(hub.texts(2), ["alice: welcome"]);
     assert_eq!(hub.texts(0), ["bob: without carol"]);
     let id = hub.say_in(2, "crew", "let me in");
@@ -239,8 +235,7 @@ fn r02_who_was_removed_cannot_open_the_next_message() {
 fn revoke(hub: &mut TestHub, index: usize) {
     hub.disconnect(index);
     hub.replace_signing_key(index);
-    hub.connect(index);
-    hub.run();
+    hub.comes(index);
 }
 
 /// Goal: who joined with a key that was revoked later does not break the view of who comes after.
@@ -251,8 +246,7 @@ fn joins_by_a_key_that_was_revoked_later_stay_valid() {
     hub.act(0, "ops", RoomAction::Create { private: false });
     hub.act(1, "ops", JOIN);
     revoke(&mut hub, 0);
-    let dave = hub.add("dave");
-    hub.run();
+    let dave = hub.joins("dave");
     hub.act(dave, "ops", JOIN);
     for room in ["lobby", "ops"] {
         for index in [dave, 0, 1] {
@@ -283,8 +277,7 @@ fn decisions_by_a_key_that_was_revoked_later_need_somebody_who_built_on_them() {
     hub.act(0, "crew", admit("dave"));
     assert_eq!(hub.roster(3, "crew"), ["alice", "bob", "carol", "dave"]);
     assert_eq!(alarms(&hub, 3), 0);
-    hub.restart(2);
-    hub.run();
+    hub.restarts(2);
     assert_eq!(hub.roster(2, "crew"), ["alice", "bob", "carol", "dave"]);
     hub.say_in(3, "crew", "all here");
     assert_eq!(hub.texts(2), ["dave: all here"]);

@@ -36,8 +36,7 @@ fn assert_quiet(hub: &TestHub) {
 #[test]
 fn what_is_set_is_set_on_the_other_device_alone() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     set(&mut hub, 0, "ignore:bob", "on");
     hub.run();
     assert_eq!(value(&hub, laptop, "ignore:bob"), "on");
@@ -57,8 +56,7 @@ fn a_device_that_was_away_and_one_that_is_new_get_all() {
     set(&mut hub, 0, "ignore:bob", "on");
     hub.run();
     assert_eq!(hub.peers[0].endpoint.unanswered(), 0, "there is nobody to tell");
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     // By this the other one learns that there is one more.
     let now = hub.now;
     hub.peers[laptop].endpoint.say(now, &lobby(), "here").expect("said");
@@ -68,8 +66,7 @@ fn a_device_that_was_away_and_one_that_is_new_get_all() {
     set(&mut hub, 0, "mute:room:ops", "on");
     set(&mut hub, 0, "read:room:ops", "x");
     hub.run();
-    hub.restart(laptop);
-    hub.run();
+    hub.restarts(laptop);
     assert_eq!(value(&hub, laptop, "mute:room:ops"), "on", "told to who was away");
     assert_eq!(value(&hub, laptop, "read:room:ops"), "", "what was read is kept by nobody");
     assert_quiet(&hub);
@@ -79,15 +76,13 @@ fn a_device_that_was_away_and_one_that_is_new_get_all() {
 #[test]
 fn two_devices_that_set_one_thing_at_once_agree() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     hub.disconnect(0);
     hub.disconnect(laptop);
     set(&mut hub, 0, "mute:room:ops", "off");
     set(&mut hub, laptop, "mute:room:ops", "on");
     hub.connect(0);
-    hub.connect(laptop);
-    hub.run();
+    hub.comes(laptop);
     let values = [0, laptop].map(|index| value(&hub, index, "mute:room:ops"));
     assert_eq!(values, ["on", "on"], "at one time the greater one holds");
     assert_quiet(&hub);
@@ -97,15 +92,13 @@ fn two_devices_that_set_one_thing_at_once_agree() {
 #[test]
 fn a_restored_hub_takes_nothing_back() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     set(&mut hub, 0, "ignore:bob", "on");
     hub.run();
     let older = hub.snapshot();
     set(&mut hub, laptop, "ignore:bob", "off");
     hub.run();
-    hub.roll_back(&older);
-    hub.run();
+    hub.rolls_back(&older);
     let values = [0, laptop].map(|index| value(&hub, index, "ignore:bob"));
     assert_eq!(values, ["off", "off"]);
 }

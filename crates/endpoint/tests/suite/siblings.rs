@@ -25,8 +25,7 @@ fn both_devices_show_what_others_say_and_what_the_other_one_says_once() {
     let now = hub.now;
     hub.peers[1].endpoint.tell_user(now, &name("alice"), "before").expect("said");
     hub.run();
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     // At once, in conversations whose views everybody holds already.
     let now = hub.now;
     let from_bob = hub.peers[1].endpoint.tell_user(now, &name("alice"), "to both").expect("said");
@@ -51,16 +50,14 @@ fn both_devices_show_what_others_say_and_what_the_other_one_says_once() {
 #[test]
 fn a_device_that_was_away_shows_what_the_other_one_said_meanwhile() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     hub.disconnect(laptop);
     let now = hub.now;
     hub.peers[0].endpoint.tell_user(now, &name("bob"), "one").expect("said");
     hub.run();
     hub.peers[1].endpoint.tell_user(now, &name("alice"), "two").expect("said");
     hub.run();
-    hub.restart(laptop);
-    hub.run();
+    hub.restarts(laptop);
     assert_eq!(hub.texts(laptop), ["alice: one", "bob: two"]);
     assert_quiet(&hub);
 }
@@ -90,8 +87,7 @@ fn a_command_is_for_the_device_that_is_the_agent() {
 #[test]
 fn answers_to_a_command_of_one_device_are_no_alarm_on_the_other() {
     let mut hub = TestHub::with(&["alice", "machine"]);
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     let (now, argv) = (hub.now, vec!["date".to_owned()]);
     let options = CommandOptions::default();
     let re = hub.peers[0].endpoint.run(now, &name("machine"), argv, options).expect("asked");
@@ -118,8 +114,7 @@ fn alarms_by_answers_to_another(hides_the_other: bool) -> usize {
     hub.peers[1].endpoint.tell_user(now, &name("alice"), "before").expect("said");
     hub.run();
     hub.disconnect(0);
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     let older = hub.snapshot();
     let (now, argv) = (hub.now, vec!["date".to_owned()]);
     let options = CommandOptions::default();
@@ -139,11 +134,9 @@ fn alarms_by_answers_to_another(hides_the_other: bool) -> usize {
         hub.faults.shows.push((0, name("alice"), vec![own]));
     }
     hub.faults.hold_bundles = true;
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     hub.release_bundles();
-    hub.connect(laptop);
-    hub.run();
+    hub.comes(laptop);
     let is_ended = |event: &Event| matches!(event, Event::Ended { .. });
     assert_eq!((hub.count(0, is_ended), hub.count(laptop, is_ended)), (0, 1));
     hub.count(0, |event| matches!(event, Event::Alarm { kind: Alarm::Replay, .. }))
@@ -174,8 +167,7 @@ fn a_device_newer_than_a_backup_misses_nothing() {
     hub.peers[1].endpoint.tell_user(now, &name("alice"), "before").expect("said");
     hub.run();
     let older = hub.snapshot();
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     let now = hub.now;
     hub.peers[laptop].endpoint.tell_user(now, &name("bob"), "from the laptop").expect("said");
     hub.run();
@@ -196,8 +188,7 @@ fn a_device_newer_than_a_backup_misses_nothing() {
 #[test]
 fn what_a_sibling_gives_again_to_somebody_else_is_no_alarm() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    let laptop = hub.add_sibling(0, None);
-    hub.run();
+    let laptop = hub.joins_sibling(0, None);
     let older = hub.snapshot();
     for index in [0, 1] {
         hub.disconnect(index);
@@ -208,8 +199,7 @@ fn what_a_sibling_gives_again_to_somebody_else_is_no_alarm() {
         hub.run();
     };
     say(&mut hub, "lost");
-    hub.roll_back(&older);
-    hub.run();
+    hub.rolls_back(&older);
     say(&mut hub, "after it");
     hub.now += 60_000;
     let now = hub.now;

@@ -13,8 +13,7 @@ fn met() -> (TestHub, usize) {
     for index in [ALICE, BOB] {
         hub.say_in(index, "lobby", "hello");
     }
-    let other = hub.add("Bob");
-    hub.run();
+    let other = hub.joins("Bob");
     (hub, other)
 }
 

@@ -91,8 +91,7 @@ fn what_was_said_before_the_removal_is_read() {
     ban(&mut hub);
     assert_eq!(shown(&hub, "before it"), None);
     hub.rule = None;
-    hub.restart(BOB);
-    hub.run();
+    hub.restarts(BOB);
     assert_eq!(shown(&hub, "before it"), Some(true), "{:?}", hub.texts(BOB));
     assert_eq!(not_members(&hub), 0, "{:?}", alarms(&hub, BOB));
 }

@@ -39,8 +39,7 @@ fn the_new_owner_of_a_name_talks_behind_the_old_one() {
         hub.say_in(index, "lobby", "hello");
     }
     let other = hub.give_name("carol");
-    let dave = hub.add("dave");
-    hub.run();
+    let dave = hub.joins("dave");
     hub.say_in(other, "lobby", "I am another carol");
     hub.say_in(dave, "lobby", "hello to all");
     assert_eq!(last(&hub, other), "dave: hello to all");
@@ -70,12 +69,10 @@ fn a_private_room_lets_the_new_owner_of_a_name_in_by_an_admin_only() {
     hub.act(ALICE, "ops", RoomAction::Create { private: true });
     hub.act(ALICE, "ops", RoomAction::Admit(name("carol")));
     hub.act(ALICE, "ops", RoomAction::Role { who: name("carol"), admin: true });
-    let erin = hub.add("erin");
-    hub.run();
+    let erin = hub.joins("erin");
     hub.act(CAROL, "ops", RoomAction::Admit(name("erin")));
     let other = hub.give_name("carol");
-    let dave = hub.add("dave");
-    hub.run();
+    let dave = hub.joins("dave");
     hub.say_in(ALICE, "ops", "to erin");
     assert_eq!(last(&hub, erin), "alice: to erin");
     hub.say_in(other, "lobby", "here");
@@ -124,8 +121,7 @@ fn many_links_of_a_former_owner_do_not_end_the_chain() {
     }
     assert!(hub.chain_length("lobby") > chat_endpoint::limits::UNPROVED_PEOPLE_MAX);
     let other = hub.give_name("carol");
-    let dave = hub.add("dave");
-    hub.run();
+    let dave = hub.joins("dave");
     hub.say_in(dave, "lobby", "hello to all");
     assert_eq!(last(&hub, other), "dave: hello to all");
     assert_eq!((alarms(&hub, dave), alarms(&hub, other)), (vec![], vec![]));
@@ -140,8 +136,7 @@ fn a_room_of_a_former_owner_names_no_key() {
     hub.act(ALICE, "ops", RoomAction::Join { create: false });
     hub.say_in(ALICE, "ops", "hello");
     let other = hub.give_name("carol");
-    let dave = hub.add("dave");
-    hub.run();
+    let dave = hub.joins("dave");
     hub.act(dave, "ops", RoomAction::Join { create: false });
     let room = chat_protocol::name::RoomName::new("ops").unwrap();
     let roster = hub.peers[dave].endpoint.roster(&room).unwrap();

@@ -72,8 +72,7 @@ fn r40_who_is_left_out_is_told_whatever_answer_the_key_gets() {
         hub.faults.refuses_and_keeps = false;
         hub.faults.loses_key_answers = false;
         hub.disconnect(ALICE);
-        hub.connect(ALICE);
-        hub.run();
+        hub.comes(ALICE);
         make_unknown(&mut hub, ALICE, "carol");
         say(&mut hub, ALICE, "two");
         let texts = hub.texts(CAROL);

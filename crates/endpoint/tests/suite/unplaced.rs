@@ -39,8 +39,7 @@ fn hide_removal(hub: &mut TestHub) {
 
 fn cut(hub: &mut TestHub, index: usize) {
     hub.disconnect(index);
-    hub.connect(index);
-    hub.run();
+    hub.comes(index);
 }
 
 /// How many rows of a kind a device keeps.
@@ -70,8 +69,7 @@ fn r33_a_withheld_removal_is_seen_however_its_key_is_cut_off() {
             cut(&mut hub, ALICE);
         }
         if restarts {
-            hub.restart(ALICE);
-            hub.run();
+            hub.restarts(ALICE);
         }
         hub.say_in(BOB, "crew", "oliver reads this");
         assert!(hub.texts(OLIVER).contains(&"bob: oliver reads this".to_owned()), "the hub's lie");
@@ -310,8 +308,7 @@ fn keys_that_are_cut_off_again_and_again_are_one() {
     let (epochs, chains) = (rows(&hub, ALICE, "epoch"), rows(&hub, ALICE, "chain"));
     for round in 0..20 {
         if round % 5 == 4 {
-            hub.restart(ALICE);
-            hub.run();
+            hub.restarts(ALICE);
         } else {
             cut(&mut hub, ALICE);
         }

@@ -167,8 +167,7 @@ fn a_restored_hub_is_told_what_it_forgot() {
     hub.act(ALICE, "crew", ban());
     hub.say_in(ALICE, "crew", "among two");
     hub.say_in(BOB, "crew", "yes");
-    hub.roll_back(&older);
-    hub.run();
+    hub.rolls_back(&older);
     all_talk(&mut hub, &[ALICE, BOB], "after the restore");
     assert_eq!(hub.chain_length("crew"), 4, "the ban is back");
     let read = hub.texts(MALLORY);
@@ -197,8 +196,7 @@ fn a_newcomer_to_a_restored_hub_forks_nothing() {
     let carol = hub.add("carol");
     hub.act(carol, "crew", RoomAction::Join { create: false });
     for index in [BOB, ALICE] {
-        hub.connect(index);
-        hub.run();
+        hub.comes(index);
     }
     all_talk(&mut hub, &[ALICE, BOB, carol], "after the restore");
     assert_eq!(
@@ -206,8 +204,7 @@ fn a_newcomer_to_a_restored_hub_forks_nothing() {
         ["alice", "bob", "carol"],
         "alice has banned mallory again"
     );
-    hub.connect(MALLORY);
-    hub.run();
+    hub.comes(MALLORY);
     let read = hub.texts(MALLORY);
     assert!(!read.iter().any(|text| text.contains("after the restore")), "{read:?}");
 }
@@ -226,8 +223,7 @@ fn a_fork_stops_until_a_person_decides() {
     let role = (MemberOperation::Role, MemberArgument::Admin);
     hub.sign_link(ALICE, "crew", role, MALLORY);
     hub.sign_link(MALLORY, "crew", (MemberOperation::Remove, MemberArgument::Ban), ALICE);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
     let id = hub.say_in(BOB, "crew", "to whom?");
     assert!(hub.answer_to(BOB, id).contains("another membership"), "{}", hub.answer_to(BOB, id));
@@ -351,8 +347,7 @@ fn who_was_banned_does_not_speak_from_the_past() {
 fn rights_that_were_taken_away_are_gone_at_once() {
     let mut hub = met();
     hub.act(ALICE, "crew", RoomAction::Role { who: name("oliver"), admin: true });
-    let eve = hub.add("eve");
-    hub.run();
+    let eve = hub.joins("eve");
     let older = hub.snapshot();
     hub.faults.hides = vec![(BOB, crew(), 4)];
     hub.act(ALICE, "crew", RoomAction::Role { who: name("oliver"), admin: false });
@@ -362,22 +357,18 @@ fn rights_that_were_taken_away_are_gone_at_once() {
     hub.faults.hides.clear();
     hub.put_back(&older);
     hub.sign_link(MALLORY, "crew", (MemberOperation::Admit, MemberArgument::None), eve);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     hub.say_in(BOB, "crew", "not for eve");
     assert_eq!(hub.roster(BOB, "crew"), ["alice", "bob", "eve", "oliver"], "by the hub's chain");
-    let (_, people) = hub.epoch_of("crew");
-    assert_eq!(people, ["alice", "bob", "oliver"]);
+    assert_eq!(hub.epoch_of("crew").1, ["alice", "bob", "oliver"]);
     // An admin of whom nothing was seen lets her in; for alice it is a fork, on which she decides.
-    hub.connect(ALICE);
-    hub.run();
+    hub.comes(ALICE);
     assert!(hub.peers[ALICE].endpoint.accept_room(&crew()));
     hub.run();
     hub.act(ALICE, "crew", RoomAction::Remove { who: name("eve"), ban: false });
     hub.act(ALICE, "crew", RoomAction::Admit(name("eve")));
     hub.say_in(BOB, "crew", "for eve too");
-    let (_, people) = hub.epoch_of("crew");
-    assert_eq!(people, ["alice", "bob", "eve", "oliver"]);
+    assert_eq!(hub.epoch_of("crew").1, ["alice", "bob", "eve", "oliver"]);
 }
 
 /// Goal: a chain that is longer than what may wait at a time is compared whole. Before: its first 1,024
@@ -390,8 +381,7 @@ fn a_fork_far_behind_is_seen() {
         hub.sign_link(ALICE, "crew", (MemberOperation::Role, arg), BOB);
     }
     hub.disconnect(BOB);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     let older = hub.snapshot();
     hub.disconnect(ALICE);
     hub.connect(ALICE);
@@ -402,8 +392,7 @@ fn a_fork_far_behind_is_seen() {
     let role = (MemberOperation::Role, MemberArgument::Admin);
     hub.sign_link(ALICE, "crew", role, MALLORY);
     hub.sign_link(MALLORY, "crew", (MemberOperation::Remove, MemberArgument::Ban), ALICE);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
     let id = hub.say_in(BOB, "crew", "to whom?");
     assert!(hub.answer_to(BOB, id).contains("another membership"), "{}", hub.answer_to(BOB, id));
@@ -437,8 +426,7 @@ fn an_answer_counts_for_the_fork_that_was_shown() {
     assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server"]);
     assert!(hub.peers[BOB].endpoint.accept_room(&crew()));
     hub.put_back(&true_one);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     fork(&mut hub, ALICE);
     hub.run();
     assert_eq!(alarms(&hub, BOB, Alarm::Fork), ["server", "server"]);
@@ -461,17 +449,14 @@ fn a_chain_cut_short_is_seen_and_gives_nothing_back() {
     hub.faults.forgets_reminders = true;
     hub.faults.garbles_heads = true;
     hub.put_back(&older);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     assert_eq!(alarms(&hub, BOB, Alarm::RolledBack), ["server"]);
     hub.faults.garbles_heads = false;
     hub.sign_link(MALLORY, "crew", (MemberOperation::Admit, MemberArgument::None), eve);
     hub.disconnect(BOB);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     hub.say_in(BOB, "crew", "for alice alone");
-    let (_, people) = hub.epoch_of("crew");
-    assert_eq!(people, ["alice", "bob"]);
+    assert_eq!(hub.epoch_of("crew").1, ["alice", "bob"]);
 }
 
 /// Goal: each time that a hub goes back is an alarm, in whatever conversation. Before: after the first one
@@ -517,15 +502,12 @@ fn a_ban_outlasts_leaving() {
     hub.faults.hides.clear();
     hub.put_back(&older);
     hub.sign_link(MALLORY, "crew", (MemberOperation::Leave, MemberArgument::None), MALLORY);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     hub.sign_link(MALLORY, "crew", (MemberOperation::Join, MemberArgument::None), MALLORY);
     hub.disconnect(BOB);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     hub.say_in(BOB, "crew", "not for oliver");
-    let (_, people) = hub.epoch_of("crew");
-    assert_eq!(people, ["alice", "bob"]);
+    assert_eq!(hub.epoch_of("crew").1, ["alice", "bob"]);
 }
 
 /// Goal: who was made an admin by somebody without the right to it lets nobody in.
@@ -546,9 +528,7 @@ fn rights_without_right_go_no_further() {
     hub.put_back(&older);
     hub.sign_link(MALLORY, "crew", (MemberOperation::Role, MemberArgument::Admin), dave);
     hub.sign_link(dave, "crew", (MemberOperation::Admit, MemberArgument::None), eve);
-    hub.connect(BOB);
-    hub.run();
+    hub.comes(BOB);
     hub.say_in(BOB, "crew", "for three");
-    let (_, people) = hub.epoch_of("crew");
-    assert_eq!(people, ["alice", "bob", "dave"]);
+    assert_eq!(hub.epoch_of("crew").1, ["alice", "bob", "dave"]);
 }

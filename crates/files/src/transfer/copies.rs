@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chat_protocol::b64::B64Array;
-use chat_protocol::code;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::crypto::random;
 use chat_protocol::file::Manifest;
@@ -21,9 +20,8 @@ use chat_protocol::name::{ConversationId, RoomName, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
-use super::direct::For;
 use super::give::{Givable, Sending};
-use super::{Said, Shared, TransferError, TransferEvent, aside, index};
+use super::{For, Said, Shared, TransferError, TransferEvent, aside, index};
 use chat_device::clock::now_ms;
 use chat_device::home::HomeError;
 use chat_device::keep::Keep;
@@ -187,10 +185,4 @@ impl Shared {
         let copy: Copy = self.keep.get(&row(owner, offer)).ok().flatten()?;
         (copy.until > now_ms()).then_some(copy)
     }
-}
-
-/// What a hub says that keeps no copies, or no more.
-pub(super) fn refused(code: String, reason: String) -> (String, String) {
-    let code = if code.is_empty() { code::NOT_ALLOWED.to_owned() } else { code };
-    (code, reason)
 }

@@ -17,35 +17,12 @@ use tokio::time::timeout;
 
 use super::fetch::Holder;
 use super::give::{FileAt, Givable};
-use super::{ANSWER_MAX, Said, Shared, TransferError, TransferEvent, aside};
+use super::{ANSWER_MAX, For, Offered, Said, Shared, TransferError, TransferEvent, aside};
 use chat_device::clock::now_ms;
 use chat_device::home::HomeError;
 
 /// Offers that wait for this person's word. Older ones make room: nobody scrolls back further.
 const WAITING_MAX: usize = 100;
-
-/// Who may have a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum For {
-    /// Everybody who may find it.
-    Audience(chat_protocol::file::catalogue::Audience),
-    /// One person, to whom it was offered.
-    Person(UserName),
-}
-
-/// A file that somebody would like to give me.
-#[derive(Debug, Clone)]
-pub struct Offered {
-    /// Its number, for `/accept`.
-    pub n: u32,
-    /// The person who offers it.
-    pub from: UserName,
-    /// The file's name, size and root.
-    pub file: Manifest,
-    /// It is fetched without asking, because I said so of this person: the transfer's number.
-    pub transfer: Option<u32>,
-    offer: MessageId,
-}
 
 /// What was offered to me and by me.
 #[derive(Debug, Default)]

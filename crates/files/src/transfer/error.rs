@@ -6,6 +6,7 @@ use crate::folder::ShareError;
 use crate::part::PartError;
 use crate::serve::SourceError;
 use chat_beneath::{FolderError, PathError};
+use chat_protocol::code;
 use chat_protocol::file::FileError;
 use chat_protocol::file::catalogue::CatalogueError;
 use chat_protocol::name::UserName;
@@ -124,4 +125,10 @@ pub enum TransferError {
     /// A part of this program failed.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// What a hub says that keeps no copies, or no more.
+pub(super) fn refused(code: String, reason: String) -> (String, String) {
+    let code = if code.is_empty() { code::NOT_ALLOWED.to_owned() } else { code };
+    (code, reason)
 }

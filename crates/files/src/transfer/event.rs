@@ -3,10 +3,25 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use chat_protocol::file::Manifest;
+use chat_protocol::id::MessageId;
 use chat_protocol::name::UserName;
 
-use super::direct::Offered;
 use super::error::TransferError;
+
+/// A file that somebody would like to give me.
+#[derive(Debug, Clone)]
+pub struct Offered {
+    /// Its number, for `/accept`.
+    pub n: u32,
+    /// The person who offers it.
+    pub from: UserName,
+    /// The file's name, size and root.
+    pub file: Manifest,
+    /// It is fetched without asking, because I said so of this person: the transfer's number.
+    pub transfer: Option<u32>,
+    pub(super) offer: MessageId,
+}
 
 /// What the host should show.
 #[derive(Debug)]

@@ -27,9 +27,8 @@ use chat_protocol::tag::Tag;
 use tokio::time::{Duration, timeout};
 
 use super::channel::{Lane, News};
-use super::copies;
-use super::direct::For;
-use super::{Said, Shared, TransferError, TransferEvent, aside};
+use super::error::refused;
+use super::{For, Said, Shared, TransferError, TransferEvent, aside};
 use chat_device::clock::now_ms;
 
 /// A request that waits longer than this for its turn is refused: whoever asked has asked again.
@@ -256,20 +255,20 @@ impl Sending {
             while credit == 0 {
                 match self.lane.next().ok_or_else(lost)? {
                     News::Credit(n) => credit = n,
-                    News::End { code, reason } => return Err(copies::refused(code, reason)),
+                    News::End { code, reason } => return Err(refused(code, reason)),
                     News::Chunk(..) | News::Kept(_) => {}
                 }
             }
             credit -= 1;
             if let Err(reason) = self.send_chunk(index) {
                 self.lane.end("the file has changed, or cannot be read any more");
-                return Err(copies::refused(String::new(), reason));
+                return Err(refused(String::new(), reason));
             }
         }
         loop {
             match self.lane.next().ok_or_else(lost)? {
                 News::Kept(until) => return Ok(until),
-                News::End { code, reason } => return Err(copies::refused(code, reason)),
+                News::End { code, reason } => return Err(refused(code, reason)),
                 News::Credit(_) | News::Chunk(..) => {}
             }
         }

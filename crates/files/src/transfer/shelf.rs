@@ -29,14 +29,13 @@ use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep, timeout};
 
-use super::direct::For;
 use super::give::{self, FileAt, Givable};
 use super::into_folder::into_folder;
 use super::misnamed::Sections;
 use super::newcomers::Rosters;
 use super::offers::{Makings, OnList, Wanted};
 use super::slips::{KEPT, KEPT_WITHOUT, LEFT_ON_LIST, STAYS_AS_IT_WAS, not_in, tell_once};
-use super::{ANSWER_MAX, Shared, TransferError, TransferEvent, aside, index};
+use super::{ANSWER_MAX, For, Shared, TransferError, TransferEvent, aside, index};
 use chat_device::clock::now_ms;
 use chat_device::home::HomeError;
 use chat_device::home::file::make_private_folder;

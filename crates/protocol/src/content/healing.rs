@@ -6,7 +6,7 @@
 //!          "burnt":[{"cid":…,"e":…,"sk":…,"n":[4]}],"none":[…]}
 //! ```
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::b64::B64Vec;
 use crate::id::{Digest, KeyId, MessageId};
@@ -59,11 +59,7 @@ pub struct GrantEntry {
     /// The message key.
     pub mk: MessageKey,
     /// The frame as it was signed; absent where the other side has it.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::wire::present"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub frame: Option<B64Vec>,
 }
 
@@ -132,4 +128,11 @@ impl Grant {
             && bytes(bundles) <= GRANT_BUNDLES_BYTES_MAX
             && burnt.iter().chain(none).all(Counters::is_valid)
     }
+}
+
+/// Reads a key that is there: `null` is no value of any of them.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }

@@ -1,9 +1,9 @@
 //! The JSON of a plaintext: every key that any tag knows, written padded and read strictly.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::files::FileNote;
-use super::healing::{Counters, Grant, GrantEntry, LinkRequest, LinkRun};
+use super::healing::{Counters, Grant, GrantEntry, LinkRequest, LinkRun, present};
 use super::settings::{self, Setting};
 use super::{
     ChainNotes, Command, Content, ContentError, FeedCopy, LastMessage, Outcome, OutputStream, cap,
@@ -99,13 +99,6 @@ enum WireStream {
     Started,
     Stdout,
     Stderr,
-}
-
-/// Reads a key that is there: `null` is no value of any of them.
-pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    value: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(value).map(Some)
 }
 
 /// The plaintext of a message, padded.

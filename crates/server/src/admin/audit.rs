@@ -12,11 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::request::{AdminAnswer, AdminRequest};
+use super::request::{AdminAnswer, AdminRequest, Checked};
 use crate::hex::hex;
 
 /// The file in the log folder.
@@ -82,15 +82,6 @@ pub struct Audit {
     file: File,
     n: u64,
     hash: String,
-}
-
-/// How far a file is in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checked {
-    /// Lines.
-    pub lines: u64,
-    /// The hash of the last one.
-    pub hash: String,
 }
 
 fn bind(before: &str, line: &str) -> String {

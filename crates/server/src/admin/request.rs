@@ -8,7 +8,6 @@ use chat_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::audit::Checked;
 use crate::{
     pattern::Pattern,
     store::{Banned, Registration, Standing},
@@ -298,4 +297,13 @@ impl AdminAnswer {
     pub fn done(what: impl Into<String>) -> Self {
         Self::Done { what: vec![what.into()] }
     }
+}
+
+/// How far a file of the audit log is in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Lines.
+    pub lines: u64,
+    /// The hash of the last one.
+    pub hash: String,
 }

@@ -1,9 +1,7 @@
 //! The key that servers of one log share, and Redis does not have. It lies in a file, as 64 hexadecimal digits.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,10 +9,11 @@ use chat_protocol::crypto::{gcm_open, gcm_seal, hkdf_expand, hkdf_extract, rando
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::{order::batch::Seal, relay::link::LinkSeal};
-
-/// Only the owner reads it.
-const MODE: u32 = 0o600;
+use crate::{
+    order::batch::Seal,
+    private_file::{self, FileError, MODE, PrivateFileError},
+    relay::link::LinkSeal,
+};
 
 /// What the key is for beside the batches of the log.
 const WORDS_LABEL: &[u8] = b"chat-cluster/1 words";
@@ -28,24 +27,9 @@ const GENERATION: u32 = 1;
 /// Why the key cannot be used.
 #[derive(Debug, Error)]
 pub enum KeyFileError {
-    /// The file could not be read or written.
-    #[error("cannot {action} the key {}: {source}; see --cluster-key", path.display())]
-    File {
-        /// read or write.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Others on this machine can read it.
-    #[error("{} can be read by others (mode {mode:o}); run: chmod 600 {}", path.display(), path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// The file could not be read or written, or others can read it.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// Not what a server has written.
     #[error("{} is no key of servers: 64 hexadecimal digits were expected; copy it from another server", .0.display())]
     Damaged(PathBuf),
@@ -57,17 +41,8 @@ pub(super) struct ClusterKey(Zeroizing<[u8; 32]>);
 impl ClusterKey {
     /// Reads it, if it is there.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, KeyFileError> {
-        let failed = |source| KeyFileError::File { action: "read", path: path.to_owned(), source };
-        let text = match fs::read_to_string(path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        let mode = fs::metadata(path).map_err(failed)?.mode();
-        if mode & 0o077 != 0 {
-            return Err(KeyFileError::Exposed { path: path.to_owned(), mode: mode & 0o777 });
-        }
-        let digits = text.trim().as_bytes();
+        let Some(text) = private_file::read_if_there(path)? else { return Ok(None) };
+        let digits = text.trim_ascii();
         let mut key = Zeroizing::new([0; 32]);
         let is_whole = digits.len() == 64;
         for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
@@ -81,15 +56,13 @@ impl ClusterKey {
     /// Makes it, unless somebody else does at the same time: then it is theirs, and the answer says so. It is
     /// never there in part.
     pub(super) fn make(path: &Path) -> Result<(Self, bool), KeyFileError> {
-        let failed = |source| KeyFileError::File { action: "write", path: path.to_owned(), source };
+        let failed = |source| PrivateFileError::from(FileError::of("write", path)(source));
         let key = Zeroizing::new(random::<32>());
         let text = Zeroizing::new(crate::hex::hex(&*key) + "\n");
         // Several may make one at the same time, also in containers where each is the first process.
         let new = path.with_extension(format!("key.new-{}", crate::hex::hex(&random::<8>())));
         let write = || -> io::Result<bool> {
-            let mut out = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
-            out.write_all(text.as_bytes())?;
-            out.sync_all()?;
+            private_file::write_new(&new, MODE, text.as_bytes())?;
             match fs::hard_link(&new, path) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -155,14 +128,17 @@ mod tests {
         let (key, is_mine) = ClusterKey::make(&path).unwrap();
         let (same, is_mine_again) = ClusterKey::make(&path).unwrap();
         assert!(is_mine && !is_mine_again && *key.0 == *same.0);
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
         let sealed = key.seal_words((&[1; 16], "identity"), b"secret");
         assert_eq!(same.open_words((&[1; 16], "identity"), &sealed).unwrap().as_slice(), b"secret");
         assert!(same.open_words((&[2; 16], "identity"), &sealed).is_none(), "of another log");
         assert!(same.open_words((&[1; 16], "settings"), &sealed).is_none(), "something else");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(ClusterKey::read(&path), Err(KeyFileError::Exposed { .. })));
+        assert!(matches!(
+            ClusterKey::read(&path),
+            Err(KeyFileError::File(PrivateFileError::Exposed { .. }))
+        ));
     }
 
     #[test]

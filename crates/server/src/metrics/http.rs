@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{family, register};
+use super::{counter, family, gauge};
 
 /// What plain HTTP costs and how it ends.
 #[derive(Debug)]
@@ -28,23 +28,16 @@ struct CodeLabels {
 impl HttpMetrics {
     pub(super) fn new(chat: &mut Registry) -> Self {
         Self {
-            connections: register(
+            connections: gauge(
                 chat,
                 "http_connections",
                 "Connections that stay for the next HTTP request",
-                Gauge::default(),
             ),
-            body_bytes: register(
-                chat,
-                "http_body_bytes",
-                "Bytes of bodies of HTTP answers",
-                Counter::default(),
-            ),
-            cut: register(
+            body_bytes: counter(chat, "http_body_bytes", "Bytes of bodies of HTTP answers"),
+            cut: counter(
                 chat,
                 "http_bodies_cut",
                 "Bodies of HTTP answers that were not taken to their end",
-                Counter::default(),
             ),
             requests: family(chat, "http_requests", "HTTP requests by status code"),
         }

@@ -5,7 +5,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::register;
+use super::{counter, gauge};
 
 /// Files that go through the hub.
 #[derive(Debug)]
@@ -25,25 +25,14 @@ pub struct RelayMetrics {
 impl RelayMetrics {
     pub(super) fn new(chat: &mut Registry) -> Self {
         Self {
-            connections: register(
-                chat,
-                "data_connections",
-                "Open WebSockets for files",
-                Gauge::default(),
-            ),
-            transfers: register(
-                chat,
-                "relay_transfers",
-                "Transfers of files that run",
-                Gauge::default(),
-            ),
-            chunks: register(chat, "relay_chunks", "Chunks of files handed on", Counter::default()),
-            bytes: register(chat, "relay_bytes", "Bytes of those chunks", Counter::default()),
-            copies_bytes: register(
+            connections: gauge(chat, "data_connections", "Open WebSockets for files"),
+            transfers: gauge(chat, "relay_transfers", "Transfers of files that run"),
+            chunks: counter(chat, "relay_chunks", "Chunks of files handed on"),
+            bytes: counter(chat, "relay_bytes", "Bytes of those chunks"),
+            copies_bytes: gauge(
                 chat,
                 "copies_bytes",
                 "Bytes of the files of which copies are kept or come in",
-                Gauge::default(),
             ),
         }
     }

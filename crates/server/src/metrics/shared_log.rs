@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::register;
+use super::{counter, gauge, register};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LevelLabels {
@@ -32,23 +32,20 @@ pub struct SharedLogMetrics {
 impl SharedLogMetrics {
     pub(super) fn new(chat: &mut Registry) -> Self {
         Self {
-            away: register(
+            away: gauge(
                 chat,
                 "shared_log_away",
                 "1 while the log that servers share does not answer",
-                Gauge::default(),
             ),
-            decided_again: register(
+            decided_again: counter(
                 chat,
                 "shared_log_decided_again",
                 "Records decided again because another server was faster",
-                Counter::default(),
             ),
-            followed: register(
+            followed: counter(
                 chat,
                 "shared_log_followed",
                 "Batches of other servers that were taken over",
-                Counter::default(),
             ),
             turns: register(
                 chat,

@@ -183,75 +183,98 @@ pub(super) async fn prove(
     bundles: Vec<B64Vec>,
     links: Vec<B64Vec>,
 ) -> Result<Proved, ReadError> {
-    let is_full = hub.budgets.disk.is_full();
     let mut proved = Proved::default();
     let mut accounts = Accounts { hub, known: HashMap::new(), work: 0 };
-    for B64Vec(bytes) in bundles {
-        let Some(header) = BundleHeader::peek(&bytes) else { continue };
-        let known = accounts.of(&header.u).await?;
-        if !known.lacks(&header) {
-            continue;
-        }
-        if let Ok(bundle) = Bundle::verify(bytes.into()) {
-            let admission = known.admit(&bundle, is_full, |account| hub.budgets.of(account));
-            match admission {
-                Admission::Taken => {
-                    proved.bundles += 1;
-                    proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
-                }
-                Admission::NoRoom => proved.no_room(hub),
-                Admission::Later(wait) => proved.too_early(hub, Budget::Bundles, wait),
-                Admission::Never => {}
-            }
-            match admission {
-                Admission::Taken => known.bundles.push(header),
-                // What the hub cannot keep yet still verifies links.
-                _ => known.brought.push(header),
-            }
-        }
-        accounts.work += 1;
-    }
-    for B64Vec(bytes) in links {
-        let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
-        let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
-        accounts.work += 1;
-        let digest = frame.digest(label::MEMBER);
-        if hub.reads.has_link(&link.cid, link.mg, digest).await? {
-            continue;
-        }
-        let known = accounts.of(&link.from).await?;
-        known.find(hub, &link.sk).await?;
-        let Some(signer) = signer(&link, &frame, known) else { continue };
-        if is_full && is_new_work(link.op) {
-            proved.no_room(hub);
-            continue;
-        }
-        let what = match link.op {
-            MemberOperation::Create => Reminded::Room,
-            MemberOperation::Join if !known.is_of_account(&signer) => Reminded::Stranger,
-            _ => Reminded::Link,
-        };
-        let payer = known.account.filter(|(_, own)| *own == signer);
-        let payer = payer.map_or_else(|| Arc::clone(&peer.budgets), |(id, _)| hub.budgets.of(id));
-        match payer.take_reminded(digest, what, Instant::now()) {
-            Ok(()) => {
-                proved.links += 1;
-                let request = Box::new(request(peer, link, &frame));
-                proved.reminders.push(Reminder::Link(request, signer));
-            }
-            Err(Unreminded::Links(wait)) => proved.too_early(hub, Budget::Links, wait),
-            Err(Unreminded::Rooms(wait)) => proved.too_early(hub, Budget::RoomsMade, wait),
-            Err(Unreminded::Strangers(wait)) => {
-                proved.too_early(hub, Budget::RemindedStrangers, wait);
-            }
-        }
-    }
+    accounts.prove_bundles(bundles, &mut proved).await?;
+    accounts.prove_links(peer, links, &mut proved).await?;
     // Only who sends reminders waits, and loses nothing.
     sleep(REMIND_ITEM_PAUSE * accounts.work).await;
     Ok(proved)
 }
 
 impl Accounts<'_> {
+    async fn prove_bundles(
+        &mut self,
+        bundles: Vec<B64Vec>,
+        proved: &mut Proved,
+    ) -> Result<(), ReadError> {
+        let hub = self.hub;
+        let is_full = hub.budgets.disk.is_full();
+        for B64Vec(bytes) in bundles {
+            let Some(header) = BundleHeader::peek(&bytes) else { continue };
+            let known = self.of(&header.u).await?;
+            if !known.lacks(&header) {
+                continue;
+            }
+            if let Ok(bundle) = Bundle::verify(bytes.into()) {
+                let admission = known.admit(&bundle, is_full, |account| hub.budgets.of(account));
+                match admission {
+                    Admission::Taken => {
+                        proved.bundles += 1;
+                        proved.reminders.push(Reminder::Bundle(Arc::new(bundle)));
+                    }
+                    Admission::NoRoom => proved.no_room(hub),
+                    Admission::Later(wait) => proved.too_early(hub, Budget::Bundles, wait),
+                    Admission::Never => {}
+                }
+                match admission {
+                    Admission::Taken => known.bundles.push(header),
+                    // What the hub cannot keep yet still verifies links.
+                    _ => known.brought.push(header),
+                }
+            }
+            self.work += 1;
+        }
+        Ok(())
+    }
+
+    async fn prove_links(
+        &mut self,
+        peer: &Arc<Peer>,
+        links: Vec<B64Vec>,
+        proved: &mut Proved,
+    ) -> Result<(), ReadError> {
+        let hub = self.hub;
+        let is_full = hub.budgets.disk.is_full();
+        for B64Vec(bytes) in links {
+            let Ok(frame) = RawFrame::decode(bytes.into()) else { continue };
+            let Ok(Header::Member(link)) = Header::parse(frame.header()) else { continue };
+            self.work += 1;
+            let digest = frame.digest(label::MEMBER);
+            if hub.reads.has_link(&link.cid, link.mg, digest).await? {
+                continue;
+            }
+            let known = self.of(&link.from).await?;
+            known.find(hub, &link.sk).await?;
+            let Some(signer) = signer(&link, &frame, known) else { continue };
+            if is_full && is_new_work(link.op) {
+                proved.no_room(hub);
+                continue;
+            }
+            let what = match link.op {
+                MemberOperation::Create => Reminded::Room,
+                MemberOperation::Join if !known.is_of_account(&signer) => Reminded::Stranger,
+                _ => Reminded::Link,
+            };
+            let payer = known.account.filter(|(_, own)| *own == signer);
+            let payer =
+                payer.map_or_else(|| Arc::clone(&peer.budgets), |(id, _)| hub.budgets.of(id));
+            match payer.take_reminded(digest, what, Instant::now()) {
+                Ok(()) => {
+                    proved.links += 1;
+                    let request = Box::new(request(peer, link, &frame));
+                    proved.reminders.push(Reminder::Link(request, signer));
+                }
+                Err(Unreminded::Links(wait)) => proved.too_early(hub, Budget::Links, wait),
+                Err(Unreminded::Rooms(wait)) => proved.too_early(hub, Budget::RoomsMade, wait),
+                Err(Unreminded::Strangers(wait)) => {
+                    proved.too_early(hub, Budget::RemindedStrangers, wait);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What is known of a name, with the newest bundles of its account.
     async fn of(&mut self, name: &UserName) -> Result<&mut Known, ReadError> {
         if !self.known.contains_key(name) {

@@ -301,12 +301,7 @@ async fn write(
         }
         Err(refusal) => {
             copies.ledger.lock().give_up(&row);
-            let now = Instant::now();
-            relay.act(|table| {
-                let mut effects = Vec::new();
-                table.finish(now, id, refusal.code, &refusal.reason, &mut effects);
-                effects
-            });
+            finish(&relay, id, &refusal);
         }
     }
 }
@@ -430,10 +425,15 @@ async fn give(relay: Arc<Relay>, id: TransferId, wanted: Wanted, wake: Arc<Notif
         Ok(()) => Refusal::new("", ""),
         Err(refusal) => refusal,
     };
+    finish(&relay, id, &refusal);
+}
+
+/// A transfer is over; one that went well has no code.
+fn finish(relay: &Relay, id: TransferId, end: &Refusal) {
     let now = Instant::now();
     relay.act(|table| {
         let mut effects = Vec::new();
-        table.finish(now, id, refusal.code, &refusal.reason, &mut effects);
+        table.finish(now, id, end.code, &end.reason, &mut effects);
         effects
     });
 }

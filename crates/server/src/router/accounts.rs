@@ -259,26 +259,18 @@ impl Router {
                     Err(refusal) => return Some(Decision::Refuse(refusal)),
                 };
                 pending.names.insert(folded);
-                let new = NewAccount {
-                    name: request.name.clone(),
-                    bundle: Arc::clone(bundle),
-                    password: password.clone(),
-                    vault: vault.clone(),
-                    invite,
-                };
+                let (name, bundle) = (request.name.clone(), Arc::clone(bundle));
+                let (password, vault) = (password.clone(), vault.clone());
+                let new = NewAccount { name, bundle, password, vault, invite };
                 return Some(Decision::Propose(Proposal::Account(Box::new(new))));
             }
             (_, None) => {
                 return Some(Decision::refuse(code::NO_SUCH_USER, nobody(&request.name)));
             }
             (Proof::Reset { code, bundle, password, vault }, Some(account)) => {
-                let new = NewIdentity {
-                    account: account.id,
-                    code: *code,
-                    bundle: Arc::clone(bundle),
-                    password: password.clone(),
-                    vault: vault.clone(),
-                };
+                let (code, bundle) = (*code, Arc::clone(bundle));
+                let (password, vault) = (password.clone(), vault.clone());
+                let new = NewIdentity { account: account.id, code, bundle, password, vault };
                 return Some(account.decide_identity(now_ms, new, pending));
             }
             (Proof::Known { .. }, Some(account)) => {

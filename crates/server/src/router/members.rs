@@ -35,27 +35,14 @@ impl Router {
         if header.op == MemberOperation::Remove && self.is_absent(cid, &header.who) {
             return self.decide_absent(request, header, account.identity, pending);
         }
-        // Who was deleted can still be taken out of the list of members.
-        let who = match header.op {
-            MemberOperation::Remove => self.account_of_any_time(&header.who),
-            _ => self.account_of(&header.who),
+        let who = match self.subject_of(header) {
+            Ok(who) => who,
+            Err(refusal) => return Decision::Refuse(refusal),
         };
-        let Some(who) = who else {
-            return Decision::Refuse(self.no_such_user(&header.who));
-        };
-        if who.identity != header.ik {
-            let reason = format!("{} has another identity key", header.who);
-            return Decision::refuse(code::NOT_ALLOWED, reason);
-        }
         if pending.joining.contains(&who.id) {
             return Decision::Defer;
         }
-        let problem = if cid.is_feed() {
-            self.feed_link_problem(who, header)
-        } else {
-            self.link_problem(now_ms, account, who, header, pending)
-        };
-        if let Some(problem) = problem {
+        if let Some(problem) = self.link_problem(now_ms, account, who, header, pending) {
             return problem;
         }
         let known = self.conversations.get(cid);
@@ -95,6 +82,21 @@ impl Router {
             brought_by: None,
             frame: request.frame.clone(),
         })))
+    }
+
+    /// Whom a link is about.
+    fn subject_of(&self, header: &MemberHeader) -> Result<&Account, Refusal> {
+        // Who was deleted can still be taken out of the list of members.
+        let who = match header.op {
+            MemberOperation::Remove => self.account_of_any_time(&header.who),
+            _ => self.account_of(&header.who),
+        };
+        let who = who.ok_or_else(|| self.no_such_user(&header.who))?;
+        if who.identity != header.ik {
+            let reason = format!("{} has another identity key", header.who);
+            return Err(Refusal::new(code::NOT_ALLOWED, reason));
+        }
+        Ok(who)
     }
 
     /// The refusal of who would come into a room that is full.

@@ -39,15 +39,9 @@ impl Router {
         else {
             return self.no_epoch(&request.peer.name, cid);
         };
-        let probe = || {
-            Decision::Propose(Proposal::Probe(Probe::Message {
-                log,
-                sender,
-                id: header.id,
-                digest: request.digest,
-                e: header.e,
-            }))
-        };
+        let (id, digest, e) = (header.id, request.digest, header.e);
+        let probe =
+            || Decision::Propose(Proposal::Probe(Probe::Message { log, sender, id, digest, e }));
         // Forgotten or never known: the store tells a resend from a new message.
         let Some(epoch) = conversation.epoch(&header.e) else { return probe() };
         let Some(line) = epoch.line(sender, &header.sk) else {
@@ -77,8 +71,8 @@ impl Router {
         Decision::Propose(Proposal::Entry(Box::new(NewEntry {
             log,
             sender,
-            id: header.id,
-            digest: request.digest,
+            id,
+            digest,
             kind: EntryKind::Message,
             epoch: Some(epoch.id),
             line,

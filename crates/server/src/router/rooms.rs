@@ -182,6 +182,9 @@ impl Router {
         pending: &Pending,
     ) -> Option<Decision> {
         let (cid, op) = (&link.cid, link.op);
+        if cid.is_feed() {
+            return self.feed_link_problem(who, link);
+        }
         let membership = self.conversations.get(cid).and_then(|c| c.membership.as_ref());
         let put_out = || match op {
             MemberOperation::Join => self.may_not_join(now_ms, cid, account.id),

@@ -1,12 +1,12 @@
 //! Another password: asked for by a known device with its signature, and proved with the old one.
 
 use chat_oplog::{Operation, Outcome};
-use chat_protocol::{code, handshake::ReceivedAuth, name::UserName, vault};
+use chat_protocol::{code, handshake::ReceivedAuth, vault};
 use tokio::sync::oneshot;
 
 use super::{
     Problem, Visitor,
-    proof::{by_signature, check_password, hash, nobody},
+    proof::{by_signature, check_password, hash},
 };
 use crate::{
     close::CloseReason,
@@ -56,18 +56,4 @@ pub(super) async fn password(
         ..Operation::new("account.password")
     });
     Ok(())
-}
-
-/// What is said to somebody who gives no login secret: whether the name is known. Everybody who is
-/// signed in sees the names, so this tells nothing; a client asks before it has a password typed.
-pub(super) async fn no_secret(hub: &Shared, name: &UserName) -> Result<Problem, Problem> {
-    Ok(match hub.reads.account(name).await? {
-        None => nobody(name),
-        Some(account) if account.name != *name => {
-            let reason =
-                format!("this name belongs to somebody else, who is called {}", account.name);
-            Problem::refuse(code::NAME_TAKEN, reason)
-        }
-        Some(_) => Problem::refuse(code::SIGN_IN, "a login secret is needed here"),
-    })
 }

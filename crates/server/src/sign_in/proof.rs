@@ -9,7 +9,7 @@ use chat_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Problem, Visitor, change};
+use super::{Problem, Visitor};
 use crate::{
     budgets::{Budget, By, Unpublished},
     close::CloseReason,
@@ -256,7 +256,7 @@ pub(super) async fn check_password(
 ) -> Result<AccountRow, Problem> {
     let name = &received.header.u;
     let Some(secret) = received.body.pw.clone() else {
-        return Err(change::no_secret(hub, name).await?);
+        return Err(no_secret(hub, name).await?);
     };
     let attempt = Attempt { name: name.folded(), source: source(visitor.peer.addr.ip()) };
     let counted = hub
@@ -328,4 +328,18 @@ pub(super) async fn by_password(
     let proof = Proof::Bundle { bundle, after: known.map(Bundle::digest) };
     spend(hub, &account, &stored, &proof)?;
     Ok((proof, spki))
+}
+
+/// What is said to somebody who gives no login secret: whether the name is known. Everybody who is
+/// signed in sees the names, so this tells nothing; a client asks before it has a password typed.
+async fn no_secret(hub: &Shared, name: &UserName) -> Result<Problem, Problem> {
+    Ok(match hub.reads.account(name).await? {
+        None => nobody(name),
+        Some(account) if account.name != *name => {
+            let reason =
+                format!("this name belongs to somebody else, who is called {}", account.name);
+            Problem::refuse(code::NAME_TAKEN, reason)
+        }
+        Some(_) => Problem::refuse(code::SIGN_IN, "a login secret is needed here"),
+    })
 }

@@ -27,14 +27,44 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    CommitError, Committed, DATABASE_FILE, Followed, KeptBatch, Mark, Noted, OpenError, Proposal,
-    ReadError, Reads, Snapshot, Store,
+    CommitError, Committed, Conflict, DATABASE_FILE, Followed, KeptBatch, Mark, Noted, OpenError,
+    Proposal, ReadError, Reads, Snapshot, Store, Stored,
 };
 use crate::metrics::Metrics;
 
 pub use digest::{Contents, contents, last_turn};
 use reads::Readers;
 pub use turns::{FollowedLog, Lost, Owner};
+
+/// What a proposal ends in, or a failure of the whole batch.
+type Outcome = rusqlite::Result<Result<Stored, Conflict>>;
+
+/// What can be wrong with a row.
+enum Problem {
+    Database(rusqlite::Error),
+    Damaged(String),
+}
+
+impl Problem {
+    fn of(self, file: &Path) -> OpenError {
+        let file = file.display().to_string();
+        match self {
+            Self::Database(source) => OpenError::Database { file, source: source.into() },
+            Self::Damaged(what) => OpenError::Damaged { file, what },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Reads a value we wrote; anything else means damage.
+fn intact<T, E: std::fmt::Display>(what: &str, value: Result<T, E>) -> Result<T, Problem> {
+    value.map_err(|error| Problem::Damaged(format!("{what}: {error}")))
+}
 
 /// What was kept, and of a turn of a shared log what everything up to it came to.
 type Kept = (Vec<Committed>, Option<Digest>);

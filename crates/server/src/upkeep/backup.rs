@@ -30,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::manifest::{self, LAYOUT, Manifest};
-use crate::{hex::hex, store::DATABASE_FILE};
+use crate::{hex::hex, private_file::FileError, store::DATABASE_FILE};
 
 /// Databases in the data folder. The first one must be there.
 pub(super) const DATABASES: [&str; 2] = [DATABASE_FILE, "agent/home.db"];
@@ -65,15 +65,8 @@ pub enum BackupError {
     )]
     InTheWay(PathBuf),
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// SQLite refuses.
     #[error("cannot copy the database {}: {source}", path.display())]
     Database {
@@ -108,13 +101,13 @@ impl BackupError {
     pub(super) fn renamed(mut self, folder: &Path, given: &Path) -> Self {
         match &mut self {
             // Written was what they do not know, and there the reason is.
-            Self::File { action: "write" | "make" | "sync", .. }
+            Self::File(FileError { action: "write" | "make" | "sync", .. })
             | Self::Nothing(_)
             | Self::Exists(_)
             | Self::Busy(_)
             | Self::InTheWay(_)
             | Self::Running(_) => {}
-            Self::File { path, .. }
+            Self::File(FileError { path, .. })
             | Self::Database { path, .. }
             | Self::Damaged { path, .. }
             | Self::Strange { path, .. } => {
@@ -132,8 +125,8 @@ pub(super) fn failed(
     action: &'static str,
     path: &Path,
 ) -> impl FnOnce(io::Error) -> BackupError + use<> {
-    let path = path.to_owned();
-    move |source| BackupError::File { action, path, source }
+    let failed = FileError::of(action, path);
+    move |source| failed(source).into()
 }
 
 /// What was made.
@@ -464,6 +457,6 @@ mod tests {
         let (data, out) = (data(), tempfile::tempdir().unwrap());
         // Below a file nobody can look, whoever asks.
         let error = make(&data.path().join("server.key"), &out.path().join("two")).unwrap_err();
-        assert!(matches!(error, BackupError::File { .. }), "{error}");
+        assert!(matches!(error, BackupError::File(_)), "{error}");
     }
 }

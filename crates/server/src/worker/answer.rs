@@ -7,9 +7,8 @@ use chat_protocol::{
 use prometheus_client::metrics::counter::Counter;
 
 use super::{
-    Open, Worker,
+    Open, Worker, account,
     admin::reply,
-    deletion,
     story::{self, Batch},
 };
 use crate::{
@@ -100,7 +99,7 @@ impl<T: Turns> Worker<T> {
                 // Whoever waited for it may be gone.
                 request.reply.send(Err(refusal)).ok();
             }
-            Request::Delete(_) => deletion::answer(queued, Err(refusal)),
+            Request::Delete(_) => account::answer_deletion(queued, Err(refusal)),
             Request::Admin(_) => reply(queued, AdminAnswer::refused(refusal.reason)),
             Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
             // Whoever knows it reminds again.

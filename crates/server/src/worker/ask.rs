@@ -11,11 +11,11 @@ use chat_protocol::{
     name::ConversationId,
 };
 
-use super::{Worker, bundles};
+use super::{Next, Open, Worker, bundles};
 use crate::{
     metrics::Metrics,
     order::Turns,
-    request::{Peer, Refusal},
+    request::{Peer, Refusal, Request},
     router::Chain,
     sessions::push_answer,
     store::{Committed, Proposal, ReadError, Reads},
@@ -94,6 +94,20 @@ impl<T: Turns> Worker<T> {
             }
         }
         None
+    }
+
+    /// What moderators do about people in the lobby.
+    pub(super) fn decide_moderation(&self, now_ms: u64, queued: Open) -> Next {
+        let Request::Ask(peer, ClientToHub::Moderate { id, cid, who, act }) = &queued.item else {
+            return Next::Done;
+        };
+        match self.router.decide_moderation(now_ms, peer, (cid, who, *act)) {
+            Ok(proposal) => Next::Commit(queued, proposal),
+            Err(refusal) => {
+                self.tell(peer, &asked(&refusal, *id));
+                Next::Done
+            }
+        }
     }
 
     /// What a question wanted kept is durable. Who has asked is answered what others are told; cursors

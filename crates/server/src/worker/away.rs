@@ -9,7 +9,7 @@ use chat_protocol::{
 };
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::{Open, Worker, admin::reply, ask::asked_by, deletion, owed::Owed};
+use super::{Open, Worker, account, admin::reply, ask::asked_by, owed::Owed};
 use crate::{
     admin::request::AdminAnswer,
     close::CloseReason,
@@ -163,7 +163,7 @@ pub(super) fn ask_again(
         Request::SignIn(request) => drop(request.reply.send(Err(refusal()))),
         Request::Password(request) => drop(request.reply.send(Err(refusal()))),
         Request::Copy(request) => drop(request.reply.send(Err(refusal()))),
-        Request::Delete(_) => deletion::answer(queued, Err(refusal())),
+        Request::Delete(_) => account::answer_deletion(queued, Err(refusal())),
         Request::Admin(_) => reply(queued, AdminAnswer::refused(why.to_owned())),
         // Whoever knows it reminds again.
         Request::Remind(_) => {}

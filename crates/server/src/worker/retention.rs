@@ -1,4 +1,5 @@
-//! Drops what rooms keep no longer: one bounded step at a time, between two batches.
+//! Takes away what is kept no longer, one bounded step at a time between two batches: messages that are older than
+//! their room keeps, and what was sent to accounts that were deleted.
 
 use std::time::Duration;
 
@@ -14,10 +15,22 @@ use crate::{
 /// The hub's clock may be set while nobody talks, so it is looked at this often.
 const LOOK_PERIOD: Duration = Duration::from_mins(1);
 
-/// When the next step may be.
+/// When the next step may be. A busy hub makes them between its batches, at the same pace.
 #[derive(Debug, Default)]
-pub(super) struct Dropping {
+pub(super) struct Steps {
     not_before: Option<Instant>,
+}
+
+impl Steps {
+    fn is_due(&self) -> bool {
+        self.not_before.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// A step was made, unless the disk is full.
+    fn made(&mut self, is_kept: bool) {
+        let pause = if is_kept { DROP_STEP_PAUSE } else { DROP_FULL_PAUSE };
+        self.not_before = Some(Instant::now() + pause);
+    }
 }
 
 impl<T: Turns> Worker<T> {
@@ -34,17 +47,32 @@ impl<T: Turns> Worker<T> {
         Some(self.dropping.not_before.map_or(due, |at| at.max(due)))
     }
 
-    /// One step, if it is time. A busy hub makes them between its batches, at the same pace.
+    fn erase_due(&self) -> Option<Instant> {
+        self.router.decide_erase()?;
+        Some(self.erasing.not_before.unwrap_or_else(Instant::now))
+    }
+
+    /// One step of what is too old, if it is time.
     pub(super) async fn drop_old(&mut self, queue: &mut Queue) -> Result<(), CommitError> {
-        if self.dropping.not_before.is_some_and(|at| at > Instant::now()) {
-            return Ok(());
-        }
         let now_ms = (self.clock)();
-        let Some(step) = self.router.decide_drop(now_ms) else { return Ok(()) };
-        self.dropping.not_before = Some(Instant::now() + DROP_STEP_PAUSE);
+        let step = self.dropping.is_due().then(|| self.router.decide_drop(now_ms)).flatten();
+        let Some(step) = step else { return Ok(()) };
+        self.dropping.made(true);
         if !self.keep(now_ms, Proposal::Drop(step), queue).await? {
             tracing::error!("the disk is full; old messages cannot be deleted either");
-            self.dropping.not_before = Some(Instant::now() + DROP_FULL_PAUSE);
+            self.dropping.made(false);
+        }
+        Ok(())
+    }
+
+    /// One step of what was sent to deleted accounts, if it is time.
+    pub(super) async fn erase_deleted(&mut self, queue: &mut Queue) -> Result<(), CommitError> {
+        let step = self.erasing.is_due().then(|| self.router.decide_erase()).flatten();
+        let Some(step) = step else { return Ok(()) };
+        let now_ms = (self.clock)();
+        self.erasing.made(true);
+        if !self.keep(now_ms, Proposal::Erase(step), queue).await? {
+            self.erasing.made(false);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use chat_oplog::{Level, Operation, OperationLog, Outcome};
 use chat_protocol::{
     header::{Header, Recipient},
     hub::ClientToHub,
-    name::{ConversationId, ConversationKind},
+    name::{ConversationId, ConversationKind, UserName},
 };
 
 use crate::{
@@ -59,6 +59,17 @@ fn peer_of(header: &Header) -> Option<String> {
     }
 }
 
+/// Something of somebody that came out of the queue, and went well.
+fn taken<'a>(op: &'static str, user: &'a UserName, queued: &Queued<Request>) -> Operation<'a> {
+    Operation {
+        user: Some(user.as_str().into()),
+        priority: Some(queued.lane.as_str().into()),
+        outcome: Some(Outcome::Ok),
+        queue_us: Some(micros(queued.waited)),
+        ..Operation::new(op)
+    }
+}
+
 /// Writes down what became of a frame.
 pub(super) fn frame(
     log: &OperationLog,
@@ -78,23 +89,20 @@ pub(super) fn frame(
     };
     log.write(&Operation {
         conn_id: Some(request.peer.connection.0),
-        user: Some(request.peer.name.as_str().into()),
         peer: peer.as_deref().map(Into::into),
         tag: Some(request.header.tag().as_str().into()),
         id: Some(id.as_str().into()),
         conversation: Some(place.as_ref().into()),
         seq,
-        priority: Some(queued.lane.as_str().into()),
         bytes: u64::try_from(request.frame.len()).ok(),
         recipients: Some(recipients),
         batch: batch.map(|batch| batch.records),
         stage: Some("stored".into()),
         outcome: Some(outcome),
         code: code.map(Into::into),
-        queue_us: Some(micros(queued.waited)),
         commit_us: batch.map(|batch| batch.commit_us),
         total_us: Some(micros(request.arrived.elapsed())),
-        ..Operation::new("frame.stored")
+        ..taken("frame.stored", &request.peer.name, queued)
     });
 }
 
@@ -108,11 +116,7 @@ pub(super) fn sign_in(log: &OperationLog, queued: &Queued<Request>, is_new: bool
     };
     log.write(&Operation {
         conn_id: Some(request.connection.0),
-        user: Some(request.name.as_str().into()),
-        priority: Some(queued.lane.as_str().into()),
-        outcome: Some(Outcome::Ok),
-        queue_us: Some(micros(queued.waited)),
-        ..Operation::new(op)
+        ..taken(op, &request.name, queued)
     });
 }
 
@@ -137,12 +141,8 @@ pub(super) fn ask(log: &OperationLog, queued: &Queued<Request>) {
     let id = id.map(ToString::to_string);
     log.write(&Operation {
         conn_id: Some(peer.connection.0),
-        user: Some(peer.name.as_str().into()),
         id: id.as_deref().map(Into::into),
-        priority: Some(queued.lane.as_str().into()),
-        outcome: Some(Outcome::Ok),
-        queue_us: Some(micros(queued.waited)),
-        ..Operation::new(op)
+        ..taken(op, &peer.name, queued)
     });
 }
 
@@ -156,12 +156,9 @@ pub(super) fn reminder(log: &OperationLog, queued: &Queued<Request>, is_kept: bo
         }
     };
     log.write(&Operation {
-        user: Some(user.as_str().into()),
         id: id.as_deref().map(Into::into),
-        priority: Some(queued.lane.as_str().into()),
         outcome: Some(if is_kept { Outcome::Ok } else { Outcome::Refused }),
-        queue_us: Some(micros(queued.waited)),
-        ..Operation::new(op)
+        ..taken(op, &user, queued)
     });
 }
 
@@ -183,16 +180,13 @@ pub(super) fn files(
     let reason = refusal.map_or(numbers, |refusal| refusal.reason.as_str());
     log.write(&Operation {
         conn_id: Some(peer.connection.0),
-        user: Some(peer.name.as_str().into()),
         id: Some(id.as_str().into()),
-        priority: Some(queued.lane.as_str().into()),
         batch: batch.map(|batch| batch.records),
         outcome: Some(if refusal.is_some() { Outcome::Refused } else { Outcome::Ok }),
         code: refusal.map(|refusal| refusal.code.into()),
         reason: Some(reason.into()),
-        queue_us: Some(micros(queued.waited)),
         commit_us: batch.map(|batch| batch.commit_us),
-        ..Operation::new(op)
+        ..taken(op, &peer.name, queued)
     });
 }
 

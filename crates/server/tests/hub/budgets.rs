@@ -116,8 +116,7 @@ async fn heads_and_counters_come_in_pages() {
     let rooms = HEADS_PAGE_MAX + 20;
     for number in 0..rooms {
         let room = cid(&format!("room:r{number:03}"));
-        alice.link(&room, MemberOperation::Create, (0, Digest::ZERO)).await;
-        alice.ack().await;
+        alice.link_kept(&room, MemberOperation::Create, (0, Digest::ZERO)).await;
     }
     let device = alice.bye().await;
     let mut alice = sign_in(&server, &device).await;
@@ -133,10 +132,8 @@ async fn heads_and_counters_come_in_pages() {
     let bob = register(&server, "bob", 1).await;
     let last = cid("dm:alice:bob");
     let (a, b) = (alice.device.clone(), bob.device.clone());
-    let epoch = alice.key(&last, None, &[&a, &b]).await;
-    alice.ack().await;
-    alice.say(Tag::Dm, &last, epoch.e, 0).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&last, None, &[&a, &b]).await;
+    alice.say_kept(Tag::Dm, &last, epoch.e, 0).await;
     let cids = heads.iter().map(|head| head.cid.clone()).take(COUNTERS_PAGE_MAX - 1);
     let cids: Vec<ConversationId> = cids.chain([last]).collect();
     alice.send_text(&ClientToHub::Counters { id: new_id(), cids: cids.clone() }).await;
@@ -158,8 +155,7 @@ async fn pair(
     let to = register(server, names[1], keys[1]).await;
     let place = cid(&format!("dm:{}:{}", names[0], names[1]));
     let (a, b) = (from.device.clone(), to.device.clone());
-    let epoch = from.key(&place, None, &[&a, &b]).await;
-    from.ack().await;
+    let epoch = from.key_kept(&place, None, &[&a, &b]).await;
     (from, to, place, epoch.e)
 }
 
@@ -175,8 +171,7 @@ async fn messages_that_come_too_fast_wait_and_others_do_not() {
     }
     let calm = Instant::now();
     for n in 0..5 {
-        carol.say(Tag::Dm, &other, f, n).await;
-        carol.ack().await;
+        carol.say_kept(Tag::Dm, &other, f, n).await;
     }
     assert!(calm.elapsed() < Duration::from_millis(500), "{:?}", calm.elapsed());
     let mut last = 0;
@@ -219,16 +214,13 @@ async fn links_and_keys_that_come_too_fast_come_again() {
     assert!(after_ms > 0 && after_ms <= 1_001);
     let place = cid("dm:alice:bob");
     let (a, b) = (alice.device.clone(), bob.device.clone());
-    let first = alice.key(&place, None, &[&a, &b]).await;
-    alice.ack().await;
-    let second = alice.key(&place, Some(first), &[&a, &b]).await;
-    alice.ack().await;
+    let first = alice.key_kept(&place, None, &[&a, &b]).await;
+    let second = alice.key_kept(&place, Some(first), &[&a, &b]).await;
     alice.key(&place, Some(second), &[&a, &b]).await;
     assert!(matches!(alice.answer().await, HubToClient::Retry { .. }));
     // Its parts are passed over, and the connection goes on.
     alice.settle().await;
-    alice.say(Tag::Dm, &place, second.e, 0).await;
-    alice.ack().await;
+    alice.say_kept(Tag::Dm, &place, second.e, 0).await;
     server.stop().await.unwrap();
 }
 
@@ -287,8 +279,7 @@ async fn what_is_kept_of_one_account_has_a_bound() {
         }
     }
     assert!(stored > 10, "{stored}");
-    carol.say(Tag::Dm, &other, f, 0).await;
-    carol.ack().await;
+    carol.say_kept(Tag::Dm, &other, f, 0).await;
     let device = alice.device.clone();
     server.stop().await.unwrap();
     let mut config = config(folder.path());

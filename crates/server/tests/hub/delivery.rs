@@ -16,8 +16,7 @@ async fn a_direct_message_is_stored_delivered_and_caught_up_in_order() {
     let mut bob = register(&server, "bob", 1).await;
     let place = cid("dm:alice:bob");
     let devices = [&alice.device.clone(), &bob.device.clone()];
-    let epoch = alice.key(&place, None, &devices).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&place, None, &devices).await;
     let delivered = bob.delivery().await;
     assert!(delivered.frame.header().starts_with(b"{\"v\":1,\"t\":\"KEY\""));
     alice.say(Tag::Dm, &place, epoch.e, 0).await;
@@ -62,16 +61,12 @@ async fn a_room_is_joined_and_everybody_in_it_hears() {
     let mut bob = register(&server, "bob", 1).await;
     for room in ["room:lobby", "room:ALL"] {
         let place = cid(room);
-        let digest = alice.link(&place, MemberOperation::Join, (0, Digest::ZERO)).await;
-        alice.ack().await;
-        bob.link(&place, MemberOperation::Join, (1, digest)).await;
-        bob.ack().await;
+        let digest = alice.link_kept(&place, MemberOperation::Join, (0, Digest::ZERO)).await;
+        bob.link_kept(&place, MemberOperation::Join, (1, digest)).await;
         let devices = [&alice.device.clone(), &bob.device.clone()];
-        let epoch = bob.key(&place, None, &devices).await;
-        bob.ack().await;
+        let epoch = bob.key_kept(&place, None, &devices).await;
         let tag = if room == "room:ALL" { Tag::Broadcast } else { Tag::Text };
-        bob.say(tag, &place, epoch.e, 0).await;
-        bob.ack().await;
+        bob.say_kept(tag, &place, epoch.e, 0).await;
         assert_eq!(alice.message().await.1.t, tag);
     }
     server.stop().await.unwrap();
@@ -87,19 +82,16 @@ async fn the_hub_says_once_that_it_has_sent_all_that_waited() {
     let bob = register(&server, "bob", 1).await;
     let place = cid("dm:alice:bob");
     let devices = [&alice.device.clone(), &bob.device.clone()];
-    let epoch = alice.key(&place, None, &devices).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&place, None, &devices).await;
     let bob = bob.bye().await;
     for n in 0..MESSAGES {
-        alice.say(Tag::Dm, &place, epoch.e, n).await;
-        alice.ack().await;
+        alice.say_kept(Tag::Dm, &place, epoch.e, n).await;
     }
     let mut bob = sign_in(&server, &bob).await;
     bob.notice(|notice| matches!(notice, HubToClient::Live {})).await;
     // The key of the epoch is one of them.
     assert_eq!(u32::try_from(bob.deliveries.len()), Ok(MESSAGES + 1));
-    alice.say(Tag::Dm, &place, epoch.e, MESSAGES).await;
-    alice.ack().await;
+    alice.say_kept(Tag::Dm, &place, epoch.e, MESSAGES).await;
     for n in 0..=MESSAGES {
         assert_eq!(bob.message().await.1.n, n);
     }
@@ -117,8 +109,7 @@ async fn who_returns_in_the_middle_of_a_stream_gets_all_of_it_once() {
     let bob = register(&server, "bob", 1).await;
     let place = cid("dm:alice:bob");
     let devices = [&alice.device.clone(), &bob.device.clone()];
-    let epoch = alice.key(&place, None, &devices).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&place, None, &devices).await;
     let bob = bob.bye().await;
     let writing = tokio::spawn(async move {
         for n in 0..MESSAGES {
@@ -149,25 +140,18 @@ async fn who_left_still_gets_what_was_said_before_and_nothing_of_what_came_after
     let mut alice = register(&server, "alice", 0).await;
     let mut bob = register(&server, "bob", 1).await;
     let (place, a) = (cid("room:lobby"), alice.device.clone());
-    let first = alice.link(&place, MemberOperation::Join, (0, Digest::ZERO)).await;
-    alice.ack().await;
-    let second = bob.link(&place, MemberOperation::Join, (1, first)).await;
-    bob.ack().await;
-    let both = alice.key(&place, None, &[&a, &bob.device.clone()]).await;
-    alice.ack().await;
+    let first = alice.link_kept(&place, MemberOperation::Join, (0, Digest::ZERO)).await;
+    let second = bob.link_kept(&place, MemberOperation::Join, (1, first)).await;
+    let both = alice.key_kept(&place, None, &[&a, &bob.device.clone()]).await;
     for n in 0..3 {
-        alice.say(Tag::Text, &place, both.e, n).await;
-        alice.ack().await;
+        alice.say_kept(Tag::Text, &place, both.e, n).await;
     }
-    let third = bob.link(&place, MemberOperation::Leave, (2, second)).await;
-    bob.ack().await;
+    let third = bob.link_kept(&place, MemberOperation::Leave, (2, second)).await;
     let bob = bob.bye().await;
     alice.say(Tag::Text, &place, both.e, 3).await;
     assert!(matches!(alice.answer().await, HubToClient::Rekey { .. }), "bob is in that epoch");
-    let alone = alice.key(&place, Some(both), &[&a]).await;
-    alice.ack().await;
-    alice.say(Tag::Text, &place, alone.e, 0).await;
-    alice.ack().await;
+    let alone = alice.key_kept(&place, Some(both), &[&a]).await;
+    alice.say_kept(Tag::Text, &place, alone.e, 0).await;
 
     let mut last = 0;
     let mut server = server;
@@ -196,14 +180,11 @@ async fn who_left_still_gets_what_was_said_before_and_nothing_of_what_came_after
         positions: [(Log::Conversation(place.clone()), last)].into(),
     })
     .await;
-    bob.link(&place, MemberOperation::Join, (3, third)).await;
-    bob.ack().await;
-    let again = bob.key(&place, Some(alone), &[&a, &bob.device.clone()]).await;
-    bob.ack().await;
+    bob.link_kept(&place, MemberOperation::Join, (3, third)).await;
+    let again = bob.key_kept(&place, Some(alone), &[&a, &bob.device.clone()]).await;
     let bob = bob.bye().await;
     let mut alice = sign_in(&server, &a).await;
-    alice.say(Tag::Text, &place, again.e, 0).await;
-    alice.ack().await;
+    alice.say_kept(Tag::Text, &place, again.e, 0).await;
     let mut bob = sign_in(&server, &bob).await;
     assert_eq!(bob.message().await.1.e, again.e);
     server.stop().await.unwrap();

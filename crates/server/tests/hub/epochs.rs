@@ -52,12 +52,10 @@ async fn lines_are_the_newest_keys_of_members_and_of_all_of_them() {
     assert_eq!(alice.noack().await, "E_NO_SUCH_USER");
     alice.key(&cid("room:lobby"), None, &[&a]).await;
     assert_eq!(alice.noack().await, "E_NOT_A_MEMBER");
-    let epoch = alice.key(&place, None, &[&a, &b]).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&place, None, &[&a, &b]).await;
     alice.key(&place, None, &[&a, &b]).await;
     assert_eq!(alice.noack().await, "E_EPOCH", "the first was made already");
-    alice.key(&place, Some(epoch), &[&a, &b]).await;
-    alice.ack().await;
+    alice.key_kept(&place, Some(epoch), &[&a, &b]).await;
     server.stop().await.unwrap();
 }
 
@@ -67,28 +65,22 @@ async fn who_leaves_closes_the_epoch_and_the_sender_is_told_to_seal_again() {
     let mut alice = register(&server, "alice", 0).await;
     let mut bob = register(&server, "bob", 1).await;
     let den = cid("room:den");
-    let made = alice.link(&den, MemberOperation::Create, (0, Digest::ZERO)).await;
-    alice.ack().await;
-    let joined = bob.link(&den, MemberOperation::Join, (1, made)).await;
-    bob.ack().await;
+    let made = alice.link_kept(&den, MemberOperation::Create, (0, Digest::ZERO)).await;
+    let joined = bob.link_kept(&den, MemberOperation::Join, (1, made)).await;
     alice.notice(|n| matches!(n, HubToClient::Heads { heads, .. } if heads[0].mg == 2)).await;
     let (a, b) = (alice.device.clone(), bob.device.clone());
-    let epoch = alice.key(&den, None, &[&a, &b]).await;
-    alice.ack().await;
-    alice.say(Tag::Text, &den, epoch.e, 0).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&den, None, &[&a, &b]).await;
+    alice.say_kept(Tag::Text, &den, epoch.e, 0).await;
     assert_eq!(bob.message().await.1.n, 0);
 
     bob.link(&den, MemberOperation::Leave, (1, made)).await;
     assert_eq!(bob.noack().await, "E_MEMBERS", "not the next link");
-    bob.link(&den, MemberOperation::Leave, (2, joined)).await;
-    bob.ack().await;
+    bob.link_kept(&den, MemberOperation::Leave, (2, joined)).await;
     let header = alice.device.message(Tag::Text, &den, epoch.e, 1);
     alice.send_frame(alice.device.seal(&header)).await;
     let HubToClient::Rekey { id, head } = alice.answer().await else { panic!("REKEY expected") };
     assert_eq!((id, head.epoch.unwrap().e, head.mg), (header.id, epoch.e, 3));
-    let next = alice.key(&den, Some(epoch), &[&a]).await;
-    alice.ack().await;
+    let next = alice.key_kept(&den, Some(epoch), &[&a]).await;
     let mut again = alice.device.message(Tag::Text, &den, next.e, 0);
     again.id = header.id;
     alice.send_frame(alice.device.seal(&again)).await;
@@ -113,8 +105,7 @@ async fn a_key_whose_parts_come_too_late_is_asked_for_again() {
     let device = alice.device.clone();
     for (room, first) in [("room:crew", 1), ("room:team", 2)] {
         let room = cid(room);
-        let pm = alice.link(&room, MemberOperation::Create, (0, Digest::ZERO)).await;
-        alice.ack().await;
+        let pm = alice.link_kept(&room, MemberOperation::Create, (0, Digest::ZERO)).await;
         let members = MemberList::new([device.bundle.member_line().unwrap()]);
         let key = device.epoch_at(&room, Place { mg: 1, pm }, None, &members);
         let (begun, rest) = key.messages.split_at(first);

@@ -105,15 +105,13 @@ async fn links_of_lost_accounts_go_on_and_count_when_they_are_back() {
     // An epoch is for those who are there.
     alice.key(&room, None, &[&a, &c]).await;
     assert_eq!(alice.noack().await, "E_MEMBERS");
-    let epoch = alice.key(&room, None, &[&a]).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&room, None, &[&a]).await;
     server.stop().await.unwrap();
     let server = start(config(folder.path())).await;
     let mut alice = sign_in(&server, &a).await;
     let carol = register(&server, "carol", 2).await;
     assert!(is_in(&sign_in(&server, &c).await, &room), "she is back, also after a restart");
-    alice.key(&room, Some(epoch), &[&a, &c]).await;
-    alice.ack().await;
+    alice.key_kept(&room, Some(epoch), &[&a, &c]).await;
     drop(carol);
     server.stop().await.unwrap();
 }
@@ -139,14 +137,11 @@ async fn who_has_the_name_of_a_lost_account_is_not_in_its_rooms() {
     assert!(!is_in(&other, &room));
     alice.key(&room, None, &[&a, &o]).await;
     assert_eq!(alice.noack().await, "E_MEMBERS");
-    let epoch = alice.key(&room, None, &[&a]).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&room, None, &[&a]).await;
     other.key(&room, Some(epoch), &[&a, &o]).await;
     assert_eq!(other.noack().await, "E_NOT_A_MEMBER");
-    other.link(&room, MemberOperation::Join, behind(&join)).await;
-    other.ack().await;
-    alice.key(&room, Some(epoch), &[&a, &o]).await;
-    alice.ack().await;
+    other.link_kept(&room, MemberOperation::Join, behind(&join)).await;
+    alice.key_kept(&room, Some(epoch), &[&a, &o]).await;
     server.stop().await.unwrap();
 }
 
@@ -173,10 +168,8 @@ async fn a_made_up_identity_takes_nobodys_place() {
         assert_eq!(remind(&mut mallory, &[&made_up], &[&join.1]).await, (0, 1), "signed by itself");
         assert_eq!(chain(&mut alice, &room).await, 3, "and nobody's place is its");
     }
-    alice.key(&room, None, &[&a, &b]).await;
-    alice.ack().await;
-    bob.link(&room, MemberOperation::Leave, behind(&of_carol)).await;
-    bob.ack().await;
+    alice.key_kept(&room, None, &[&a, &b]).await;
+    bob.link_kept(&room, MemberOperation::Leave, behind(&of_carol)).await;
     server.stop().await.unwrap();
 }
 
@@ -222,8 +215,7 @@ async fn links_by_invented_accounts_are_bounded() {
     remind(&mut alice, &[last], &[frame]).await;
     assert_eq!(chain(&mut alice, &room).await, most, "also after a restart");
     let mut bob = register(&server, "bob", 1).await;
-    bob.link(&room, MemberOperation::Join, behind(&links[most - 1])).await;
-    bob.ack().await;
+    bob.link_kept(&room, MemberOperation::Join, behind(&links[most - 1])).await;
     server.stop().await.unwrap();
 }
 
@@ -324,10 +316,8 @@ async fn a_ban_from_the_lobby_outlives_tricks_and_restarts() {
     let first = a.link(&lobby, MemberOperation::Join, (0, Digest::ZERO));
     alice.send_frame(first.1.clone()).await;
     alice.ack().await;
-    mallory.link(&lobby, MemberOperation::Join, behind(&first)).await;
-    mallory.ack().await;
-    let epoch = alice.key(&lobby, None, &[&a, &m]).await;
-    alice.ack().await;
+    mallory.link_kept(&lobby, MemberOperation::Join, behind(&first)).await;
+    let epoch = alice.key_kept(&lobby, None, &[&a, &m]).await;
     mallory.settle().await;
     server.stop().await.unwrap();
     ban(folder.path(), "mallory");
@@ -335,8 +325,7 @@ async fn a_ban_from_the_lobby_outlives_tricks_and_restarts() {
     let server = start(config(folder.path())).await;
     let (mut alice, mut mallory) = (sign_in(&server, &a).await, sign_in(&server, &m).await);
     for n in 0..3 {
-        alice.say(Tag::Text, &lobby, epoch.e, n).await;
-        alice.ack().await;
+        alice.say_kept(Tag::Text, &lobby, epoch.e, n).await;
     }
     let head = alice.signed_in.heads.iter().find(|head| head.cid == lobby).unwrap();
     let place = (head.mg, head.pm);

@@ -142,19 +142,15 @@ async fn offers_to_a_room_end_durably_when_their_owner_leaves_it() {
         share(&mut alice, std::slice::from_ref(&offer), &[]).await,
         Err("E_NOT_A_MEMBER".into())
     );
-    let link = alice.link(&lobby, MemberOperation::Join, (0, Digest::ZERO)).await;
-    alice.ack().await;
+    let link = alice.link_kept(&lobby, MemberOperation::Join, (0, Digest::ZERO)).await;
     assert_eq!(share(&mut alice, std::slice::from_ref(&offer), &[]).await, Ok(1));
     assert_eq!(found(&mut bob, &Query::default()).await, []);
-    let link = bob.link(&lobby, MemberOperation::Join, (1, link)).await;
-    bob.ack().await;
+    let link = bob.link_kept(&lobby, MemberOperation::Join, (1, link)).await;
     assert_eq!(found(&mut bob, &Query::default()).await[0].offer, offer);
-    let link = alice.link(&lobby, MemberOperation::Leave, (2, link)).await;
-    alice.ack().await;
+    let link = alice.link_kept(&lobby, MemberOperation::Leave, (2, link)).await;
     assert_eq!(found(&mut bob, &Query::default()).await, []);
     assert_eq!(found(&mut alice, &Query::default()).await, []);
-    alice.link(&lobby, MemberOperation::Join, (3, link)).await;
-    alice.ack().await;
+    alice.link_kept(&lobby, MemberOperation::Join, (3, link)).await;
     let b = bob.device.clone();
     server.stop().await.unwrap();
     let server = start(config(folder.path())).await;

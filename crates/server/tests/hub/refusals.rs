@@ -22,8 +22,7 @@ async fn pair(server: &Server) -> (Client, Client, EpochHead) {
     let mut alice = register(server, "alice", 0).await;
     let mut bob = register(server, "bob", 1).await;
     let devices = [&alice.device.clone(), &bob.device.clone()];
-    let epoch = alice.key(&cid("dm:alice:bob"), None, &devices).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&cid("dm:alice:bob"), None, &devices).await;
     bob.delivery().await;
     (alice, bob, epoch)
 }
@@ -48,8 +47,7 @@ async fn a_resend_gets_the_same_ack_and_a_used_counter_or_id_is_refused() {
     same_id.id = header.id;
     alice.send_frame(alice.device.seal(&same_id)).await;
     assert_eq!(alice.noack().await, "E_CONFLICT");
-    alice.say(Tag::Dm, &place, epoch.e, 2).await;
-    alice.ack().await;
+    alice.say_kept(Tag::Dm, &place, epoch.e, 2).await;
     assert_eq!(bob.message().await.1.n, 0);
     assert_eq!(bob.message().await.1.n, 2, "nothing between");
     server.stop().await.unwrap();

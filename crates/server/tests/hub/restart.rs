@@ -17,12 +17,10 @@ async fn a_restart_keeps_everything() {
     let mut alice = register(&server, "alice", 0).await;
     let bob = register(&server, "bob", 1).await;
     let lobby = cid("room:lobby");
-    let link = alice.link(&lobby, MemberOperation::Join, (0, Digest::ZERO)).await;
-    alice.ack().await;
+    let link = alice.link_kept(&lobby, MemberOperation::Join, (0, Digest::ZERO)).await;
     let place = cid("dm:alice:bob");
     let (a, b) = (alice.device.clone(), bob.device.clone());
-    let epoch = alice.key(&place, None, &[&a, &b]).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&place, None, &[&a, &b]).await;
     let frame = alice.say(Tag::Dm, &place, epoch.e, 0).await;
     let (position, _) = alice.ack().await;
     alice.say(Tag::Dm, &place, epoch.e, 4).await;
@@ -76,8 +74,7 @@ async fn a_full_disk_refuses_what_is_new_and_the_server_goes_on() {
     let bob = register(&server, "bob", 1).await;
     let place = cid("dm:alice:bob");
     let devices = [&alice.device.clone(), &bob.device.clone()];
-    let epoch = alice.key(&place, None, &devices).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&place, None, &devices).await;
     let mut refused = false;
     for n in 0..2_000 {
         alice.say(Tag::Dm, &place, epoch.e, n).await;

@@ -45,8 +45,7 @@ async fn a_reader_that_stands_still_is_cut_and_gets_everything_afterwards() {
         client.ack().await;
     }
     let devices = [&alice.device.clone(), &bob.device.clone(), &carol.device.clone()];
-    let epoch = alice.key(&place, None, &devices).await;
-    alice.ack().await;
+    let epoch = alice.key_kept(&place, None, &devices).await;
     let frames: Vec<Bytes> = (0..MESSAGES)
         .map(|n| {
             let header = alice.device.message(Tag::Text, &place, epoch.e, n);

@@ -32,6 +32,7 @@ pub(crate) async fn node(redis: &Redis, folder: &Path, name: &str) -> Node {
         key: folder.join("cluster.key"),
         is_new: false,
         changes_settings: false,
+        becomes_host: false,
         ack: AckLevel::Disk,
         log_keep: LOG_KEEP_DEFAULT,
         log_max: None,

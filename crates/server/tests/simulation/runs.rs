@@ -6,6 +6,8 @@ use std::{
     thread,
 };
 
+use chat_protocol::{crypto::sha256, id::Digest};
+
 use crate::{
     disk::Mistake,
     plan::Plan,
@@ -79,6 +81,11 @@ fn describe(seed: u64, report: &Report) -> String {
     text
 }
 
+/// What all people saw and all wires carried, as one number: it is the same for a build that does the same.
+fn digest(report: &Report) -> Digest {
+    Digest(sha256(format!("{:#?}{:#?}", report.facts, report.travelled).as_bytes()))
+}
+
 /// Runs worlds on two threads; the first broken promise is the end. What happened in them comes back.
 fn run_all(seeds: &[u64], run: fn(u64, Option<Mistake>) -> Report) -> Tally {
     let next = AtomicU64::new(0);
@@ -90,6 +97,9 @@ fn run_all(seeds: &[u64], run: fn(u64, Option<Mistake>) -> Report) -> Tally {
             let report = run(*seed, None);
             if !report.violations.is_empty() {
                 return Err(describe(*seed, &report));
+            }
+            if std::env::var_os("CHAT_SIM_DIGESTS").is_some() {
+                println!("seed {seed}: {}", digest(&report));
             }
             tally += Tally::of(&report.facts);
         }

@@ -191,7 +191,6 @@ impl World {
         snapshot: Snapshot,
     ) -> Assembled {
         let parts = Parts {
-            turns,
             reads,
             snapshot,
             identity: keys::hub_identity(),
@@ -210,7 +209,7 @@ impl World {
             link: None,
             guesses: None,
         };
-        parts.assemble().await.expect("a hub starts from what is durable")
+        parts.assemble(turns).await.expect("a hub starts from what is durable")
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::keys::key_id;
 use chat_protocol::name::UserName;
-use chat_protocol::spoken::counted;
 
 use super::person::Person;
 use super::{Dialog, Door, HomeAccount, OpenHome, People, StartError, first_contact};
@@ -85,12 +84,6 @@ async fn delete(request: Deletion, people: People) -> Result<Deleted, StartError
     Ok(Deleted { home: person.folder.path().to_owned(), unsent })
 }
 
-/// That so many texts and commands wait.
-pub(super) fn waiting(count: usize) -> String {
-    let wait = if count == 1 { "waits" } else { "wait" };
-    format!("{} {wait}", counted(count, "message"))
-}
-
 fn check_name(user: &UserName, typed: &str) -> Result<(), StartError> {
     let is_same = typed.trim() == user.as_str();
     is_same.then_some(()).ok_or_else(|| StartError::OtherName { user: user.clone() })
@@ -108,7 +101,7 @@ impl Person<'_> {
         if unsent > 0 {
             self.people.say(format!(
                 "{} here that the server has not taken: nobody ever reads what they say.",
-                waiting(unsent)
+                super::error::waiting(unsent)
             ));
         }
         let question = format!("Type the name once more to delete {user}: ");

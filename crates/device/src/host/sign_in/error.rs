@@ -6,6 +6,7 @@ use chat_protocol::code;
 use chat_protocol::crypto::KeyError;
 use chat_protocol::keys::BundleError;
 use chat_protocol::name::UserName;
+use chat_protocol::spoken::counted;
 use thiserror::Error;
 
 use crate::connection::ConnectError;
@@ -106,7 +107,7 @@ pub enum StartError {
     /// Something that was said here has not left, and nobody can be asked.
     #[error(
         "{} here that the server has not taken and {user} would lose: sign in once more to send \
-         them, or delete with --drop-unsent; nothing was deleted", super::deletion::waiting(*.count)
+         them, or delete with --drop-unsent; nothing was deleted", waiting(*.count)
     )]
     Unsent {
         /// The name.
@@ -179,4 +180,10 @@ impl StartError {
             _ => false,
         }
     }
+}
+
+/// That so many texts and commands wait.
+pub(super) fn waiting(count: usize) -> String {
+    let wait = if count == 1 { "waits" } else { "wait" };
+    format!("{} {wait}", counted(count, "message"))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_endpoint::Device;
-use chat_endpoint::store::memory::MemoryStore;
+use chat_endpoint::store::MemoryStore;
 use chat_protocol::content::{self, ChainNotes, Content};
 use chat_protocol::crypto::{self, SigningKey, WrapKey};
 use chat_protocol::envelope;

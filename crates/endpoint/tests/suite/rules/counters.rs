@@ -86,8 +86,7 @@ fn r06_unanswered_frames_go_first_after_a_reconnect() {
     hub.peers[0].endpoint.say(now, &lobby(), "four").unwrap();
     hub.release();
     hub.disconnect(0);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     let counters: Vec<u32> = hub.seen.iter().map(|frame| header(frame).n).collect();
     assert_eq!(counters, [0, 1, 2, 3, 1, 2, 3, 4]);
     assert_eq!(hub.seen[1..4], hub.seen[4..7]);
@@ -166,8 +165,7 @@ fn r07_an_older_state_than_the_hub_has_seen_is_an_error() {
 
     hub.faults.counters = vec![];
     hub.replace_signing_key(0);
-    hub.connect(0);
-    hub.run();
+    hub.comes(0);
     hub.peers[1].endpoint.refresh(&chat_protocol::name::ConversationId::room(&lobby()));
     hub.run();
     let last = hub.texts(1).pop();
@@ -196,8 +194,7 @@ fn r07_a_counter_of_an_epoch_before_is_no_newer_state() {
 fn end_epoch(hub: &mut TestHub) {
     hub.disconnect(1);
     hub.rotate(1);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     hub.peers[0].endpoint.refresh(&chat_protocol::name::ConversationId::room(&lobby()));
     hub.run();
 }
@@ -212,8 +209,7 @@ fn r15_a_lost_tail_shows_in_the_next_epoch() {
     say(&mut hub, 0, "one");
     say(&mut hub, 0, "two");
     end_epoch(&mut hub);
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     assert_eq!(gaps(&hub, 1), NO_GAP, "not before its sender writes again");
     say(&mut hub, 0, "zero of the next epoch");
     assert_eq!(gaps(&hub, 1), [vec![1, 2]]);
@@ -238,8 +234,7 @@ fn r15_a_lost_epoch_shows_to_whom_it_was_for() {
         let is_lost = index == 1 && lost.iter().any(|frame| frame == bytes);
         if is_lost { Fate::Lost } else { Fate::Good }
     }));
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     end_epoch(&mut hub);
     say(&mut hub, 0, "in the next epoch");
     assert_eq!(gaps(&hub, 1), [vec![0, 1]]);
@@ -257,8 +252,7 @@ fn r15_a_lost_epoch_shows_to_whom_it_was_for() {
 #[test]
 fn r15_what_ones_own_device_lost_shows_once() {
     let mut hub = TestHub::with(&["alice", "bob"]);
-    let second = hub.add_sibling(0, None);
-    hub.run();
+    let second = hub.joins_sibling(0, None);
     say(&mut hub, second, "zero");
     hub.now += DAY_MS;
     let before = hub.frames_for(0).len();
@@ -291,8 +285,7 @@ fn r15_late_answers_hide_no_tail() {
     say(&mut hub, 0, "two");
     hub.disconnect(1);
     hub.rotate(1);
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     say(&mut hub, 1, "an epoch of bob's");
     hub.peers[0].endpoint.refresh(&chat_protocol::name::ConversationId::room(&lobby()));
     say(&mut hub, 0, "zero of the next epoch");

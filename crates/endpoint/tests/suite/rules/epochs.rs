@@ -16,8 +16,7 @@ fn hub_with_two_views() -> (TestHub, usize) {
     let mut hub = TestHub::with(&["alice", "bob"]);
     say(&mut hub, 1, "bob's view is up to date");
     hub.quiet = true;
-    let carol = hub.add("carol");
-    hub.run();
+    let carol = hub.joins("carol");
     hub.peers[0].endpoint.refresh(&ConversationId::room(&lobby()));
     hub.run();
     (hub, carol)
@@ -134,8 +133,7 @@ fn r12_an_expired_key_is_still_wrapped_for() {
     let (head, list) = hub.newest_epoch();
     assert_eq!(head.g, 1, "the first epoch is too old to be used");
     assert!(list.lines().iter().any(|line| line.ek == bob.kid));
-    hub.connect(1);
-    hub.run();
+    hub.comes(1);
     let mut texts = hub.texts(1);
     texts.sort();
     assert_eq!(texts, ["alice: anybody?", "alice: are you there?", "alice: in time"]);

@@ -7,7 +7,7 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, params};
 
-use super::open::{Problem, intact};
+use super::{Problem, intact};
 use crate::store::{AccountId, LogId, NewLink};
 
 /// A table that came after the schema. Its absence is no other version: who does not know it bounds nobody by it.

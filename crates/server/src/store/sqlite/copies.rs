@@ -3,12 +3,7 @@
 use chat_protocol::{id::Nonce16, name::UserName};
 use rusqlite::{Connection, params};
 
-use super::{
-    from_sql,
-    open::{Problem, intact},
-    small, to_sql,
-    write::Outcome,
-};
+use super::{Outcome, Problem, from_sql, intact, small, to_sql};
 use crate::store::{AccountId, CopyChange, CopyRow, Stored};
 
 /// A table that came after the schema. A server that does not know it keeps no copies and has no use

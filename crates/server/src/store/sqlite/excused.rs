@@ -6,10 +6,7 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, params};
 
-use super::{
-    open::{Problem, intact},
-    write::Outcome,
-};
+use super::{Outcome, Problem, intact};
 use crate::store::{LogId, NewExcuse, Stored};
 
 /// A table that came after the schema. Its absence is no other version: who does not know it has no

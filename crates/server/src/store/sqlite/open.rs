@@ -12,8 +12,8 @@ use chat_protocol::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::{
-    SqliteOptions, brought, configure, copies, excused, from_sql, offers, operator, signers, small,
-    to_sql,
+    Problem, SqliteOptions, brought, configure, copies, excused, from_sql, intact, offers,
+    operator, signers, small, to_sql,
     turns::{self, FollowedLog},
 };
 use crate::{
@@ -221,36 +221,6 @@ pub(super) fn followed(
     let begun = turns::begin_life(connection, life).map_err(Problem::from);
     begun.map_err(|problem| problem.of(file))?;
     Ok((followed, position.max(snapshot.position)))
-}
-
-/// What can be wrong with a row.
-pub(super) enum Problem {
-    Database(rusqlite::Error),
-    Damaged(String),
-}
-
-impl Problem {
-    fn of(self, file: &Path) -> OpenError {
-        let file = file.display().to_string();
-        match self {
-            Self::Database(source) => OpenError::Database { file, source: source.into() },
-            Self::Damaged(what) => OpenError::Damaged { file, what },
-        }
-    }
-}
-
-impl From<rusqlite::Error> for Problem {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-/// Reads a value we wrote; anything else means damage.
-pub(super) fn intact<T, E: std::fmt::Display>(
-    what: &str,
-    value: Result<T, E>,
-) -> Result<T, Problem> {
-    value.map_err(|error| Problem::Damaged(format!("{what}: {error}")))
 }
 
 fn read_snapshot(connection: &Connection) -> Result<Snapshot, Problem> {

@@ -7,12 +7,7 @@ use chat_protocol::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    brought, from_sql,
-    open::{Problem, intact},
-    small, to_sql,
-    write::Outcome,
-};
+use super::{Outcome, Problem, brought, from_sql, intact, small, to_sql};
 use crate::{
     limits::ERASE_STEP_MESSAGES_MAX,
     store::{

@@ -25,11 +25,11 @@ use crate::{
     },
 };
 
-impl From<open::Problem> for ReadError {
-    fn from(problem: open::Problem) -> Self {
+impl From<super::Problem> for ReadError {
+    fn from(problem: super::Problem) -> Self {
         match problem {
-            open::Problem::Database(error) => error.into(),
-            open::Problem::Damaged(what) => Self::Damaged(what),
+            super::Problem::Database(error) => error.into(),
+            super::Problem::Damaged(what) => Self::Damaged(what),
         }
     }
 }

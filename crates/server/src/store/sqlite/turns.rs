@@ -6,11 +6,7 @@ use std::path::Path;
 use chat_protocol::id::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{
-    from_sql,
-    open::{Problem, intact},
-    to_sql,
-};
+use super::{Outcome, Problem, from_sql, intact, to_sql};
 use crate::store::{
     AppliedTurn, Conflict, Followed, HubRow, Incarnation, KeptBatch, Mark, NewSession, Noted,
     OpenError, SessionPlace, Stored, Written,
@@ -363,7 +359,7 @@ fn unwritten<E: std::error::Error + Send + Sync + 'static>(error: E) -> rusqlite
 }
 
 /// A session begins or ends.
-pub(super) fn session(connection: &Connection, new: &NewSession) -> super::write::Outcome {
+pub(super) fn session(connection: &Connection, new: &NewSession) -> Outcome {
     let hub = new.place.hub;
     let place = (hub.node, life_to_sql(hub.life), to_sql(new.place.connection.0));
     if let Some(SessionPlace { hub, connection: other }) = new.replaces {
@@ -392,7 +388,7 @@ fn end_session(connection: &Connection, place: (u32, i64, i64)) -> rusqlite::Res
 }
 
 /// A hub is gone, with its sessions.
-pub(super) fn gone(connection: &Connection, hub: Incarnation) -> super::write::Outcome {
+pub(super) fn gone(connection: &Connection, hub: Incarnation) -> Outcome {
     connection
         .prepare_cached("DELETE FROM sessions WHERE node = ?1 AND life = ?2")?
         .execute(params![hub.node, life_to_sql(hub.life)])?;

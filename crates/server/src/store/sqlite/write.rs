@@ -9,15 +9,14 @@ use std::collections::HashSet;
 use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::{Kept, brought, copies, excused, from_sql, offers, operator, signers, to_sql, turns};
+use super::{
+    Kept, Outcome, brought, copies, excused, from_sql, offers, operator, signers, to_sql, turns,
+};
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, Mark,
     NewAccount, NewBundle, NewEntry, NewEpoch, NewIdentity, NewLink, NewPassword, NewRetention,
     NewTopic, Probe, Proposal, Stored,
 };
-
-/// What a proposal ends in, or a failure of the whole batch.
-pub(super) type Outcome = rusqlite::Result<Result<Stored, Conflict>>;
 
 /// Owns the connection that writes, and the sequence of positions.
 pub(super) struct Writer {

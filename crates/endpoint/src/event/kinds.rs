@@ -1,5 +1,7 @@
-//! What must not happen, by kind.
+//! Words that events are told in: what must not happen, what may become of somebody in a room, how well an identity
+//! is known, and what an offer is worth.
 
+use chat_protocol::file::offer::OfferHeader;
 use serde::{Deserialize, Serialize};
 
 /// Kinds of alarm.
@@ -53,4 +55,53 @@ impl Alarm {
             Self::BadResult => "bad_result",
         }
     }
+}
+
+/// How the members of a room have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberChange {
+    /// Came in by themselves.
+    Joined,
+    /// Left by themselves.
+    Left,
+    /// Was let in by an admin.
+    Added,
+    /// Was put out by an admin.
+    Removed,
+    /// Was put out and may not join again.
+    Banned,
+    /// Is an admin now.
+    Admin,
+    /// Is no admin any more.
+    NoAdmin,
+}
+
+/// How well a person's identity is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Pinned when it was first seen.
+    #[default]
+    Known,
+    /// This user has compared its words with the person.
+    Verified,
+    /// Another identity is offered for the name, and this user has not decided.
+    Changed,
+}
+
+/// What a listed offer is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OfferVerdict {
+    /// Signed for this place by a key of its owner that is not revoked; no newer one was seen here.
+    Good(Box<OfferHeader>),
+    /// The owner has signed it, and a newer one of the same id was seen before.
+    Outdated,
+    /// The key that signed it was revoked since.
+    Revoked,
+    /// The owner has not signed it.
+    Forged {
+        /// The file's name as it was listed; nothing where that cannot be read.
+        name: Option<String>,
+    },
 }

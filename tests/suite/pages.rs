@@ -1,8 +1,8 @@
-//! What the documents name exists: commands, their words and their options.
+//! What the documents name exists, the page for operators runs as it is written, and what is shipped is right.
 
 use std::process::Command;
 
-use chat_tests::{binary, workspace};
+use chat_tests::{Rig, binary, workspace};
 
 /// Pages in which commands are named.
 const PAGES: &[&str] = &[
@@ -70,5 +70,53 @@ fn look(page: &str, program: &str, span: &str) {
             first.is_none_or(|word| is_free(&word)),
             "{page}: {span}: there is no such command"
         );
+    }
+}
+
+#[test]
+fn the_day_of_an_operator_runs_as_it_is_written() {
+    let server = binary("chat-server");
+    let run = Command::new(workspace().join("scripts/operations.sh"))
+        .arg(server.parent().unwrap())
+        .output();
+    let run = run.unwrap();
+    let (said, steps) =
+        (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{said}\n{steps}");
+    assert!(said.ends_with("the day is over\n"), "{said}");
+    for part in ["good morning", "said after the backup", "said after the restore"] {
+        assert!(said.contains(&format!("bob → you: {part}")), "{part}: {said}");
+    }
+}
+
+#[test]
+fn every_alert_has_its_line_on_the_page() {
+    let page = std::fs::read_to_string(workspace().join("docs/OPERATIONS.md")).unwrap();
+    let alerts = std::fs::read_to_string(workspace().join("ops/alerts.yml")).unwrap();
+    let names = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "{name} is not on the page");
+    }
+}
+
+/// Goal: systemd takes the units as they are, but for where the programs are. Skipped where there is no `systemd-analyze`.
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let rig = Rig::new();
+    for (unit, program) in
+        [("chat-server.service", "chat-server"), ("chat-agent.service", "chat-client")]
+    {
+        let text = std::fs::read_to_string(workspace().join("ops").join(unit)).expect("a unit");
+        let (there, here) = (format!("ExecStart=/usr/bin/{program} "), binary(program));
+        assert!(text.contains(&there), "{text}");
+        let text = text.replace(&there, &format!("ExecStart={} ", here.display()));
+        let unit = rig.write(unit, &text);
+        let verify =
+            Command::new("systemd-analyze").args(["--man=no", "verify"]).arg(&unit).output();
+        let Ok(verify) = verify else { return };
+        let said = String::from_utf8_lossy(&verify.stderr);
+        assert!(verify.status.success() && said.is_empty(), "{}: {said}", unit.display());
     }
 }
