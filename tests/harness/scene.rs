@@ -75,7 +75,8 @@ impl Scene {
         chat
     }
 
-    /// Somebody with an account at a terminal, connected when this returns.
+    /// Somebody with an account at a terminal, connected and at their prompt when this returns: what is typed before
+    /// that is read by the terminal, to which some keys mean something else.
     ///
     /// # Panics
     /// When they do not get there in time.
@@ -84,6 +85,7 @@ impl Scene {
         let mut chat = self.client(name).at_terminal(&[]);
         chat.answer("Password", PASSWORD);
         chat.wait_for("connected to");
+        chat.wait_for(&format!("{name} #lobby>"));
         chat
     }
 }

@@ -15,6 +15,10 @@ use crate::{LIMIT, until};
 /// Columns and rows of a terminal where a scenario says nothing.
 const SIZE: (u16, u16) = (100, 30);
 
+/// A program says so that it begins a frame, and that it has ended it (mode 2026). A terminal shows it as a whole.
+const FRAME_BEGINS: &[u8] = b"\x1b[?2026h";
+const FRAME_ENDS: &[u8] = b"\x1b[?2026l";
+
 struct Screen {
     text: String,
     /// Up to here it was read.
@@ -22,12 +26,60 @@ struct Screen {
     is_ended: bool,
     /// What a person sees now.
     picture: vt100::Parser,
+    /// The beginning of a character whose rest has not come.
+    begun: Vec<u8>,
+    /// The beginning of a frame whose end has not come.
+    frame: Vec<u8>,
 }
 
 impl Screen {
     fn of((columns, rows): (u16, u16)) -> Self {
         let picture = vt100::Parser::new(count(rows), count(columns), 0);
-        Self { text: String::new(), read: 0, is_ended: false, picture }
+        let (text, begun, frame) = (String::new(), Vec::new(), Vec::new());
+        Self { text, read: 0, is_ended: false, picture, begun, frame }
+    }
+
+    /// Takes what the program has written; nothing at its end.
+    fn take(&mut self, bytes: &[u8]) {
+        self.is_ended = bytes.is_empty();
+        self.begun.extend_from_slice(bytes);
+        let rest = if self.is_ended { Vec::new() } else { cut_character(&mut self.begun) };
+        self.text.push_str(&String::from_utf8_lossy(&self.begun));
+        self.begun = rest;
+        self.frame.extend_from_slice(bytes);
+        let whole = if self.is_ended { self.frame.len() } else { whole_frames(&self.frame) };
+        let rest = self.frame.split_off(whole);
+        self.picture.process(&self.frame);
+        self.frame = rest;
+    }
+}
+
+/// Cuts off the beginning of a character at the end, if one stands there.
+fn cut_character(bytes: &mut Vec<u8>) -> Vec<u8> {
+    let is_cut = |error: std::str::Utf8Error| error.error_len().is_none();
+    // A character has four bytes at most.
+    for back in 1..=3.min(bytes.len()) {
+        let from = bytes.len() - back;
+        if bytes.get(from).is_some_and(|byte| *byte >= 0xc0) {
+            let begun =
+                bytes.get(from..).is_some_and(|end| std::str::from_utf8(end).is_err_and(is_cut));
+            return if begun { bytes.split_off(from) } else { Vec::new() };
+        }
+    }
+    Vec::new()
+}
+
+/// How many bytes a terminal shows already: all but a frame that has no end yet, or the beginning of its mark.
+fn whole_frames(bytes: &[u8]) -> usize {
+    let last = |mark: &[u8]| bytes.windows(mark.len()).rposition(|window| window == mark);
+    match (last(FRAME_BEGINS), last(FRAME_ENDS)) {
+        // Frames do not stand in each other, so the last one is the one that is open.
+        (Some(begin), None) => begin,
+        (Some(begin), Some(end)) if begin > end => begin,
+        _ => {
+            let is_begun = |length: &usize| bytes.ends_with(&FRAME_BEGINS[..*length]);
+            bytes.len() - (1..FRAME_BEGINS.len()).rev().find(is_begun).unwrap_or(0)
+        }
     }
 }
 
@@ -113,14 +165,11 @@ impl Terminal {
         let screen = Arc::new((Mutex::new(Screen::of(size)), Condvar::new()));
         let writer = Arc::clone(&screen);
         std::thread::spawn(move || {
-            let mut chunk = [0; 1024];
+            let mut chunk = [0; 16_384];
             loop {
                 let count = output.read(&mut chunk).unwrap_or(0);
                 let mut screen = writer.0.lock();
-                let bytes = chunk.get(..count).unwrap_or_default();
-                screen.text.push_str(&String::from_utf8_lossy(bytes));
-                screen.picture.process(bytes);
-                screen.is_ended = count == 0;
+                screen.take(chunk.get(..count).unwrap_or_default());
                 writer.1.notify_all();
                 if count == 0 {
                     return;
@@ -407,5 +456,41 @@ impl Drop for Terminal {
         // Already ended is as good. Without its terminal the program gets a hangup.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a frame is seen as a whole or not at all, and a character too, wherever the bytes are parted.
+    #[test]
+    fn frames_and_characters_are_whole_however_they_come() {
+        let written = "one\u{1b}[?2026h\rtw✓\u{1b}[?2026l three\u{1b}[?2026h\rfour\u{1b}[?2026l";
+        let seen = ["one", "tw✓", "tw✓ three", "four three"];
+        for cut in 1..written.len() {
+            let mut screen = Screen::of((20, 2));
+            for part in written.as_bytes().chunks(cut) {
+                screen.take(part);
+                let picture = screen.picture.screen().contents();
+                let is_whole = seen.iter().any(|whole| {
+                    // What stands outside of frames comes byte by byte.
+                    whole.starts_with(&picture) || picture.starts_with("tw✓")
+                });
+                assert!(is_whole, "{cut}: {picture:?}");
+            }
+            assert_eq!(screen.text, written, "{cut}");
+            assert!(screen.picture.screen().contents().starts_with("four"), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_ends_within_a_frame_is_seen() {
+        let mut screen = Screen::of((20, 2));
+        screen.take(b"\x1b[?2026hlast words\xe2\x9c");
+        assert_eq!(screen.picture.screen().contents(), "");
+        screen.take(b"");
+        assert!(screen.picture.screen().contents().starts_with("last words"));
+        assert!(screen.text.ends_with("last words\u{fffd}"));
     }
 }

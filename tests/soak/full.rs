@@ -18,9 +18,6 @@ const SIZES: [(u16, u16); 7] =
 /// The size at which what is shown is looked at.
 const WIDE: (u16, u16) = (120, 40);
 
-/// A frame is on the screen as a whole within this time.
-const FRAME_MAX: Duration = Duration::from_millis(100);
-
 /// Keys that do something, but for those that leave, sleep, or write in an editor.
 const KEYS: &[&[u8]] = &[
     b"\x1b1",
@@ -138,12 +135,8 @@ impl Typist {
         self.rows_follow()
     }
 
-    /// Whether the messages that are seen follow each other. A frame that comes just now may be torn.
+    /// Whether the messages that are seen follow each other, in the frame that is seen now.
     fn rows_follow(&self) -> anyhow::Result<()> {
-        let is_whole = |picture: &str| screen::check_picture(picture).is_ok();
-        if self.chat.is_seen_within(FRAME_MAX, is_whole) {
-            return Ok(());
-        }
         screen::check_picture(&self.chat.picture())
     }
 }

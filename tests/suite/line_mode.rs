@@ -252,7 +252,6 @@ fn lines_of_before_are_recalled_and_no_password() {
     first.type_line("/quit");
     assert_eq!(first.wait(), Some(0));
     let mut second = scene.at_terminal("alice");
-    second.wait_for("alice #lobby>");
     // Up once: the last line; twice: the one before it.
     second.type_keys(b"\x1b[A");
     second.wait_for("/quit");

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Common, Verbosity};
 use crate::exit::ExitStatus;
+use crate::notify::Notifier;
 use crate::oneshot::{note, print_line};
 use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
@@ -85,6 +86,7 @@ async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Fai
         }
     };
     let (mut unshown, mut backlog) = (Unshown::of_machine(), Backlog::default());
+    let (mut notifier, settings) = (Notifier::default(), &common.configured.settings);
     let mut interrupt = pin!(interrupted());
     let status = loop {
         tokio::select! {
@@ -97,7 +99,7 @@ async fn serve(common: &Common, policy: Option<&Path>) -> Result<ExitStatus, Fai
                         (Event::CommandPassed { .. } | Event::Cancel { .. }, Some(key)) => {
                             client.pass_over(key).await;
                         }
-                        _ if is_command => {}
+                        _ if is_command => notifier.asked(&notification.event, settings),
                         _ => unshown.take(&client, &notification).await,
                     }
                     if let Some(line) = line.filter(|_| is_command || is_for_people) {

@@ -49,7 +49,10 @@ pub async fn chat(common: &Common) -> Result<ExitStatus, Failure> {
     }
     let talk = beginning.talk(client, is_person).await;
     let printer = match ui {
-        Some(Ui::Line) => return line::talk(talk, events, beginning.lines(Detail::Brief)).await,
+        Some(Ui::Line) => {
+            let bindings = &common.configured.choices.bindings;
+            return line::talk(talk, events, beginning.lines(Detail::Brief), bindings).await;
+        }
         Some(Ui::Plain) => Printer::plain(user),
         _ => Printer::new(beginning.lines(Detail::Full), common.json),
     };

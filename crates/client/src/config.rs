@@ -13,11 +13,13 @@ use chat_protocol::name::UserName;
 use zeroize::Zeroizing;
 
 pub mod arguments;
+mod completion;
 pub mod file;
 pub mod logs;
 pub mod merged;
 pub mod names;
 pub mod save;
+pub mod screen;
 pub mod ui;
 pub mod verb;
 
@@ -151,12 +153,31 @@ pub enum Verbosity {
 impl Config {
     /// Reads the process's arguments and environment.
     pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::read(std::env::args_os().collect())
+    }
+
+    /// Reads a command line with the environment and the file of configuration.
+    pub(crate) fn read(words: Vec<OsString>) -> Result<Self, ConfigError> {
         // As for all variables: an empty one is not set.
         let password = std::env::var_os("CHAT_PASSWORD").filter(|password| !password.is_empty());
-        let (words, configured) = merged::merged(std::env::args_os().collect())?;
+        let (words, configured) = merged::merged(words)?;
         let mut config = Self::new(words, password)?;
         config.common.configured = configured;
         Ok(config)
+    }
+
+    /// Whether a file of configuration can be used, with one of its profiles.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_file(path: &Path, profile: Option<&str>) -> Result<(), ConfigError> {
+        let mut words: Vec<OsString> = vec!["chat-client".into(), "--config".into(), path.into()];
+        if let Some(profile) = profile {
+            words.extend(["--profile".into(), profile.into()]);
+        }
+        words.extend(["config".into(), "show".into()]);
+        let (words, _) = merged::merged(words)?;
+        Self::new(words, None).map(drop)
     }
 
     /// Checks `arguments` (the program's name first). `password` is the environment's, used when

@@ -3,7 +3,7 @@
 use std::io;
 
 use chat_device::client::Client;
-use chat_device::server_url::ServerUrl;
+use chat_device::server_url::{ServerUrl, Trust};
 use chat_protocol::name::UserName;
 
 use crate::config::file::Origin;
@@ -34,18 +34,19 @@ pub(crate) fn begun(common: &Common) -> Result<Option<Common>, Failure> {
         && TerminalPrompt::is_possible();
     let (true, [usual, ..]) = (is_first, &common.servers[..]) else { return Ok(None) };
     TerminalPrompt::say("This is the first start here. Enter takes what stands in brackets.");
-    let server = asked(usual)?;
+    let server = asked(usual, common.trust == Trust::Anybody)?;
     Ok(Some(Common { servers: vec![server], ..common.clone() }))
 }
 
-fn asked(usual: &ServerUrl) -> io::Result<ServerUrl> {
+/// An address that is not encrypted is taken where that was asked for.
+fn asked(usual: &ServerUrl, is_insecure: bool) -> io::Result<ServerUrl> {
     loop {
         let typed = TerminalPrompt::ask(&format!("Address of the server [{usual}]: "))?;
         if typed.is_empty() {
             return Ok(usual.clone());
         }
         match typed.parse::<ServerUrl>() {
-            Ok(url) if url.is_secure() || url.is_loopback() => return Ok(url),
+            Ok(url) if is_insecure || url.is_secure() || url.is_loopback() => return Ok(url),
             Ok(url) => {
                 TerminalPrompt::say(&format!("{url} is not encrypted: write it with wss://."));
             }

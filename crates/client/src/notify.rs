@@ -1,7 +1,7 @@
 //! Notices outside of the chat: the bell, the terminal, the desktop, and the title of the window. What is worth one is
 //! decided in [`chat_text::notify`].
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use chat_talk::conversations::names;
 use chat_talk::{Talk, Told};
 use chat_text::item::{Item, What};
 use chat_text::notify::{How, Kind, Notice, notice};
+use chat_text::settings::Settings;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use crate::diagnostics::is_plain;
+use crate::diagnostics::is_dumb;
 
 /// Notices follow each other no faster: what was missed while one was away is no alarm clock.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -45,6 +46,15 @@ impl Notifier {
         self.name_window(talk);
     }
 
+    /// Gives notice of a command that this machine was asked to run. What has no terminal has the desktop.
+    pub(crate) fn asked(&mut self, event: &Event, settings: &Settings) {
+        let Event::Command { from, command, .. } = event else { return };
+        let what = (Kind::Command, from, None);
+        if let Some(notice) = notice(what, &command.argv.join(" "), settings, minute_of_day()) {
+            self.give(&notice);
+        }
+    }
+
     fn give(&mut self, notice: &Notice) {
         let now = Instant::now();
         if self.last.is_some_and(|last| now < last + PAUSE) {
@@ -52,10 +62,11 @@ impl Notifier {
         }
         self.last = Some(now);
         let Notice { title, body, how } = notice;
-        if matches!(how, How::Bell | How::All) {
+        let is_terminal = io::stdout().is_terminal();
+        if matches!(how, How::Bell | How::All) && is_terminal {
             write("\u{7}");
         }
-        if matches!(how, How::Terminal | How::All) && !is_plain() {
+        if matches!(how, How::Terminal | How::All) && is_terminal && !is_dumb() {
             write(&sequences(title, body));
         }
         if matches!(how, How::Desktop | How::All) && !self.has_no_desktop {
@@ -65,7 +76,8 @@ impl Notifier {
 
     /// The window has a title with the number of new messages.
     fn name_window(&mut self, talk: &Talk) {
-        if !talk.settings().notify.title || is_plain() {
+        if !talk.settings().notify.title || is_dumb() {
+            self.give_title_back();
             return;
         }
         let loud = talk.conversations().iter().filter(|one| !one.is_muted);
@@ -79,12 +91,18 @@ impl Notifier {
     }
 }
 
-impl Drop for Notifier {
+impl Notifier {
     /// The title is the terminal's again.
-    fn drop(&mut self) {
-        if self.title.is_some() {
+    fn give_title_back(&mut self) {
+        if self.title.take().is_some() {
             write("\u{1b}]2;\u{1b}\\");
         }
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.give_title_back();
     }
 }
 
@@ -105,9 +123,6 @@ fn told_of(talk: &Talk, item: &Item) -> Option<(Kind, UserName, Option<String>, 
                 };
                 let place = (!cid.is_direct()).then(|| cid.spoken());
                 Some((kind, from.clone(), place, text))
-            }
-            Event::Command { from, command, .. } => {
-                Some((Kind::Command, from.clone(), None, command.argv.join(" ")))
             }
             _ => None,
         },

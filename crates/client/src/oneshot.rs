@@ -21,6 +21,7 @@ use chat_text::show::objects::Objects;
 use chat_text::show::{Detail, Lines, clocks as clocks_line};
 
 pub mod account;
+pub mod complete;
 pub mod configuration;
 pub mod doctor;
 pub mod files;

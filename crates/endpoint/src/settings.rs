@@ -27,6 +27,25 @@ pub const READ: &str = "read:";
 /// Before the name of somebody whose words are hidden: `on` or `off`.
 pub const IGNORE: &str = "ignore:";
 
+/// Whether this user allows others to see when they were heard of last, told to one of them: `on` or `off`.
+pub const SEEN: &str = "seen";
+
+/// Before the name of somebody who has told this user so.
+pub const ALLOWS: &str = "allows:";
+
+/// Before the name of somebody whom this user has told so last.
+const TOLD: &str = "told:";
+
+/// Whether a person may say this to others, and not to their own devices alone.
+pub(crate) fn is_for_others(set: &[Setting]) -> bool {
+    matches!(set, [one] if one.k == SEEN && ["on", "off"].contains(&one.v.as_str()))
+}
+
+/// Whether somebody allows it, by these settings, that this user sees when they were heard of last.
+pub fn allows(settings: &BTreeMap<String, String>, user: &UserName) -> bool {
+    settings.get(&format!("{ALLOWS}{user}")).is_some_and(|value| value == "on")
+}
+
 /// Whether what somebody says is hidden, by these settings.
 pub fn ignores(settings: &BTreeMap<String, String>, user: &UserName) -> bool {
     settings.get(&format!("{IGNORE}{user}")).is_some_and(|value| value == "on")
@@ -99,6 +118,31 @@ impl Endpoint {
         }
         if !changed.is_empty() {
             self.out.tell(Event::Settings { changed });
+        }
+    }
+
+    /// Somebody else has said of themselves what is theirs to say. The copies of what this user says to them mean nothing.
+    pub(crate) fn on_settings_of(&mut self, from: &UserName, set: Vec<Setting>) {
+        if *from != self.device.user {
+            let of = |one: Setting| Setting::new(&format!("{ALLOWS}{from}"), &one.v, one.at);
+            self.on_settings(set.into_iter().filter_map(of).collect());
+        }
+    }
+
+    /// Tells somebody whether they may see when this user was heard of last, where they were told something else before.
+    /// Whoever was never told knows that they may not. It goes with a message that is written to them anyway.
+    pub fn allow_seen(&mut self, now_ms: u64, to: &UserName, on: bool) {
+        let (told, value) = (format!("{TOLD}{to}"), if on { "on" } else { "off" });
+        let known = self.state.settings.get(told.as_str());
+        let is_full = known.is_none() && self.state.settings.len() >= SETTINGS_MAX;
+        let is_told = known.map_or(!on, |known| known.v == value);
+        if is_told || is_full || *to == self.device.user {
+            return;
+        }
+        let at = known.map_or(now_ms, |known| now_ms.max(known.at.saturating_add(1)));
+        if let Some(setting) = Setting::new(SEEN, value, at.min(INTEGER_MAX)) {
+            self.draft_quietly(now_ms, to, Tag::Dm, &Content::Settings(vec![setting]));
+            self.set(now_ms, &[(told, value.to_owned())]);
         }
     }
 

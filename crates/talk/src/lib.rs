@@ -15,7 +15,7 @@
 //! - [`conversations`], [`sent`]: which conversations there are, and how far what was said has come;
 //! - `talk`: a line or an event, from its beginning to its items;
 //! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`, `noise`,
-//!   `session`: what commands do;
+//!   `seen`, `session`: what commands do;
 //! - `awaited`, `unstarted`: what is waited for;
 //! - [`complete`]: what a word that is typed can become.
 
@@ -36,6 +36,7 @@ mod noise;
 mod password;
 mod reply;
 mod rooms;
+mod seen;
 mod session;
 mod talk;
 mod told;

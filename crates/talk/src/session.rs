@@ -117,6 +117,7 @@ impl Talk {
             key,
             devices: live.iter().min().map(|since_ms| (live.len(), *since_ms)),
             rooms: self.rooms_with(&user).await,
+            seen_ms: self.seen(&user).await,
             user,
         }))
         .into()

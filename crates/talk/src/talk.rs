@@ -25,6 +25,7 @@ use crate::jobs::Jobs;
 use crate::noise::Noise;
 use crate::password::Desk;
 use crate::reply::Writers;
+use crate::seen::Heard;
 use crate::sent::{Sent, SentLog, label};
 use crate::session::Saver;
 use crate::told::{Fault, Link, Told};
@@ -97,6 +98,8 @@ pub struct Talk {
     pub(crate) asked: Option<Asked>,
     /// Something was said here before the start.
     pub(crate) has_history: bool,
+    /// When people were heard of.
+    pub(crate) heard: Heard,
 }
 
 impl Talk {
@@ -134,6 +137,7 @@ impl Talk {
             looking: Vec::new(),
             asked: None,
             has_history: false,
+            heard: Heard::default(),
         };
         talk.go(Some(Recipient::Room(RoomName::lobby())));
         talk.know_names().await;
@@ -284,6 +288,9 @@ impl Talk {
             Input::Slash(command) => return self.answer(command).await,
         };
         let sent = self.client.send(&to, &text, self.rooms.is_veiled).await;
+        if let (Ok(_), Recipient::User(user)) = (&sent, &to) {
+            self.allow_seen(user).await;
+        }
         let own =
             Own { text, is_command: false, is_veiled: self.rooms.is_veiled, sent_ms: now_ms() };
         self.is_on_its_way(line, sent, &to, own)
@@ -516,6 +523,7 @@ impl Talk {
     fn learn(&mut self, event: &Event) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).learn_from(event);
         self.conversations.note(event);
+        self.heard.note(event);
         if let Event::Message { cid, .. } = event
             && self.conversations.here() == Some(cid)
         {

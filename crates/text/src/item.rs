@@ -283,6 +283,8 @@ pub struct Whois {
     pub devices: Option<(usize, u64)>,
     /// The rooms in which both are.
     pub rooms: Vec<RoomName>,
+    /// When they were heard of last, Unix time in milliseconds, where they allow that to be shown.
+    pub seen_ms: Option<u64>,
 }
 
 /// A conversation in which something is new.

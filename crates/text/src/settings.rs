@@ -38,6 +38,8 @@ pub struct Settings {
     pub presence: Presence,
     /// It is shown when something was said.
     pub timestamps: bool,
+    /// Those with whom this user talks alone may see when this user was heard of last; nothing where that is not said.
+    pub seen: Option<bool>,
     /// How the full screen is drawn.
     pub theme: Look,
     /// What is worth a notice.
@@ -47,7 +49,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let (presence, theme) = (Presence::All, Look::Default);
-        Self { presence, timestamps: true, theme, notify: Notify::default() }
+        Self { presence, timestamps: true, seen: None, theme, notify: Notify::default() }
     }
 }
 
@@ -128,6 +130,14 @@ pub static KEYS: &[Key] = &[
         set: |settings, value| assign(Presence::parse(value), &mut settings.presence),
     },
     on_or_off!("timestamps", timestamps, "off", "it is shown when something was said"),
+    Key {
+        name: "seen",
+        values: "on or off",
+        description: "whom I write to alone may see when I was heard of last",
+        example: "on",
+        get: |settings| switch(settings.seen.unwrap_or(false)),
+        set: |settings, value| assign(switched(value).map(Some), &mut settings.seen),
+    },
     Key {
         name: "theme",
         values: "default, contrast, plain or ascii",

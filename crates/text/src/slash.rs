@@ -218,7 +218,10 @@ impl SlashRow {
         if rest.is_empty() {
             return Ok(Input::Slash(command));
         }
-        Err(InputError::Surplus { command: self.name, rest: rest.to_owned(), usage: self.usage })
+        // What stands behind a command that asks for a password may be one.
+        let is_secret = matches!(command, SlashCommand::Password);
+        let rest = if is_secret { "…" } else { rest }.to_owned();
+        Err(InputError::Surplus { command: self.name, rest, usage: self.usage })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is typed: several lines, with undo and cut, what was sent before, completion.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chat_protocol::name::ConversationId;
@@ -88,10 +89,10 @@ impl Composer {
     pub(crate) fn was_said<'t>(
         &mut self,
         cid: &ConversationId,
-        texts: impl Iterator<Item = &'t str>,
+        texts: impl Iterator<Item = Cow<'t, str>>,
     ) {
         let Some(sent) = self.sent_in(cid) else { return };
-        texts.for_each(|text| sent.push_before(text));
+        texts.for_each(|text| sent.push_before(&text));
     }
 
     /// What was sent there; nothing where there is no room for another conversation.

@@ -81,6 +81,8 @@ pub struct Line {
     pub hand: String,
     /// What was said. It may have several lines.
     pub text: String,
+    /// The text is what they do, and not what they say: `waves`.
+    pub is_action: bool,
     /// What it is.
     pub kind: Kind,
     /// How far it has come, for what this user has said.

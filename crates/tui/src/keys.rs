@@ -1,8 +1,15 @@
-//! The one table of keys: what each does, and the words for it in the help.
+//! The one table of keys: what each does, and the words for it in the help. A person may give an action other keys.
 
-use std::fmt;
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind};
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+mod bindings;
+mod chord;
+mod table;
+
+pub use bindings::{Bindings, Clash};
+pub use chord::Chord;
+
+use table::{TABLE, When};
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,208 +106,30 @@ pub enum Action {
     Close,
 }
 
-/// When a key has its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    Always,
-    /// While nothing is typed.
-    Empty,
-    /// While something is typed.
-    Typed,
-}
-
-/// One row of the table.
-struct Row {
-    action: Action,
-    keys: &'static [&'static str],
-    when: When,
-    words: &'static str,
-}
-
-const fn row(action: Action, keys: &'static [&'static str], words: &'static str) -> Row {
-    Row { action, keys, when: When::Always, words }
-}
-
-const fn empty(action: Action, keys: &'static [&'static str], words: &'static str) -> Row {
-    Row { action, keys, when: When::Empty, words }
-}
-
-const fn typed(action: Action, keys: &'static [&'static str], words: &'static str) -> Row {
-    Row { action, keys, when: When::Typed, words }
-}
-
-/// Stands for the keys with the digits 1 to 9.
-const DIGITS: &str = "Alt-1…9";
-
-/// All keys, under the headings of the help.
-const TABLE: &[(&str, &[Row])] = &[
-    (
-        "Conversations",
-        &[
-            row(Action::Open(1), &[DIGITS], "open the conversation of this number"),
-            row(Action::Above, &["Alt-Left", "Ctrl-P"], "open the one above"),
-            row(Action::Below, &["Alt-Right", "Ctrl-N"], "open the one below"),
-            row(Action::NextActive, &["Alt-A"], "open the next with something new"),
-            empty(Action::Switch, &["Ctrl-K"], "find one (empty line)"),
-            row(Action::Back, &["Alt-<"], "back to the one before"),
-            row(Action::Forward, &["Alt->"], "forward again"),
-        ],
-    ),
-    (
-        "Log",
-        &[
-            row(Action::PageUp, &["PgUp"], "scroll up"),
-            row(Action::PageDown, &["PgDn"], "scroll down"),
-            row(Action::Top, &["Ctrl-Home"], "to the oldest line that is here"),
-            row(Action::Bottom, &["Ctrl-End"], "to the newest line"),
-            empty(Action::Top, &["Home"], "the same (empty line)"),
-            empty(Action::Bottom, &["End"], "the same (empty line)"),
-            row(Action::FirstUnread, &["Alt-U"], "to the first unread line"),
-            row(Action::MentionAbove, &["Alt-P"], "to the mention above"),
-            row(Action::MentionBelow, &["Alt-N"], "to the mention below"),
-            row(Action::Search, &["Ctrl-S"], "search here; Tab there searches all"),
-            row(Action::Unfold, &["Alt-O"], "unfold or fold long output"),
-        ],
-    ),
-    (
-        "Writing",
-        &[
-            row(Action::Send, &["Enter"], "send"),
-            row(Action::Newline, &["Alt-Enter", "Ctrl-J"], "begin another line"),
-            row(Action::Complete, &["Tab"], "complete a word"),
-            row(Action::CompleteBack, &["Shift-Tab"], "complete, the other way round"),
-            row(Action::Older, &["Up"], "what was sent before"),
-            row(Action::Newer, &["Down"], "what was sent after it"),
-            row(Action::SearchSent, &["Ctrl-R"], "search what was sent"),
-            row(Action::Editor, &["Ctrl-O"], "write in $EDITOR"),
-        ],
-    ),
-    (
-        "Editing",
-        &[
-            row(Action::LineStart, &["Ctrl-A"], "to the start of the line"),
-            row(Action::LineEnd, &["Ctrl-E"], "to the end of the line"),
-            typed(Action::LineStart, &["Home"], "the same"),
-            typed(Action::LineEnd, &["End"], "the same"),
-            row(Action::Left, &["Left", "Ctrl-B"], "one character back"),
-            row(Action::Right, &["Right", "Ctrl-F"], "one character on"),
-            row(Action::WordLeft, &["Ctrl-Left", "Alt-B"], "one word back"),
-            row(Action::WordRight, &["Ctrl-Right", "Alt-F"], "one word on"),
-            row(Action::DeleteBack, &["Backspace", "Ctrl-H"], "delete the character before"),
-            row(Action::Delete, &["Delete"], "delete the character here"),
-            typed(Action::Delete, &["Ctrl-D"], "the same"),
-            row(Action::CutWordBack, &["Ctrl-W", "Alt-Backspace"], "cut the word before"),
-            row(Action::CutWord, &["Alt-D"], "cut the word behind"),
-            row(Action::CutBack, &["Ctrl-U"], "cut to the start"),
-            typed(Action::Cut, &["Ctrl-K"], "cut to the end"),
-            row(Action::Paste, &["Ctrl-Y"], "insert what was cut"),
-            row(Action::Undo, &["Ctrl-_"], "undo"),
-            row(Action::Redo, &["Alt-_"], "redo"),
-        ],
-    ),
-    (
-        "Program",
-        &[
-            row(Action::Help, &["F1"], "these keys"),
-            empty(Action::Help, &["?"], "the same (empty line)"),
-            row(Action::Close, &["Esc"], "close what is open"),
-            row(Action::Interrupt, &["Ctrl-C"], "clear the line; twice: leave"),
-            empty(Action::Quit, &["Ctrl-D"], "leave (empty line)"),
-            row(Action::Suspend, &["Ctrl-Z"], "put the program to sleep; fg wakes it"),
-            row(Action::Redraw, &["Ctrl-L"], "draw everything anew"),
-        ],
-    ),
-];
-
-/// One key with what is held down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Chord {
-    code: KeyCode,
-    modifiers: KeyModifiers,
-}
-
-impl Chord {
-    /// The key of an event, in the one spelling that the table has for it.
-    fn of(event: KeyEvent) -> Self {
-        let held = KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT;
-        let mut modifiers = event.modifiers & held;
-        let code = match event.code {
-            KeyCode::BackTab => {
-                modifiers |= KeyModifiers::SHIFT;
-                KeyCode::Tab
-            }
-            // The byte 0x1f is what terminals send for Ctrl with `_`, `/` and `7`.
-            KeyCode::Char('7' | '/') if modifiers == KeyModifiers::CONTROL => KeyCode::Char('_'),
-            KeyCode::Char(character) => {
-                modifiers -= KeyModifiers::SHIFT;
-                // Caps Lock must not change what Ctrl and Alt do.
-                let is_held = !modifiers.is_empty();
-                KeyCode::Char(if is_held { character.to_ascii_lowercase() } else { character })
-            }
-            code => code,
-        };
-        Self { code, modifiers }
-    }
-
-    /// The key of a row of the table, such as `Ctrl-Left`.
-    fn parse(written: &str) -> Option<Self> {
-        let mut modifiers = KeyModifiers::NONE;
-        let mut rest = written;
-        for (prefix, modifier) in [
-            ("Ctrl-", KeyModifiers::CONTROL),
-            ("Alt-", KeyModifiers::ALT),
-            ("Shift-", KeyModifiers::SHIFT),
-        ] {
-            if let Some(behind) = rest.strip_prefix(prefix) {
-                (rest, modifiers) = (behind, modifiers | modifier);
-            }
-        }
-        let mut characters = rest.chars();
-        let code = match (characters.next(), characters.as_str()) {
-            (Some(one), "") => {
-                let is_held = !modifiers.is_empty();
-                KeyCode::Char(if is_held { one.to_ascii_lowercase() } else { one })
-            }
-            (Some('F'), number) => KeyCode::F(number.parse().ok()?),
-            _ => named(rest)?,
-        };
-        Some(Self { code, modifiers })
-    }
-}
-
-fn named(name: &str) -> Option<KeyCode> {
-    Some(match name {
-        "Enter" => KeyCode::Enter,
-        "Tab" => KeyCode::Tab,
-        "Esc" => KeyCode::Esc,
-        "Up" => KeyCode::Up,
-        "Down" => KeyCode::Down,
-        "Left" => KeyCode::Left,
-        "Right" => KeyCode::Right,
-        "Home" => KeyCode::Home,
-        "End" => KeyCode::End,
-        "PgUp" => KeyCode::PageUp,
-        "PgDn" => KeyCode::PageDown,
-        "Backspace" => KeyCode::Backspace,
-        "Delete" => KeyCode::Delete,
-        _ => return None,
-    })
-}
-
 /// A key and what it does.
+#[derive(Debug)]
 struct Binding {
     chord: Chord,
     when: When,
     action: Action,
 }
 
-/// The keys of a running program.
-pub struct Keys(Vec<Binding>);
+/// One row of the help.
+#[derive(Debug)]
+pub struct Listed {
+    /// What is done.
+    pub action: Action,
+    /// The keys for it, as they are written.
+    pub keys: Vec<String>,
+    /// What they do, in words.
+    pub words: String,
+}
 
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys({})", self.0.len())
-    }
+/// The keys of a running program.
+#[derive(Debug)]
+pub struct Keys {
+    bindings: Vec<Binding>,
+    list: Vec<(&'static str, Vec<Listed>)>,
 }
 
 /// What was pressed.
@@ -312,18 +141,50 @@ pub enum Pressed {
     Character(char),
 }
 
+/// Stands behind the words of a key that has its meaning on an empty line alone.
+const EMPTY: &str = " (empty line)";
+
 impl Keys {
     /// Those of the table.
     pub fn standard() -> Self {
-        let mut bindings = Vec::new();
-        for row in TABLE.iter().flat_map(|(_, rows)| *rows) {
-            for key in row.keys {
-                for (chord, action) in chords(key, row.action) {
-                    bindings.push(Binding { chord, when: row.when, action });
+        Self::with(&Bindings::default())
+    }
+
+    /// Those of the table, and where a person has chosen others, those. A key that was chosen for something does nothing
+    /// else.
+    pub fn with(chosen: &Bindings) -> Self {
+        let (mut bindings, mut list) = (Vec::new(), Vec::new());
+        let mut shown: Vec<Action> = Vec::new();
+        for (heading, rows) in TABLE {
+            let mut listed: Vec<Listed> = Vec::new();
+            for row in *rows {
+                let keys = match chosen.of(row.action) {
+                    // All of them stand in the first of its rows.
+                    Some(_) if shown.contains(&row.action) => continue,
+                    Some(keys) => keys.to_vec(),
+                    None => chosen.left_of(row),
+                };
+                shown.push(row.action);
+                for key in &keys {
+                    let each = key.chords.iter().map(|(chord, action)| Binding {
+                        chord: *chord,
+                        when: key.when,
+                        action: *action,
+                    });
+                    bindings.extend(each);
                 }
+                if keys.is_empty() {
+                    continue;
+                }
+                let is_empty = keys.iter().any(|key| key.when == When::Empty);
+                let plain = row.words.trim_end_matches(EMPTY);
+                let words = if is_empty { row.words } else { plain }.to_owned();
+                let keys = keys.into_iter().map(|key| key.written).collect();
+                listed.push(Listed { action: row.action, keys, words });
             }
+            list.push((*heading, listed));
         }
-        Self(bindings)
+        Self { bindings, list }
     }
 
     /// What a key does. `is_empty` says whether nothing is typed.
@@ -332,7 +193,7 @@ impl Keys {
             return None;
         }
         let chord = Chord::of(event);
-        let found = self.0.iter().find(|binding| {
+        let found = self.bindings.iter().find(|binding| {
             let is_due = match binding.when {
                 When::Always => true,
                 When::Empty => is_empty,
@@ -342,40 +203,37 @@ impl Keys {
         });
         match (found, event.code) {
             (Some(binding), _) => Some(Pressed::Action(binding.action)),
-            (None, KeyCode::Char(character)) if chord.modifiers.is_empty() => {
+            (None, KeyCode::Char(character)) if chord.is_plain() => {
                 Some(Pressed::Character(character))
             }
             _ => None,
         }
     }
-}
 
-fn chords(key: &str, action: Action) -> Vec<(Chord, Action)> {
-    if key == DIGITS {
-        let digits = (1..=9_u8).map(|digit| {
-            let code = KeyCode::Char(char::from(b'0' + digit));
-            (Chord { code, modifiers: KeyModifiers::ALT }, Action::Open(usize::from(digit)))
-        });
-        return digits.collect();
+    /// What a person presses for this; nothing where no key does it.
+    pub fn key_of(&self, action: Action) -> &str {
+        let mut rows = self.list.iter().flat_map(|(_, rows)| rows);
+        let row = rows.find(|row| row.action == action);
+        row.and_then(|row| row.keys.first()).map_or("", String::as_str)
     }
-    Chord::parse(key).map(|chord| (chord, action)).into_iter().collect()
-}
 
-/// What a person presses for this; nothing where no key does it.
-pub fn key_of(action: Action) -> &'static str {
-    let mut rows = TABLE.iter().flat_map(|(_, rows)| *rows);
-    let row = rows.find(|row| row.action == action);
-    row.and_then(|row| row.keys.first()).copied().unwrap_or_default()
-}
+    /// The keys of the action of this name, as they are written.
+    pub fn named(&self, name: &str) -> Vec<&str> {
+        let rows = self.list.iter().flat_map(|(_, rows)| rows);
+        let named = rows.filter(|row| bindings::name_of(row.action) == name);
+        named.flat_map(|row| row.keys.iter().map(String::as_str)).collect()
+    }
 
-/// The list of keys for the help: headings, and under each the keys and what they do.
-pub fn list() -> Vec<(&'static str, Vec<(String, &'static str)>)> {
-    let rows = |rows: &'static [Row]| rows.iter().map(|row| (row.keys.join(", "), row.words));
-    TABLE.iter().map(|(heading, table)| (*heading, rows(table).collect())).collect()
+    /// The list of keys for the help: headings, and under each the keys and what they do.
+    pub fn list(&self) -> &[(&'static str, Vec<Listed>)] {
+        &self.list
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use crossterm::event::KeyModifiers;
+
     use super::*;
 
     fn pressed(code: KeyCode, modifiers: KeyModifiers, is_empty: bool) -> Option<Action> {
@@ -390,12 +248,12 @@ mod tests {
         let keys = Keys::standard();
         let written = TABLE.iter().flat_map(|(_, rows)| *rows).flat_map(|row| row.keys);
         // One of them is nine.
-        assert_eq!(keys.0.len(), written.count() + 8);
-        for (at, one) in keys.0.iter().enumerate() {
+        assert_eq!(keys.bindings.len(), written.count() + 8);
+        for (at, one) in keys.bindings.iter().enumerate() {
             let is_same = |other: &&Binding| {
                 other.chord == one.chord && (other.when == one.when || one.when == When::Always)
             };
-            let again = keys.0.iter().skip(at + 1).find(is_same);
+            let again = keys.bindings.iter().skip(at + 1).find(is_same);
             assert!(again.is_none(), "{:?} twice", one.chord);
         }
     }
@@ -470,9 +328,12 @@ mod tests {
 
     #[test]
     fn the_help_lists_the_table() {
-        let list = list();
-        let all: Vec<_> = list.iter().flat_map(|(_, rows)| rows).collect();
-        assert!(all.contains(&&("Alt-1…9".to_owned(), "open the conversation of this number")));
-        assert!(all.iter().all(|(_, words)| words.len() <= 45));
+        let keys = Keys::standard();
+        let all: Vec<_> = keys.list().iter().flat_map(|(_, rows)| rows).collect();
+        let digits = all.iter().find(|row| row.keys == ["Alt-1…9"]).unwrap();
+        assert_eq!(digits.words, "open the conversation of this number");
+        let switch = all.iter().find(|row| row.action == Action::Switch).unwrap();
+        assert_eq!(switch.words, "find one (empty line)");
+        assert!(all.iter().all(|row| row.words.len() <= 45));
     }
 }

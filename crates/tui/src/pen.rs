@@ -84,12 +84,17 @@ pub(crate) fn lines(area: Rect) -> impl Iterator<Item = Rect> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theme::Depth;
+    use crate::theme::{Colours, Depth};
 
     #[test]
     fn nothing_acts_on_the_terminal_and_nothing_stands_outside() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 2));
-        let theme = Theme { depth: Depth::Plain, is_high_contrast: false, is_ascii: true };
+        let theme = Theme {
+            depth: Depth::Plain,
+            is_high_contrast: false,
+            is_ascii: true,
+            colours: Colours::default(),
+        };
         let mut pen = Pen::new(&mut buffer, theme);
         assert_eq!(pen.put((0, 0), 20, "a\u{1b}[2J", Ink::Text), 8);
         assert_eq!(pen.put((0, 5), 20, "below", Ink::Text), 0);

@@ -3,7 +3,7 @@
 use ratatui::layout::{Position, Rect};
 
 use crate::data::Facts;
-use crate::keys;
+use crate::keys::{Keys, Listed};
 use crate::layout::middle;
 use crate::pen::{Pen, Row, lines, piece};
 use crate::switcher::Switcher;
@@ -94,11 +94,11 @@ pub(crate) fn draw(
     pen: &mut Pen<'_>,
     screen: Rect,
     popup: &Popup,
-    facts: &Facts,
+    (facts, keys): (&Facts, &Keys),
 ) -> Option<Position> {
     match popup {
         Popup::Help(first) => {
-            draw_help(pen, screen, *first);
+            draw_help(pen, screen, keys, *first);
             None
         }
         Popup::Switcher(switcher) => Some(draw_switcher(pen, screen, switcher, facts)),
@@ -126,14 +126,14 @@ pub(crate) fn prompt(popup: &Popup, cells: usize) -> Option<(Row, usize)> {
 }
 
 /// Rows of the help.
-pub(crate) fn help_rows(cells: usize) -> Vec<Row> {
+pub(crate) fn help_rows(keys: &Keys, cells: usize) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (heading, list) in keys::list() {
-        rows.push(vec![piece(heading, Ink::Heading)]);
-        for (keys, words) in list {
-            let keys = format!("  {keys:KEYS$}");
+    for (heading, list) in keys.list() {
+        rows.push(vec![piece(*heading, Ink::Heading)]);
+        for Listed { keys, words, .. } in list {
+            let keys = format!("  {:KEYS$}", keys.join(", "));
             if width(&keys) + width(words) <= cells {
-                rows.push(vec![piece(keys, Ink::Mark), piece(words, Ink::Text)]);
+                rows.push(vec![piece(keys, Ink::Mark), piece(words.as_str(), Ink::Text)]);
                 continue;
             }
             rows.push(vec![piece(keys.trim_end(), Ink::Mark)]);
@@ -151,10 +151,10 @@ pub(crate) fn help_room(screen: Rect) -> (usize, usize) {
     (usize::from(inner.width), usize::from(inner.height))
 }
 
-fn draw_help(pen: &mut Pen<'_>, screen: Rect, first: usize) {
+fn draw_help(pen: &mut Pen<'_>, screen: Rect, keys: &Keys, first: usize) {
     let area = middle(screen, COLUMNS, screen.height);
     let inner = boxed(pen, area, "Keys: Esc closes, PgUp and PgDn scroll");
-    let rows = help_rows(usize::from(inner.width));
+    let rows = help_rows(keys, usize::from(inner.width));
     let first = first.min(rows.len().saturating_sub(usize::from(inner.height)));
     pen.rows(inner, rows.get(first..).unwrap_or_default());
 }

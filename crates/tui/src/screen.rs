@@ -1,16 +1,18 @@
 //! The state of the screen: what is open, how far it is scrolled, what is typed. Keys change it, and what they ask
 //! of others is returned.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
+use chat_text::show::action;
 use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::composer::Composer;
 use crate::data::{Delivery, Facts, Kind, Line, Progress};
-use crate::keys::Keys;
+use crate::keys::{Action, Keys};
 use crate::layout::{Areas, areas};
 use crate::log::{Log, Window};
 use crate::popup::{Popup, Question};
@@ -114,6 +116,16 @@ impl Screen {
         (self.theme, self.is_timed) = (theme, is_timed);
     }
 
+    /// What the keys do.
+    pub fn set_keys(&mut self, keys: Keys) {
+        self.keys = keys;
+    }
+
+    /// What a person presses for this; nothing where no key does it.
+    pub fn key_of(&self, action: Action) -> &str {
+        self.keys.key_of(action)
+    }
+
     /// The open conversation.
     pub fn open(&self) -> &ConversationId {
         &self.open
@@ -145,6 +157,11 @@ impl Screen {
     /// Puts a text where one types: a draft, one that the editor has written, or one that could not be sent.
     pub fn set_typed(&mut self, text: &str) {
         self.composer.set(text);
+    }
+
+    /// Notes what was typed in a conversation before the program was started, oldest first.
+    pub fn was_typed(&mut self, cid: &ConversationId, line: &str) {
+        self.composer.was_sent(cid, line);
     }
 
     /// Takes what is typed.
@@ -191,7 +208,7 @@ impl Screen {
     /// Messages of the home that were asked for, oldest first.
     pub fn older(&mut self, facts: &Facts, cid: &ConversationId, page: Vec<Line>, is_all: bool) {
         let own = page.iter().rev().filter(|line| line.kind == Kind::Own);
-        self.composer.was_said(cid, own.map(|line| line.text.as_str()));
+        self.composer.was_said(cid, own.map(typed));
         self.log(Some(cid)).prepend(page, is_all);
         if *cid == self.open && self.seek.is_some() {
             self.seek_on(facts);
@@ -253,8 +270,18 @@ impl Screen {
     /// Does something with the open log and the window in which it is seen.
     fn in_window<T>(&mut self, facts: &Facts, act: impl FnOnce(&mut Log, &Window<'_>) -> T) -> T {
         let (zone, size, is_timed) = (self.zone.clone(), self.log_size(facts), self.is_timed);
-        act(self.log(None), &Window { cells: size.0, rows: size.1, zone: &zone, is_timed })
+        let unfold = self.keys.key_of(Action::Unfold).to_owned();
+        let window = Window { cells: size.0, rows: size.1, zone: &zone, is_timed, unfold: &unfold };
+        act(self.log(None), &window)
     }
+}
+
+/// What was typed for a line of one's own.
+fn typed(line: &Line) -> Cow<'_, str> {
+    if line.is_action {
+        return Cow::Owned(format!("{}{}", action::MARK, line.text));
+    }
+    Cow::Borrowed(&line.text)
 }
 
 #[cfg(test)]

@@ -6,6 +6,10 @@ use std::borrow::Cow;
 use chat_text::settings::Look;
 use ratatui::style::{Color, Modifier, Style};
 
+mod colours;
+
+pub use colours::Colours;
+
 /// How many colours the terminal has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
@@ -59,6 +63,8 @@ pub struct Theme {
     pub is_high_contrast: bool,
     /// Signs are ASCII.
     pub is_ascii: bool,
+    /// What a person has chosen.
+    pub colours: Colours,
 }
 
 /// Colours for names where there are sixteen. Red is for what is wrong; black, white and grey are text.
@@ -127,7 +133,8 @@ impl Theme {
         let locale = locale.and_then(&variable).unwrap_or_default().to_ascii_lowercase();
         let is_utf8 = locale.contains("utf-8") || locale.contains("utf8");
         // The console of Linux has few signs in its font.
-        Self { depth, is_high_contrast: false, is_ascii: !is_utf8 || term == "linux" }
+        let is_ascii = !is_utf8 || term == "linux";
+        Self { depth, is_high_contrast: false, is_ascii, colours: Colours::default() }
     }
 
     /// The same as a person has set it.
@@ -141,8 +148,18 @@ impl Theme {
         }
     }
 
-    /// How something is drawn.
+    /// How something is drawn. Without colours it is drawn as this program does: what a person has chosen may tell
+    /// something by a colour alone.
     pub fn style(&self, ink: Ink) -> Style {
+        let chosen = self.colours.of(ink, self.depth).filter(|_| self.depth != Depth::Plain);
+        match chosen {
+            Some(style) if self.is_high_contrast => style.remove_modifier(Modifier::DIM),
+            Some(style) => style,
+            None => self.own_style(ink),
+        }
+    }
+
+    fn own_style(&self, ink: Ink) -> Style {
         let plain = Style::new();
         match ink {
             Ink::Text => plain,
@@ -300,5 +317,19 @@ mod tests {
     fn nothing_is_faint_in_high_contrast() {
         let theme = Theme { is_high_contrast: true, ..detected(&[]) };
         assert_eq!(theme.style(Ink::Faint), Style::new());
+        let mut colours = Colours::default();
+        colours.choose("faint", &["blue dim".to_owned()]).unwrap();
+        let style = Theme { colours, ..theme }.style(Ink::Faint);
+        assert!(style.fg == Some(Color::Blue) && !style.add_modifier.contains(Modifier::DIM));
+    }
+
+    #[test]
+    fn chosen_colours_are_used_where_there_are_colours() {
+        let mut colours = Colours::default();
+        colours.choose("alarm", &["208".to_owned()]).unwrap();
+        let with = |variables| Theme { colours, ..detected(variables) }.style(Ink::Alarm);
+        assert_eq!(with(&[("TERM", "xterm-256color")]).fg, Some(Color::Indexed(208)));
+        let plain = with(&[("NO_COLOR", "1")]);
+        assert!(plain.fg.is_none() && plain.add_modifier.contains(Modifier::REVERSED));
     }
 }

@@ -17,7 +17,7 @@ use chat_text::show::output::OutputLines;
 use chat_text::show::{Lines, action};
 
 use crate::data::{Conversation, Group, Kind, Line, Progress};
-use crate::keys::{self, Action};
+use crate::keys::Action;
 use crate::screen::Screen;
 
 /// Commands whose place is remembered; those beyond it are shown in the conversation with their machine.
@@ -183,7 +183,10 @@ impl Teller {
 
     /// What somebody needs to know who sits here for the first time.
     pub fn welcome(&self, screen: &mut Screen, now_ms: u64) {
-        let key = keys::key_of;
+        let key = |action| match screen.key_of(action) {
+            "" => "(no key)".to_owned(),
+            key => key.to_owned(),
+        };
         let text = format!(
             "Welcome, {me}. What is said here is sealed for those who are meant, and for nobody else.\n\
              {send} sends, here to everybody in the room; /join ROOM goes to another one, or makes it\n\
@@ -211,12 +214,13 @@ impl Teller {
     fn own(&self, own: &Own, id: Option<MessageId>) -> Line {
         let veil = if own.is_veiled { "~ " } else { "" };
         let command = if own.is_command { "runs " } else { "" };
-        let done = action::done(self.me(), &own.text).filter(|_| !own.is_command);
-        let text = done.as_ref().unwrap_or(&own.text);
+        let deed = action::deed(&own.text).filter(|_| !own.is_command);
+        let text = deed.unwrap_or(&own.text);
         Line {
             id,
             who: Some(self.me().to_string()),
             delivery: (!own.is_command).then_some(Delivery::Queued),
+            is_action: deed.is_some(),
             ..plain(format!("{veil}{command}{text}"), Kind::Own, own.sent_ms)
         }
     }
@@ -227,9 +231,11 @@ impl Teller {
         else {
             return None;
         };
-        let text = if *veiled { format!("~ {}", veil::unshift(text)) } else { text.clone() };
-        let text = action::done(from, &text).unwrap_or(text);
-        let line = plain(text, self.kind(from), *sent_ms);
+        let text = if *veiled { veil::unshift(text) } else { text.clone() };
+        let deed = action::deed(&text);
+        let sign = if *veiled { "~ " } else { "" };
+        let line = plain(format!("{sign}{}", deed.unwrap_or(&text)), self.kind(from), *sent_ms);
+        let line = Line { is_action: deed.is_some(), ..line };
         let hand = hand(*peer, said_in.as_ref());
         Some(self.spoken(line, *id, cid, from, hand))
     }
@@ -237,14 +243,13 @@ impl Teller {
     /// A message of the home.
     pub fn entry(&self, entry: &Entry) -> Line {
         let record = &entry.record;
-        let (text, kind) = match (&record.text, &entry.state) {
-            (_, State::Unreadable { reason }) => {
+        let said = record.text.as_deref().unwrap_or_default();
+        let deed = action::deed(said);
+        let (text, kind) = match &entry.state {
+            State::Unreadable { reason } => {
                 (Lines::unreadable(&record.cid, &record.from, reason), Kind::Alarm)
             }
-            (text, _) => {
-                let text = text.clone().unwrap_or_default();
-                (action::done(&record.from, &text).unwrap_or(text), self.kind(&record.from))
-            }
+            _ => (deed.unwrap_or(said).to_owned(), self.kind(&record.from)),
         };
         let peer = match entry.state {
             State::Received { peer, .. } => peer,
@@ -254,7 +259,10 @@ impl Teller {
         let line = plain(text, kind, record.sent_ms);
         let line = match kind {
             Kind::Alarm => Line { id: Some(record.id), ..line },
-            _ => self.spoken(line, record.id, &record.cid, &record.from, hand),
+            _ => {
+                let line = Line { is_action: deed.is_some(), ..line };
+                self.spoken(line, record.id, &record.cid, &record.from, hand)
+            }
         };
         Line { place: Some(entry.place), delivery: Delivery::of(entry), ..line }
     }
@@ -290,6 +298,7 @@ fn plain(text: String, kind: Kind, at_ms: u64) -> Line {
         who: None,
         hand: String::new(),
         text,
+        is_action: false,
         kind,
         delivery: None,
         is_mention: false,

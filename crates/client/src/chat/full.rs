@@ -14,6 +14,7 @@ use chat_text::item::Asked;
 use chat_text::show::{Detail, Lines};
 use chat_text::slash::SlashCommand;
 use chat_tui::data::Facts;
+use chat_tui::keys::Keys;
 use chat_tui::screen::{Need, Screen};
 use chat_tui::theme::Theme;
 use chat_tui::told::Teller;
@@ -24,11 +25,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use crate::chat::{Beginning, asks_password};
+use crate::config::screen::Choices;
 use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
 use crate::notify::Notifier;
 use crate::signals::{ended, interrupted, stop_here};
 use crate::start::Failure;
+
+use super::typed::TypedLines;
 
 mod editor;
 mod facts;
@@ -96,6 +100,8 @@ struct Desk {
     notifier: Notifier,
     log: Diverted,
     shown: Shown,
+    /// Lines that were typed, to be recalled after a restart too.
+    typed: TypedLines,
     is_stale: bool,
     /// No frame before that, but for a key.
     next_frame: Instant,
@@ -131,10 +137,12 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
     let mut talk = beginning.talk(client, true).await;
     let common = beginning.common;
     let wishes = Wishes { has_mouse: !common.no_mouse, is_high_contrast: common.high_contrast };
-    let mut desk = Desk::open(&talk, beginning.lines(Detail::Brief), wishes)?;
+    let chosen = (wishes, &common.configured.choices);
+    let mut desk = Desk::open(&talk, beginning.lines(Detail::Brief), chosen).await?;
     desk.greet(&talk, says).await;
     let over = desk.converse(&mut talk, &mut events).await;
     desk.full = None;
+    desk.typed.finish().await;
     match over {
         Ok(Over::Left) => leave(talk, desk).await.map(Ended::With),
         Ok(Over::Ended) => {
@@ -157,17 +165,29 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
 }
 
 impl Desk {
-    fn open(talk: &Talk, lines: Lines, wishes: Wishes) -> Result<Self, Failure> {
-        let mut full = FullScreen::take(wishes.has_mouse)?;
-        let size = full.terminal().size()?;
+    async fn open(
+        talk: &Talk,
+        lines: Lines,
+        (wishes, choices): (Wishes, &Choices),
+    ) -> Result<Self, Failure> {
+        let full = FullScreen::take(wishes.has_mouse)?;
+        let size = full.size()?;
         let theme = Theme::detect(|name| std::env::var(name).ok());
-        let theme = Theme { is_high_contrast: wishes.is_high_contrast, ..theme };
+        let colours = choices.colours;
+        let theme = Theme { is_high_contrast: wishes.is_high_contrast, colours, ..theme };
         let settings = talk.settings();
         let found = theme;
         let theme = found.looking(settings.theme);
         let here = talk.conversations().here().cloned().unwrap_or_else(ConversationId::all);
         let mut screen = Screen::new(theme, lines.zone.clone(), here, (size.width, size.height));
         screen.set_look(theme, settings.timestamps);
+        screen.set_keys(Keys::with(&choices.bindings));
+        let typed = TypedLines::open(talk.client()).await;
+        for (cid, line) in typed.all() {
+            if let Ok(cid) = ConversationId::parse(cid) {
+                screen.was_typed(&cid, line);
+            }
+        }
         let watched = Watched::default();
         Ok(Self {
             screen,
@@ -184,6 +204,7 @@ impl Desk {
             notifier: Notifier::default(),
             log: diagnostics::divert(),
             shown: Shown::new(talk.client().clone()),
+            typed,
             is_stale: true,
             next_frame: Instant::now(),
             was_online: false,
@@ -252,10 +273,9 @@ impl Desk {
                     need = Some(Need::Suspend);
                     Told::default()
                 }
-                // Whoever was asleep meanwhile may have changed the terminal.
+                // While it slept somebody else may have changed the terminal.
                 _ = wakes.recv() => {
-                    self.leave_screen();
-                    self.take_screen()?;
+                    self.redraw()?;
                     Told::default()
                 }
                 _ = hangs_up.recv() => return Ok(Over::Ended),
@@ -313,7 +333,13 @@ impl Desk {
     /// Does what the screen asks for.
     async fn meet(&mut self, talk: &mut Talk, need: Need) -> Result<Told, Failure> {
         match need {
-            Need::Line(line) => return self.read(talk, &line).await,
+            Need::Line(line) => {
+                // An answer is not meant a second time.
+                if talk.asked().is_none() {
+                    self.typed.add(&self.screen.open().to_string(), &line);
+                }
+                return self.read(talk, &line).await;
+            }
             Need::Search(letters) => {
                 let words = letters.split_whitespace().map(str::to_owned).collect();
                 self.searching.begin(talk.client().clone(), words);
@@ -339,12 +365,7 @@ impl Desk {
                 stop_here()?;
                 self.take_screen()?;
             }
-            // A terminal that is only cleared is asked for its cursor first, and one that does not answer is an
-            // error.
-            Need::Redraw => {
-                self.leave_screen();
-                self.take_screen()?;
-            }
+            Need::Redraw => self.redraw()?,
             Need::Quit => return Ok(Told::over()),
         }
         Ok(Told::default())
@@ -396,7 +417,7 @@ impl Desk {
         self.gather(talk);
         let is_more = self.fetch_older(talk).await;
         let Some(full) = &mut self.full else { return Ok(()) };
-        full.terminal().draw(|frame| self.screen.draw(&self.facts, frame))?;
+        full.draw(|frame| self.screen.draw(&self.facts, frame))?;
         self.is_stale = is_more;
         self.next_frame = Instant::now() + if is_more { Duration::ZERO } else { FRAME };
         self.shown.are_drawn();
@@ -421,10 +442,19 @@ impl Desk {
 
     /// Takes it back.
     fn take_screen(&mut self) -> io::Result<()> {
-        let mut full = FullScreen::take(self.wishes.has_mouse)?;
-        let size = full.terminal().size()?;
+        let full = FullScreen::take(self.wishes.has_mouse)?;
+        let size = full.size()?;
         self.screen.resize(size.width, size.height);
         (self.full, self.keys) = (Some(full), Some(EventStream::new()));
+        Ok(())
+    }
+
+    /// Draws everything anew, as the terminal is now.
+    fn redraw(&mut self) -> io::Result<()> {
+        let Some(full) = &mut self.full else { return Ok(()) };
+        full.take_again()?;
+        let size = full.size()?;
+        self.screen.resize(size.width, size.height);
         Ok(())
     }
 }

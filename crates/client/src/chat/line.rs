@@ -26,7 +26,9 @@ use chat_text::history;
 use chat_text::item::{Asked, Connection, Item, What};
 use chat_text::show::Lines;
 use chat_text::show::items::LinePrinter;
+use chat_tui::keys::Bindings;
 
+mod bindings;
 mod keyboard;
 mod outbox;
 mod screen;
@@ -34,7 +36,7 @@ mod terminal;
 
 use super::asks_password;
 use super::typed::TypedLines;
-use keyboard::{Draft, Keyboard, Typed, Typing};
+use keyboard::{Draft, Keyboard, Turn, Typed, Typing};
 use outbox::{Outbox, TOGETHER};
 use screen::{Screen, Shown};
 use terminal::TerminalState;
@@ -74,6 +76,8 @@ struct Desk {
     terminal: TerminalState,
     /// Lines that were typed, to be recalled.
     typed: TypedLines,
+    /// The conversation whose lines the editor recalls, where the line is typed that it reads.
+    recalls: String,
     notifier: Notifier,
     /// Lines of the log.
     log: Diverted,
@@ -104,12 +108,15 @@ pub(super) async fn talk(
     mut talk: Talk,
     mut events: Events,
     lines: Lines,
+    bindings: &Bindings,
 ) -> Result<ExitStatus, Failure> {
     talk.typing(true);
     let prompt = Arc::new(Mutex::new(prompt(&talk)));
     let typed = TypedLines::open(talk.client()).await;
     let typing = Typing { words: talk.words(), prompt: Arc::clone(&prompt), draft: Arc::default() };
-    let (terminal, screen, keyboard) = keyboard::open(typing, typed.lines())?;
+    let recalls = place(&talk);
+    let past = typed.lines(&recalls);
+    let (terminal, screen, keyboard) = keyboard::open(typing, past, bindings::bound(bindings))?;
     let mut desk = Desk {
         printer: LinePrinter::new(lines),
         outbox: Outbox::default(),
@@ -118,6 +125,7 @@ pub(super) async fn talk(
         keyboard,
         terminal,
         typed,
+        recalls,
         notifier: Notifier::default(),
         log: diagnostics::divert(),
         turn_due: None,
@@ -136,7 +144,7 @@ pub(super) async fn talk(
         }
     }
     let over = converse(&mut talk, &mut events, &mut desk).await;
-    desk.typed.write().await;
+    desk.typed.finish().await;
     match over {
         Ok(Over::Left) => leave(talk, events, desk).await,
         Ok(Over::Ended) => {
@@ -154,7 +162,7 @@ pub(super) async fn talk(
 /// was not sent stands there; whoever goes on typing is told that it goes nowhere.
 async fn last_words(desk: &mut Desk, failure: &Failure) {
     desk.screen.print(&format!("✗ {failure}\n· press Enter to leave; nothing more is sent"));
-    desk.go_on();
+    desk.go_on(desk.recalls.clone());
     let mut ends = pin!(ended());
     loop {
         tokio::select! {
@@ -167,7 +175,7 @@ async fn last_words(desk: &mut Desk, failure: &Failure) {
                 }
                 desk.screen.print(&format!("✗ this was not sent: {}", sanitise::line(&line)));
                 desk.draft = (line, String::new());
-                desk.go_on();
+                desk.go_on(desk.recalls.clone());
             }
             printed = desk.screen.printed() => if printed.is_err() { break },
             () = &mut ends => break,
@@ -296,7 +304,10 @@ impl Desk {
         match typed {
             Some(Typed::Line(line)) => {
                 self.interrupted_at = None;
-                self.typed.add(&line).await;
+                // An answer is not meant a second time.
+                if talk.asked().is_none() {
+                    self.typed.add(&self.recalls, &line);
+                }
                 if !asks_password(&line) {
                     return talk.read(&line).await;
                 }
@@ -353,18 +364,21 @@ impl Desk {
         if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
             self.turn_due = None;
             talk.typing(true);
-            self.go_on();
+            self.go_on(place(talk));
         }
     }
 
     /// Lets the editor read the next line, if it reads none.
-    fn go_on(&mut self) {
+    fn go_on(&mut self, place: String) {
         if std::mem::replace(&mut self.is_reading, true) {
             return;
         }
+        let is_elsewhere = self.recalls != place;
+        let past = is_elsewhere.then(|| self.typed.lines(&place));
+        self.recalls = place;
         self.offered = std::mem::take(&mut self.draft);
         self.screen.turn(true);
-        self.keyboard.go_on(self.offered.clone());
+        self.keyboard.go_on(Turn { draft: self.offered.clone(), past });
     }
 
     fn line_has_ended(&mut self) {
@@ -380,6 +394,11 @@ fn is_muted(talk: &Talk, item: &Item) -> bool {
     let all = talk.conversations();
     let is_quiet = all.get(cid).is_some_and(|one| one.is_muted) && all.here() != Some(cid);
     is_quiet && from != talk.me() && !names(text, talk.me())
+}
+
+/// The conversation in which a line is typed now.
+fn place(talk: &Talk) -> String {
+    talk.conversations().here().map(ToString::to_string).unwrap_or_default()
 }
 
 fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {

@@ -1,13 +1,16 @@
-//! Lines that a person has typed, to be recalled after a restart too. They stand sealed in the home: a file of them
-//! would hold in clear what the home keeps sealed.
+//! Lines that a person has typed, to be recalled in the same conversation after a restart too. They stand sealed in the
+//! home: a file of them would hold in clear what the home keeps sealed.
 
 use std::collections::VecDeque;
 
 use chat_device::client::Client;
 use chat_device::keep::Keep;
+use chat_text::input;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
-/// Lines that are kept.
-const LINES_MAX: usize = 500;
+/// Lines that are kept, of all conversations.
+const LINES_MAX: usize = 1_000;
 
 /// A longer line is something that was pasted; nobody recalls it.
 const LINE_BYTES_MAX: usize = 1_000;
@@ -21,12 +24,22 @@ const ROW: &str = "typed";
 /// Commands behind which somebody may type a password, although they ask for it by themselves.
 const SECRET: [&str; 2] = ["/password", "/passwd"];
 
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct TypedLine {
+    /// The conversation in which it was typed; nothing where there was none.
+    cid: String,
+    text: String,
+}
+
 /// The newest lines, oldest first.
 #[derive(Debug)]
 pub(super) struct TypedLines {
     keep: Keep,
-    lines: VecDeque<String>,
+    lines: VecDeque<TypedLine>,
     unwritten: usize,
+    /// What is being written: the disk is not waited for.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl TypedLines {
@@ -34,45 +47,67 @@ impl TypedLines {
     pub(super) async fn open(client: &Client) -> Self {
         let keep = client.keep();
         let own = keep.clone();
-        let read = move || own.get::<VecDeque<String>>(ROW).ok().flatten().unwrap_or_default();
+        let read = move || own.get::<VecDeque<TypedLine>>(ROW).ok().flatten().unwrap_or_default();
         let lines = tokio::task::spawn_blocking(read).await.unwrap_or_default();
-        Self { keep, lines, unwritten: 0 }
+        Self { keep, lines, unwritten: 0, writing: None }
     }
 
-    /// All of them.
-    pub(super) fn lines(&self) -> Vec<String> {
-        self.lines.iter().cloned().collect()
+    /// Those of one conversation.
+    pub(super) fn lines(&self, cid: &str) -> Vec<String> {
+        let here = self.lines.iter().filter(|line| line.cid == cid);
+        let mut lines: Vec<String> = here.map(|line| line.text.clone()).collect();
+        lines.dedup();
+        lines
+    }
+
+    /// All of them, with their conversations.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lines.iter().map(|line| (line.cid.as_str(), line.text.as_str()))
     }
 
     /// One more.
-    pub(super) async fn add(&mut self, line: &str) {
-        if !is_kept(line) || self.lines.back().is_some_and(|last| last == line) {
+    pub(super) fn add(&mut self, cid: &str, text: &str) {
+        let is_last = |line: &TypedLine| line.cid == cid && line.text == text;
+        if !is_kept(text) || self.lines.back().is_some_and(is_last) {
             return;
         }
-        self.lines.push_back(line.to_owned());
+        self.lines.push_back(TypedLine { cid: cid.to_owned(), text: text.to_owned() });
         if self.lines.len() > LINES_MAX {
             self.lines.pop_front();
         }
         self.unwritten += 1;
-        if self.unwritten >= UNWRITTEN_MAX {
-            self.write().await;
+        let is_written = self.writing.as_ref().is_none_or(JoinHandle::is_finished);
+        if self.unwritten >= UNWRITTEN_MAX && is_written {
+            self.begin_writing();
         }
     }
 
-    /// Writes what is new.
-    pub(super) async fn write(&mut self) {
-        if std::mem::take(&mut self.unwritten) == 0 {
-            return;
-        }
+    fn begin_writing(&mut self) {
+        self.unwritten = 0;
         let (keep, lines) = (self.keep.clone(), self.lines.clone());
         // A home that takes nothing says so by what matters more.
-        tokio::task::spawn_blocking(move || keep.put(ROW, &lines).ok()).await.ok();
+        self.writing = Some(tokio::task::spawn_blocking(move || drop(keep.put(ROW, &lines))));
+    }
+
+    /// Writes what is new, and waits until it is there.
+    pub(super) async fn finish(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            writing.await.ok();
+        }
+        if self.unwritten > 0 {
+            self.begin_writing();
+        }
+        if let Some(writing) = self.writing.take() {
+            writing.await.ok();
+        }
     }
 }
 
+/// A line that was not understood may be a slip in a command with a password, so it is none either.
 fn is_kept(line: &str) -> bool {
     let is_secret = |word: &&str| line.trim_start().to_ascii_lowercase().starts_with(*word);
-    !line.trim().is_empty() && line.len() <= LINE_BYTES_MAX && !SECRET.iter().any(is_secret)
+    let is_short = !line.trim().is_empty() && line.len() <= LINE_BYTES_MAX;
+    is_short && !SECRET.iter().any(is_secret) && input::parse(line).is_ok()
 }
 
 #[cfg(test)]
@@ -87,6 +122,8 @@ mod tests {
             ("/join ops", true),
             ("/password secret", false),
             (" /PASSWD secret", false),
+            ("/pasword secret", false),
+            ("/me waves", true),
             ("  ", false),
         ] {
             assert_eq!(is_kept(line), kept, "{line}");

@@ -12,6 +12,7 @@ use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, Typ
 use clap::{ArgAction, Args, Command, CommandFactory as _, FromArgMatches as _, Parser};
 use clap_complete::Shell;
 
+use super::completion;
 use super::names;
 use super::ui::Ui;
 use super::verb::{EXAMPLES, Verb};
@@ -30,7 +31,8 @@ const EMULATED_CLIENTS_MAX: i64 = 10_000;
 const EMULATED_ROOMS_MAX: i64 = 100;
 
 const AFTER_HELP: &str = "\
-The password comes from --password-file, else from CHAT_PASSWORD, else from a prompt.
+The password comes from --password-file, else from CHAT_PASSWORD, else from a prompt. With NO_COLOR nothing is
+coloured; VISUAL or EDITOR names the editor, RUST_LOG what is told beyond -v.
 `chat-client COMMAND --help` shows the options and examples of a command, `chat-client help exit-codes` the exit codes.";
 
 /// Talk to people and to machines over a hub you do not have to trust.
@@ -252,7 +254,12 @@ fn parsed(words: &[OsString]) -> Result<(Arguments, String), clap::Error> {
 
 /// What a command line comes to, before it is checked.
 pub(super) fn matched(words: &[OsString]) -> Result<clap::ArgMatches, clap::Error> {
-    chat_manual::without_empty(command()).try_get_matches_from(words)
+    let read =
+        |words: &[OsString]| chat_manual::without_empty(command()).try_get_matches_from(words);
+    read(words).or_else(|error| {
+        let mended = named_by_flag(words.to_vec()).and_then(|words| read(&words).ok());
+        mended.filter(|matches| matches.subcommand_name() == Some("verify")).ok_or(error)
+    })
 }
 
 /// Whether an option takes this value.
@@ -302,10 +309,7 @@ pub fn write_man(output: &mut impl io::Write) -> io::Result<()> {
 
 /// The completion script of a shell.
 pub fn write_completions(shell: Shell, output: &mut impl io::Write) {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "chat-client", &mut script);
-    // A reader that has closed the pipe wants no more of it.
-    drop(output.write_all(&script));
+    completion::write(shell, Arguments::command(), output);
 }
 
 /// `500ms`, `10s`, `2m`, `1h`.

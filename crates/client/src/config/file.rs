@@ -21,6 +21,8 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::screen::{self, Choices};
+
 /// The options of the command line that may stand in the file, by their long names; in the file `_` stands for `-`.
 pub const OPTIONS: &[(&str, Kind)] = &[
     ("server", Kind::List),
@@ -98,6 +100,16 @@ pub enum Origin {
     Default,
 }
 
+impl Origin {
+    /// The line of the file.
+    fn line(&self) -> Option<usize> {
+        match self {
+            Self::Profile(_, _, line) | Self::File(_, line) => Some(*line),
+            Self::Option | Self::Environment(_) | Self::Default => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,6 +140,8 @@ pub struct Entry {
 pub struct File {
     /// By key: what the profile says, else what the file says.
     pub entries: Vec<Entry>,
+    /// Keys and colours, of the same entries.
+    pub choices: Choices,
 }
 
 impl File {
@@ -183,12 +197,19 @@ impl File {
                 let known = (!names.is_empty()).then(|| format!("; it has {}", names.join(", ")));
                 Err(FileError::NoProfile { path: path.to_owned(), name: name.to_owned(), known })
             }
-            (_, Some(own)) => {
+            (_, own) => {
+                let own = own.unwrap_or_default();
                 entries.retain(|entry: &Entry| own.iter().all(|one| one.key != entry.key));
                 entries.extend(own);
-                Ok(Self { entries })
+                // As a person reads them.
+                entries.sort_by_key(|entry| entry.origin.line());
+                let choices = Choices::of(&entries).map_err(|(entry, reason)| {
+                    let line = entry.origin.line().unwrap_or_default();
+                    let reason = format!("{}: {reason}", entry.key);
+                    FileError::Wrong { path: path.to_owned(), line, reason }
+                })?;
+                Ok(Self { entries, choices })
             }
-            (None, None) => Ok(Self { entries }),
         }
     }
 
@@ -231,7 +252,7 @@ impl Reader<'_> {
         let name = path.join(".");
         if let DeValue::Table(inner) = value.get_ref() {
             let begins = format!("{name}.");
-            if !KEYS.iter().any(|known| known.name.starts_with(&begins)) {
+            if !known_keys().any(|known| known.starts_with(&begins)) {
                 return Err(self.wrong(key.span().start, unknown(&name)));
             }
             for (key, value) in inner {
@@ -262,13 +283,17 @@ impl Reader<'_> {
             DeValue::Integer(number) => Some(number.to_string()),
             _ => None,
         };
-        if let Some(key) = settings::find(name).filter(|_| option(name).is_none()) {
+        // A file has one spelling of each key: what reads it elsewhere looks for that one.
+        let set = settings::find(name).filter(|key| key.name == name && option(name).is_none());
+        if let Some(key) = set {
             let value =
                 scalar(value.get_ref()).ok_or_else(|| wrong(format!("it is {}", key.values)))?;
             key.set(&mut Settings::default(), &value).map_err(wrong)?;
             return Ok(vec![value]);
         }
-        let Some(kind) = option(name) else { return Err(self.wrong(at, unknown(name))) };
+        let chosen = screen::kind(name);
+        let kind = option(name).or(chosen);
+        let kind = kind.ok_or_else(|| self.wrong(at, unknown(name)))?;
         let values = match (value.get_ref(), kind) {
             (DeValue::Array(list), Kind::List) => {
                 let texts: Option<Vec<String>> = list
@@ -284,6 +309,10 @@ impl Reader<'_> {
             (_, Kind::List) => return Err(wrong("write a text or a list of texts".to_owned())),
             (_, Kind::Text) => return Err(wrong("write a text in quotes".to_owned())),
         };
+        if chosen.is_some() {
+            Choices::default().choose(name, &values).map_err(wrong)?;
+            return Ok(values);
+        }
         let flag = format!("--{}", name.replace('_', "-"));
         for value in &values {
             super::arguments::check_option(&flag, value).map_err(wrong)?;
@@ -292,14 +321,21 @@ impl Reader<'_> {
     }
 }
 
+/// All keys that may stand in a file.
+fn known_keys() -> impl Iterator<Item = String> {
+    let options = OPTIONS.iter().map(|(key, _)| (*key).to_owned());
+    options.chain(KEYS.iter().map(|key| key.name.to_owned())).chain(screen::keys())
+}
+
 /// What the option of this key takes, if it is one.
 pub fn option(name: &str) -> Option<Kind> {
     OPTIONS.iter().find(|(key, _)| *key == name).map(|(_, kind)| *kind)
 }
 
 fn unknown(name: &str) -> String {
-    let known = OPTIONS.iter().map(|(key, _)| *key).chain(KEYS.iter().map(|key| key.name));
-    let meant = nearest_of(name, known).map(|near| format!(", did you mean {near}?"));
+    let known: Vec<String> = known_keys().collect();
+    let near = nearest_of(name, known.iter().map(String::as_str));
+    let meant = near.map(|near| format!(", did you mean {near}?"));
     format!(
         "there is no key {name}{}; `chat-client config show` lists them",
         meant.unwrap_or_default()
@@ -345,12 +381,38 @@ mod tests {
                 "config.toml:2: there is no key serwer, did you mean server?",
             ),
             ("\n\nuser = \"a b\"", "config.toml:3: user: it is not the name of a user"),
+            ("Theme = \"plain\"", "config.toml:1: there is no key Theme, did you mean theme?"),
             ("user = 7", "config.toml:1: user: write a text in quotes"),
             ("server = 7", "config.toml:1: server: write a text or a list of texts"),
             ("theme = \"pink\"", "config.toml:1: theme: it is default, contrast, plain or ascii"),
             ("presence = \"none\"", "config.toml:1: presence: "),
             ("user = ", "config.toml:1: "),
-            ("[colours]\nred = 1", "config.toml:1: there is no key colours"),
+            ("[colour]\nred = 1", "config.toml:1: there is no key colour"),
+            (
+                "[colours]\nmentoin = \"red\"",
+                "config.toml:2: there is no key colours.mentoin, did you mean colours.mention?",
+            ),
+            (
+                "[colours]\nmention = \"pink\"",
+                "config.toml:2: colours.mention: \"pink\" is no colour",
+            ),
+            ("[colours]\nnames = 7", "config.toml:2: colours.names: write a text or a list"),
+            (
+                "[bindings]\nunfolt = \"F5\"",
+                "config.toml:2: there is no key bindings.unfolt, did you mean bindings.unfold?",
+            ),
+            (
+                "[bindings]\nunfold = \"Ctlr-O\"",
+                "config.toml:2: bindings.unfold: there is no key \"Ctlr-O\"; write Ctrl-",
+            ),
+            (
+                "[bindings]\nunfold = \"F5\"\n\nsearch = [\"Ctrl-S\", \"F5\"]",
+                "config.toml:4: bindings.search: F5 is the key of unfold already",
+            ),
+            (
+                "[bindings]\nhelp = \"Enter\"",
+                "config.toml:2: bindings.help: send would have no key",
+            ),
             (
                 "[profile.work]\nusr = \"a\"",
                 "config.toml:2: there is no key usr, did you mean user?",

@@ -10,12 +10,13 @@ use clap::parser::ValueSource;
 use super::ConfigError;
 use super::arguments::matched;
 use super::file::{Entry, File, OPTIONS, Origin, option, standard_path};
+use super::screen::{self, Choices};
 
 /// A value and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The key, as in the file.
-    pub key: &'static str,
+    pub key: String,
     /// Its value, as it is written; nothing where there is none.
     pub value: Option<String>,
     /// Where it comes from.
@@ -31,6 +32,8 @@ pub struct Configured {
     pub profile: Option<String>,
     /// What `/set` knows.
     pub settings: Settings,
+    /// Keys and colours.
+    pub choices: Choices,
     /// All values.
     pub shown: Vec<Shown>,
 }
@@ -58,18 +61,37 @@ pub(super) fn merged(words: Vec<OsString>) -> Result<(Vec<OsString>, Configured)
     let mut shown = Vec::new();
     for (key, _) in OPTIONS {
         let entry = file.entries.iter().find(|entry| entry.key == *key);
+        // What was typed is not refused for what stands in the file.
+        let entry = entry.filter(|entry| matched(&with(&words, &flags(entry))).is_ok());
         shown.push(chosen(key, &matches, entry, &mut added));
     }
     let settings = file.settings();
     for key in KEYS.iter().filter(|key| option(key.name).is_none()) {
         let entry = file.entries.iter().find(|entry| entry.key == key.name);
         let origin = entry.map_or(Origin::Default, |entry| entry.origin.clone());
-        shown.push(Shown { key: key.name, value: Some(key.get(&settings)), origin });
+        shown.push(Shown { key: key.name.to_owned(), value: Some(key.get(&settings)), origin });
     }
-    let mut words = words;
-    let at = words.len().min(1);
-    words.splice(at..at, added);
-    Ok((words, Configured { path, profile, settings, shown }))
+    for key in screen::keys() {
+        let entry = file.entries.iter().find(|entry| entry.key == key);
+        let origin = entry.map_or(Origin::Default, |entry| entry.origin.clone());
+        let written = || entry.map(|entry| entry.values.join(", "));
+        let value = file.choices.keys_of(&key).or_else(written);
+        shown.push(Shown { key, value, origin });
+    }
+    let words = with(&words, &added);
+    Ok((words, Configured { path, profile, settings, choices: file.choices, shown }))
+}
+
+/// A command line with these options before all others.
+fn with(words: &[OsString], options: &[OsString]) -> Vec<OsString> {
+    let (name, rest) = words.split_at(words.len().min(1));
+    [name, options, rest].concat()
+}
+
+/// What an entry of the file is on the command line.
+fn flags(entry: &Entry) -> Vec<OsString> {
+    let flag = entry.key.replace('_', "-");
+    entry.values.iter().map(|value| format!("--{flag}={value}").into()).collect()
 }
 
 /// Which value of an option holds; one of the file is added to the words.
@@ -83,17 +105,17 @@ fn chosen(
     let value = matches.get_raw(key).map(|values| {
         values.map(|value| value.to_string_lossy().into_owned()).collect::<Vec<_>>().join(", ")
     });
+    let named = key.to_owned();
     match (source, entry) {
-        (Some(ValueSource::CommandLine), _) => Shown { key, value, origin: Origin::Option },
+        (Some(ValueSource::CommandLine), _) => Shown { key: named, value, origin: Origin::Option },
         (Some(ValueSource::EnvVariable), _) => {
             let name = format!("CHAT_{}", key.to_ascii_uppercase());
-            Shown { key, value, origin: Origin::Environment(name) }
+            Shown { key: named, value, origin: Origin::Environment(name) }
         }
         (_, Some(entry)) => {
-            let flag = key.replace('_', "-");
-            added.extend(entry.values.iter().map(|value| format!("--{flag}={value}").into()));
-            Shown { key, value: Some(entry.values.join(", ")), origin: entry.origin.clone() }
+            added.extend(flags(entry));
+            Shown { key: named, value: Some(entry.values.join(", ")), origin: entry.origin.clone() }
         }
-        (_, None) => Shown { key, value, origin: Origin::Default },
+        (_, None) => Shown { key: named, value, origin: Origin::Default },
     }
 }

@@ -13,8 +13,8 @@ use super::Common;
 use super::arguments::{write_completions, write_man};
 use crate::exit::{self, ExitStatus};
 use crate::oneshot::{
-    account, configuration, doctor, files, history, identity, listen, membership, passwd, proof,
-    rooms, run, send, servers, transfers, users, whoami,
+    account, complete, configuration, doctor, files, history, identity, listen, membership, passwd,
+    proof, rooms, run, send, servers, transfers, users, whoami,
 };
 use crate::start::{Failure, connected};
 use crate::{agent_host, story};
@@ -110,6 +110,9 @@ pub enum Verb {
         /// The shell
         shell: Shell,
     },
+    /// Print names that the home knows, for the completion of a shell
+    #[command(hide = true)]
+    Complete(complete::CompleteOf),
     /// List the exit codes
     #[command(name = "exit-codes", hide = true, before_help = exit::table(), help_template = "{before-help}")]
     ExitCodes,
@@ -150,6 +153,7 @@ impl Verb {
                 write_completions(*shell, page);
                 Ok(())
             }),
+            Self::Complete(of) => of.run(),
             Self::ExitCodes => print(|page| page.write_all(exit::table().as_bytes())),
         }
     }
@@ -167,6 +171,7 @@ impl Verb {
             | Self::Doctor
             | Self::Man
             | Self::Completions { .. }
+            | Self::Complete(_)
             | Self::ExitCodes => false,
             _ => true,
         }

@@ -9,9 +9,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{print_json, print_line};
-use crate::config::Common;
-use crate::config::file::File;
-use crate::config::save;
+use crate::config::{Common, Config, save};
 use crate::exit::ExitStatus;
 use crate::start::Failure;
 
@@ -102,5 +100,5 @@ fn edit(common: &Common) -> Result<ExitStatus, Failure> {
 fn check(path: &Path, common: &Common) -> Result<(), String> {
     fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let profile = common.configured.profile.as_deref();
-    File::read(path, true, profile).map(drop).map_err(|error| error.to_string())
+    Config::check_file(path, profile).map_err(|error| error.to_string())
 }

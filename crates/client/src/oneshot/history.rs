@@ -50,7 +50,7 @@ fn history(
     count: usize,
     before: Option<MessageId>,
 ) -> Result<ExitStatus, Failure> {
-    let (history, _) = open(common)?;
+    let (history, _) = open(common, true)?;
     let cid = history.meant(place)?.ok_or_else(|| Failure::Other {
         status: ExitStatus::Usage,
         reason: "there is no conversation with yourself".to_owned(),
@@ -81,7 +81,7 @@ fn history(
 
 /// Prints the messages that have all these words, newest first.
 pub fn search(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> {
-    let (history, _) = open(common)?;
+    let (history, _) = open(common, true)?;
     let found = history.search(words)?;
     print(common, &history, &found.entries)?;
     if !common.json && common.verbosity > Verbosity::Quiet {
@@ -104,8 +104,8 @@ fn print(common: &Common, history: &History, entries: &[Entry]) -> Result<(), Fa
 }
 
 /// Opens a home that is here already: history and device. The server is the one that is known by
-/// the address.
-pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
+/// the address. For the password a person is asked only where `asks` says so.
+pub(super) fn open(common: &Common, asks: bool) -> Result<(History, OwnDevice), Failure> {
     let user = start::user(common)?;
     let known = KnownServers::load(&common.home)?;
     let nothing = || Failure::Other {
@@ -127,7 +127,9 @@ pub(super) fn open(common: &Common) -> Result<(History, OwnDevice), Failure> {
         KeyFile::Sealed(sealed) => {
             let password = match &common.password {
                 Some(password) => password.clone(),
-                None if !TerminalPrompt::is_possible() => return Err(StartError::NoPassword.into()),
+                None if !asks || !TerminalPrompt::is_possible() => {
+                    return Err(StartError::NoPassword.into());
+                }
                 None => TerminalPrompt::password(&format!("Password of {user}: "))
                     .ok_or(StartError::NotAnswered)?,
             };

@@ -61,7 +61,7 @@ impl ProofOf {
 
 /// The proofs of a message in the home: one, unless several people have chosen the same id.
 fn of_home(common: &Common, id: &MessageId) -> Result<Vec<(Material, Proof)>, Failure> {
-    let (history, own) = open(common)?;
+    let (history, own) = open(common, true)?;
     let failed = |reason: String| Failure::Other { status: ExitStatus::Failure, reason };
     let entries = history.by_id(id)?;
     if entries.is_empty() {

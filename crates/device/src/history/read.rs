@@ -85,10 +85,15 @@ impl History {
         Ok(if has_any(&room)? { Some(room) } else { cid })
     }
 
+    /// Everybody with a known key.
+    pub fn known_users(&self) -> Result<Vec<UserName>, StoreError> {
+        let rows = self.store.rows()?;
+        Ok(rows.iter().filter_map(|(row, _)| UserName::new(Pinned::name_of(row)?).ok()).collect())
+    }
+
     /// The names with a known key that are this one but for the case of letters.
     fn known_as(&self, typed: &UserName) -> Result<Vec<UserName>, StoreError> {
-        let rows = self.store.rows()?;
-        let names = rows.iter().filter_map(|(row, _)| UserName::new(Pinned::name_of(row)?).ok());
+        let names = self.known_users()?.into_iter();
         Ok(names.filter(|name| name.folded() == typed.folded()).collect())
     }
 

@@ -18,6 +18,7 @@ use crate::gaps::ChainName;
 use crate::people::Signer;
 use crate::position::Came;
 use crate::receipts::Owed;
+use crate::settings;
 use crate::views::Said;
 
 /// A message whose signature was verified and that was opened.
@@ -236,7 +237,9 @@ impl Endpoint {
                 Content::Copy(_) if !header.cid.is_feed() => {
                     Err("it says of another room that it was said there".to_owned())
                 }
-                Content::Settings(_) if !header.cid.is_own() => {
+                Content::Settings(set)
+                    if !header.cid.is_own() && !settings::is_for_others(&set) =>
+                {
                     Err("somebody else's settings mean nothing here".to_owned())
                 }
                 content => Ok((content, notes)),
@@ -324,7 +327,8 @@ impl Endpoint {
                 text,
                 sent_ms: header.ts,
             }),
-            Content::Settings(set) => self.on_settings(set),
+            Content::Settings(set) if header.cid.is_own() => self.on_settings(set),
+            Content::Settings(set) => self.on_settings_of(&by, set),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
             Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),

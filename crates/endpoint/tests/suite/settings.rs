@@ -114,3 +114,29 @@ fn what_is_said_to_oneself_has_a_conversation_of_its_own() {
     let now = hub.now;
     assert!(hub.peers[0].endpoint.tell_user(now, &name("alice"), "note").is_err());
 }
+
+/// Goal: that one may be seen is told to one person, once and after each change, and kept by them and their devices.
+#[test]
+fn that_one_may_be_seen_is_told_to_one_person_once() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    let laptop = hub.add_sibling(1, None);
+    hub.run();
+    let mut allow = |hub: &mut TestHub, on: bool| {
+        let now = hub.now;
+        hub.peers[0].endpoint.allow_seen(now, &name("bob"), on);
+        hub.run();
+    };
+    let heard = |event: &Event| matches!(event, Event::Settings { .. });
+    allow(&mut hub, false);
+    assert_eq!(hub.count(1, heard), 0, "whoever was told nothing knows that");
+    allow(&mut hub, true);
+    allow(&mut hub, true);
+    assert_eq!((hub.count(1, heard), hub.count(laptop, heard), hub.count(2, heard)), (1, 1, 0));
+    for index in [1, laptop] {
+        assert_eq!(value(&hub, index, "allows:alice"), "on");
+    }
+    allow(&mut hub, false);
+    assert_eq!(value(&hub, 1, "allows:alice"), "off");
+    assert!(hub.peers[2].endpoint.settings().is_empty());
+    assert_quiet(&hub);
+}

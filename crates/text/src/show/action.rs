@@ -5,10 +5,15 @@ use chat_protocol::name::UserName;
 /// How such a text begins, as in other chats (XEP-0245): a program that does not know it shows it as it stands.
 pub const MARK: &str = "/me ";
 
+/// What somebody does, if the text says that: `waves`.
+pub fn deed(text: &str) -> Option<&str> {
+    let what = text.strip_prefix(MARK)?.trim_start();
+    (!what.is_empty()).then_some(what)
+}
+
 /// How it reads.
 pub fn done(from: &UserName, text: &str) -> Option<String> {
-    let what = text.strip_prefix(MARK)?.trim_start();
-    (!what.is_empty()).then(|| format!("* {from} {what}"))
+    deed(text).map(|what| format!("* {from} {what}"))
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ fn job(Job { n, id, target, argv, state }: &Job) -> Form {
 }
 
 fn whois(lines: &Lines, whois: &Whois) -> Form {
-    let Whois { user, is_online, is_agent, is_deleted, key, devices, rooms } = whois;
+    let Whois { user, is_online, is_agent, is_deleted, key, devices, rooms, seen_ms } = whois;
     let here = if *is_online { "online" } else { "away" };
     let agent = if *is_agent { ", accepts commands" } else { "" };
     let mut text = format!("{user}: {here}{agent}");
@@ -133,6 +133,9 @@ fn whois(lines: &Lines, whois: &Whois) -> Form {
         let since = lines.time(*since_ms);
         text = format!("{text}\n  {}, the first known since {since}", counted(*count, "device"));
     }
+    if let Some(seen_ms) = seen_ms {
+        text = format!("{text}\n  heard of last {}", lines.time(*seen_ms));
+    }
     let named: Vec<String> = rooms.iter().map(|room| format!("#{room}")).collect();
     if !named.is_empty() {
         text = format!("{text}\n  also in {}", named.join(", "));
@@ -141,7 +144,7 @@ fn whois(lines: &Lines, whois: &Whois) -> Form {
         "event": "whois", "user": user, "online": is_online, "agent": is_agent,
         "deleted": is_deleted, "key": standing,
         "words": key.as_ref().map(|(words, _)| words.to_string()),
-        "devices": devices.map(|(count, _)| count), "rooms": rooms,
+        "devices": devices.map(|(count, _)| count), "rooms": rooms, "seen_ms": seen_ms,
     });
     both(text, object)
 }

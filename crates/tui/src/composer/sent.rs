@@ -32,9 +32,9 @@ impl Sent {
         self.lines.push(line.to_owned());
     }
 
-    /// Notes a line that was sent before all that are known, once where it is sent twice.
+    /// Notes a line that was sent before all that are known, unless it is one of them.
     pub(super) fn push_before(&mut self, line: &str) {
-        if self.lines.len() < LINES_MAX && self.lines.first().is_none_or(|first| first != line) {
+        if self.lines.len() < LINES_MAX && self.lines.iter().all(|known| known != line) {
             self.lines.insert(0, line.to_owned());
         }
     }

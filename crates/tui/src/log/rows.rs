@@ -8,7 +8,6 @@ use jiff::tz::TimeZone;
 use super::view::Window;
 use super::{Block, Log};
 use crate::data::{Delivery, Kind, Line, Progress};
-use crate::keys::{self, Action};
 use crate::lists;
 use crate::pen::{Row, piece};
 use crate::theme::{self, Ink};
@@ -126,8 +125,12 @@ fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {
         rows.push(std::mem::replace(&mut head, set_in()));
     }
     if hidden > 0 {
-        let (mut row, key) = (set_in(), keys::key_of(Action::Unfold));
-        row.push(piece(format!("… {hidden} more rows, {key} unfolds"), Ink::Faint));
+        let mut row = set_in();
+        let how = match window.unfold {
+            "" => String::new(),
+            key => format!(", {key} unfolds"),
+        };
+        row.push(piece(format!("… {hidden} more rows{how}"), Ink::Faint));
         rows.push(row);
     }
     if let Some(progress) = block.line.progress {
@@ -169,13 +172,15 @@ fn who(line: &Line, window: &Window<'_>) -> Row {
     let cells = window.cells;
     let is_aligned = is_aligned(window);
     let name = fit_with_sign(&clean_line(name), if is_aligned { NAMES } else { cells / 3 });
-    let before = if is_aligned { NAMES.saturating_sub(width(&name)) } else { 0 };
+    let sign = if line.is_action { "* " } else { "" };
+    let before = if is_aligned { NAMES.saturating_sub(width(&name) + sign.len()) } else { 0 };
     let room = cells.saturating_sub(TIME + before + width(&name) + 2);
-    let mut row = vec![piece(" ".repeat(before), Ink::Text), piece(name, ink)];
+    let mut row = vec![piece(" ".repeat(before) + sign, Ink::Text), piece(name, ink)];
     if !line.hand.is_empty() {
         row.push(piece(fit_with_sign(&clean_line(&line.hand), room), Ink::Bad));
     }
-    row.push(piece(": ", Ink::Faint));
+    // Who does something is the beginning of the sentence, and says nothing.
+    row.push(piece(if line.is_action { " " } else { ": " }, Ink::Faint));
     row
 }
 

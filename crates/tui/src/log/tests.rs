@@ -8,7 +8,7 @@ const START_MS: u64 = 1_700_000_000_000;
 
 fn window(cells: usize, rows: usize) -> Window<'static> {
     static ZONE: TimeZone = TimeZone::UTC;
-    Window { cells, rows, zone: &ZONE, is_timed: true }
+    Window { cells, rows, zone: &ZONE, is_timed: true, unfold: "Alt-O" }
 }
 
 fn id(number: u64) -> MessageId {
@@ -26,6 +26,7 @@ fn said(number: u64, text: &str) -> Line {
         kind: Kind::Said,
         delivery: None,
         is_mention: false,
+        is_action: false,
         progress: None,
     }
 }

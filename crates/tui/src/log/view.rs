@@ -18,6 +18,8 @@ pub(crate) struct Window<'z> {
     pub(crate) zone: &'z TimeZone,
     /// It is shown when something was said.
     pub(crate) is_timed: bool,
+    /// The key that unfolds output; nothing where there is none.
+    pub(crate) unfold: &'z str,
 }
 
 /// What is in the window.

@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::Screen;
 use crate::data::{Conversation, Facts};
-use crate::keys::{self, Action};
+use crate::keys::Action;
 use crate::log::Window;
 use crate::pen::{Pen, Row, lines, piece};
 use crate::theme::Ink;
@@ -15,13 +15,19 @@ use crate::{lists, popup, status};
 /// Columns and rows below which nothing can be read and typed.
 const LEAST: (u16, u16) = (40, 10);
 
-/// What an empty line says.
-fn hint() -> String {
-    let (help, switch) = (keys::key_of(Action::Help), keys::key_of(Action::Switch));
-    format!("a message, or /command; {help} lists keys, {switch} goes elsewhere")
-}
-
 impl Screen {
+    /// What an empty line says.
+    fn hint(&self) -> String {
+        let does = |action, words: &str| match self.key_of(action) {
+            "" => None,
+            key => Some(format!("{key} {words}")),
+        };
+        let keys = [does(Action::Help, "lists keys"), does(Action::Switch, "goes elsewhere")];
+        let keys: Vec<String> = keys.into_iter().flatten().collect();
+        let keys = if keys.is_empty() { "/help lists them".to_owned() } else { keys.join(", ") };
+        format!("a message, or /command; {keys}")
+    }
+
     /// Draws it into a frame.
     pub fn draw(&self, facts: &Facts, frame: &mut Frame<'_>) {
         let screen = frame.area();
@@ -40,7 +46,7 @@ impl Screen {
         pen.row(areas.status, &status::line(facts, &looked, usize::from(areas.status.width)));
         let mut cursor = self.draw_composer(&mut pen, areas.composer, facts.is_veiled);
         if let Some(popup) = &self.popup {
-            let inside = popup::draw(&mut pen, screen, popup, facts);
+            let inside = popup::draw(&mut pen, screen, popup, (facts, &self.keys));
             cursor = inside.or(cursor.filter(|_| popup.is_prompt()));
         }
         if let Some(cursor) = cursor.filter(|cursor| screen.contains(*cursor)) {
@@ -85,8 +91,13 @@ impl Screen {
     fn draw_log(&self, pen: &mut Pen<'_>, area: Rect) -> Option<usize> {
         let log = self.logs.get(&self.open)?;
         let (cells, rows) = (usize::from(area.width), usize::from(area.height));
-        let visible =
-            log.visible(&Window { cells, rows, zone: &self.zone, is_timed: self.is_timed });
+        let visible = log.visible(&Window {
+            cells,
+            rows,
+            zone: &self.zone,
+            is_timed: self.is_timed,
+            unfold: self.key_of(Action::Unfold),
+        });
         // New lines come at the bottom, also where there are few.
         let unused = rows.saturating_sub(visible.rows.len());
         let unused = u16::try_from(unused).unwrap_or(0);
@@ -119,7 +130,7 @@ impl Screen {
             pen.row(line, &row);
         }
         if self.composer.is_empty() {
-            pen.put((area.x + 2, area.y), area.width.saturating_sub(2), &hint(), Ink::Faint);
+            pen.put((area.x + 2, area.y), area.width.saturating_sub(2), &self.hint(), Ink::Faint);
         }
         at(typed.cursor.0 + 2, typed.cursor.1 - first)
     }

@@ -40,7 +40,7 @@ impl Screen {
 
     fn help(&self, first: usize, pressed: Pressed) -> Option<Popup> {
         let (cells, rows) = help_room(self.size);
-        let last = help_rows(cells).len().saturating_sub(rows);
+        let last = help_rows(&self.keys, cells).len().saturating_sub(rows);
         let first = match pressed {
             Pressed::Action(Action::PageUp) => first.saturating_sub(rows),
             Pressed::Action(Action::PageDown) => first + rows,

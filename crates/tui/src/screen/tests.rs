@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use super::*;
 use crate::data::{Link, Member, Progress, Transfer};
 use crate::testing::{START_MS, conversation, facts};
-use crate::theme::Depth;
+use crate::theme::{Colours, Depth};
 
 mod hostile;
 mod pictures;
@@ -36,6 +36,7 @@ fn line(number: u64, who: &str, text: &str) -> Line {
         kind: if who == "alice" { Kind::Own } else { Kind::Said },
         delivery: None,
         is_mention: false,
+        is_action: false,
         progress: None,
     }
 }
@@ -52,7 +53,12 @@ struct Desk {
 
 impl Desk {
     fn new(width: u16, height: u16) -> Self {
-        let theme = Theme { depth: Depth::Sixteen, is_high_contrast: false, is_ascii: false };
+        let theme = Theme {
+            depth: Depth::Sixteen,
+            is_high_contrast: false,
+            is_ascii: false,
+            colours: Colours::default(),
+        };
         let screen = Screen::new(theme, TimeZone::UTC, cid("room:lobby"), (width, height));
         Self { screen, facts: facts() }
     }

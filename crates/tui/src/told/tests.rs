@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 
 use super::*;
 use crate::testing::{START_MS, facts};
-use crate::theme::{Depth, Theme};
+use crate::theme::{Colours, Depth, Theme};
 
 fn user(name: &str) -> UserName {
     UserName::new(name).unwrap()
@@ -27,7 +27,12 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let theme = Theme { depth: Depth::Plain, is_high_contrast: false, is_ascii: false };
+        let theme = Theme {
+            depth: Depth::Plain,
+            is_high_contrast: false,
+            is_ascii: false,
+            colours: Colours::default(),
+        };
         let lines = Lines {
             me: user("alice"),
             detail: Detail::Brief,

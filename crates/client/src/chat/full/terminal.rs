@@ -1,6 +1,6 @@
 //! The terminal while the whole screen is ours, and how it was before.
 
-use std::io::{self, Stdout};
+use std::io::{self, BufWriter, Stdout};
 use std::panic;
 use std::sync::Once;
 
@@ -8,19 +8,28 @@ use crossterm::cursor::Show;
 use crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
-use crossterm::execute;
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use ratatui::Terminal;
+use crossterm::{execute, queue};
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Size;
+use ratatui::{Frame, Terminal};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 /// A panic puts the terminal back before it is told.
 static HOOK: Once = Once::new();
 
+/// Bytes of a frame that are written at once: a wide screen that is drawn as a whole, with its colours.
+const FRAME_BYTES: usize = 64 * 1_024;
+
+type Output = CrosstermBackend<BufWriter<Stdout>>;
+
 /// The whole screen. Whatever ends the program puts the terminal back.
 pub(super) struct FullScreen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<Output>,
+    has_mouse: bool,
 }
 
 impl FullScreen {
@@ -33,19 +42,53 @@ impl FullScreen {
                 before(panic);
             }));
         });
-        let taken = Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))? };
+        let taken = Self { terminal: fresh()?, has_mouse };
         enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
-        if has_mouse {
-            execute!(io::stdout(), EnableMouseCapture)?;
-        }
+        taken.set_up()?;
         Ok(taken)
     }
 
-    /// Draws on it.
-    pub(super) fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<Stdout>> {
-        &mut self.terminal
+    /// Takes it once more, whatever somebody else has made of the terminal meanwhile, and forgets what stands there: the
+    /// next frame is drawn as a whole. The terminal is never as it was before in between: what is typed ahead keeps its
+    /// meaning.
+    pub(super) fn take_again(&mut self) -> io::Result<()> {
+        let mut modes = tcgetattr(io::stdin())?;
+        modes.make_raw();
+        tcsetattr(io::stdin(), OptionalActions::Now, &modes)?;
+        self.set_up()?;
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        // A terminal that is cleared by its owner is asked for its cursor first, and one that does not answer is an
+        // error.
+        self.terminal = fresh()?;
+        Ok(())
     }
+
+    /// The modes of the terminal that do not stand in its settings.
+    fn set_up(&self) -> io::Result<()> {
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        if self.has_mouse {
+            execute!(io::stdout(), EnableMouseCapture)?;
+        }
+        Ok(())
+    }
+
+    /// Columns and rows.
+    pub(super) fn size(&self) -> io::Result<Size> {
+        self.terminal.size()
+    }
+
+    /// Draws a frame, which a terminal that knows how (mode 2026) shows as a whole or not at all.
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        let drawn = self.terminal.draw(draw).map(drop);
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        drawn
+    }
+}
+
+/// A terminal of which nothing is known.
+fn fresh() -> io::Result<Terminal<Output>> {
+    Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(FRAME_BYTES, io::stdout())))
 }
 
 impl Drop for FullScreen {
@@ -57,6 +100,8 @@ impl Drop for FullScreen {
 /// A terminal that is gone needs nothing of it.
 fn put_back() {
     let output = &mut io::stdout();
+    // A frame may have been begun.
+    execute!(output, EndSynchronizedUpdate).ok();
     execute!(output, DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show).ok();
     disable_raw_mode().ok();
 }

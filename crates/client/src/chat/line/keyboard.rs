@@ -42,7 +42,15 @@ pub(super) enum Typed {
 /// is left as it was when there is no next one.
 pub(super) struct Keyboard {
     typed: mpsc::Receiver<Typed>,
-    turns: mpsc::Sender<Draft>,
+    turns: mpsc::Sender<Turn>,
+}
+
+/// The editor may read another line.
+pub(super) struct Turn {
+    /// What stands in it already.
+    pub(super) draft: Draft,
+    /// Lines to be recalled, where they are others than before.
+    pub(super) past: Option<Vec<String>>,
 }
 
 /// What stands in a line before anything is typed into it, before and after the cursor.
@@ -54,10 +62,10 @@ impl Keyboard {
         self.typed.recv().await
     }
 
-    /// Lets the editor read another line, in which this stands already.
-    pub(super) fn go_on(&self, draft: Draft) {
+    /// Lets the editor read another line.
+    pub(super) fn go_on(&self, turn: Turn) {
         // There is one turn per line, so there is room for it; an editor that has ended needs none.
-        self.turns.try_send(draft).ok();
+        self.turns.try_send(turn).ok();
     }
 }
 
@@ -65,6 +73,7 @@ impl Keyboard {
 pub(super) fn open(
     typing: Typing,
     past: Vec<String>,
+    bound: Vec<(KeyEvent, Cmd)>,
 ) -> io::Result<(TerminalState, Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
@@ -79,13 +88,14 @@ pub(super) fn open(
     let history = MemHistory::with_config(&config);
     let mut editor: Editor<Typing, MemHistory> =
         Editor::with_history(config, history).map_err(io::Error::other)?;
-    for line in past {
-        editor.add_history_entry(line).map_err(io::Error::other)?;
-    }
+    recall(&mut editor, past);
     let (draft, prompt) = (Arc::clone(&typing.draft), Arc::clone(&typing.prompt));
     editor.set_helper(Some(typing));
     for key in WAITING_KEYS {
         editor.bind_sequence(KeyEvent::ctrl(key), Cmd::Noop);
+    }
+    for (key, command) in bound {
+        editor.bind_sequence(key, command);
     }
     // A terminal that cannot move its cursor gets plain lines.
     let printer = editor.create_external_printer().ok();
@@ -96,7 +106,7 @@ pub(super) fn open(
         printer
     }));
     let (sender, typed) = mpsc::channel(1);
-    let (turns, mut may_go_on) = mpsc::channel(1);
+    let (turns, mut may_go_on) = mpsc::channel::<Turn>(1);
     std::thread::spawn(move || {
         let (mut before, mut after) = Draft::default();
         loop {
@@ -112,11 +122,23 @@ pub(super) fn open(
             if sender.blocking_send(typed).is_err() {
                 return;
             }
-            let Some(next) = may_go_on.blocking_recv() else { return };
-            (before, after) = next;
+            let Some(turn) = may_go_on.blocking_recv() else { return };
+            (before, after) = turn.draft;
+            if let Some(past) = turn.past {
+                recall(&mut editor, past);
+            }
         }
     });
     Ok((terminal, screen, Keyboard { typed, turns }))
+}
+
+/// Lets these lines be recalled, and no others.
+fn recall(editor: &mut Editor<Typing, MemHistory>, past: Vec<String>) {
+    // In memory there is nothing that fails; without a history there is nothing to recall.
+    drop(editor.clear_history());
+    for line in past {
+        drop(editor.add_history_entry(line));
+    }
 }
 
 /// Completes commands and names, and draws the prompt.

@@ -22,6 +22,16 @@ impl Client {
         .unwrap_or_default();
     }
 
+    /// Tells somebody, where that is new to them, whether they may see when this user was heard of last.
+    pub async fn allow_seen(&self, to: &UserName, on: bool) {
+        let to = to.clone();
+        self.begin(move |turn| {
+            let now_ms = turn.now_ms;
+            turn.endpoint().allow_seen(now_ms, &to, on);
+        })
+        .await;
+    }
+
     /// Tells somebody why this user does not answer.
     pub async fn answer_for_away(&self, to: &UserName, why: &str) {
         let (to, why) = (to.clone(), why.to_owned());

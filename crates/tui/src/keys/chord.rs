@@ -1,0 +1,181 @@
+//! One key with what is held down, as a terminal sends it and as a person writes it.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// One key with what is held down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chord {
+    /// The key; letters that are held with others are small.
+    pub code: KeyCode,
+    /// What is held down: Ctrl, Alt, Shift.
+    pub modifiers: KeyModifiers,
+}
+
+/// What is held down, as it is written.
+const HELD: [(&str, KeyModifiers); 3] = [
+    ("Ctrl-", KeyModifiers::CONTROL),
+    ("Alt-", KeyModifiers::ALT),
+    ("Shift-", KeyModifiers::SHIFT),
+];
+
+/// Keys with a name.
+const NAMED: [(&str, KeyCode); 16] = [
+    ("Enter", KeyCode::Enter),
+    ("Tab", KeyCode::Tab),
+    ("Esc", KeyCode::Esc),
+    ("Space", KeyCode::Char(' ')),
+    ("Up", KeyCode::Up),
+    ("Down", KeyCode::Down),
+    ("Left", KeyCode::Left),
+    ("Right", KeyCode::Right),
+    ("Home", KeyCode::Home),
+    ("End", KeyCode::End),
+    ("PgUp", KeyCode::PageUp),
+    ("PgDn", KeyCode::PageDown),
+    ("Backspace", KeyCode::Backspace),
+    ("Delete", KeyCode::Delete),
+    ("Insert", KeyCode::Insert),
+    ("BackTab", KeyCode::BackTab),
+];
+
+/// Function keys that terminals have.
+const FUNCTION_MAX: u8 = 12;
+
+impl Chord {
+    /// The key of an event, in the one spelling that the table has for it.
+    pub(super) fn of(event: KeyEvent) -> Self {
+        Self::spelled(event.code, event.modifiers)
+    }
+
+    /// The key of a row of the table, or one that a person has written, such as `Ctrl-Left`.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what is right.
+    pub(super) fn parse(written: &str) -> Result<Self, String> {
+        let (mut modifiers, mut rest) = (KeyModifiers::NONE, written);
+        while let Some((prefix, modifier)) =
+            HELD.into_iter().find(|(prefix, _)| begins(rest, prefix))
+        {
+            modifiers |= modifier;
+            rest = rest.get(prefix.len()..).unwrap_or_default();
+        }
+        let code = code(rest).ok_or_else(|| {
+            let shown: String = written.chars().take(40).collect();
+            format!(
+                "there is no key {shown:?}; write Ctrl-, Alt- or Shift- before a letter, F1 to F{FUNCTION_MAX} or \
+                 Enter, Tab, Esc, Space, Up, Down, Left, Right, Home, End, PgUp, PgDn, Backspace, Delete, Insert"
+            )
+        })?;
+        let is_character = matches!(code, KeyCode::Char(_));
+        if is_character && modifiers.contains(KeyModifiers::SHIFT) {
+            return Err(format!(
+                "{written}: a terminal does not tell Shift with a character; write it without Shift-"
+            ));
+        }
+        let same = match code {
+            _ if modifiers != KeyModifiers::CONTROL => None,
+            KeyCode::Char('i' | 'I') => Some("Tab"),
+            KeyCode::Char('m' | 'M') => Some("Enter"),
+            KeyCode::Char('[' | '3') => Some("Esc"),
+            _ => None,
+        };
+        match same {
+            Some(same) => {
+                Err(format!("a terminal sends the same for {written} and {same}; write {same}"))
+            }
+            None => Ok(Self::spelled(code, modifiers)),
+        }
+    }
+
+    /// Nothing is held down.
+    pub(super) fn is_plain(self) -> bool {
+        self.modifiers.is_empty()
+    }
+
+    /// The one spelling of keys for which terminals send the same.
+    fn spelled(code: KeyCode, modifiers: KeyModifiers) -> Self {
+        let held = KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT;
+        let mut modifiers = modifiers & held;
+        let code = match code {
+            KeyCode::BackTab => {
+                modifiers |= KeyModifiers::SHIFT;
+                KeyCode::Tab
+            }
+            // One byte each, from 0x1c to 0x1f, and 0x00.
+            KeyCode::Char('7' | '/') if modifiers == KeyModifiers::CONTROL => KeyCode::Char('_'),
+            KeyCode::Char('4') if modifiers == KeyModifiers::CONTROL => KeyCode::Char('\\'),
+            KeyCode::Char('5') if modifiers == KeyModifiers::CONTROL => KeyCode::Char(']'),
+            KeyCode::Char('6') if modifiers == KeyModifiers::CONTROL => KeyCode::Char('^'),
+            KeyCode::Char('2' | '@') if modifiers == KeyModifiers::CONTROL => KeyCode::Char(' '),
+            KeyCode::Char(character) => {
+                modifiers -= KeyModifiers::SHIFT;
+                // Caps Lock must not change what Ctrl and Alt do.
+                let is_held = !modifiers.is_empty();
+                KeyCode::Char(if is_held { character.to_ascii_lowercase() } else { character })
+            }
+            code => code,
+        };
+        Self { code, modifiers }
+    }
+}
+
+fn begins(text: &str, prefix: &str) -> bool {
+    // Behind the prefix stands a key, which may be the sign `-` itself.
+    text.len() > prefix.len()
+        && text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn code(name: &str) -> Option<KeyCode> {
+    let mut characters = name.chars();
+    if let (Some(one), "") = (characters.next(), characters.as_str()) {
+        return (!one.is_control()).then_some(KeyCode::Char(one));
+    }
+    if let Some(number) = name.strip_prefix(['F', 'f']).and_then(|number| number.parse().ok()) {
+        return (1..=FUNCTION_MAX).contains(&number).then_some(KeyCode::F(number));
+    }
+    NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, code)| *code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_terminals_send_them() {
+        let chord = |code, modifiers| Ok(Chord { code, modifiers });
+        let (ctrl, alt) = (KeyModifiers::CONTROL, KeyModifiers::ALT);
+        for (written, expected) in [
+            ("Ctrl-Left", chord(KeyCode::Left, ctrl)),
+            ("ctrl-left", chord(KeyCode::Left, ctrl)),
+            ("Alt-A", chord(KeyCode::Char('a'), alt)),
+            ("Ctrl-Alt-x", chord(KeyCode::Char('x'), ctrl | alt)),
+            ("Alt--", chord(KeyCode::Char('-'), alt)),
+            ("Ctrl-/", chord(KeyCode::Char('_'), ctrl)),
+            ("Ctrl-Space", chord(KeyCode::Char(' '), ctrl)),
+            ("Shift-Tab", chord(KeyCode::Tab, KeyModifiers::SHIFT)),
+            ("BackTab", chord(KeyCode::Tab, KeyModifiers::SHIFT)),
+            ("F12", chord(KeyCode::F(12), KeyModifiers::NONE)),
+            ("?", chord(KeyCode::Char('?'), KeyModifiers::NONE)),
+        ] {
+            assert_eq!(Chord::parse(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_with_what_is_one() {
+        for (written, part) in [
+            ("Ctlr-K", "there is no key \"Ctlr-K\"; write Ctrl-, Alt- or Shift-"),
+            ("F13", "F1 to F12"),
+            ("", "there is no key \"\""),
+            ("Ctrl-", "there is no key"),
+            ("\u{1b}", "there is no key"),
+            ("Shift-A", "write it without Shift-"),
+            ("Ctrl-I", "the same for Ctrl-I and Tab; write Tab"),
+            ("Ctrl-m", "write Enter"),
+            ("Ctrl-[", "write Esc"),
+        ] {
+            let error = Chord::parse(written).expect_err(written);
+            assert!(error.contains(part), "{written}: {error}");
+        }
+    }
+}
