@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use chat_device::client::Client;
 use chat_device::keep::Keep;
+use chat_text::input::{self, InputError};
 
 /// Lines that are kept.
 const LINES_MAX: usize = 500;
@@ -72,7 +73,10 @@ impl TypedLines {
 
 fn is_kept(line: &str) -> bool {
     let is_secret = |word: &&str| line.trim_start().to_ascii_lowercase().starts_with(*word);
-    !line.trim().is_empty() && line.len() <= LINE_BYTES_MAX && !SECRET.iter().any(is_secret)
+    // A command that there is not may be a slip of the fingers for one of those.
+    let is_slip = matches!(input::parse(line), Err(InputError::UnknownCommand { .. }));
+    let is_short = !line.trim().is_empty() && line.len() <= LINE_BYTES_MAX;
+    is_short && !is_slip && !SECRET.iter().any(is_secret)
 }
 
 #[cfg(test)]
@@ -87,6 +91,8 @@ mod tests {
             ("/join ops", true),
             ("/password secret", false),
             (" /PASSWD secret", false),
+            ("/pasword secret", false),
+            ("//pasword is a word", true),
             ("  ", false),
         ] {
             assert_eq!(is_kept(line), kept, "{line}");
