@@ -248,7 +248,7 @@ fn lines_of_before_are_recalled_and_no_password() {
     first.type_line("a line to recall");
     first.wait_for("alice #lobby>");
     first.type_line("/password hunter2");
-    first.wait_for("takes nothing more");
+    first.wait_for("nothing is typed behind it");
     first.type_line("/quit");
     assert_eq!(first.wait(), Some(0));
     let mut second = scene.at_terminal("alice");

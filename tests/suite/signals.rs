@@ -3,11 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-<<<<<<< HEAD:tests/suite/job_control.rs
 use chat_tests::{Client, Scene, Signal, Terminal};
-=======
-use chat_tests::{Client, Scene, Terminal};
-use rustix::process::Signal;
 
 /// Goal: whoever ends one finds the same exit code whichever it was and however it was ended. Before: an agent and a
 /// `share` ended with 0 after SIGTERM, and SIGQUIT killed them; `find` died of SIGTERM.
@@ -41,7 +37,6 @@ fn whoever_is_ended_by_a_signal_ends_with_130() {
         chat.wait().assert_code(130);
     }
 }
->>>>>>> house:tests/suite/signals.rs
 
 /// A shell with job control at a terminal of its own, and the line that starts the chat of somebody there.
 fn shell(client: &Client) -> (Terminal, String) {

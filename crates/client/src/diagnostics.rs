@@ -107,13 +107,29 @@ impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut screen = screen();
         let Some(screen) = screen.as_mut() else { return io::stderr().write(bytes) };
-        screen.take(String::from_utf8_lossy(bytes).trim_end());
+        screen.take(&without_colours(String::from_utf8_lossy(bytes).trim_end()));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
+}
+
+/// A line without the sequences that colour it: a screen has its own, and shows others as what they are.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let colour = part
+            .split_once('m')
+            .filter(|(codes, _)| codes.bytes().all(|code| code.is_ascii_digit() || code == b';'));
+        match colour {
+            Some((_, rest)) => plain.push_str(rest),
+            None => plain.extend(["\u{1b}[", part]),
+        }
+    }
+    plain
 }
 
 /// What is told: of our own crates, whose names all begin so, as much as was asked for; of the libraries
@@ -150,5 +166,18 @@ mod tests {
             "10:00  INFO in"
         );
         assert_eq!(without_colours("a\u{1b}[2Jm"), "a\u{1b}[2Jm", "what is no colour is shown");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a line of the log can be read on a screen. (The build before showed the codes of its colours.)
+    #[test]
+    fn a_line_for_a_screen_has_no_colours_of_its_own() {
+        let coloured = "\u{1b}[2m06:30\u{1b}[0m \u{1b}[1;32m INFO\u{1b}[0m said \u{1b}[2J";
+        assert_eq!(without_colours(coloured), "06:30  INFO said \u{1b}[2J");
+        assert_eq!(without_colours("plain"), "plain");
     }
 }

@@ -80,8 +80,7 @@ impl Notifier {
             self.give_title_back();
             return;
         }
-        let loud = talk.conversations().iter().filter(|one| !one.is_muted);
-        let new: usize = loud.map(|one| one.unread).sum();
+        let new = talk.conversations().loud();
         let count = if new > 0 { format!("({new}) ") } else { String::new() };
         let title = format!("{count}chat: {}", talk.me());
         if self.title.as_ref() != Some(&title) {

@@ -4,7 +4,7 @@
 //! that a page in a browser can be its host as well. In reading order:
 //! - [`step`]: what goes in, what must be durable, and what is held back until then;
 //! - [`store`]: what keeps the rows and the history of a device, and the one in memory;
-//! - [`history`]: what was said, as data; search and proof;
+//! - [`history`]: what was said, as data; search and proof; [`ignored`]: what of it is hidden;
 //! - [`vault`], [`own_device`]: what must survive the loss of a machine, and the keys of this one;
 //! - [`recipient`], [`server_url`], [`password`], [`names`], [`text_lines`]: what people type.
 //!
@@ -12,6 +12,7 @@
 
 mod answers;
 pub mod history;
+pub mod ignored;
 pub mod names;
 pub mod own_device;
 pub mod password;

@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use chat_protocol::content::Content;
 use chat_protocol::content::settings::{SETTINGS_PER_MESSAGE_MAX, Setting};
 use chat_protocol::limits::INTEGER_MAX;
-use chat_protocol::name::{ConversationId, UserName};
+use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
+use crate::state::Records;
 
 /// Settings that are kept: the people and rooms that somebody ignores or mutes. What is set beyond it is not kept.
 pub const SETTINGS_MAX: usize = 2_048;
@@ -50,6 +51,18 @@ pub fn allows(settings: &BTreeMap<String, String>, user: &UserName) -> bool {
 pub fn ignores(settings: &BTreeMap<String, String>, user: &UserName) -> bool {
     settings.get(&format!("{IGNORE}{user}")).is_some_and(|value| value == "on")
 }
+
+/// What is set, by the rows of a home that nobody runs.
+pub fn of_rows(rows: &Records) -> Result<BTreeMap<String, String>, serde_json::Error> {
+    let keys = rows.iter().filter_map(|(row, value)| Some((row.strip_prefix(SETTING_ROW)?, value)));
+    let read = |(key, value): (&str, &Vec<u8>)| {
+        serde_json::from_slice(value).map(|kept: Kept| (key.to_owned(), kept.v))
+    };
+    keys.map(read).collect()
+}
+
+/// How the keys of their rows begin.
+const SETTING_ROW: &str = "setting/";
 
 /// A value that holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -48,7 +48,10 @@ impl Talk {
             SlashCommand::Jobs { cancel } => self.about_jobs(cancel).await,
             SlashCommand::Clear => What::Clear.into(),
             SlashCommand::Version => Answer::Version.into(),
-            SlashCommand::Quit => Told::over(),
+            SlashCommand::Quit => {
+                self.leaves().await;
+                Told::over()
+            }
             SlashCommand::History { .. }
             | SlashCommand::HistoryMore
             | SlashCommand::HistoryBefore { .. }

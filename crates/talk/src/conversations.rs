@@ -18,6 +18,9 @@ const NEW_MAX: usize = 512;
 /// Machines that are known by the server's lists, for the same reason.
 const MACHINES_MAX: usize = 1_024;
 
+/// Conversations that are muted: no fewer than settings are kept.
+const MUTED_MAX: usize = chat_endpoint::settings::SETTINGS_MAX;
+
 /// People who are remembered as connected: those of a large server. Beyond it some are shown as away.
 const ONLINE_MAX: usize = 16_384;
 
@@ -36,6 +39,9 @@ pub enum Kind {
     Feed,
 }
 
+/// The newest message that came: ids are their senders'.
+pub type Newest = (MessageId, UserName);
+
 /// One conversation.
 #[derive(Debug, Clone)]
 pub struct Conversation {
@@ -50,11 +56,10 @@ pub struct Conversation {
     /// Those of them that name this user, or are for this user alone.
     pub mentions: usize,
     /// Those that came, oldest first, and whether each is one of [`Self::mentions`]; the newest of many.
-    new: VecDeque<(MessageId, bool)>,
-    /// The newest message that came.
-    newest: Option<MessageId>,
+    new: VecDeque<(Newest, bool)>,
+    newest: Option<Newest>,
     /// Another device has read up to this one, which has not come here yet.
-    read_elsewhere: Option<MessageId>,
+    read_elsewhere: Option<Newest>,
     /// Only what names this user is noise.
     pub is_muted: bool,
     /// What was begun to be written there.
@@ -67,6 +72,13 @@ pub struct Conversation {
     pub keep_ms: Option<u64>,
 }
 
+impl Conversation {
+    /// The newest message that came in the order of the log.
+    pub fn newest(&self) -> Option<&Newest> {
+        self.newest.as_ref()
+    }
+}
+
 /// All of them, and which one is looked at.
 #[derive(Debug)]
 pub struct Conversations {
@@ -77,6 +89,8 @@ pub struct Conversations {
     /// What was begun to be written while one looked at none.
     draft: String,
     machines: BTreeSet<UserName>,
+    /// Those in which only what names this user is noise, whether they are remembered or not.
+    muted: BTreeSet<ConversationId>,
     /// Who is connected, by the server's word.
     online: BTreeSet<UserName>,
 }
@@ -86,8 +100,8 @@ impl Conversations {
     pub fn new(me: UserName) -> Self {
         let machines = BTreeSet::from([UserName::server()]);
         let (all, here, before, draft) = (BTreeMap::new(), None, None, String::new());
-        let online = BTreeSet::new();
-        let mut new = Self { me, all, here, before, draft, machines, online };
+        let (muted, online) = (BTreeSet::new(), BTreeSet::new());
+        let mut new = Self { me, all, here, before, draft, machines, muted, online };
         new.at(&ConversationId::all());
         new
     }
@@ -97,6 +111,11 @@ impl Conversations {
         let mut all: Vec<&Conversation> = self.all.values().collect();
         all.sort_by_key(|one| (one.kind, &one.cid));
         all.into_iter()
+    }
+
+    /// New messages in all that are not muted.
+    pub fn loud(&self) -> usize {
+        self.all.values().filter(|one| !one.is_muted).map(|one| one.unread).sum()
     }
 
     /// One of them.
@@ -126,23 +145,31 @@ impl Conversations {
         }
     }
 
-    /// The newest message that came there.
-    pub fn newest(&self, cid: &ConversationId) -> Option<MessageId> {
-        self.all.get(cid)?.newest
-    }
-
     /// Only what names this user is noise there, or all is again.
     pub fn mute(&mut self, cid: &ConversationId, is_muted: bool) {
-        self.at(cid).is_muted = is_muted;
+        if !is_muted {
+            self.muted.remove(cid);
+        } else if self.muted.len() < MUTED_MAX {
+            self.muted.insert(cid.clone());
+        }
+        let is_muted = self.muted.contains(cid);
+        if let Some(one) = self.all.get_mut(cid) {
+            one.is_muted = is_muted;
+        }
+    }
+
+    /// Those.
+    pub fn muted(&self) -> impl Iterator<Item = &ConversationId> {
+        self.muted.iter()
     }
 
     /// Another device of this user has read everything up to this message, in the order in which both get it.
-    pub fn read_up_to(&mut self, cid: &ConversationId, id: &MessageId) {
+    pub fn read_up_to(&mut self, cid: &ConversationId, read: &Newest) {
         let one = self.at(cid);
-        let Some(at) = one.new.iter().position(|(new, _)| new == id) else {
+        let Some(at) = one.new.iter().position(|(new, _)| new == read) else {
             // It was read here before, or is still on its way.
-            if one.newest != Some(*id) {
-                one.read_elsewhere = Some(*id);
+            if one.newest.as_ref() != Some(read) {
+                one.read_elsewhere = Some(read.clone());
             }
             return;
         };
@@ -154,6 +181,16 @@ impl Conversations {
     /// Keeps what was begun to be written where one looks.
     pub fn leave_draft(&mut self, text: String) {
         *self.draft() = text;
+    }
+
+    /// Keeps what was begun to be written in this one.
+    pub fn leave_draft_in(&mut self, cid: &ConversationId, text: String) {
+        self.at(cid).draft = text;
+    }
+
+    /// Those in which something was begun to be written.
+    pub fn with_drafts(&self) -> impl Iterator<Item = &Conversation> {
+        self.all.values().filter(|one| !one.draft.is_empty())
     }
 
     /// What was begun to be written where one looks; it is there no more.
@@ -210,11 +247,18 @@ impl Conversations {
     /// Takes what happens.
     pub fn note(&mut self, event: &Event) {
         match event {
-            Event::Message { id, cid, from, text, veiled, sent_ms, granted_by, .. } => {
+            Event::Message {
+                id, cid, from, text, veiled, sent_ms, granted_by, healed_by, ..
+            } => {
                 self.said(cid, *sent_ms);
+                let this = (*id, from.clone());
                 let one = self.at(cid);
-                (one.is_in, one.newest) = (true, Some(*id));
-                let is_read = one.read_elsewhere.take_if(|read| read == id).is_some();
+                one.is_in = true;
+                // What others have handed on comes behind what was said after it.
+                if granted_by.is_none() && healed_by.is_none() {
+                    one.newest = Some(this.clone());
+                }
+                let is_read = one.read_elsewhere.take_if(|read| *read == this).is_some();
                 if *from == self.me || granted_by.is_some() {
                     return;
                 }
@@ -224,9 +268,9 @@ impl Conversations {
                     } else {
                         names(text, &self.me)
                     };
-                self.is_new(cid, Some((*id, is_mention)));
+                self.is_new(cid, Some((this.clone(), is_mention)));
                 if is_read {
-                    self.read_up_to(cid, id);
+                    self.read_up_to(cid, &this);
                 }
             }
             Event::Unreadable { cid, signed: true, .. } => self.is_new(cid, None),
@@ -272,11 +316,11 @@ impl Conversations {
         }
     }
 
-    fn is_new(&mut self, cid: &ConversationId, message: Option<(MessageId, bool)>) {
+    fn is_new(&mut self, cid: &ConversationId, message: Option<(Newest, bool)>) {
         if self.here.as_ref() != Some(cid) {
             let one = self.at(cid);
             one.unread += 1;
-            one.mentions += usize::from(message.is_some_and(|(_, is_mention)| is_mention));
+            one.mentions += usize::from(message.as_ref().is_some_and(|(_, names)| *names));
             one.new.extend(message);
             if one.new.len() > NEW_MAX {
                 one.new.pop_front();
@@ -302,7 +346,7 @@ impl Conversations {
                 self.all.remove(&oldest);
             }
         }
-        let kind = self.kind(cid);
+        let (kind, is_muted) = (self.kind(cid), self.muted.contains(cid));
         self.all.entry(cid.clone()).or_insert_with(|| Conversation {
             cid: cid.clone(),
             kind,
@@ -313,7 +357,7 @@ impl Conversations {
             new: VecDeque::new(),
             newest: None,
             read_elsewhere: None,
-            is_muted: false,
+            is_muted,
             draft: String::new(),
             last_ms: 0,
             topic: String::new(),
@@ -458,6 +502,45 @@ mod tests {
         all.note(&presence(&[], &["bob"]));
         let is_online = ["alice", "bob", "dora"].map(|name| all.is_online(&user(name)));
         assert_eq!(is_online, [true, false, true]);
+    }
+
+    /// Goal: whoever writes under the id of somebody else's message makes none of that one read, and what was handed on
+    /// later is not the newest that was read.
+    #[test]
+    fn a_message_is_read_by_its_writer_and_id_in_the_order_of_the_log() {
+        let mut all = Conversations::new(user("alice"));
+        let newest = |name: &str| (MessageId([1; 16]), user(name));
+        all.note(&message("room:ops", "bob", "one"));
+        all.note(&message("room:ops", "mallory", "two"));
+        all.read_up_to(&cid("room:ops"), &newest("bob"));
+        assert_eq!(counts(&all, "room:ops"), (1, 0));
+        let mut healed = message("room:ops", "carol", "from before");
+        if let Event::Message { healed_by, .. } = &mut healed {
+            *healed_by = Some(user("bob"));
+        }
+        all.note(&healed);
+        assert_eq!(all.get(&cid("room:ops")).unwrap().newest(), Some(&newest("mallory")));
+        all.read_up_to(&cid("room:ops"), &newest("dora"));
+        assert_eq!(counts(&all, "room:ops"), (2, 0), "that one is on its way");
+        all.note(&message("room:ops", "dora", "three"));
+        assert_eq!(counts(&all, "room:ops"), (0, 0));
+    }
+
+    /// Goal: a room stays muted, however many others there are.
+    #[test]
+    fn a_mute_outlasts_the_memory_of_its_conversation() {
+        let mut all = Conversations::new(user("alice"));
+        all.mute(&cid("room:ops"), true);
+        all.said(&cid("room:ops"), 1);
+        for number in 0..CONVERSATIONS_MAX {
+            all.said(&cid(&format!("dm:alice:b{number}")), 2_000);
+        }
+        assert!(all.get(&cid("room:ops")).is_none());
+        all.note(&message("room:ops", "bob", "again"));
+        assert!(all.get(&cid("room:ops")).unwrap().is_muted);
+        all.mute(&cid("room:ops"), false);
+        assert!(!all.get(&cid("room:ops")).unwrap().is_muted);
+        assert_eq!(all.muted().count(), 0);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Talk {
         let cid = cid.clone();
         let read = move |history: &History| history.page(&cid, before, count);
         let entries = self.client.read_history(read).await.and_then(Result::ok);
-        self.without_ignored(entries.unwrap_or_default())
+        self.noise.ignored.without_words(entries.unwrap_or_default())
     }
 
     /// Notes the conversations of the history.
@@ -138,7 +138,7 @@ impl Talk {
             return Answer::NoHistory { cid: page.cid, is_more: before != i64::MAX }.into();
         };
         self.page = Some(Page { before: oldest, ..page });
-        Answer::History(self.without_ignored(entries)).into()
+        Answer::History(self.noise.ignored.without_words(entries)).into()
     }
 
     /// Whether there is such a person or room, as far as is known here.
@@ -153,11 +153,9 @@ impl Talk {
     }
 
     async fn search(&self, words: Vec<String>) -> Told {
-        match self.read_history(move |history| history.search(&words)).await {
-            Ok(mut found) => {
-                found.entries.retain(|entry| !self.is_ignored(&entry.record.from));
-                Answer::Found(found).into()
-            }
+        let ignored = self.ignored().clone();
+        match self.read_history(move |history| history.search(&words, &ignored)).await {
+            Ok(found) => Answer::Found(found).into(),
             Err(told) => told,
         }
     }

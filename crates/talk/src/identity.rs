@@ -17,6 +17,15 @@ pub(crate) struct Looking {
     wish: Wish,
 }
 
+/// What is said where somebody is not asked, because what they are typing would be taken for the answer.
+fn not_asked(question: &Question) -> String {
+    let (verb, user) = (question.kind.verb(), &question.user);
+    format!(
+        "nothing is decided: you have begun to type something else; /{verb} {user} yes decides, or the six words in \
+         the place of yes"
+    )
+}
+
 /// What is to be shown or decided once the newest keys are here.
 #[derive(Debug)]
 enum Wish {
@@ -113,6 +122,10 @@ impl Talk {
         }
         if let Some(error) = question.in_vain() {
             return shown.and(Told::error(hints::undecided(&error)));
+        }
+        // A line that is being typed is no answer, nor is one to another question.
+        if self.rooms.is_typing || self.asked.is_some() {
+            return shown.and(Told::error(not_asked(&question)));
         }
         let asked = Asked::Key(Box::new(question));
         self.asked = Some(asked.clone());

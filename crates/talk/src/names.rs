@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use chat_device::identity::IdentityCommand;
 use chat_device::names;
+use chat_device::names::alike::Alike;
 use chat_device::recipient::Recipient;
 use chat_endpoint::Event;
 use chat_protocol::name::UserName;
@@ -88,7 +89,8 @@ impl Talk {
             _ => None,
         };
         let item = |alike| Item { cid: cid(), id: None, what: What::Alike(alike) };
-        alike.into_iter().map(item).collect()
+        let is_shown = |alike: &Alike| !self.is_ignored(alike.name());
+        alike.into_iter().filter(is_shown).map(item).collect()
     }
 }
 

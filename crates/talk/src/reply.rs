@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use chat_device::history::Record;
 use chat_device::recipient::Recipient;
 use chat_endpoint::Event;
 use chat_protocol::name::{ConversationId, UserName};
 use tokio::time::Instant;
 
-use crate::conversations::Kind;
 use crate::talk::Talk;
 use crate::told::Told;
 
@@ -27,11 +27,18 @@ const RECENT: (usize, usize) = (16, 20);
 /// Who wrote to this user alone: the last two.
 #[derive(Debug, Default)]
 pub(crate) struct Writers {
+    /// Since the start, and when.
     last: Option<(UserName, Instant)>,
+    /// Before them: at the start, whoever the home has.
     before: Option<UserName>,
 }
 
 impl Writers {
+    /// Before the start somebody wrote last.
+    pub(crate) fn found(&mut self, writer: Option<UserName>) {
+        self.before = writer;
+    }
+
     /// Takes what has come.
     pub(crate) fn note(&mut self, me: &UserName, event: &Event, now: Instant) {
         let Event::Message { cid, from, granted_by: None, .. } = event else { return };
@@ -44,15 +51,25 @@ impl Writers {
             *at = now;
             return;
         }
-        self.before = self.last.replace((from.clone(), now)).map(|(writer, _)| writer);
+        if let Some((writer, _)) = self.last.replace((from.clone(), now)) {
+            self.before = Some(writer);
+        }
     }
 
-    /// Whom an answer is for; or those of whom one is meant.
-    fn meant(&self, now: Instant) -> Option<Result<&UserName, (&UserName, &UserName)>> {
-        let (last, at) = self.last.as_ref()?;
-        Some(match &self.before {
-            Some(before) if now < *at + SETTLE => Err((last, before)),
-            _ => Ok(last),
+    /// Whom an answer is for; or those of whom one is meant. Nobody answers those whom they do not see.
+    fn meant(
+        &self,
+        now: Instant,
+        is_seen: impl Fn(&UserName) -> bool,
+    ) -> Option<Result<&UserName, (&UserName, &UserName)>> {
+        let last = self.last.as_ref().filter(|(last, _)| is_seen(last));
+        let before = self.before.as_ref().filter(|before| is_seen(before));
+        Some(match (last, before) {
+            (Some((last, at)), Some(before)) if last != before && now < *at + SETTLE => {
+                Err((last, before))
+            }
+            (Some((last, _)), _) => Ok(last),
+            (None, before) => Ok(before?),
         })
     }
 }
@@ -69,40 +86,51 @@ impl Talk {
             let quote = self.quote(&place, number).await?;
             return Ok((place, format!("{quote}\n{text}")));
         }
-        let user = match self.writers.meant(Instant::now()) {
-            Some(Ok(user)) => Some(user.clone()),
-            Some(Err((last, before))) => {
-                return Err(Told::error(format!(
-                    "nothing was sent: {last} has just written, too. To write to {last}: {last}*TEXT; \
-                     to {before}: {before}*TEXT"
-                )));
+        match self.writers.meant(Instant::now(), |user| !self.is_ignored(user)) {
+            Some(Ok(user)) => Ok((Recipient::User(user.clone()), text)),
+            Some(Err((last, before))) => Err(Told::error(format!(
+                "nothing was sent: {last} has just written, too. To write to {last}: {last}*TEXT; \
+                 to {before}: {before}*TEXT"
+            ))),
+            None => {
+                Err(Told::error("nobody has written to you alone; USER*TEXT writes to somebody"))
             }
-            None => self.last_writer().await,
-        };
-        let nobody = "nobody has written to you alone; USER*TEXT writes to somebody";
-        user.map(|user| (Recipient::User(user), text)).ok_or_else(|| Told::error(nobody))
+        }
     }
 
-    /// Who wrote last, as the home has it.
+    /// Looks up who wrote last before the start.
+    pub(crate) async fn know_writers(&mut self) {
+        let writer = self.last_writer().await;
+        self.writers.found(writer);
+    }
+
+    /// Who wrote last, as the home has it. What somebody is, a person or a machine, is the server's word and decides
+    /// nothing here.
     async fn last_writer(&self) -> Option<UserName> {
         let mut direct: Vec<(u64, ConversationId)> = self
             .conversations
             .iter()
-            .filter(|one| one.kind == Kind::Person && one.last_ms > 0)
+            .filter(|one| one.cid.is_direct() && one.last_ms > 0)
             .map(|one| (one.last_ms, one.cid.clone()))
             .collect();
         direct.sort_unstable_by(|one, other| other.cmp(one));
         let mut newest: Option<(u64, UserName)> = None;
         for (_, cid) in direct.into_iter().take(RECENT.0) {
             let page = self.earlier(&cid, None, RECENT.1).await;
-            let theirs = page.into_iter().rev().find(|entry| !entry.is_own());
-            if let Some(record) = theirs.map(|entry| entry.record)
+            let theirs = page.into_iter().map(|entry| entry.record).rev();
+            let mut theirs = theirs.filter(|record| self.is_of_others(record));
+            if let Some(record) = theirs.next()
                 && newest.as_ref().is_none_or(|(at, _)| record.sent_ms > *at)
             {
                 newest = Some((record.sent_ms, record.from));
             }
         }
         newest.map(|(_, user)| user)
+    }
+
+    /// Whether somebody else has said it, and this user has seen it.
+    fn is_of_others(&self, record: &Record) -> bool {
+        record.from != self.me && record.text.is_some() && !self.is_ignored(&record.from)
     }
 
     /// The line of a message of somebody else in the current conversation, the newest being 1.
@@ -114,8 +142,9 @@ impl Talk {
         }
         let cid = place.conversation(&self.me).ok_or_else(nothing)?;
         let page = self.earlier(&cid, None, LOOKED_AT_MAX).await;
-        let theirs = page.into_iter().rev().filter(|entry| !entry.is_own());
-        let mut said = theirs.filter_map(|entry| Some((entry.record.from, entry.record.text?)));
+        let theirs = page.into_iter().map(|entry| entry.record).rev();
+        let theirs = theirs.filter(|record| self.is_of_others(record));
+        let mut said = theirs.filter_map(|record| Some((record.from, record.text?)));
         let (from, text) = said.nth(number.saturating_sub(1)).ok_or_else(nothing)?;
         Ok(format!("> {from}: {}", shortened(&text)))
     }
@@ -142,15 +171,40 @@ mod tests {
         assert_eq!(shortened(&"a".repeat(500)).chars().count(), QUOTE_MAX + 1);
     }
 
+    fn user(name: &str) -> UserName {
+        UserName::new(name).unwrap()
+    }
+
+    fn meant(writers: &Writers, now: Instant) -> Vec<String> {
+        match writers.meant(now, |user| user.as_str() != "mallory") {
+            None => Vec::new(),
+            Some(Ok(user)) => vec![user.to_string()],
+            Some(Err((last, before))) => vec![last.to_string(), before.to_string()],
+        }
+    }
+
+    /// Goal: whoever types an answer has perhaps not seen the message that has just come, whether the one before it came
+    /// in this run or stands in the log of before. (The build before looked at this run alone.)
     #[test]
     fn an_answer_is_for_who_wrote_last_unless_somebody_else_just_did() {
-        let user = |name: &str| UserName::new(name).unwrap();
         let (now, mut writers) = (Instant::now(), Writers::default());
-        assert!(writers.meant(now).is_none());
+        assert!(meant(&writers, now).is_empty());
+        writers.found(Some(user("carol")));
+        assert_eq!(meant(&writers, now), ["carol"]);
         writers.last = Some((user("bob"), now));
-        assert_eq!(writers.meant(now), Some(Ok(&user("bob"))));
-        writers.before = Some(user("carol"));
-        assert_eq!(writers.meant(now), Some(Err((&user("bob"), &user("carol")))));
-        assert_eq!(writers.meant(now + SETTLE), Some(Ok(&user("bob"))));
+        assert_eq!(meant(&writers, now), ["bob", "carol"]);
+        assert_eq!(meant(&writers, now + SETTLE), ["bob"]);
+        writers.last = Some((user("carol"), now));
+        assert_eq!(meant(&writers, now), ["carol"], "it is the same one");
+    }
+
+    /// Goal: nobody answers somebody whom they ignore and do not see.
+    #[test]
+    fn an_answer_is_not_for_somebody_who_is_ignored() {
+        let now = Instant::now();
+        let mut writers = Writers { last: Some((user("mallory"), now)), before: None };
+        assert!(meant(&writers, now).is_empty());
+        writers.found(Some(user("carol")));
+        assert_eq!(meant(&writers, now), ["carol"]);
     }
 }

@@ -25,6 +25,9 @@ pub(crate) const NO_ROOM: &str =
 /// The same of a command.
 const NO_ROOM_FOR_COMMAND: &str = "you are in no room; /join ROOM or /room ROOM first";
 
+/// Names of rooms that are remembered for completion; a server that invents rooms fills no more than some megabytes.
+const NAMES_MAX: usize = 65_536;
+
 /// What a list of rooms was asked for.
 #[derive(Debug)]
 enum Wanted {
@@ -58,7 +61,7 @@ pub(crate) struct Rooms {
     /// Why texts go elsewhere than the prompt says that the next line is typed at.
     pub(crate) moved: Option<String>,
     /// A person is typing: what they have begun is meant for where the prompt said then.
-    is_typing: bool,
+    pub(crate) is_typing: bool,
     /// Names seen, for completion.
     pub(crate) names: Arc<Mutex<BTreeSet<String>>>,
     /// What was done about the current room before the answer came.
@@ -140,7 +143,7 @@ impl Rooms {
     }
 
     /// The room in the spelling under which it is known.
-    fn known(&self, room: RoomName) -> RoomName {
+    pub(crate) fn known(&self, room: RoomName) -> RoomName {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let known = names.iter().find(|name| name.eq_ignore_ascii_case(room.as_str()));
         known.and_then(|name| RoomName::new(name).ok()).unwrap_or(room)
@@ -154,7 +157,10 @@ impl Rooms {
     }
 
     fn learn(&self, room: &RoomName) {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(room.to_string());
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < NAMES_MAX {
+            names.insert(room.to_string());
+        }
     }
 }
 

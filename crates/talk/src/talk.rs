@@ -1,6 +1,6 @@
 //! A line or an event, from its beginning to its items.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_device::client::{Client, ClientEvent, SendError, Status, Stopped};
@@ -31,6 +31,9 @@ use crate::session::Saver;
 use crate::told::{Fault, Link, Told};
 use crate::{awaited, feeds, files, grant, history, identity, rooms, unstarted};
 
+/// Commands that are remembered as asked for here: more than anybody has under way.
+const COMMANDS_MAX: usize = 4_096;
+
 /// What a program decides about a talk.
 #[derive(Debug)]
 pub struct TalkOptions {
@@ -55,8 +58,8 @@ pub struct Talk {
     pub(crate) is_person: bool,
     /// Sent and not answered: text until it is stored, a command until it has ended.
     pub(crate) open: HashSet<MessageId>,
-    /// Commands that were asked for here.
-    commands: HashSet<MessageId>,
+    /// Commands that were asked for here, the newest: what a machine says of one may come long after a refusal.
+    commands: BTreeSet<MessageId>,
     pub(crate) sent: SentLog,
     pub(crate) conversations: Conversations,
     pub(crate) unstarted: unstarted::Unstarted,
@@ -113,7 +116,7 @@ impl Talk {
             me,
             is_person: options.is_person,
             open: HashSet::new(),
-            commands: HashSet::new(),
+            commands: BTreeSet::new(),
             sent: SentLog::default(),
             unstarted: unstarted::Unstarted::default(),
             names: Arc::default(),
@@ -145,6 +148,7 @@ impl Talk {
             talk.know_conversations().await;
         }
         talk.know_noise().await;
+        talk.know_writers().await;
         talk
     }
 
@@ -210,9 +214,9 @@ impl Talk {
         crate::complete::Words { names, rooms }
     }
 
-    /// Keeps what was begun to be written where one is, for [`Talk::take_draft`].
-    pub fn leave_draft(&mut self, text: String) {
-        self.conversations.leave_draft(text);
+    /// Keeps what was begun to be written in a conversation, for [`Talk::take_draft`].
+    pub fn leave_draft(&mut self, cid: &ConversationId, text: String) {
+        self.conversations.leave_draft_in(cid, text);
     }
 
     /// What was begun to be written where one is, or was not sent through no fault of who typed it.
@@ -235,11 +239,9 @@ impl Talk {
             _ => None,
         };
         self.rooms.current = place;
-        let was_new = self.conversations.get(cid).is_some_and(|one| one.unread > 0);
-        self.conversations.look_at(Some(cid.clone()));
-        if was_new {
-            self.note_read(cid);
-        }
+        // Whoever goes there knows where they are.
+        self.rooms.moved = None;
+        self.look(Some(cid.clone()));
         self.where_am_i()
     }
 
@@ -247,12 +249,7 @@ impl Talk {
     pub(crate) fn go(&mut self, place: Option<Recipient>) {
         let cid = place.as_ref().and_then(|place| place.conversation(&self.me));
         self.rooms.current = place;
-        let new =
-            cid.clone().filter(|cid| self.conversations.get(cid).is_some_and(|one| one.unread > 0));
-        self.conversations.look_at(cid);
-        if let Some(cid) = new {
-            self.note_read(&cid);
-        }
+        self.look(cid);
     }
 
     pub(crate) fn is_online(&self) -> bool {
@@ -261,6 +258,9 @@ impl Talk {
 
     /// Does what a line asks for.
     pub async fn read(&mut self, line: &str) -> Told {
+        self.note_there();
+        // It has ended: what it comes to is nothing that it could be the answer to.
+        self.typing(false);
         // Another command says that there is no answer; words do not begin with a slash.
         match self.asked.take().filter(|_| !line.starts_with('/')) {
             Some(Asked::Key(question)) => return self.answer_question(&question, line).await,
@@ -302,13 +302,21 @@ impl Talk {
         let own =
             Own { text: argv.join(" "), is_command: true, is_veiled: false, sent_ms: now_ms() };
         if let Ok(id) = &sent {
-            self.commands.insert(*id);
+            self.asked_for(*id);
             self.awaited.expect(*id);
             self.conversations.is_machine(&target);
             self.jobs.begin(*id, target.clone(), argv.clone());
             self.unstarted.expect(*id, (target.clone(), argv), Instant::now());
         }
         self.is_on_its_way(line, sent, &Recipient::User(target), own)
+    }
+
+    /// What a machine says of this command is shown here.
+    fn asked_for(&mut self, id: MessageId) {
+        self.commands.insert(id);
+        if self.commands.len() > COMMANDS_MAX {
+            self.commands.pop_first();
+        }
     }
 
     /// What a line means, and where a text of it goes; or what is said instead.
@@ -325,11 +333,13 @@ impl Talk {
             Ok(input) => self.with_true_names(input).await,
             Err(error) => return Err(Told::error(error.to_string())),
         };
-        let moved = self.rooms.moved.take();
+        // Whatever this line is about, the next one is begun where one is now.
+        let moved = self.rooms.moved.take().filter(|_| input.is_about_place());
         match (&input, moved, &self.rooms.current) {
-            (Input::Text { text }, Some(why), _) => Err(self.refuse_late(&why, text)),
+            (Input::Text { text }, Some(why), _) => Err(self.refuse_late(&why, "sent", text)),
+            (_, Some(why), _) => Err(self.refuse_late(&why, "done", line)),
             (Input::Text { .. }, None, None) => Err(Told::error(rooms::NO_ROOM)),
-            (_, _, current) => {
+            (_, None, current) => {
                 let place = current.clone().unwrap_or(Recipient::Room(RoomName::lobby()));
                 Ok((input, place))
             }
@@ -348,7 +358,7 @@ impl Talk {
             Ok(id) => id,
             // The reason is in the last event; what was typed must not go with it.
             Err(SendError::Stopped) => {
-                self.leave_draft(line.to_owned());
+                self.conversations.leave_draft(line.to_owned());
                 return Told::error(format!("this was not sent: {line}"));
             }
             Err(error) => return Told::error(hints::not_sent(&error)),
@@ -424,13 +434,13 @@ impl Talk {
         if self.unstarted.take(&event) {
             return Told { consumed: key, ..Told::default() };
         }
-        if self.is_hidden(&event) {
+        if self.noise.ignored.hide(&event) {
             return Told { consumed: key, ..Told::default() };
         }
         if let Event::Settings { changed } = &event {
             return self.hear_settings(changed).into();
         }
-        self.answer_for_away(&event).await;
+        let answered = self.answer_for_away(&event).await;
         if let Event::Refreshed { cid } = event {
             let members = self.members(&cid).await;
             return members.and(self.grant_asked(&cid).await).and(self.looked_up(&cid).await);
@@ -438,15 +448,16 @@ impl Talk {
         let fault = self.fault(&event);
         self.learn(&event);
         let warnings = self.warnings(&event);
+        let is_silent = self.noise.ignored.silence(&event);
         if let Some(told) = self.make_room(&event).await {
             return Told { consumed: key, ..told };
         }
         let moved = self.learn_rooms(&event);
         // That a room was made is said before that one is in it; where text goes comes last.
         let is_first = matches!(event, Event::Joined { .. });
-        let shown = self.shown(event);
+        let shown = if is_silent { Vec::new() } else { self.shown(event) };
         let (then, last) = if is_first { (moved, shown) } else { (shown, moved) };
-        let items = warnings.into_iter().chain(then).chain(last).collect();
+        let items = warnings.into_iter().chain(then).chain(last).chain(answered).collect();
         Told { items, consumed: key, fault, is_over: false }
     }
 
@@ -457,10 +468,13 @@ impl Talk {
                 return self.followed(follows, subscribers);
             }
             Event::Rooms { rooms, more } => return self.listed_rooms(rooms, more),
-            Event::Presence { .. } => match self.settings.presence.wanted(&event) {
-                Some(wanted) => wanted.into_owned(),
-                None => return Vec::new(),
-            },
+            Event::Presence { .. } => {
+                let others = self.noise.ignored.without_presence(event);
+                match self.settings.presence.wanted(&others) {
+                    Some(wanted) => wanted.into_owned(),
+                    None => return Vec::new(),
+                }
+            }
             event if self.is_silent_list(&event) => return Vec::new(),
             event => event,
         };
@@ -524,11 +538,7 @@ impl Talk {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).learn_from(event);
         self.conversations.note(event);
         self.heard.note(event);
-        if let Event::Message { cid, .. } = event
-            && self.conversations.here() == Some(cid)
-        {
-            self.note_read(&cid.clone());
-        }
+        self.note_seen(event);
         self.sent.note(event);
         self.awaited.take(event);
         self.jobs.note(event);
@@ -542,9 +552,7 @@ impl Talk {
                 self.open.remove(id);
             }
             // Nobody else waits for what follows.
-            Event::Late { re, .. } => {
-                self.commands.insert(*re);
-            }
+            Event::Late { re, .. } => self.asked_for(*re),
             Event::Joined { .. }
             | Event::Left { .. }
             | Event::MemberChanged { .. }

@@ -18,6 +18,9 @@ use crate::told::{Fault, Told};
 /// [`chat_endpoint::limits::MAY_START_MAX_MS`].
 pub const START_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// Messages that took a command back whose answers are nothing to be told: those under way, and many more.
+const TAKEN_BACK_MAX: usize = 1_024;
+
 /// A command that waits for its machine.
 #[derive(Debug, PartialEq, Eq)]
 struct Waiting {
@@ -107,7 +110,11 @@ impl Talk {
 
     /// Takes a command back; what is answered to that is nothing that anybody has typed.
     pub(crate) async fn take_back(&mut self, id: MessageId) {
-        self.unstarted.taken_back.extend(self.client.cancel(id).await);
+        let taken_back = self.client.cancel(id).await;
+        self.unstarted.taken_back.extend(taken_back);
+        while self.unstarted.taken_back.len() > TAKEN_BACK_MAX {
+            self.unstarted.taken_back.pop_first();
+        }
     }
 
     /// Nobody here waits any longer for the commands that have not started, and they are left to their

@@ -69,6 +69,18 @@ pub enum Input {
     Slash(SlashCommand),
 }
 
+impl Input {
+    /// Whether it depends on where its writer is: a text without an address, or a command that says or changes
+    /// something there.
+    pub fn is_about_place(&self) -> bool {
+        match self {
+            Self::Text { .. } => true,
+            Self::Slash(command) => command.is_about_place(),
+            Self::Nothing | Self::Direct { .. } | Self::Broadcast { .. } => false,
+        }
+    }
+}
+
 /// Why a line is not understood. Nothing has been sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InputError {
@@ -108,6 +120,12 @@ pub enum InputError {
         rest: String,
         /// How it is written.
         usage: &'static str,
+    },
+    /// Something was typed behind a command that asks for its words unseen. It may be one of them, and is not shown.
+    #[error("/{command} asks for passwords, which are typed unseen; nothing is typed behind it")]
+    TypedInSight {
+        /// The command.
+        command: &'static str,
     },
     /// Where a name is due stands something else.
     #[error("{name:?} is not the name of a user: {source}")]

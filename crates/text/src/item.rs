@@ -175,6 +175,8 @@ pub enum Answer {
     Muting(Vec<RoomName>),
     /// Why this user is away; nothing where they are back; by another device.
     Away(Option<String>, bool),
+    /// This device has told somebody why this user does not answer.
+    AnsweredFor(UserName, String),
     /// Where something is new.
     Unread(Vec<Unread>),
     /// The server has answered after so long.

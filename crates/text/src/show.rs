@@ -139,7 +139,7 @@ impl Lines {
             Event::Alarm { kind, user, detail, count } => banner(*kind, user, detail, *count),
             Event::Away { from, .. } if *from == self.me => return None,
             Event::Away { from, text, sent_ms, .. } => {
-                format!("{}· {from} is away: {}", self.stamp(*sent_ms), line(text))
+                format!("{}{}", self.stamp(*sent_ms), Self::away(from, text))
             }
             Event::Announcement { text } => format!("* {SERVER_SAYS}{}", line(text)),
             Event::NewDevice { user, number, words } => {
@@ -198,6 +198,11 @@ impl Lines {
             return Some(self.copied(from, said_in, &text, *sent_ms, (mark, &hand)));
         }
         Some(self.marked((cid, *tag), from, &text, *sent_ms, (mark, &hand)))
+    }
+
+    /// The line for what the program of somebody says who is away: one line, whatever it says.
+    pub fn away(from: &UserName, text: &str) -> String {
+        format!("· {from} is away: {}", line(text))
     }
 
     /// The line for a message of others that could not be read.

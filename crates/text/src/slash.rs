@@ -162,6 +162,19 @@ pub enum SlashCommand {
     Quit,
 }
 
+impl SlashCommand {
+    /// Whether it says, changes or gives something where its writer is. One that only shows what was said there does
+    /// no harm elsewhere.
+    pub fn is_about_place(&self) -> bool {
+        match self {
+            Self::Reply { quoted, .. } => quoted.is_some(),
+            Self::Room(command) => command.is_about_current(),
+            Self::Grant { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// What can be completed after the command's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
@@ -396,6 +409,31 @@ mod tests {
                     assert_eq!(input::parse(&line).as_ref(), Ok(&expected), "{line}");
                 }
             }
+        }
+    }
+
+    /// Goal: what is typed for one place is known as such, so that it is not done in another one.
+    #[test]
+    fn a_line_that_depends_on_the_place_is_known_as_such() {
+        for (line, is_about) in [
+            ("hello", true),
+            ("/reply ^1 yes", true),
+            ("/reply yes", false),
+            ("bob*yes", false),
+            ("ALL*yes", false),
+            ("/kick bob", true),
+            ("/topic", true),
+            ("/topic on call", true),
+            ("/leave", true),
+            ("/leave ops", false),
+            ("/grant bob", true),
+            ("/retention 1d", true),
+            ("/join ops", false),
+            ("/history", false),
+            ("/run server -- who", false),
+        ] {
+            let input = input::parse(line).unwrap();
+            assert_eq!(input.is_about_place(), is_about, "{line}");
         }
     }
 

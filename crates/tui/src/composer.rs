@@ -85,14 +85,17 @@ impl Composer {
         self.sent.entry(cid.clone()).or_default().push(text);
     }
 
-    /// Notes what was said in a conversation before the program was started, newest first.
+    /// Notes what was said in a conversation before the program was started, newest first: a page of the home that
+    /// begins at this place of its history.
     pub(crate) fn was_said<'t>(
         &mut self,
         cid: &ConversationId,
-        texts: impl Iterator<Item = Cow<'t, str>>,
+        from: Option<i64>,
+        said: impl Iterator<Item = (i64, Cow<'t, str>)>,
     ) {
         let Some(sent) = self.sent_in(cid) else { return };
-        texts.for_each(|text| sent.push_before(&text));
+        said.for_each(|(place, text)| sent.push_before(place, &text));
+        sent.has_read(from);
     }
 
     /// What was sent there; nothing where there is no room for another conversation.

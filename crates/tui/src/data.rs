@@ -4,7 +4,7 @@
 //! Strings in here come from outside as they are: they pass the sanitiser when they are drawn, in `crate::pen`.
 
 use chat_protocol::id::MessageId;
-use chat_protocol::name::ConversationId;
+use chat_protocol::name::{ConversationId, UserName};
 pub use chat_text::item::Delivery;
 
 /// Where a conversation stands in the list.
@@ -71,6 +71,8 @@ pub enum Kind {
 pub struct Line {
     /// The message that it is, or whose output it is.
     pub id: Option<MessageId>,
+    /// Who has sealed the message: the ids are theirs, and others may use them again. The home has such a line.
+    pub from: Option<UserName>,
     /// Its place in the home's history, if it is there.
     pub place: Option<i64>,
     /// When it was said, Unix time in milliseconds.

@@ -3,9 +3,11 @@
 //! In memory is the end of the conversation. Older messages are in the home and come a page at a time as the reader
 //! scrolls up to them ([`Log::wants_older`]); what was scrolled to is forgotten when the reader is back at the end.
 
+use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
 
 use chat_protocol::id::MessageId;
+use chat_protocol::name::UserName;
 
 use crate::data::{Delivery, Kind, Line, Progress};
 
@@ -15,14 +17,25 @@ mod view;
 pub(crate) use rows::clock;
 pub(crate) use view::Window;
 
-/// Lines that stay in memory of the open conversation while its end is looked at.
-const OPEN_MAX: usize = 1_000;
+/// How much of a conversation stays in memory. The home has the rest.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    lines: usize,
+    /// Bytes of their texts. The newest line stays, however long it is.
+    bytes: usize,
+}
 
-/// The same of the others: a thousand of them must not fill the memory, and the home has the rest.
-const CLOSED_MAX: usize = 50;
+/// Of the open conversation while its end is looked at.
+const OPEN_MAX: Kept = Kept { lines: 1_000, bytes: 8 * 1_024 * 1_024 };
 
-/// Lines that may come from the home by scrolling: some tens of megabytes.
-const SCROLLED_MAX: usize = 100_000;
+/// Of the others: a thousand of them must not fill the memory.
+const CLOSED_MAX: Kept = Kept { lines: 50, bytes: 64 * 1_024 };
+
+/// Of the open one while somebody has scrolled up: what came from the home, and what comes meanwhile.
+const SCROLLED_MAX: Kept = Kept { lines: 100_000, bytes: 64 * 1_024 * 1_024 };
+
+/// Nothing.
+const CLEARED: Kept = Kept { lines: 0, bytes: 0 };
 
 /// How far back a message is looked for that something has become of. Of older ones `/receipts` tells.
 const LOOKED_BACK_MAX: usize = 2_000;
@@ -41,6 +54,23 @@ const SPEAKERS_MAX: usize = 32;
 struct Block {
     line: Line,
     is_unfolded: bool,
+    /// How many rows its text has in a window of this kind; none where that has to be found out.
+    height: Cell<Option<(Shape, usize)>>,
+}
+
+/// What of a window the rows of a text depend on: its columns, and whether it is shown when something was said.
+type Shape = (usize, bool);
+
+impl Block {
+    fn new(line: Line) -> Self {
+        Self { line, is_unfolded: false, height: Cell::new(None) }
+    }
+
+    /// The line, to be changed.
+    fn line_mut(&mut self) -> &mut Line {
+        self.height.set(None);
+        &mut self.line
+    }
 }
 
 /// A row of the log: the block's number, and which of its rows.
@@ -55,6 +85,8 @@ struct Spot {
 enum Older {
     Perhaps,
     Asked,
+    /// The screen was emptied: it has, for whoever scrolls up.
+    Hidden,
     None,
 }
 
@@ -62,6 +94,8 @@ enum Older {
 #[derive(Debug)]
 pub(crate) struct Log {
     blocks: VecDeque<Block>,
+    /// Bytes of their texts.
+    bytes: usize,
     /// The number of the first block; pages before it count down.
     first: i64,
     /// What is at the top of the window; nothing while the end is looked at.
@@ -84,6 +118,7 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             blocks: VecDeque::new(),
+            bytes: 0,
             first: 0,
             top: None,
             unread: None,
@@ -111,10 +146,24 @@ impl Log {
         if !is_seen && self.unread.is_none() && matches!(line.kind, Kind::Said | Kind::Alarm) {
             self.unread = Some(self.end());
         }
-        self.blocks.push_back(Block { line, is_unfolded: false });
-        // Nothing is forgotten under the eyes of somebody who has scrolled up.
-        if self.top.is_none() {
-            self.forget(if is_seen { OPEN_MAX } else { CLOSED_MAX });
+        self.bytes += line.text.len();
+        self.blocks.push_back(Block::new(line));
+        self.bound(is_seen);
+    }
+
+    /// Nothing is forgotten under the eyes of somebody who has scrolled up, unless very much has come.
+    fn bound(&mut self, is_seen: bool) {
+        match (self.top, is_seen) {
+            (None, true) => self.forget(OPEN_MAX),
+            (None, false) => self.forget(CLOSED_MAX),
+            (Some(_), _) => {
+                let first = self.first;
+                self.forget(SCROLLED_MAX);
+                // There is no room for what the home has before it.
+                if self.first != first {
+                    self.older = Older::None;
+                }
+            }
         }
     }
 
@@ -124,7 +173,8 @@ impl Log {
             |block: &&mut Block| block.line.kind == Kind::Output && block.line.id == line.id;
         let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_same);
         let Some(block) = block else { return self.push(line, is_seen) };
-        let text = &mut block.line.text;
+        let text = &mut block.line_mut().text;
+        let before = text.len();
         if text.len() + line.text.len() <= OUTPUT_MAX {
             text.push('\n');
             text.push_str(&line.text);
@@ -132,6 +182,8 @@ impl Log {
             text.push('\n');
             text.push_str(OUTPUT_CUT);
         }
+        self.bytes += text.len() - before;
+        self.bound(is_seen);
     }
 
     /// Something has become of a message of this user.
@@ -140,7 +192,7 @@ impl Log {
             |block: &&mut Block| block.line.kind == Kind::Own && block.line.id.as_ref() == Some(id);
         let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_it);
         if let Some(block) = block {
-            block.line.delivery = Some(delivery);
+            block.line_mut().delivery = Some(delivery);
         }
     }
 
@@ -150,7 +202,7 @@ impl Log {
         let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_it);
         let is_there = block.is_some();
         if let Some(block) = block {
-            block.line.progress = Some(progress);
+            block.line_mut().progress = Some(progress);
         }
         is_there
     }
@@ -160,31 +212,35 @@ impl Log {
         let oldest = self.oldest_place();
         self.reached = page.first().and_then(|line| line.place).or(self.reached);
         let page = self.with_alarms(page, is_all);
-        // What has come since the start has no place; it may be in the home by now.
+        // What has come since the start has no place; it may be in the home by now. Others choose ids, so a line is known
+        // by its writer as well.
         let unplaced = self.blocks.iter().filter(|block| block.line.place.is_none());
-        let here: HashSet<MessageId> = unplaced.filter_map(|block| block.line.id).collect();
+        let here: HashSet<(UserName, MessageId)> =
+            unplaced.filter_map(|block| message_of(&block.line)).collect();
         let is_here = |line: &Line| {
             let is_placed = oldest.is_some_and(|oldest| line.place.is_some_and(|at| at >= oldest));
-            is_placed || line.id.is_some_and(|id| here.contains(&id))
+            is_placed || message_of(line).is_some_and(|message| here.contains(&message))
         };
         for line in page.into_iter().rev().filter(|line| !is_here(line)) {
-            self.blocks.push_front(Block { line, is_unfolded: false });
+            self.bytes += line.text.len();
+            self.blocks.push_front(Block::new(line));
             self.first -= 1;
         }
-        let is_full = self.blocks.len() >= SCROLLED_MAX;
+        let is_full = self.blocks.len() >= SCROLLED_MAX.lines || self.bytes >= SCROLLED_MAX.bytes;
         self.older = if is_all || is_full { Older::None } else { Older::Perhaps };
     }
 
     /// A page with the alarms of its time in it.
     fn with_alarms(&mut self, mut page: Vec<Line>, is_all: bool) -> Vec<Line> {
-        let from_ms = match page.first() {
+        // Of what could not be read nobody knows when it was said.
+        let from_ms = match page.iter().find(|line| line.at_ms > 0) {
             _ if is_all => 0,
             Some(first) => first.at_ms,
             None => return page,
         };
         while let Some(alarm) = self.alarms.pop_back_if(|alarm| alarm.at_ms >= from_ms) {
-            let at = page.partition_point(|line| line.at_ms <= alarm.at_ms);
-            page.insert(at, alarm);
+            let at = page.iter().position(|line| line.at_ms > alarm.at_ms);
+            page.insert(at.unwrap_or(page.len()), alarm);
         }
         page
     }
@@ -194,8 +250,21 @@ impl Log {
         self.older != Older::None
     }
 
-    /// A page of the home is needed, whatever is looked at. It is said once for each page.
-    pub(crate) fn asks_older(&mut self) -> bool {
+    /// A page of the home is needed, whatever is looked at, because something is sought in it. It is said once for each
+    /// page.
+    pub(crate) fn seeks_older(&mut self) -> bool {
+        self.unhide();
+        self.asks_older()
+    }
+
+    /// Somebody wants to see what was there before the screen was emptied.
+    fn unhide(&mut self) {
+        if self.older == Older::Hidden {
+            self.older = Older::Perhaps;
+        }
+    }
+
+    fn asks_older(&mut self) -> bool {
         let is_wanted = self.older == Older::Perhaps;
         if is_wanted {
             self.older = Older::Asked;
@@ -225,17 +294,24 @@ impl Log {
     /// Empties the screen. The home keeps what was said, and scrolling up brings it back.
     pub(crate) fn clear(&mut self) {
         (self.top, self.unread, self.focus, self.sought) = (None, None, None, None);
-        self.forget(0);
+        self.forget(CLEARED);
         self.alarms.clear();
-        self.older = Older::None;
+        (self.older, self.reached) = (Older::Hidden, None);
     }
 
-    fn forget(&mut self, kept: usize) {
-        let surplus = self.blocks.len().saturating_sub(kept);
+    fn forget(&mut self, kept: Kept) {
+        let mut surplus = self.blocks.len().saturating_sub(kept.lines);
+        let length = |block: &Block| block.line.text.len();
+        self.bytes -= self.blocks.iter().take(surplus).map(length).sum::<usize>();
+        while self.bytes > kept.bytes && surplus + 1 < self.blocks.len() {
+            self.bytes -= self.blocks.get(surplus).map_or(0, length);
+            surplus += 1;
+        }
         if surplus > 0 {
-            let alarms = self.blocks.drain(..surplus).map(|block| block.line);
+            let lines = self.blocks.drain(..surplus).map(|block| block.line);
+            let is_here_alone = |line: &Line| line.place.is_none() && message_of(line).is_none();
             self.alarms
-                .extend(alarms.filter(|line| line.kind == Kind::Alarm && line.place.is_none()));
+                .extend(lines.filter(|line| line.kind == Kind::Alarm && is_here_alone(line)));
             let beyond = self.alarms.len().saturating_sub(ALARMS_MAX);
             self.alarms.drain(..beyond);
             self.first = self.first.saturating_add_unsigned(u64::try_from(surplus).unwrap_or(0));
@@ -257,6 +333,11 @@ impl Log {
         }
         names
     }
+}
+
+/// The message that a line is: what the home has under this writer and id.
+fn message_of(line: &Line) -> Option<(UserName, MessageId)> {
+    Some((line.from.clone()?, line.id?))
 }
 
 /// Stands for output beyond the bound.

@@ -166,9 +166,10 @@ fn draw_switcher(pen: &mut Pen<'_>, screen: Rect, switcher: &Switcher, facts: &F
     let cells = usize::from(inner.width);
     let found = switcher.found(&facts.conversations);
     let room = usize::from(inner.height).saturating_sub(1);
-    let first = (switcher.chosen + 1).saturating_sub(room);
+    let chosen = switcher.place(&found);
+    let first = chosen.map_or(0, |chosen| (chosen + 1).saturating_sub(room));
     let rows = found.into_iter().enumerate().skip(first).map(|(at, one)| {
-        let is_chosen = at == switcher.chosen;
+        let is_chosen = Some(at) == chosen;
         let sign = if is_chosen { "▸ " } else { "  " };
         let news = if one.unread > 0 { format!("  {} new", one.unread) } else { String::new() };
         let name = fit_with_sign(&clean_line(&one.name), cells.saturating_sub(2 + news.len()));

@@ -149,9 +149,9 @@ impl Screen {
         self.visited.went(before);
     }
 
-    /// Nothing is typed.
-    pub fn is_empty(&self) -> bool {
-        self.composer.is_empty()
+    /// Nothing is typed, neither here nor in what is open above the log.
+    pub fn is_idle(&self) -> bool {
+        self.composer.is_empty() && self.popup.is_none()
     }
 
     /// Puts a text where one types: a draft, one that the editor has written, or one that could not be sent.
@@ -208,7 +208,9 @@ impl Screen {
     /// Messages of the home that were asked for, oldest first.
     pub fn older(&mut self, facts: &Facts, cid: &ConversationId, page: Vec<Line>, is_all: bool) {
         let own = page.iter().rev().filter(|line| line.kind == Kind::Own);
-        self.composer.was_said(cid, own.map(typed));
+        let own = own.filter_map(|line| Some((line.place?, typed(line))));
+        let from = page.first().and_then(|line| line.place);
+        self.composer.was_said(cid, from, own);
         self.log(Some(cid)).prepend(page, is_all);
         if *cid == self.open && self.seek.is_some() {
             self.seek_on(facts);
@@ -239,7 +241,7 @@ impl Screen {
     /// The conversation whose messages of the home are needed for what is looked at, and the place before which they
     /// end; without a place its newest. They are asked for once.
     pub fn wants_older(&mut self, facts: &Facts) -> Option<(ConversationId, Option<i64>)> {
-        let is_sought = self.seek.is_some() && self.log(None).asks_older();
+        let is_sought = self.seek.is_some() && self.log(None).seeks_older();
         let is_wanted = is_sought || self.in_window(facts, Log::wants_older);
         is_wanted.then(|| (self.open.clone(), self.log(None).oldest_place()))
     }

@@ -1,5 +1,6 @@
 //! Finds a conversation by some of its letters.
 
+use chat_protocol::name::ConversationId;
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
@@ -8,40 +9,62 @@ use crate::data::Conversation;
 /// Letters that are looked for.
 const LETTERS_MAX: usize = 64;
 
-/// The list to choose from.
+/// The list to choose from. Its order changes with what is new, so what is chosen is a conversation and no place.
 #[derive(Debug, Default)]
 pub(crate) struct Switcher {
     /// The letters that were typed.
     pub(crate) letters: String,
-    /// Which of those that were found is chosen.
-    pub(crate) chosen: usize,
+    /// The one of those that were found that is chosen.
+    chosen: Option<ConversationId>,
 }
 
 impl Switcher {
+    /// One at which the first of these is chosen.
+    pub(crate) fn open(all: &[Conversation]) -> Self {
+        let mut switcher = Self::default();
+        switcher.choose_first(all);
+        switcher
+    }
+
+    fn choose_first(&mut self, all: &[Conversation]) {
+        self.chosen = self.found(all).first().map(|one| one.cid.clone());
+    }
+
     /// Types a letter.
-    pub(crate) fn insert(&mut self, letter: char) {
+    pub(crate) fn insert(&mut self, letter: char, all: &[Conversation]) {
         if self.letters.chars().count() < LETTERS_MAX {
             self.letters.push(letter);
-            self.chosen = 0;
+            self.choose_first(all);
         }
     }
 
     /// Takes the last letter back.
-    pub(crate) fn delete(&mut self) {
+    pub(crate) fn delete(&mut self, all: &[Conversation]) {
         self.letters.pop();
-        self.chosen = 0;
+        self.choose_first(all);
     }
 
     /// Takes all letters back.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, all: &[Conversation]) {
         self.letters.clear();
-        self.chosen = 0;
+        self.choose_first(all);
     }
 
-    /// Chooses the next one of so many, or the one before.
-    pub(crate) fn step(&mut self, count: usize, is_down: bool) {
-        let count = count.max(1);
-        self.chosen = if is_down { self.chosen + 1 } else { self.chosen + count - 1 } % count;
+    /// Chooses the next one of those that are found, or the one before.
+    pub(crate) fn step(&mut self, all: &[Conversation], is_down: bool) {
+        let found = self.found(all);
+        let count = found.len().max(1);
+        let next = match self.place(&found) {
+            Some(at) if is_down => (at + 1) % count,
+            Some(at) => (at + count - 1) % count,
+            None => 0,
+        };
+        self.chosen = found.get(next).map(|one| one.cid.clone());
+    }
+
+    /// Where the chosen one stands among these; nowhere where it is there no more.
+    pub(crate) fn place(&self, found: &[&Conversation]) -> Option<usize> {
+        found.iter().position(|one| Some(&one.cid) == self.chosen.as_ref())
     }
 
     /// The conversations with these letters in this order, the best first; without letters those with something new
@@ -87,7 +110,7 @@ mod tests {
         all[4].unread = 9;
         all[4].is_muted = true;
         let mut switcher = Switcher::default();
-        letters.chars().for_each(|letter| switcher.insert(letter));
+        letters.chars().for_each(|letter| switcher.insert(letter, &all));
         switcher.found(&all).iter().map(|one| one.name.clone()).collect()
     }
 
@@ -107,15 +130,33 @@ mod tests {
 
     #[test]
     fn the_choice_goes_round() {
-        let mut switcher = Switcher::default();
-        switcher.step(3, false);
-        assert_eq!(switcher.chosen, 2);
-        switcher.step(3, true);
-        assert_eq!(switcher.chosen, 0);
-        switcher.step(0, true);
-        assert_eq!(switcher.chosen, 0);
-        switcher.step(3, true);
-        switcher.insert('x');
-        assert_eq!(switcher.chosen, 0, "other letters find others");
+        let all = ["room:dev", "room:ops", "dm:alice:dora"].map(conversation);
+        let place = |switcher: &Switcher| switcher.place(&switcher.found(&all));
+        let mut switcher = Switcher::open(&all);
+        switcher.step(&all, false);
+        assert_eq!(place(&switcher), Some(2));
+        switcher.step(&all, true);
+        assert_eq!(place(&switcher), Some(0));
+        switcher.step(&[], true);
+        assert_eq!(place(&switcher), None);
+        switcher.step(&all, true);
+        switcher.step(&all, true);
+        switcher.insert('o', &all);
+        assert_eq!(place(&switcher), Some(0), "other letters find others");
+    }
+
+    /// Goal: what is new moves the list and not the choice. (The build before chose a place.)
+    #[test]
+    fn the_choice_stays_with_its_conversation() {
+        let mut all =
+            ["room:ops", "dm:alice:bob", "dm:alice:carol", "dm:alice:dave"].map(conversation);
+        let mut switcher = Switcher::open(&all);
+        switcher.step(&all, true);
+        switcher.step(&all, true);
+        all[3].mentions = 1;
+        let found = switcher.found(&all);
+        assert_eq!(found[0].name, "dave");
+        let chosen = switcher.place(&found).map(|at| found[at].name.as_str());
+        assert_eq!(chosen, Some("carol"));
     }
 }

@@ -51,8 +51,7 @@ impl Teller {
         {
             self.commands.insert(id, screen.open().clone());
         }
-        let typed_in = item.id.and_then(|id| self.commands.get(&id)).cloned();
-        let cid = typed_in.or(item.cid.clone());
+        let cid = self.typed_in(item).or(item.cid.clone());
         match &item.what {
             What::Clear => screen.clear(),
             What::Own(own) => screen.tell(cid.as_ref(), self.own(own, item.id)),
@@ -78,6 +77,32 @@ impl Teller {
         }
     }
 
+    /// Where the command was typed that this is about. Others choose the ids of their messages, so nothing but what is
+    /// said of a command is looked up by it.
+    fn typed_in(&mut self, item: &Item) -> Option<ConversationId> {
+        let id = item.id?;
+        let (is_about, is_over) = match &item.what {
+            What::Event(event) => match &**event {
+                Event::Refused { .. } | Event::Ended { .. } => (true, true),
+                Event::Started { .. }
+                | Event::Output { .. }
+                | Event::OutputLost { .. }
+                | Event::Late { .. }
+                | Event::Stored { .. }
+                | Event::Delivered { .. } => (true, false),
+                _ => (false, false),
+            },
+            What::NotStarted { .. } | What::NotWaitedFor { .. } => (true, true),
+            What::Own(_) | What::MayStart(_) => (true, false),
+            _ => (false, false),
+        };
+        let cid = self.commands.get(&id).filter(|_| is_about).cloned();
+        if is_over {
+            self.commands.remove(&id);
+        }
+        cid
+    }
+
     fn event(
         &mut self,
         screen: &mut Screen,
@@ -95,9 +120,14 @@ impl Teller {
                     screen.tell(cid, line);
                 }
             }
-            Event::Away { from, text, sent_ms, .. } => {
-                let said = format!("· {from} is away: {text}");
-                screen.tell(cid, plain(said, Kind::Notice, *sent_ms));
+            Event::Away { from, text, sent_ms, .. } if from != self.me() => {
+                screen.tell(cid, plain(Lines::away(from, text), Kind::Notice, *sent_ms));
+            }
+            // The home keeps it as well, under the same id.
+            Event::Unreadable { from, id, signed: true, .. } => {
+                if let Some(line) = self.line(item, Kind::Alarm, now_ms) {
+                    screen.tell(cid, Line { id: Some(*id), from: Some(from.clone()), ..line });
+                }
             }
             Event::Stored { id, .. } | Event::Delivered { id, .. } | Event::Refused { id, .. }
                 if sent.get(id).is_some_and(|sent| !sent.is_command) =>
@@ -113,7 +143,6 @@ impl Teller {
             Event::Ended { re, by, ok, status, .. } => {
                 let lines = self.output.end(*re);
                 output(screen, cid, *re, &lines, now_ms);
-                self.commands.remove(re);
                 match status.filter(|_| *ok) {
                     Some(status) => {
                         let ended = format!("✓ {by}: done, exit status {status}");
@@ -218,6 +247,7 @@ impl Teller {
         let text = deed.unwrap_or(&own.text);
         Line {
             id,
+            from: Some(self.me().clone()),
             who: Some(self.me().to_string()),
             delivery: (!own.is_command).then_some(Delivery::Queued),
             is_action: deed.is_some(),
@@ -258,7 +288,7 @@ impl Teller {
         let hand = hand(peer, record.said_in.as_ref());
         let line = plain(text, kind, record.sent_ms);
         let line = match kind {
-            Kind::Alarm => Line { id: Some(record.id), ..line },
+            Kind::Alarm => Line { id: Some(record.id), from: Some(record.from.clone()), ..line },
             _ => {
                 let line = Line { is_action: deed.is_some(), ..line };
                 self.spoken(line, record.id, &record.cid, &record.from, hand)
@@ -280,7 +310,8 @@ impl Teller {
         hand: String,
     ) -> Line {
         let is_mention = !cid.is_direct() && from != self.me() && names(&line.text, self.me());
-        Line { id: Some(id), who: Some(from.to_string()), hand, is_mention, ..line }
+        let (id, from, who) = (Some(id), Some(from.clone()), Some(from.to_string()));
+        Line { id, from, who, hand, is_mention, ..line }
     }
 }
 
@@ -293,6 +324,7 @@ fn hand(peer: Standing, said_in: Option<&RoomName>) -> String {
 fn plain(text: String, kind: Kind, at_ms: u64) -> Line {
     Line {
         id: None,
+        from: None,
         place: None,
         at_ms,
         who: None,
@@ -319,10 +351,11 @@ fn output(
     }
 }
 
-/// The conversations of a talk as rows of the list: those that one takes part in, and those with something new.
+/// The conversations of a talk as rows of the list: those that one takes part in, and those with something
+/// new or begun.
 pub fn rows(all: &conversations::Conversations, me: &UserName) -> Vec<Conversation> {
     let is_shown = |one: &&conversations::Conversation| {
-        one.is_in || one.unread > 0 || all.here() == Some(&one.cid)
+        one.is_in || one.unread > 0 || !one.draft.is_empty() || all.here() == Some(&one.cid)
     };
     all.iter().filter(is_shown).map(|one| row(one, me)).collect()
 }

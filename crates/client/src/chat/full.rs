@@ -146,11 +146,18 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
     match over {
         Ok(Over::Left) => leave(talk, desk).await.map(Ended::With),
         Ok(Over::Ended) => {
+            let typed = desk.screen.take_typed();
+            if !typed.is_empty() {
+                talk.leave_draft(desk.screen.open(), typed);
+            }
+            let drafts = drafts(&talk);
             let end = async {
                 desk.shown.finish().await;
                 talk.end().await;
             };
             drop(timeout(END_TIMEOUT, end).await);
+            // The terminal may be gone.
+            drafts.and_then(|line| writeln!(io::stdout(), "{line}").ok());
             Ok(Ended::With(ExitStatus::Interrupted))
         }
         Err(failure) => {
@@ -234,7 +241,7 @@ impl Desk {
                 return Ok(Over::Ended);
             }
             // What was begun is meant for where it was begun.
-            talk.typing(!self.screen.is_empty());
+            talk.typing(!self.screen.is_idle());
             let (due, takes) = (talk.due(), !self.shown.is_full());
             let mut need = None;
             let told = tokio::select! {
@@ -342,10 +349,10 @@ impl Desk {
             }
             Need::Search(letters) => {
                 let words = letters.split_whitespace().map(str::to_owned).collect();
-                self.searching.begin(talk.client().clone(), words);
+                self.searching.begin(talk, words);
             }
             Need::Open { cid, draft } => {
-                talk.leave_draft(draft);
+                talk.leave_draft(self.screen.open(), draft);
                 let told = talk.look_at(&cid);
                 self.looking.begin(talk);
                 return Ok(told);
@@ -379,7 +386,7 @@ impl Desk {
         match input::parse(line) {
             // It may take long, and a key must not wait for it.
             Ok(Input::Slash(SlashCommand::Search { words })) if talk.asked().is_none() => {
-                self.searching.begin(talk.client().clone(), words);
+                self.searching.begin(talk, words);
                 return Ok(Told::default());
             }
             _ if asks_password(line) => {}
@@ -400,8 +407,17 @@ impl Desk {
             self.teller.show(&mut self.screen, item, talk.sent(), now_ms());
         }
         self.shown.add(told.consumed);
-        if let Some(here) = talk.conversations().here().filter(|here| *here != self.screen.open()) {
-            self.screen.opened(here.clone());
+        let here = talk.conversations().here().filter(|here| *here != self.screen.open());
+        if let Some(here) = here.cloned() {
+            // What was begun was meant for where it was begun.
+            let (begun, left) = (self.screen.take_typed(), self.screen.open().clone());
+            self.screen.opened(here);
+            if !begun.is_empty() {
+                let place = name_of(talk, &left);
+                let line = format!("· what you had begun stays in {place}: {begun}");
+                self.teller.note(&mut self.screen, line, now_ms());
+                talk.leave_draft(&left, begun);
+            }
         }
         let draft = talk.take_draft();
         if !draft.is_empty() {
@@ -480,10 +496,26 @@ fn question(asked: &Asked) -> String {
     }
 }
 
+/// A conversation as it is called here.
+fn name_of(talk: &Talk, cid: &ConversationId) -> String {
+    cid.other(talk.me()).map_or_else(|| cid.spoken(), |who| who.to_string())
+}
+
+/// Where something was begun that goes nowhere now, if it was.
+fn drafts(talk: &Talk) -> Option<String> {
+    let begun = talk.conversations().with_drafts();
+    let places: Vec<String> = begun.map(|one| name_of(talk, &one.cid)).collect();
+    (!places.is_empty()).then(|| format!("· not sent, what you had begun in {}", places.join(", ")))
+}
+
 /// Waits for the answers while there is a connection, and says what stays open.
 async fn leave(mut talk: Talk, mut desk: Desk) -> Result<ExitStatus, Failure> {
     desk.shown.finish().await;
     drop(desk);
+    talk.leaves().await;
+    if let Some(line) = drafts(&talk) {
+        writeln!(io::stdout(), "{line}")?;
+    }
     let mut hangs_up = signal(SignalKind::hangup())?;
     let client = talk.client().clone();
     let mut output = io::stdout();

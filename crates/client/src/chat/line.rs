@@ -7,7 +7,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chat_protocol::sanitise;
+use chat_protocol::name::UserName;
+use chat_protocol::{sanitise, veil};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -324,7 +325,10 @@ impl Desk {
                 Told::default()
             }
             Some(Typed::Interrupt) => self.interrupted(talk),
-            Some(Typed::End) | None => Told::over(),
+            Some(Typed::End) | None => {
+                talk.leaves().await;
+                Told::over()
+            }
         }
     }
 
@@ -387,13 +391,26 @@ impl Desk {
     }
 }
 
-/// Whether this is said in a room that is muted, and is looked at nowhere, and names nobody here. It stays unread.
+/// Whether this happens in a room that is muted, and is looked at nowhere, and is about nobody here. What is said there
+/// stays unread.
 fn is_muted(talk: &Talk, item: &Item) -> bool {
     let (What::Event(event), Some(cid)) = (&item.what, &item.cid) else { return false };
-    let Event::Message { from, text, veiled: false, .. } = &**event else { return false };
     let all = talk.conversations();
     let is_quiet = all.get(cid).is_some_and(|one| one.is_muted) && all.here() != Some(cid);
-    is_quiet && from != talk.me() && !names(text, talk.me())
+    is_quiet && is_about_others(event, talk.me())
+}
+
+fn is_about_others(event: &Event, me: &UserName) -> bool {
+    match event {
+        Event::Message { from, text, veiled, .. } => {
+            let text = if *veiled { veil::unshift(text) } else { text.clone() };
+            from != me && !names(&text, me)
+        }
+        Event::Unreadable { signed, .. } => *signed,
+        Event::Topic { by, .. } => by != me,
+        Event::MemberChanged { who, by, .. } => who != me && by != me,
+        _ => false,
+    }
 }
 
 /// The conversation in which a line is typed now.

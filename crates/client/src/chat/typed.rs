@@ -124,6 +124,7 @@ mod tests {
             (" /PASSWD secret", false),
             ("/pasword secret", false),
             ("/me waves", true),
+            ("//pasword is a word", true),
             ("  ", false),
         ] {
             assert_eq!(is_kept(line), kept, "{line}");

@@ -28,6 +28,9 @@ const FILES_MAX: usize = 10_000;
 /// Whoever is not the owner.
 const OTHERS: u32 = 0o077;
 
+/// What lets them change something.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// What was looked at.
 struct Finding {
     what: String,
@@ -103,6 +106,15 @@ fn home(root: &Path) -> Finding {
             let path = path.display();
             return ill(what, format!("others can use {path} (mode {mode:o}); chmod go= {path}"));
         }
+        // The root may be seen, as homes of people are: what is in it names no more than their servers. Whoever may change
+        // it, or a file in it, changes which servers are known.
+        if !known.is_symlink() && mode & OTHERS_WRITE != 0 {
+            let path = path.display();
+            return ill(
+                what,
+                format!("others can change {path} (mode {mode:o}); chmod go-w {path}"),
+            );
+        }
         keys += usize::from(path.file_name().is_some_and(|name| name == "key"));
         if known.is_dir() {
             match fs::read_dir(&path) {
@@ -111,7 +123,13 @@ fn home(root: &Path) -> Finding {
             }
         }
     }
-    well(what, format!("{}, accounts with keys: {keys}, nobody else can use them", root.display()))
+    well(
+        what,
+        format!(
+            "{}, accounts with keys: {keys}, nobody else can use or change them",
+            root.display()
+        ),
+    )
 }
 
 /// Whether the server is there, and the one that is known.

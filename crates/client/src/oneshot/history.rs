@@ -70,7 +70,7 @@ fn history(
             Some(place)
         }
     };
-    let entries = history.page(&cid, before, count)?;
+    let entries = history.ignored()?.without_words(history.page(&cid, before, count)?);
     print(common, &history, &entries)?;
     if entries.is_empty() && !common.json && common.verbosity > Verbosity::Quiet {
         let what = if before.is_some() { "nothing more" } else { "nothing" };
@@ -82,7 +82,7 @@ fn history(
 /// Prints the messages that have all these words, newest first.
 pub fn search(common: &Common, words: &[String]) -> Result<ExitStatus, Failure> {
     let (history, _) = open(common, true)?;
-    let found = history.search(words)?;
+    let found = history.search(words, &history.ignored()?)?;
     print(common, &history, &found.entries)?;
     if !common.json && common.verbosity > Verbosity::Quiet {
         note(&history::found(&found));

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use chat_endpoint::Event;
-use chat_endpoint::settings::ignores;
 use clap::Args;
 use jiff::tz::TimeZone;
 use tokio::time::{Instant, sleep_until};
@@ -16,6 +15,7 @@ use crate::exit::ExitStatus;
 use crate::signals::interrupted;
 use crate::start::Failure;
 use chat_device::clock::now_ms;
+use chat_device::ignored::Ignored;
 use chat_device::names::Names;
 use chat_device::names::alike::Met;
 use chat_text::show::claim;
@@ -53,7 +53,7 @@ async fn listen(
     for name in task.client.known_names().await {
         names.learn(name.as_str());
     }
-    let mut settings = task.client.settings().await;
+    let mut ignored = Ignored::of(&task.client.settings().await);
     let mut interrupt = pin!(interrupted());
     while count.is_none_or(|count| printed < count) && !(is_over && task.has_caught_up) {
         let event = tokio::select! {
@@ -79,13 +79,12 @@ async fn listen(
         if !claim(&notification.event, |id| late.contains(id), now_ms()) {
             continue;
         }
-        match &notification.event {
-            Event::Settings { .. } => settings = task.client.settings().await,
-            Event::Message { from, .. } | Event::Away { from, .. } if ignores(&settings, from) => {
-                task.consumed(&notification).await;
-                continue;
-            }
-            _ => {}
+        if let Event::Settings { .. } = &notification.event {
+            ignored = Ignored::of(&task.client.settings().await);
+        }
+        if ignored.hide(&notification.event) || ignored.silence(&notification.event) {
+            task.consumed(&notification).await;
+            continue;
         }
         if task.is_for_eyes()
             && let Some(day) = days.line(now_ms())

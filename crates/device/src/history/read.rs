@@ -1,11 +1,12 @@
 //! Finding again, a page at a time.
 
-use chat_endpoint::{KeptFrame, Pinned};
+use chat_endpoint::{KeptFrame, Pinned, settings};
 use chat_protocol::fold::fold;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName, UserName};
 
 use super::{Entry, Record};
+use crate::ignored::Ignored;
 use crate::names::{self, Names};
 use crate::recipient::Recipient;
 use crate::store::{HistoryStore, StoreError};
@@ -61,6 +62,11 @@ impl History {
         &self.me
     }
 
+    /// Whom this user ignores.
+    pub fn ignored(&self) -> Result<Ignored, StoreError> {
+        Ok(Ignored::of(&settings::of_rows(&self.store.rows()?)?))
+    }
+
     /// What this home knows about somebody's key.
     pub(crate) fn pinned(&self, name: &UserName) -> Result<Option<Pinned>, StoreError> {
         let row = self.store.get(&Pinned::row(name))?;
@@ -109,17 +115,17 @@ impl History {
     }
 
     /// Messages that have all these words somewhere in their text, in any case and spelling. Every message is
-    /// opened in turn; only what fits is kept.
-    pub fn search(&self, words: &[String]) -> Result<Found, StoreError> {
+    /// opened in turn; only what fits is kept, and nothing of those who are ignored.
+    pub fn search(&self, words: &[String], ignored: &Ignored) -> Result<Found, StoreError> {
         let mut found = Found::default();
-        self.search_on(words, &mut found, u64::MAX)?;
+        self.search_on((words, ignored), &mut found, u64::MAX)?;
         Ok(found)
     }
 
     /// Goes on with a search for so many messages: whoever has others waiting looks at some at a time.
     pub fn search_on(
         &self,
-        words: &[String],
+        (words, ignored): (&[String], &Ignored),
         found: &mut Found,
         looked_at_max: u64,
     ) -> Result<(), StoreError> {
@@ -127,7 +133,7 @@ impl History {
         let end = found.looked_at.saturating_add(looked_at_max);
         let fits = |record: &Record| {
             let text = fold(record.text.as_deref().unwrap_or_default());
-            words.iter().all(|word| text.contains(word))
+            words.iter().all(|word| text.contains(word)) && !ignored.has(&record.from)
         };
         self.store.newest(found.goes_on.take(), &mut |place, record| {
             found.looked_at += 1;

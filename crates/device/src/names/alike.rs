@@ -101,6 +101,11 @@ impl Met {
 }
 
 impl Alike {
+    /// The name.
+    pub fn name(&self) -> &UserName {
+        &self.name
+    }
+
     /// As a line.
     pub fn line(&self) -> String {
         let Self { name, like } = self;

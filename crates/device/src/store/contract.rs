@@ -11,6 +11,7 @@ use chat_protocol::tag::Tag;
 use super::{Changes, HistoryStore, MemoryStore};
 use crate::history::read::{FOUND_MAX, Found};
 use crate::history::{Confirmation, Entry, History, Record, Said, State};
+use crate::ignored::Ignored;
 
 /// Opens the same home again and again, as processes of it do.
 type Open<'a> = dyn Fn() -> Box<dyn HistoryStore + Send> + 'a;
@@ -248,7 +249,7 @@ fn a_search_wants_all_words_in_any_case_and_shows_the_newest_first() {
         let history = history(open);
         let find = |words: &str| {
             let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
-            history.search(&words).unwrap()
+            history.search(&words, &Ignored::default()).unwrap()
         };
         let friday = find("FRIDAY über lunch");
         assert_eq!((friday.entries.len(), friday.more), (FOUND_MAX, true));
@@ -268,7 +269,11 @@ fn a_search_finds_a_word_in_any_spelling() {
         step(open, Said::shown(received(1, "bob", text)));
         let history = history(open);
         for word in ["οδος", "ΟΔΟΣ", "CAF\u{c9}", "STRASSE", "abc"] {
-            assert_eq!(history.search(&[word.to_owned()]).unwrap().entries.len(), 1, "{word}");
+            assert_eq!(
+                history.search(&[word.to_owned()], &Ignored::default()).unwrap().entries.len(),
+                1,
+                "{word}"
+            );
         }
     });
 }
@@ -283,10 +288,10 @@ fn a_search_goes_on_where_it_was_cut_short() {
         }
         let history = history(open);
         let words = ["needle".to_owned()];
-        let whole = history.search(&words).unwrap();
+        let whole = history.search(&words, &Ignored::default()).unwrap();
         let (mut parts, mut found) = (0, Found::default());
         loop {
-            history.search_on(&words, &mut found, 7).unwrap();
+            history.search_on((&words, &Ignored::default()), &mut found, 7).unwrap();
             parts += 1;
             if found.goes_on.is_none() {
                 break;

@@ -89,9 +89,9 @@ impl Talk {
         What::Place(self.rooms.current.clone()).into()
     }
 
-    /// A text that was begun for a room which its writer is not in goes nowhere.
-    pub(crate) fn refuse_late(&self, why: &str, text: &str) -> Told {
-        Told::error(format!("{why}, so this was not sent: {text}")).and(self.where_am_i())
+    /// A line that was begun for a room which its writer is not in comes to nothing: it is not `sent`, or not `done`.
+    pub(crate) fn refuse_late(&self, why: &str, what: &str, line: &str) -> Told {
+        Told::error(format!("{why}, so this was not {what}: {line}")).and(self.where_am_i())
     }
 
     /// After this there is no room that a text could go to.
@@ -213,6 +213,14 @@ impl Talk {
             (self.rooms.is_in_lobby, self.rooms.has_entered_lobby) = (false, false);
         }
         if self.rooms.room() != Some(&room) {
+            return;
+        }
+        // It was gone to since, and the answer to that decides.
+        let is_joined = |going: &Going| match &going.step {
+            Step::Join(to) | Step::Make(to) => *to == room,
+            Step::Leave => false,
+        };
+        if self.rooms.going.as_ref().is_some_and(is_joined) {
             return;
         }
         // Others have done it, or another device: what is being typed, or follows in a script, was meant for

@@ -69,6 +69,10 @@ pub(super) fn one(answer: &Answer) -> Option<Form> {
                 json!({"event": "i_am_away", "why": why}),
             )
         }
+        Answer::AnsweredFor(user, why) => {
+            let why = chat_protocol::sanitise::line(why);
+            line(format!("· {user} has written, and was told that you are away: {why}"))
+        }
         _ => return None,
     })
 }

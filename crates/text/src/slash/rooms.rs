@@ -48,6 +48,30 @@ pub enum RoomCommand {
     Members,
 }
 
+impl RoomCommand {
+    /// Whether it is about the room in which its writer is: none is named, and somebody or something in it is meant.
+    pub fn is_about_current(&self) -> bool {
+        match self {
+            Self::Leave(None)
+            | Self::Topic(_)
+            | Self::Retention(_)
+            | Self::Invite(_)
+            | Self::Kick(_)
+            | Self::Ban(_)
+            | Self::Unban(_)
+            | Self::Op(_)
+            | Self::Deop(_)
+            | Self::Members => true,
+            Self::Join(_)
+            | Self::Create { .. }
+            | Self::Leave(Some(_))
+            | Self::List
+            | Self::Go(_)
+            | Self::Accept(_) => false,
+        }
+    }
+}
+
 /// The name of a room, with or without its `#`.
 pub(super) fn room(text: &str) -> Result<RoomName, InputError> {
     let name = text.strip_prefix('#').unwrap_or(text);

@@ -8,6 +8,8 @@ const LINES_MAX: usize = 200;
 pub(super) struct Sent {
     /// Oldest first.
     lines: Vec<String>,
+    /// The home's history was noted from this place on.
+    reached: Option<i64>,
     /// How many steps back one is; 0 at what is being typed.
     back: usize,
     /// What was being typed when one began to step back.
@@ -32,11 +34,21 @@ impl Sent {
         self.lines.push(line.to_owned());
     }
 
-    /// Notes a line that was sent before all that are known, unless it is one of them.
-    pub(super) fn push_before(&mut self, line: &str) {
+    /// Notes a line of the home, from this place of its history, that was sent before all that are known, unless it is one
+    /// of them. The home is read again, and each place counts once.
+    pub(super) fn push_before(&mut self, place: i64, line: &str) {
+        if self.reached.is_some_and(|reached| place >= reached) {
+            return;
+        }
         if self.lines.len() < LINES_MAX && self.lines.iter().all(|known| known != line) {
             self.lines.insert(0, line.to_owned());
         }
+    }
+
+    /// What the home has from this place on was noted, or all of it; what is sent from now on is noted as it is sent.
+    pub(super) fn has_read(&mut self, from: Option<i64>) {
+        let from = from.unwrap_or(i64::MIN);
+        self.reached = Some(self.reached.map_or(from, |reached| reached.min(from)));
     }
 
     /// The line before; what is typed is kept for the way back.

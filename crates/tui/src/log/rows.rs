@@ -28,6 +28,9 @@ const TEXT_LEAST: usize = 10;
 /// Columns of the bar of a file.
 const BAR_MAX: usize = 30;
 
+/// Lines without a time that may stand between two of one day. Behind more the day is said again.
+const UNDATED_MAX: i64 = 64;
+
 /// Rows of output that are shown while it is folded.
 const FOLD_AFTER: usize = 20;
 
@@ -35,20 +38,40 @@ impl Log {
     /// The rows of a block, with the line of its day and the one before what is new.
     pub(super) fn rows(&self, number: i64, window: &Window<'_>) -> Vec<Row> {
         let Some(block) = self.block(number) else { return Vec::new() };
+        let mut rows = self.rules(number, block, window);
+        let is_found = self.focus == Some(number);
+        rows.extend(text_rows(block, is_found, window));
+        rows
+    }
+
+    /// How many they are. A text is laid out once for a window, however long it is and however often one looks.
+    pub(super) fn height(&self, number: i64, window: &Window<'_>) -> usize {
+        let Some(block) = self.block(number) else { return 0 };
+        let shape = (window.cells, window.is_timed);
+        let known = block.height.get().filter(|(of, _)| *of == shape);
+        let height = known.map_or_else(|| text_rows(block, false, window).len(), |(_, rows)| rows);
+        block.height.set(Some((shape, height)));
+        self.rules(number, block, window).len() + height
+    }
+
+    fn rules(&self, number: i64, block: &Block, window: &Window<'_>) -> Vec<Row> {
         let mut rows = Vec::new();
-        let before = self.block(number - 1).map(|block| day(block.line.at_ms, window.zone));
         let today = day(block.line.at_ms, window.zone);
-        if before != Some(today)
-            && let Some(date) = today
+        if let Some(date) = today
+            && self.day_before(number, window) != today
         {
             rows.push(rule(&date.strftime("%A, %d %B %Y").to_string(), window.cells));
         }
         if self.unread == Some(number) {
             rows.push(rule("new", window.cells));
         }
-        let is_found = self.focus == Some(number);
-        rows.extend(text_rows(block, is_found, window));
         rows
+    }
+
+    /// The day of the line before this one, or of one before that whose time is known.
+    fn day_before(&self, number: i64, window: &Window<'_>) -> Option<Date> {
+        let before = (1..=UNDATED_MAX).map_while(|back| self.block(number - back));
+        before.filter_map(|block| day(block.line.at_ms, window.zone)).next()
     }
 }
 
@@ -59,8 +82,10 @@ fn rule(word: &str, cells: usize) -> Row {
     vec![piece(word, Ink::Heading), piece("─".repeat(rest), Ink::Heading)]
 }
 
+/// A time in this zone; none where it is not known.
 fn zoned(at_ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
-    let at = Timestamp::from_millisecond(i64::try_from(at_ms).ok()?).ok()?;
+    let at_ms = i64::try_from(at_ms).ok().filter(|at_ms| *at_ms > 0)?;
+    let at = Timestamp::from_millisecond(at_ms).ok()?;
     Some(at.to_zoned(zone.clone()))
 }
 

@@ -18,6 +18,7 @@ fn id(number: u64) -> MessageId {
 fn said(number: u64, text: &str) -> Line {
     Line {
         id: Some(id(number)),
+        from: UserName::new("bob").ok(),
         place: i64::try_from(number).ok(),
         at_ms: START_MS,
         who: Some("bob".to_owned()),
@@ -156,17 +157,17 @@ fn what_has_come_since_the_start_is_not_shown_again_from_the_home() {
 #[test]
 fn a_log_keeps_little_of_what_nobody_looks_at() {
     let mut log = log_of(0..2_000);
-    assert_eq!(log.blocks.len(), OPEN_MAX);
+    assert_eq!(log.blocks.len(), OPEN_MAX.lines);
     let window = window(40, 10);
     log.scroll_to_top(&window);
     log.prepend(of_numbers(500..1_000), false);
-    assert_eq!(log.blocks.len(), OPEN_MAX + 500);
+    assert_eq!(log.blocks.len(), OPEN_MAX.lines + 500);
     log.scroll_to_end();
-    assert_eq!(log.blocks.len(), OPEN_MAX);
+    assert_eq!(log.blocks.len(), OPEN_MAX.lines);
     log.close();
-    assert_eq!(log.blocks.len(), CLOSED_MAX);
+    assert_eq!(log.blocks.len(), CLOSED_MAX.lines);
     log.push(said(3_000, "new"), false);
-    assert_eq!(log.blocks.len(), CLOSED_MAX);
+    assert_eq!(log.blocks.len(), CLOSED_MAX.lines);
     assert!(!log.wants_older(&window), "the window is full");
     log.scroll_to_top(&window);
     assert!(log.wants_older(&window));
@@ -266,7 +267,7 @@ fn a_hundred_thousand_lines_are_drawn_as_fast_as_ten() {
     for page in (0..100).rev() {
         log.prepend(of_numbers(page * 1_000..(page + 1) * 1_000), false);
     }
-    assert_eq!(log.blocks.len(), SCROLLED_MAX + 1);
+    assert_eq!(log.blocks.len(), SCROLLED_MAX.lines + 1);
     assert!(!log.wants_older(&window), "no more are taken");
     let started = std::time::Instant::now();
     for _ in 0..100 {
@@ -306,4 +307,92 @@ fn what_came_since_the_start_does_not_bar_the_way_to_what_is_older() {
     assert_eq!(asked, 6, "five pages are here already");
     log.scroll_to_top(&window);
     assert_eq!(shown(&log, &window)[1], "22:13 bob: line 800");
+}
+
+/// Goal: whoever has scrolled up and gone away finds no more in memory than a bound, in lines and in bytes. (The build
+/// before kept all that came.)
+#[test]
+fn a_log_that_is_scrolled_up_has_an_end() {
+    let (mut log, window) = (log_of(0..100), window(40, 10));
+    log.scroll_to_top(&window);
+    let long = "x".repeat(64 * 1_024);
+    for number in 0..2_000 {
+        log.push(said(1_000 + number, &long), true);
+    }
+    let bytes: usize = log.blocks.iter().map(|block| block.line.text.len()).sum();
+    assert_eq!(log.bytes, bytes);
+    assert!(bytes <= SCROLLED_MAX.bytes, "{bytes}");
+    assert!(!log.wants_older(&window), "there is no room for older ones");
+    assert!(log.is_scrolled());
+    log.scroll_to_end();
+    assert!(log.bytes <= OPEN_MAX.bytes);
+    log.close();
+    assert!(log.bytes <= CLOSED_MAX.bytes);
+    log.push(said(9_000, &"y".repeat(CLOSED_MAX.bytes + 1)), false);
+    assert_eq!(log.blocks.len(), 1, "the newest line stays");
+    let bytes: usize = log.blocks.iter().map(|block| block.line.text.len()).sum();
+    assert_eq!(log.bytes, bytes);
+}
+
+/// Goal: nobody takes another's message out of the log by using its id again. (The build before knew lines by their
+/// ids alone.)
+#[test]
+fn an_id_that_somebody_else_uses_again_hides_no_message() {
+    let mut log = Log::default();
+    let copied = Line { from: UserName::new("mallory").ok(), place: None, ..said(3, "ok") };
+    log.push(copied, true);
+    log.prepend(of_numbers(0..6), true);
+    let rows = shown(&log, &window(40, 20));
+    assert!(rows.iter().any(|row| row.ends_with("bob: line 3")), "{rows:?}");
+}
+
+/// Goal: what could not be read stands in the log once, whether it came while the log was there or from the home.
+#[test]
+fn what_could_not_be_read_stands_there_once() {
+    let (mut log, window) = (Log::default(), window(40, 20));
+    let alarm =
+        |number: u64| Line { kind: Kind::Alarm, who: None, ..said(number, "!! unreadable") };
+    log.push(Line { place: None, ..alarm(3) }, false);
+    let page = vec![said(2, "line 2"), Line { at_ms: 0, ..alarm(3) }, said(4, "line 4")];
+    log.prepend(page, true);
+    let rows = shown(&log, &window);
+    assert_eq!(
+        rows.iter().filter(|row| row.contains("──")).count(),
+        2,
+        "one day, and new: {rows:?}"
+    );
+    let count =
+        |log: &Log| shown(log, &window).iter().filter(|row| row.contains("unreadable")).count();
+    assert_eq!(count(&log), 1);
+    // It is forgotten and comes back with its page.
+    log.close();
+    for number in 10..200 {
+        log.push(Line { place: None, ..said(number, "x") }, false);
+    }
+    log.prepend(vec![Line { at_ms: 0, ..alarm(3) }, said(4, "line 4")], true);
+    log.scroll_to_top(&window);
+    assert_eq!(count(&log), 1);
+    assert!(
+        shown(&log, &window)[0].starts_with("--:-- "),
+        "nobody knows when: {:?}",
+        shown(&log, &window)
+    );
+}
+
+/// Goal: an emptied screen stays empty until somebody scrolls up, and then shows what the home has. (The build before
+/// never asked the home again.)
+#[test]
+fn an_emptied_log_comes_back_when_somebody_scrolls_up() {
+    let (mut log, window) = (log_of(0..30), window(40, 10));
+    log.clear();
+    assert!(!log.wants_older(&window), "it stays empty");
+    log.push(said(31, "after it"), true);
+    assert!(!log.wants_older(&window));
+    log.scroll_up(1, &window);
+    assert!(log.wants_older(&window));
+    log.prepend(of_numbers(0..30), true);
+    log.scroll_to_top(&window);
+    assert_eq!(shown(&log, &window)[1], "22:13 bob: line 0");
+    log.clear();
+    assert!(log.seeks_older(), "so does what is sought");
 }

@@ -32,10 +32,6 @@ pub(crate) struct Visible {
 }
 
 impl Log {
-    fn height(&self, number: i64, window: &Window<'_>) -> usize {
-        self.rows(number, window).len()
-    }
-
     /// The top of the window.
     pub(super) fn top(&self, window: &Window<'_>) -> Spot {
         let end = self.top_of_end(window);
@@ -100,6 +96,7 @@ impl Log {
     /// Scrolls up by so many rows.
     pub(crate) fn scroll_up(&mut self, rows: usize, window: &Window<'_>) {
         self.focus = None;
+        self.unhide();
         self.look_at(self.above(self.top(window), rows, window), window);
     }
 
@@ -112,6 +109,7 @@ impl Log {
     /// Scrolls to the oldest line that is here.
     pub(crate) fn scroll_to_top(&mut self, window: &Window<'_>) {
         self.focus = None;
+        self.unhide();
         self.look_at(Spot { number: self.first, row: 0 }, window);
     }
 
@@ -201,6 +199,7 @@ impl Log {
         let at = found.and_then(|number| usize::try_from(number - self.first).ok());
         let Some(block) = at.and_then(|at| self.blocks.get_mut(at)) else { return false };
         block.is_unfolded = !block.is_unfolded;
+        block.height.set(None);
         // What was folded is read from its beginning.
         if self.top.is_none() && block.is_unfolded {
             self.top = Some(top);

@@ -92,7 +92,9 @@ impl Screen {
             Action::Redraw => return Some(Need::Redraw),
             Action::Editor => return Some(Need::Editor(self.composer.text())),
             Action::Help => self.popup = Some(Popup::Help(0)),
-            Action::Switch => self.popup = Some(Popup::Switcher(Switcher::default())),
+            Action::Switch => {
+                self.popup = Some(Popup::Switcher(Switcher::open(&facts.conversations)));
+            }
             Action::Search => self.popup = Some(Popup::Search(Search::default())),
             Action::SearchSent => {
                 self.popup = Some(Popup::Sent(Search::default(), 0, None));
@@ -164,7 +166,11 @@ impl Screen {
             _ => std::iter::from_fn(|| self.visited.forward())
                 .find_map(|cid| facts.conversation(&cid)),
         };
-        one.and_then(|one| self.go(one))
+        let need = one.and_then(|one| self.go(one));
+        if need.is_none() {
+            self.visited.stays();
+        }
+        need
     }
 
     /// Scrolls, if the key is for that.

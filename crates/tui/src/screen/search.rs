@@ -52,21 +52,23 @@ impl Screen {
     }
 
     fn choose(&mut self, mut switcher: Switcher, pressed: Pressed, facts: &Facts) -> Option<Need> {
-        let found = switcher.found(&facts.conversations);
+        let all = &facts.conversations;
         match pressed {
             Pressed::Action(Action::Send) => {
-                let chosen = found.get(switcher.chosen).copied();
+                let found = switcher.found(all);
+                let chosen = switcher.place(&found).and_then(|at| found.get(at).copied());
+                // What was chosen may be there no more; nothing else is opened for it.
                 return chosen.and_then(|one| self.go(one));
             }
             Pressed::Action(Action::Older | Action::Above | Action::CompleteBack) => {
-                switcher.step(found.len(), false);
+                switcher.step(all, false);
             }
             Pressed::Action(Action::Newer | Action::Below | Action::Complete) => {
-                switcher.step(found.len(), true);
+                switcher.step(all, true);
             }
-            Pressed::Action(Action::DeleteBack) => switcher.delete(),
-            Pressed::Action(Action::CutBack | Action::CutWordBack) => switcher.clear(),
-            Pressed::Character(letter) => switcher.insert(letter),
+            Pressed::Action(Action::DeleteBack) => switcher.delete(all),
+            Pressed::Action(Action::CutBack | Action::CutWordBack) => switcher.clear(all),
+            Pressed::Character(letter) => switcher.insert(letter, all),
             Pressed::Action(_) => {}
         }
         self.popup = Some(Popup::Switcher(switcher));

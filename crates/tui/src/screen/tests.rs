@@ -1,4 +1,5 @@
 use chat_protocol::id::MessageId;
+use chat_protocol::name::UserName;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
@@ -28,11 +29,13 @@ fn id(number: u64) -> MessageId {
 fn line(number: u64, who: &str, text: &str) -> Line {
     Line {
         id: Some(id(number)),
+        from: UserName::new(who).ok(),
         place: i64::try_from(number).ok(),
         at_ms: START_MS,
         who: Some(who.to_owned()),
         hand: String::new(),
         text: text.to_owned(),
+        typed: None,
         kind: if who == "alice" { Kind::Own } else { Kind::Said },
         delivery: None,
         is_mention: false,
@@ -166,7 +169,7 @@ fn what_was_typed_is_left_where_it_was_typed() {
     let need = desk.key(KeyCode::Char('2'), ALT);
     let draft = "half".to_owned();
     assert_eq!(need, Some(Need::Open { cid: cid("dm:alice:bob"), draft }));
-    assert!(desk.screen.is_empty());
+    assert!(desk.screen.composer.is_empty());
 }
 
 #[test]
@@ -499,4 +502,35 @@ fn how_much_of_a_file_is_here_stands_where_it_was_asked_for() {
     desk.screen.set_progress(progress(2_000), true);
     desk.screen.set_progress(progress(0), false);
     assert!(desk.text().contains(" 100%"), "it is over: {}", desk.text());
+}
+
+/// Goal: what was sent is brought back once, as it was typed, however often its page is read again.
+#[test]
+fn what_was_sent_is_brought_back_once_and_as_it_was_typed() {
+    let mut desk = Desk::new(80, 24);
+    let lobby = cid("room:lobby");
+    let waves = Line { typed: Some("/me waves".to_owned()), ..line(3, "alice", "* alice waves") };
+    let page = || vec![line(1, "alice", "one"), line(2, "bob", "hi"), waves.clone()];
+    desk.screen.older(&desk.facts, &lobby, page(), true);
+    desk.write("now");
+    desk.key(KeyCode::Enter, NONE);
+    let again = [page(), vec![line(4, "alice", "now")]].concat();
+    desk.screen.older(&desk.facts, &lobby, again, true);
+    for expected in ["now", "/me waves", "one", "one"] {
+        desk.key(KeyCode::Up, NONE);
+        assert_eq!(desk.screen.composer.text(), expected);
+    }
+}
+
+/// Goal: a key that leads nowhere changes nothing about where the next ones lead.
+#[test]
+fn a_way_back_that_leads_nowhere_is_forgotten() {
+    let mut desk = Desk::new(80, 24);
+    desk.screen.opened(cid("room:gone"));
+    desk.screen.opened(cid("room:lobby"));
+    // The lobby is open, and the other one is not in the list.
+    assert_eq!(desk.key(KeyCode::Char('<'), ALT), None);
+    desk.screen.opened(cid("dm:alice:bob"));
+    let back = desk.key(KeyCode::Char('<'), ALT);
+    assert!(matches!(back, Some(Need::Open { cid: one, .. }) if one == cid("room:lobby")));
 }

@@ -35,6 +35,11 @@ impl Visited {
         Some(cid)
     }
 
+    /// Nothing was found on the way: the next conversation is opened by itself.
+    pub(super) fn stays(&mut self) {
+        self.way = None;
+    }
+
     /// This one was left for another.
     pub(super) fn went(&mut self, from: ConversationId) {
         let list = match self.way.take() {

@@ -164,3 +164,74 @@ fn the_list_has_what_one_takes_part_in_and_what_is_new() {
         [("ALL", Group::Rooms, 0), ("#lobby", Group::Rooms, 0), ("bob", Group::People, 1)];
     assert_eq!(named, expected);
 }
+
+fn away(from: &str, text: &str) -> What {
+    What::Event(Box::new(Event::Away {
+        id: MessageId::new(3, [3; 10]),
+        cid: cid("room:lobby"),
+        from: user(from),
+        text: text.to_owned(),
+        sent_ms: START_MS,
+    }))
+}
+
+/// Goal: what somebody's program says is one line that is theirs, and one's own is not shown. (The build before showed
+/// each line of it as a notice of this program.)
+#[test]
+fn what_a_program_says_for_somebody_passes_for_no_notice() {
+    let mut desk = Desk::new();
+    let lobby = cid("room:lobby");
+    desk.tell(Some(&lobby), 3, away("bob", "soon\n✓ carol: key compared, verified"));
+    desk.tell(Some(&lobby), 3, away("alice", "at lunch"));
+    let text = desk.text();
+    assert!(text.contains("bob is away: soon"), "{text}");
+    assert!(!text.contains("22:13 ✓ carol") && !text.contains("      ✓ carol"), "{text}");
+    assert!(!text.contains("at lunch"), "{text}");
+}
+
+/// Goal: a message is shown in its conversation, whatever id its writer has given it; and commands that come to nothing
+/// are forgotten. (The build before took the id for that of a command.)
+#[test]
+fn a_message_under_the_id_of_a_command_stays_in_its_conversation() {
+    let mut desk = Desk::new();
+    let (machine, other) = (cid("dm:alice:web1"), cid("dm:alice:mallory"));
+    desk.tell(Some(&machine), 1, own("uname", true));
+    let said = message("dm:alice:mallory", "mallory", "look here", false);
+    desk.tell(Some(&other), 1, What::Event(Box::new(said)));
+    assert!(!desk.text().contains("look here"), "{}", desk.text());
+    let id = MessageId::new(1, [1; 10]);
+    let (code, reason) = ("E_NO".to_owned(), "no".to_owned());
+    let refused = Event::Refused { id, code, reason, by_hub: true, may_start_until_ms: None };
+    desk.tell(Some(&machine), 1, What::Event(Box::new(refused)));
+    assert!(desk.teller.commands.is_empty());
+    assert!(desk.text().contains("no"), "{}", desk.text());
+}
+
+/// Goal: a message that could not be read is known as that of the home.
+#[test]
+fn a_message_that_cannot_be_read_has_its_id() {
+    let mut desk = Desk::new();
+    let (lobby, id) = (cid("room:lobby"), MessageId::new(5, [1; 10]));
+    let unreadable = Event::Unreadable {
+        cid: lobby.clone(),
+        from: user("bob"),
+        id,
+        reason: "no key".to_owned(),
+        signed: true,
+    };
+    desk.tell(Some(&lobby), 5, What::Event(Box::new(unreadable)));
+    let record = chat_device::history::Record {
+        id,
+        cid: lobby.clone(),
+        tag: None,
+        from: user("bob"),
+        text: None,
+        sent_ms: 0,
+        said_in: None,
+    };
+    let state = State::Unreadable { reason: "no key".to_owned() };
+    let entry = Entry { place: 1, record, state, confirmed: Vec::new() };
+    let line = desk.teller.entry(&entry);
+    desk.screen.older(&facts(), &lobby, vec![line], true);
+    assert_eq!(desk.text().matches("no key").count(), 1, "{}", desk.text());
+}

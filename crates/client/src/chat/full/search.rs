@@ -2,8 +2,9 @@
 
 use chat_device::client::Client;
 use chat_device::history::{Found, History};
+use chat_device::ignored::Ignored;
 use chat_protocol::sanitise;
-use chat_talk::Told;
+use chat_talk::{Talk, Told};
 use chat_text::item::{Answer, What};
 use tokio::task::JoinHandle;
 
@@ -16,9 +17,10 @@ pub(super) struct Searching(Option<JoinHandle<Told>>);
 
 impl Searching {
     /// Begins one.
-    pub(super) fn begin(&mut self, client: Client, words: Vec<String>) {
+    pub(super) fn begin(&mut self, talk: &Talk, words: Vec<String>) {
         self.stop();
-        self.0 = Some(tokio::spawn(search(client, words)));
+        let (client, ignored) = (talk.client().clone(), talk.ignored().clone());
+        self.0 = Some(tokio::spawn(search(client, words, ignored)));
     }
 
     fn stop(&mut self) {
@@ -42,12 +44,12 @@ impl Drop for Searching {
     }
 }
 
-async fn search(client: Client, words: Vec<String>) -> Told {
+async fn search(client: Client, words: Vec<String>, ignored: Ignored) -> Told {
     let mut found = Found::default();
     loop {
-        let words = words.clone();
+        let (words, ignored) = (words.clone(), ignored.clone());
         let read = move |history: &History| {
-            history.search_on(&words, &mut found, AT_A_TIME)?;
+            history.search_on((&words, &ignored), &mut found, AT_A_TIME)?;
             Ok(found)
         };
         match client.read_history(read).await {

@@ -1,7 +1,7 @@
 //! Keys, devices and the account.
 
 use super::super::{Completion, SlashCommand, SlashRow, first_word, identity};
-use crate::input;
+use crate::input::{self, Input, InputError};
 
 /// The rows.
 pub(super) static KEYS: &[SlashRow] = &[
@@ -79,6 +79,9 @@ pub(super) static KEYS: &[SlashRow] = &[
         description: "change the password of the account and of this machine's key file",
         example: "/password",
         completion: Completion::Nothing,
-        parse: |row, rest| row.alone(rest, SlashCommand::Password),
+        parse: |row, rest| match rest {
+            "" => Ok(Input::Slash(SlashCommand::Password)),
+            _ => Err(InputError::TypedInSight { command: row.name }),
+        },
     },
 ];
