@@ -78,22 +78,8 @@ impl Drop for Diverted {
     }
 }
 
-/// Without the colours of a line: the screen has its own, and makes visible what is meant for a terminal.
-fn without_colours(line: &str) -> String {
-    let mut parts = line.split("\u{1b}[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| {
-        let end = part.find('m').filter(|end| part.bytes().take(*end).all(|byte| byte < b'@'));
-        match end {
-            Some(end) => text + part.get(end + 1..).unwrap_or_default(),
-            None => text + "\u{1b}[" + part,
-        }
-    })
-}
-
 impl Screen {
     fn take(&mut self, line: &str) {
-        let line = &without_colours(line);
         let line = match self.lost {
             0 => line.to_owned(),
             lost => format!("({lost} lines of the log are left out)\n{line}"),
@@ -153,20 +139,6 @@ pub fn is_plain() -> bool {
 /// Whether a terminal knows no sequences, or whoever listens to it must not hear them.
 pub fn is_dumb() -> bool {
     env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_for_a_screen_has_no_colours() {
-        assert_eq!(
-            without_colours("\u{1b}[2m10:00\u{1b}[0m \u{1b}[1;32m INFO\u{1b}[0m in"),
-            "10:00  INFO in"
-        );
-        assert_eq!(without_colours("a\u{1b}[2Jm"), "a\u{1b}[2Jm", "what is no colour is shown");
-    }
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use chat_protocol::content::Content;
 use chat_protocol::content::settings::{SETTINGS_PER_MESSAGE_MAX, Setting};
 use chat_protocol::limits::INTEGER_MAX;
-use chat_protocol::name::ConversationId;
+use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
-use crate::state::Records;
+use crate::store::Records;
 
 /// Settings that are kept: the people and rooms that somebody ignores or mutes. What is set beyond it is not kept.
 pub const SETTINGS_MAX: usize = 2_048;

@@ -1,7 +1,7 @@
 //! What one wants to hear, and to be asked: whom one ignores, which rooms are silent, why one is away, and what was
 //! read already. All of it is set on every device of the user, see [`chat_endpoint::settings`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chat_device::clock::now_ms;

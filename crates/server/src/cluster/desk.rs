@@ -18,6 +18,7 @@ use crate::{
     config::{ClusterCommand, ClusterWhere, NodeName},
     identity::Identity,
     order::redis::{Place, PlaceError},
+    private_file::{FileError, PrivateFileError},
     store::{
         DATABASE_FILE, OpenError,
         sqlite::{self, Contents, FollowedLog, Owner},
@@ -68,11 +69,9 @@ impl Desk {
         };
         let beside = || at.data.parent().unwrap_or(Path::new("")).join("cluster.key");
         let file = at.cluster_key.clone().unwrap_or_else(beside);
-        let key = ClusterKey::read(&file)?.ok_or_else(|| KeyFileError::File {
-            action: "read",
-            path: file.clone(),
-            source: std::io::ErrorKind::NotFound.into(),
-        })?;
+        let missing = || FileError::of("read", &file)(std::io::ErrorKind::NotFound.into());
+        let key = ClusterKey::read(&file)?
+            .ok_or_else(|| KeyFileError::from(PrivateFileError::from(missing())))?;
         let url = at.redis.to_string();
         let place = Place::new(at.redis.secret(), at.cluster.as_str());
         let failed = |source| ClusterError::Redis { url: url.clone(), source };

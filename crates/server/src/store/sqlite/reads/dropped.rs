@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::{
     LogId, PageDropped, PageRequest, ReadError,
-    sqlite::{from_sql, open::intact, to_sql, write::BUCKET_BITS},
+    sqlite::{from_sql, intact, to_sql, write::BUCKET_BITS},
 };
 
 /// What was dropped of the logs of a request, behind the place asked for in each.
