@@ -84,6 +84,8 @@ fn assert_is_told(scene: &Scene, bob: &mut Program, (mut chat, told): (Terminal,
     );
     chat.type_line("/subscribe bob");
     bob.stdout.wait_for_part("alice follows you");
+    // What is said where both are is no copy for who follows.
+    types(bob, "/create dev", "you are in #dev");
     types_until_told(bob, "to nobody in particular", told, "|to nobody in particular");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
