@@ -416,10 +416,9 @@ impl Finding<'_> {
 
     /// Begins the log with the server of this folder, which was alone: everybody sees the same server as before.
     async fn begin_with(&self, base: Digest) -> Result<Found, ClusterError> {
-        let key = match ClusterKey::read(&self.sharing.key)? {
-            Some(key) => key,
-            None => ClusterKey::make(&self.sharing.key)?.0,
-        };
+        let there = ClusterKey::read(&self.sharing.key)?;
+        let make = || ClusterKey::make(&self.sharing.key).map(|(key, _)| key);
+        let key = there.map_or_else(make, Ok)?;
         let about = match self.about().await? {
             // It was begun, and the start was cut.
             Some(about) if about.base.as_deref() == Some(base.as_bytes()) => about,
@@ -443,13 +442,12 @@ impl Finding<'_> {
             Some(_) => Identity::existing(&self.config.data)?,
             None => None,
         };
-        let identity = match own {
-            Some(own) => own.keys.identity.to_pkcs8(),
-            None => {
-                // Up to a second for the larger sizes.
-                let identity = tokio::task::spawn_blocking(move || SigningKey::generate(bits));
-                identity.await.map_err(|_cut| ClusterError::Ending)??.to_pkcs8()
-            }
+        let identity = if let Some(own) = own {
+            own.keys.identity.to_pkcs8()
+        } else {
+            // Up to a second for the larger sizes.
+            let identity = tokio::task::spawn_blocking(move || SigningKey::generate(bits));
+            identity.await.map_err(|_cut| ClusterError::Ending)??.to_pkcs8()
         };
         let id = random();
         let identity = key.seal_words((&id, IDENTITY), &identity);

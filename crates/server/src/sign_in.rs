@@ -231,7 +231,7 @@ async fn enter(
     let peer = visitor.peer;
     // Nobody comes in while nothing can be written: a client tries the next server.
     if let Some(why) = hub.health.as_ref().and_then(|health| health.obstacle()) {
-        return Err(Problem::Failed(CloseReason::TryLater(why.into())));
+        return Err(Problem::Failed(CloseReason::TryLater(why)));
     }
     // The listener has asked for the other end of the connection, which may be a proxy.
     hub.gate.now().check_address(peer.addr.ip()).map_err(Problem::Refused)?;

@@ -45,8 +45,7 @@ impl Doubt {
     /// What follows from all of that.
     pub fn standing(&self) -> Standing {
         match (self.against.len(), self.with.len()) {
-            (0, _) => Standing::Sure,
-            (_, 1..) => Standing::Sure,
+            (0, _) | (_, 1..) => Standing::Sure,
             (1, 0) => Standing::Doubtful,
             (_, 0) => Standing::Alone,
         }

@@ -104,7 +104,7 @@ enum Said {
     /// An account, as it was made.
     Account(Proposal),
     /// A frame, with what came with a KEY.
-    Frame(Header, RawFrame, Option<EpochUpload>),
+    Frame(Box<(Header, RawFrame, Option<EpochUpload>)>),
 }
 
 impl Said {
@@ -122,7 +122,7 @@ impl Said {
         };
         let frame = RawFrame::decode(bytes).ok()?;
         let header = Header::parse(frame.header()).ok()?;
-        Some(Self::Frame(header, frame, epoch))
+        Some(Self::Frame(Box::new((header, frame, epoch))))
     }
 }
 
@@ -138,10 +138,13 @@ async fn again(
             None
         }
         Said::Account(_) => return Ok(Became::Known),
-        Said::Frame(header, frame, epoch) => match request(router, header, &frame, epoch) {
-            Some(request) => Some(request),
-            None => return Ok(Became::Nothing),
-        },
+        Said::Frame(said) => {
+            let (header, frame, epoch) = *said;
+            let Some(request) = request(router, header, &frame, epoch) else {
+                return Ok(Became::Nothing);
+            };
+            Some(request)
+        }
     };
     for _ in 0..DECISIONS_MAX {
         let proposal = match &request {

@@ -134,7 +134,7 @@ impl Place {
 const TRIM_PERIOD: Duration = Duration::from_secs(2);
 
 /// A hub that was not heard of for so long does not keep the log from being trimmed.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 /// How much of the log stays in Redis.
 #[derive(Debug, Clone, Copy)]

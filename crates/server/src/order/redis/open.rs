@@ -127,13 +127,9 @@ async fn step(
     let mut place =
         ClosedInRedis::new(connection.clone(), &log.place.cluster, log.id, facts.clone());
     let look = place.look().await?;
-    let closure = match log.closure.take().filter(|closure| closure.run == look.run) {
-        Some(closure) => closure,
-        None => {
-            let (run, words) = (look.run.clone(), String::new());
-            Closure { run, since: Instant::now(), words }
-        }
-    };
+    let met = log.closure.take().filter(|closure| closure.run == look.run);
+    let first = || Closure { run: look.run.clone(), since: Instant::now(), words: String::new() };
+    let closure = met.unwrap_or_else(first);
     let is_time_over = closure.since.elapsed() >= OTHERS_TIME_MAX;
     log.closure = Some(closure);
     let word = match look.open {
