@@ -37,7 +37,7 @@ const READ_DELAY: Duration = Duration::from_millis(300);
 
 /// What comes while a conversation is open is told no more often than this, however much is said there: each mark is a
 /// message that the server keeps.
-const READ_PAUSE: Duration = Duration::from_secs(5 * 60);
+const READ_PAUSE: Duration = Duration::from_mins(5);
 
 /// An absence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -305,20 +305,31 @@ impl Talk {
         Some(Item { cid: Some(cid.clone()), id: None, what })
     }
 
-    /// Looks at another conversation, or at none: what is there was read, and what was in the one that is left.
+    /// A person looks at another conversation, or at none: they have read what is there, and what was in the one that
+    /// they leave.
     pub(crate) fn look(&mut self, cid: Option<ConversationId>) {
         let now = Instant::now();
         if let Some(here) = self.conversations.here().filter(|here| Some(*here) != cid.as_ref()) {
             self.noise.read.left(here, now);
         }
-        let new = cid.as_ref().and_then(|cid| self.conversations.get(cid));
-        if self.is_person
-            && let Some(new) = new.filter(|one| one.unread > 0)
-            && let Some(newest) = new.newest()
-        {
-            self.noise.read.came(&new.cid, newest.clone(), now);
+        if let Some((cid, newest)) = self.news(cid.as_ref()) {
+            self.noise.read.came(&cid, newest, now);
         }
         self.conversations.look_at(cid);
+    }
+
+    /// Another conversation is before them, and they have done nothing for it.
+    pub(crate) fn look_without_mark(&mut self, cid: Option<ConversationId>) {
+        if let Some((cid, newest)) = self.news(cid.as_ref()) {
+            self.noise.read.saw(&cid, newest);
+        }
+        self.conversations.look_at(cid);
+    }
+
+    /// The newest message of a conversation in which something is new, for a person.
+    fn news(&self, cid: Option<&ConversationId>) -> Option<(ConversationId, Newest)> {
+        let one = self.conversations.get(cid?).filter(|one| self.is_person && one.unread > 0)?;
+        Some((one.cid.clone(), one.newest()?.clone()))
     }
 
     /// Notes a message that has come to the open conversation.
@@ -366,6 +377,8 @@ fn on_off(on: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

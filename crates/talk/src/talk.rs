@@ -245,11 +245,18 @@ impl Talk {
         self.where_am_i()
     }
 
-    /// Texts go there from now on.
+    /// Texts go there from now on: the person goes there.
     pub(crate) fn go(&mut self, place: Option<Recipient>) {
         let cid = place.as_ref().and_then(|place| place.conversation(&self.me));
         self.rooms.current = place;
         self.look(cid);
+    }
+
+    /// Texts go there from now on by what others have done: nobody has read anything because of it.
+    pub(crate) fn is_put(&mut self, place: Option<Recipient>) {
+        let cid = place.as_ref().and_then(|place| place.conversation(&self.me));
+        self.rooms.current = place;
+        self.look_without_mark(cid);
     }
 
     pub(crate) fn is_online(&self) -> bool {

@@ -426,7 +426,7 @@ mod tests {
             ("/topic on call", true),
             ("/leave", true),
             ("/leave ops", false),
-            ("/grant bob", true),
+            ("/grant bob all", true),
             ("/retention 1d", true),
             ("/join ops", false),
             ("/history", false),

@@ -117,7 +117,7 @@ impl Talk {
                     let is_there = before == Some(Recipient::Room(RoomName::lobby()));
                     if !lobby.member && is_there && self.is_person {
                         self.rooms.is_unsettled = true;
-                        self.go(None);
+                        self.is_put(None);
                     }
                 }
             }
@@ -180,7 +180,7 @@ impl Talk {
         if self.rooms.current != to || from == to {
             return Told::default();
         }
-        self.go(from.clone());
+        self.is_put(from.clone());
         if !self.rooms.is_typing {
             return Told::default();
         }
@@ -201,7 +201,7 @@ impl Talk {
         if room == RoomName::lobby() {
             (self.rooms.is_in_lobby, self.rooms.has_entered_lobby) = (true, true);
             if std::mem::take(&mut self.rooms.is_unsettled) && self.rooms.current.is_none() {
-                self.go(Some(Recipient::Room(room)));
+                self.is_put(Some(Recipient::Room(room)));
             }
         }
     }
@@ -226,7 +226,7 @@ impl Talk {
         // Others have done it, or another device: what is being typed, or follows in a script, was meant for
         // that room.
         let to = self.rooms.refuge(&room).filter(|_| self.is_person);
-        self.go(to);
+        self.is_put(to);
         self.rooms.moved = Some(format!("you are not in #{room} any more"));
     }
 }
