@@ -109,7 +109,7 @@ impl Rig {
     }
 
     /// A program of ours that sees nothing of the environment of whoever runs the tests.
-    pub(crate) fn command(&self, program: &Path) -> Command {
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder.path()).env("HOME", self.path("nobody"));
         for (name, _) in std::env::vars_os() {
