@@ -83,7 +83,7 @@ fn chosen_keys_and_colours_are_checked_and_shown() {
     let alice = scene.client("alice");
     let run = |text: &str, words: &[&str]| {
         let file = scene.rig.write("config.toml", text).display().to_string();
-        alice.run(&[&["--config", &file], words].concat())
+        alice.run(&[&["--config", file.as_str()][..], words].concat())
     };
     for (text, part) in [
         (

@@ -121,7 +121,7 @@ fn that_one_may_be_seen_is_told_to_one_person_once() {
     let mut hub = TestHub::with(&["alice", "bob", "carol"]);
     let laptop = hub.add_sibling(1, None);
     hub.run();
-    let mut allow = |hub: &mut TestHub, on: bool| {
+    let allow = |hub: &mut TestHub, on: bool| {
         let now = hub.now;
         hub.peers[0].endpoint.allow_seen(now, &name("bob"), on);
         hub.run();
