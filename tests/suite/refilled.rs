@@ -11,6 +11,9 @@ use chat_tests::{
 /// How long it may take until something is acknowledged again, on a busy machine.
 const AGAIN_MAX: Duration = Duration::from_secs(20);
 
+/// What happens to a Redis.
+type Loss = fn(&mut Redis);
+
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
 #[track_caller]
@@ -71,7 +74,6 @@ fn what_redis_loses_the_servers_put_back() {
     says(&mut lines, "before", 5);
     bob.stdout.wait_for_part("line before 4");
     redis.keep();
-    type Loss = fn(&mut Redis);
     let losses: [(&str, Loss); 3] = [
         ("emptied", |redis| drop(redis.say(&["FLUSHALL"]))),
         ("replaced", Redis::replace),
