@@ -35,7 +35,6 @@ fn line(number: u64, who: &str, text: &str) -> Line {
         who: Some(who.to_owned()),
         hand: String::new(),
         text: text.to_owned(),
-        typed: None,
         kind: if who == "alice" { Kind::Own } else { Kind::Said },
         delivery: None,
         is_mention: false,
@@ -509,7 +508,7 @@ fn how_much_of_a_file_is_here_stands_where_it_was_asked_for() {
 fn what_was_sent_is_brought_back_once_and_as_it_was_typed() {
     let mut desk = Desk::new(80, 24);
     let lobby = cid("room:lobby");
-    let waves = Line { typed: Some("/me waves".to_owned()), ..line(3, "alice", "* alice waves") };
+    let waves = Line { is_action: true, ..line(3, "alice", "waves") };
     let page = || vec![line(1, "alice", "one"), line(2, "bob", "hi"), waves.clone()];
     desk.screen.older(&desk.facts, &lobby, page(), true);
     desk.write("now");

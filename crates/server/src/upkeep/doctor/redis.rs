@@ -120,6 +120,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LOG_KEEP_DEFAULT;
     use crate::order::redis::level::{AckLevel, Promise};
 
     fn sharing() -> Sharing {
@@ -130,6 +131,9 @@ mod tests {
             key: "cluster.key".into(),
             is_new: false,
             changes_settings: false,
+            salvage: None,
+            log_keep: LOG_KEEP_DEFAULT,
+            log_max: None,
             becomes_host: false,
             ack: AckLevel::Disk,
         }
