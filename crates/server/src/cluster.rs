@@ -30,7 +30,7 @@ use crate::{
 use key::ClusterKey;
 pub use key::KeyFileError;
 pub(crate) use member::Kept;
-use settings::Settings;
+use settings::{Settings, Settling};
 pub(crate) use settings::{differences, of as settings_of};
 
 /// How long a server with a key waits for somebody to begin the log.
@@ -226,6 +226,8 @@ impl ClusterError {
 /// A log that a server follows.
 pub(crate) struct Cluster {
     sharing: Sharing,
+    /// What is done about the settings of all once the name is taken.
+    settling: Settling,
     pub(crate) place: Place,
     pub(crate) log: FollowedLog,
     pub(crate) seal: Seal,
@@ -270,20 +272,18 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let theirs = key.open_words((&about.id, SETTINGS), &about.settings).ok_or_else(wrong_key)?;
     let theirs: Settings = serde_json::from_slice(&theirs).map_err(|_| wrong_key())?;
     let own = settings::of(config);
+    let mut settling = Settling { found: about.settings.clone(), change: None };
     if let Some(differences) = differences(&theirs, &own) {
         if !sharing.changes_settings {
             return Err(ClusterError::Settings { cluster: cluster(), differences });
         }
         let sealed = key.seal_words((&about.id, SETTINGS), written(&own).as_bytes());
-        if !place.change_settings(node, &sealed).await.map_err(failed)? {
-            return Err(ClusterError::OthersRun { cluster: cluster() });
-        }
-        tracing::warn!(%differences, "the servers are set otherwise from now on");
+        settling.change = Some((sealed, differences));
     }
     let seal = key.seal(about.id);
     let log = FollowedLog { log: about.id, node: name.to_owned() };
     let (sharing, hosts_agent) = (sharing.clone(), about.host == name);
-    Ok(Cluster { sharing, place, log, seal, node, identity, hosts_agent })
+    Ok(Cluster { sharing, settling, place, log, seal, node, identity, hosts_agent })
 }
 
 /// Settings as they are sealed.

@@ -36,9 +36,14 @@ impl Cluster {
         (before, applied): (Option<u64>, u64),
         (clock, metrics): (Clock, Arc<Metrics>),
     ) -> Result<(RedisLog, Kept), ClusterError> {
-        let Self { sharing, place, .. } = self;
+        let Self { sharing, settling, place, .. } = self;
         let failed = |error| unjoined(&sharing, error);
         place.acquire((hub.node, hub.life), before).await.map_err(failed)?;
+        if let Err(error) = settling.settle((&place, &sharing, hub.node)).await {
+            // Nobody waits for a name that is not used.
+            place.release(hub, hub.life).await.ok();
+            return Err(error);
+        }
         let health = Arc::new(LogHealth::new(hub.life));
         let log = RedisLog::join(place.clone(), hub, applied).await.map_err(failed)?;
         let log = log.with_health(Arc::clone(&health));
