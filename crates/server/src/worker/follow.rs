@@ -7,7 +7,7 @@ use super::{Queue, Worker};
 use crate::{
     connection::ConnectionId,
     delivery::Wire,
-    order::{Guarded, Turn, Turns},
+    order::{Guarded, Records, Turn, Turns},
     router::{Effects, Notice},
     store::{CommitError, Committed, Proposal, Stored},
 };
@@ -70,7 +70,10 @@ impl<T: Turns> Worker<T> {
     }
 
     pub(super) fn follow_others(&mut self, now_ms: u64, records: Vec<Committed>) {
-        self.metrics.shared_log.followed.inc();
+        // One that counts for nothing changes nothing here.
+        if !records.is_empty() {
+            self.metrics.shared_log.followed.inc();
+        }
         for committed in records {
             self.follow(now_ms, committed, None);
         }
@@ -78,8 +81,15 @@ impl<T: Turns> Worker<T> {
 
     /// Takes turns over of which no request waits.
     pub(super) fn follow_all(&mut self, turns: Vec<Turn>) {
-        for turn in turns {
-            self.follow_others(turn.now_ms, turn.kept());
+        for Turn { now_ms, records } in turns {
+            match records {
+                Records::Own(records) => {
+                    for committed in records.into_iter().flatten() {
+                        self.follow(now_ms, committed, None);
+                    }
+                }
+                Records::Other(records) => self.follow_others(now_ms, records),
+            }
         }
         if T::IS_SHARED {
             self.note_life();
