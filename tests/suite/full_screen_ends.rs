@@ -170,14 +170,10 @@ fn ctrl_z_and_fg_give_the_terminal_to_and_fro() {
         } else {
             shell.signal("chat-client", Signal::TSTP);
         }
-        // By what comes and not by what is seen: with the shell's screen its words of the first time come back, while the
-        // chat is still reading keys.
-        shell.wait_for("Stopped");
-        shell.wait_for("shell> ");
+        shell.wait_until_seen("Stopped");
         let before = shell.text().len();
         shell.type_line("stty -a; echo settings-$((1 + 1))");
         shell.wait_for("settings-2");
-        shell.wait_for("shell> ");
         let settings = shell.text().split_off(before);
         for set in ["icanon", "echo", "isig", "iexten", "icrnl"] {
             assert!(settings.split_whitespace().any(|word| word == set), "{set}: {settings}");
@@ -192,7 +188,7 @@ fn ctrl_z_and_fg_give_the_terminal_to_and_fro() {
         bob.stdout.wait_for_part(&format!("alice: begun {round}, and ended"));
     }
     shell.type_line("/quit");
-    shell.wait_for("shell> ");
+    shell.wait_until_seen("shell> ");
 }
 
 /// Goal: who is new sees what there is to know, and leaving says what has no answer yet.

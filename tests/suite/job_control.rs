@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use chat_tests::{Client, Scene, Signal, Terminal};
+use chat_tests::{Client, Scene, Terminal};
 
 /// A shell with job control at a terminal of its own, and the line that starts the chat of somebody there.
 fn shell(client: &Client) -> (Terminal, String) {
@@ -19,7 +19,7 @@ fn shell(client: &Client) -> (Terminal, String) {
 }
 
 /// Goal: Ctrl-Z gives the shell its terminal as it was, and `fg` gives it back to the chat, with what has come meanwhile
-/// and a prompt at which a line is typed and sent; and so once more, put to sleep by somebody else. What was being typed before is not lost. Method: a real
+/// and a prompt at which a line is typed and sent; and so once more. What was being typed before is not lost. Method: a real
 /// shell, asked how its terminal is set; what it says is looked for behind what was on the screen before.
 #[test]
 fn ctrl_z_gives_the_shell_its_terminal_and_fg_gives_it_to_the_chat() {
@@ -31,11 +31,7 @@ fn ctrl_z_gives_the_shell_its_terminal_and_fg_gives_it_to_the_chat() {
     for round in 1..=2 {
         shell.type_keys(format!("begun {round}").as_bytes());
         shell.wait_for(&format!("begun {round}"));
-        if round == 1 {
-            shell.type_keys(b"\x1a");
-        } else {
-            shell.signal("chat-client", Signal::TSTP);
-        }
+        shell.type_keys(b"\x1a");
         shell.wait_for("Stopped");
         shell.wait_for("shell> ");
         let before = shell.text().len();
@@ -55,20 +51,4 @@ fn ctrl_z_gives_the_shell_its_terminal_and_fg_gives_it_to_the_chat() {
         bob.stdout.wait_for_part(&format!("alice: begun {round}, and ended"));
     }
     shell.types("/quit", "shell> ");
-}
-
-/// Goal: where no shell could take it up again, Ctrl-Z puts nothing aside. Method: the chat is the only program of its
-/// terminal, as in a window that was opened for it, in both modes. (The build before stopped for good at the full screen.)
-#[test]
-fn ctrl_z_without_a_shell_stops_nothing() {
-    let (scene, [bob]) = Scene::with(["bob"]);
-    let in_lines = scene.at_terminal("alice");
-    let in_full = scene.at_full_screen("carol", (100, 30));
-    for (mut chat, who) in [(in_lines, "alice"), (in_full, "carol")] {
-        chat.type_keys(b"\x1astill ");
-        chat.type_line("here");
-        bob.stdout.wait_for_part(&format!("{who}: still here"));
-        chat.type_line("/quit");
-        assert_eq!(chat.wait(), Some(0));
-    }
 }

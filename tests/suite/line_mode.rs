@@ -81,28 +81,6 @@ fn a_byte_that_is_no_text_ends_nothing_and_keeps_the_line() {
     assert_eq!(chat.wait(), Some(0));
 }
 
-/// Goal: what is typed between two lines keeps its order. Method: the server is stopped, so the prompt waits for the answer
-/// about a room, and a line that was begun behind it is given up with Ctrl-C meanwhile. (The build before made a signal of
-/// Ctrl-C there; it overtook what the editor had read, and the next line was said with that.)
-#[test]
-fn ctrl_c_between_two_lines_gives_up_what_was_typed_before_it() {
-    let (scene, [mut bob]) = Scene::with(["bob"]);
-    let mut chat = scene.at_terminal("alice");
-    types(&mut bob, "/create ops", "you are in #ops");
-    scene.server.program().signal(Signal::STOP);
-    chat.type_keys(b"/join ops\rbegun and ");
-    chat.wait_for("/join ops");
-    chat.wait_for("\n");
-    chat.interrupt();
-    scene.server.program().signal(Signal::CONT);
-    chat.wait_for("Ctrl-C again, or /quit, leaves");
-    chat.type_line("all of it");
-    let said = bob.stdout.wait_for_part("#ops alice: ");
-    assert!(said.ends_with("#ops alice: all of it"), "{said}");
-    chat.type_line("/quit");
-    assert_eq!(chat.wait(), Some(0));
-}
-
 /// Goal: whoever ends the chat finds the terminal as it was, and the server is told at once. Method: the
 /// shell after it says how the terminal is set.
 #[test]

@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use chat_device::client::{Client, Events};
 use chat_device::connection::Connector;
-use chat_device::identity::IdentityCommand;
 use chat_device::sign_in::HomeAccount;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::UserName;
 use chat_talk::{Desk, Fault, Saver, Talk, TalkOptions};
-use chat_text::input::{self, Input};
 use chat_text::settings::Settings;
 use chat_text::show::items::Printer;
 use chat_text::show::{Detail, Lines};
-use chat_text::slash::SlashCommand;
 
 use crate::config::ui::Ground;
 use crate::config::{Common, Ui, save};
@@ -109,16 +106,6 @@ fn saver(common: &Common) -> Option<Saver> {
     Some(Saver::new(move |settings| {
         save::save(&path, profile.as_deref(), settings).map(|()| path.display().to_string())
     }))
-}
-
-/// Whether a line is a command that asks for a password: it has the terminal for itself meanwhile, which is as the
-/// program found it.
-fn asks_password(line: &str) -> bool {
-    let Ok(Input::Slash(command)) = input::parse(line) else { return false };
-    matches!(
-        command,
-        SlashCommand::Password | SlashCommand::Identity(IdentityCommand::Revoke { .. })
-    )
 }
 
 /// How a script ends that has failed so.

@@ -6,7 +6,6 @@
 use std::io;
 use std::sync::OnceLock;
 
-use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -41,15 +40,6 @@ pub(crate) async fn ended() {
         heard.is_ended
     })
     .await;
-}
-
-/// Stops this process, as Ctrl-Z would have done, until somebody lets it go on. Where nobody could, as in a window
-/// without a shell, it returns at once: the system drops this signal then (POSIX.1-2017, 2.4.3), other than SIGSTOP.
-///
-/// # Errors
-/// The system does not take the signal.
-pub(crate) fn stop_here() -> io::Result<()> {
-    Ok(kill_process(getpid(), Signal::TTIN)?)
 }
 
 fn take(count: &mut u32) -> bool {

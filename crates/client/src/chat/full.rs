@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chat_device::client::{ClientEvent, Events, Stopped};
 use chat_device::clock::now_ms;
+use chat_device::identity::IdentityCommand;
 use chat_protocol::name::ConversationId;
 use chat_protocol::sanitise;
 use chat_talk::{Talk, Told};
@@ -19,15 +20,15 @@ use chat_tui::theme::Theme;
 use chat_tui::told::Teller;
 use crossterm::event::{Event as TerminalEvent, EventStream};
 use futures_util::StreamExt as _;
-use rustix::process::Signal;
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-use crate::chat::{Beginning, asks_password};
+use crate::chat::Beginning;
 use crate::diagnostics::{self, Diverted};
 use crate::exit::ExitStatus;
 use crate::notify::Notifier;
-use crate::signals::{ended, interrupted, stop_here};
+use crate::signals::{ended, interrupted};
 use crate::start::Failure;
 
 mod editor;
@@ -336,7 +337,7 @@ impl Desk {
             }
             Need::Suspend => {
                 self.leave_screen();
-                stop_here()?;
+                kill_process(getpid(), Signal::STOP).map_err(io::Error::from)?;
                 self.take_screen()?;
             }
             // A terminal that is only cleared is asked for its cursor first, and one that does not answer is an
@@ -361,7 +362,7 @@ impl Desk {
                 self.searching.begin(talk.client().clone(), words);
                 return Ok(Told::default());
             }
-            _ if asks_password(line) => {}
+            Ok(Input::Slash(command)) if asks_password(&command) => {}
             _ => return Ok(talk.read(line).await),
         }
         self.leave_screen();
@@ -435,6 +436,14 @@ async fn next(keys: &mut Option<EventStream>) -> Option<TerminalEvent> {
         Some(keys) => keys.next().await?.ok(),
         None => std::future::pending().await,
     }
+}
+
+/// Whether a command asks for a password, which is typed without echo and not on this screen.
+fn asks_password(command: &SlashCommand) -> bool {
+    matches!(
+        command,
+        SlashCommand::Password | SlashCommand::Identity(IdentityCommand::Revoke { .. })
+    )
 }
 
 /// What the talk asks, in words.

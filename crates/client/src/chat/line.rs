@@ -32,7 +32,6 @@ mod outbox;
 mod screen;
 mod terminal;
 
-use super::asks_password;
 use super::typed::TypedLines;
 use keyboard::{Draft, Keyboard, Typed, Typing};
 use outbox::{Outbox, TOGETHER};
@@ -86,6 +85,8 @@ struct Desk {
     is_reading: bool,
     /// What was typed and not sent; the editor begins the next line with it.
     draft: Draft,
+    /// Ctrl-C between two lines throws away what is given back of the one before.
+    drops_draft: bool,
     /// What the editor has begun its line with.
     offered: Draft,
 }
@@ -109,7 +110,8 @@ pub(super) async fn talk(
     let prompt = Arc::new(Mutex::new(prompt(&talk)));
     let typed = TypedLines::open(talk.client()).await;
     let typing = Typing { words: talk.words(), prompt: Arc::clone(&prompt), draft: Arc::default() };
-    let (terminal, screen, keyboard) = keyboard::open(typing, typed.lines())?;
+    let terminal = TerminalState::found();
+    let (screen, keyboard) = keyboard::open(typing, typed.lines())?;
     let mut desk = Desk {
         printer: LinePrinter::new(lines),
         outbox: Outbox::default(),
@@ -126,6 +128,7 @@ pub(super) async fn talk(
         // The first line is read without being told to.
         is_reading: true,
         draft: Draft::default(),
+        drops_draft: false,
         offered: Draft::default(),
     };
     desk.screen.turn(true);
@@ -181,7 +184,6 @@ async fn last_words(desk: &mut Desk, failure: &Failure) {
 async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Result<Over, Failure> {
     let mut ends = pin!(ended());
     let mut foreground = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
-    let mut stops = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
     loop {
         let due = [desk.outbox.due(), talk.due(), desk.turn_due, desk.waits_until];
         let due = earliest(due);
@@ -211,19 +213,18 @@ async fn converse(talk: &mut Talk, events: &mut Events, desk: &mut Desk) -> Resu
                 is_typed = true;
                 desk.typed(talk, typed).await
             }
-            // The editor at Ctrl-Z, or somebody else.
-            _ = stops.recv() => {
-                desk.terminal.suspend()?;
-                Told::default()
-            }
-            // Also of who was stopped without being asked, and whose terminal a shell has set since.
             _ = foreground.recv() => {
-                desk.terminal.ready_for_editor();
-                desk.screen.print("· back in the foreground");
+                if desk.turn_due.is_none() && desk.waits_until.is_none() {
+                    desk.terminal.ready_for_editor();
+                    desk.screen.print("· back in the foreground");
+                }
                 Told::default()
             }
-            // Of somebody else, or of a terminal without the editor.
-            () = pressed() => desk.interrupted(talk),
+            // Between two lines the terminal makes a signal of Ctrl-C.
+            () = pressed() => {
+                desk.drops_draft = true;
+                desk.interrupted(talk)
+            }
             () = &mut ends => return Ok(Over::Ended),
         };
         let is_over = told.is_over;
@@ -296,14 +297,9 @@ impl Desk {
         match typed {
             Some(Typed::Line(line)) => {
                 self.interrupted_at = None;
+                self.drops_draft = false;
                 self.typed.add(&line).await;
-                if !asks_password(&line) {
-                    return talk.read(&line).await;
-                }
-                self.terminal.give_back();
-                let told = talk.read(&line).await;
-                self.terminal.ready_for_editor();
-                told
+                talk.read(&line).await
             }
             Some(Typed::NotUtf8(draft)) => {
                 self.draft = draft;
@@ -362,7 +358,9 @@ impl Desk {
         if std::mem::replace(&mut self.is_reading, true) {
             return;
         }
-        self.offered = std::mem::take(&mut self.draft);
+        let draft = std::mem::take(&mut self.draft);
+        let is_dropped = std::mem::take(&mut self.drops_draft);
+        self.offered = if is_dropped { Draft::default() } else { draft };
         self.screen.turn(true);
         self.keyboard.go_on(self.offered.clone());
     }
@@ -388,8 +386,6 @@ fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
 
 /// Waits for the answers while there is a connection, and says what stays open.
 async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<ExitStatus, Failure> {
-    // Ctrl-C is a signal again, which ends the waiting.
-    desk.terminal.give_back();
     let client = talk.client().clone();
     let waits = client.clone();
     let mut flush = pin!(timeout(LEAVE_TIMEOUT, waits.flush()));

@@ -16,7 +16,6 @@ use rustyline::{
 use tokio::sync::mpsc;
 
 use super::screen::Screen;
-use super::terminal::TerminalState;
 use chat_talk::complete::Words;
 
 /// Lines that a person can recall. The editor has them in memory; the home keeps the newest, sealed.
@@ -61,11 +60,8 @@ impl Keyboard {
     }
 }
 
-/// Takes the terminal, and starts the thread that reads the keyboard.
-pub(super) fn open(
-    typing: Typing,
-    past: Vec<String>,
-) -> io::Result<(TerminalState, Screen, Keyboard)> {
+/// Starts the thread that reads the keyboard.
+pub(super) fn open(typing: Typing, past: Vec<String>) -> io::Result<(Screen, Keyboard)> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES_MAX)
@@ -89,8 +85,6 @@ pub(super) fn open(
     }
     // A terminal that cannot move its cursor gets plain lines.
     let printer = editor.create_external_printer().ok();
-    // Before the editor, which puts back between two lines what it finds.
-    let terminal = TerminalState::taken(printer.is_some());
     let screen = Screen::new(printer.map(|printer| {
         let printer: Box<dyn ExternalPrinter + Send> = Box::new(printer);
         printer
@@ -116,7 +110,7 @@ pub(super) fn open(
             (before, after) = next;
         }
     });
-    Ok((terminal, screen, Keyboard { typed, turns }))
+    Ok((screen, Keyboard { typed, turns }))
 }
 
 /// Completes commands and names, and draws the prompt.
