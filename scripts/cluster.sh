@@ -22,7 +22,7 @@ work="$(mktemp -d "${TMPDIR:-/tmp}/chat-cluster.XXXXXX")"
 redis_url="unix://$work/redis.sock"
 export CHAT_PASSWORD="${CHAT_PASSWORD:-velvet-anchor-7-gravel-trombone}"
 redis=""
-node=() url=() port=()
+node=() url=() port=() starts=()
 others=()
 
 finish() {
@@ -55,19 +55,27 @@ start_redis() {
   redis=$!
 }
 
-# Starts server N, at the port that it had before.
+# Starts server N, at the port that it had before. What it said before stays in its log.
 start_node() {
-  mkdir -p "$work/n$1"
-  : >"$work/n$1.log"
+  mkdir -p "$work/n$1" && touch "$work/n$1.log"
+  starts[$1]=$((${starts[$1]:-0} + 1))
   "$BIN/chat-server" --port "${port[$1]:-0}" --data "$work/n$1/data" --logs "$work/n$1/logs" --log-format text \
     --redis "$redis_url" --node "n$1" --cluster-key "$work/cluster.key" --limits off \
-    >/dev/null 2>"$work/n$1.log" &
+    >/dev/null 2>>"$work/n$1.log" &
   node[$1]=$!
 }
 
+# How often server N has listened.
+listened() { grep -cF "listening on ws" "$work/n$1.log" || true; }
+
 wait_node() {
-  wait_for "$work/n$1.log" "listening on ws"
-  url[$1]="$(grep -oE 'ws://[0-9.:]+' "$work/n$1.log" | head -n 1)"
+  for _ in $(seq 600); do
+    (($(listened "$1") < starts[$1])) || break
+    kill -0 "${node[$1]}" 2>/dev/null || fail "n$1 has ended by itself"
+    sleep 0.05
+  done
+  (($(listened "$1") == starts[$1])) || fail "n$1 does not listen"
+  url[$1]="$(grep -oE 'ws://[0-9.:]+' "$work/n$1.log" | tail -n 1)"
   port[$1]="${url[$1]##*:}"
 }
 
@@ -145,6 +153,15 @@ until_acknowledged() {
   fail "nothing is acknowledged any more"
 }
 
+# Nothing but this script has ended a server, and no part of one has failed.
+all_run() {
+  local i
+  for i in "${!node[@]}"; do
+    kill -0 "${node[$i]}" 2>/dev/null || fail "n$i has ended by itself $1"
+    ! grep -E '^error: |panicked at' "$work/n$i.log" >&2 || fail "n$i has met a fault of its own $1"
+  done
+}
+
 chaos() {
   local victim took
   start_all 3
@@ -164,10 +181,12 @@ chaos() {
   others+=("$emulator")
   wait_for "$work/report.err" "texts go to" 120
   for kill in $(seq "$1"); do
+    all_run "before kill $kill"
     victim=$((kill % 6))
     case "$victim" in
       [123])
-        kill -KILL "${node[$victim]}" && wait "${node[$victim]}" 2>/dev/null || true
+        kill -KILL "${node[$victim]}" || fail "n$victim has ended by itself before kill $kill"
+        wait "${node[$victim]}" 2>/dev/null || true
         sleep 1 && start_node "$victim" && wait_node "$victim"
         took="$(until_acknowledged)" && echo "n$victim killed and started again: acknowledged again after $took ms"
         ;;
@@ -188,6 +207,7 @@ chaos() {
     esac
     sleep 2
   done
+  all_run "at the end"
   touch "$work/enough"
   wait "$talker" || fail "who talks: $(tail -n 3 "$work/talk.err")"
   settle

@@ -11,6 +11,9 @@ use chat_tests::{
 /// How long a server that died is shown as if it lived.
 const DEAD_SHOWN_MAX: Duration = Duration::from_secs(12);
 
+/// How long the people of a server that is stopped are away, on a busy machine.
+const STOPPED_AWAY_MAX: Duration = Duration::from_secs(10);
+
 /// Two servers with somebody at each.
 struct Pair {
     // The people and the servers end before the folders go.
@@ -95,6 +98,24 @@ fn a_server_that_dies_takes_its_people_along_and_comes_back_with_everything() {
     alice.type_line("bob*still here");
     bob.stdout.wait_for_part("alice → you: still here");
     drop((one, two));
+}
+
+/// Goal: a server that is stopped in order takes nobody's place: its people are seen to leave at once, and come in at
+/// another one. Before: they were there for ever, and no other server let them in.
+#[test]
+fn the_people_of_a_server_that_is_stopped_come_in_at_another() {
+    let Some(Pair { mut alice, bob, one, two, redis, rig }) = Pair::open() else { return };
+    drop(bob);
+    alice.stdout.wait_for_part("[bob] just left");
+    let servers = format!("{},{}", two.url(), one.url());
+    let bob = person(&rig, &servers, "bob");
+    let stopped = Instant::now();
+    two.program().signal(Signal::TERM);
+    bob.stdout.wait_for_count(2, |line| line.contains("connected to"));
+    assert!(stopped.elapsed() < STOPPED_AWAY_MAX, "{:?}", stopped.elapsed());
+    alice.type_line("bob*here now");
+    bob.stdout.wait_for_part("alice → you: here now");
+    drop((one, two, redis));
 }
 
 /// Goal: Redis may be killed, and nothing that was said is lost or comes twice.
@@ -185,6 +206,8 @@ fn servers_that_start_at_once_are_one_cluster_and_one_of_a_taken_name_is_none() 
     // It shares nothing with the first of this name but the key.
     let mut second = node_command(&rig, &redis, "n2", "0", &["--cluster-key"]);
     second.arg(rig.path("cluster.key")).arg("--logs").arg(rig.path("logs-of-another"));
+    // Nor does it change anything for those that have.
+    second.args(["--registration", "closed", "--change-settings"]);
     ends(Program::start(of_another_folder(&second, &rig)), 2, "another server is called n2");
 
     let otherwise = node_command(&rig, &redis, "n4", "0", &["--registration", "closed"]);

@@ -34,7 +34,7 @@ use crate::{
 use key::ClusterKey;
 pub use key::KeyFileError;
 pub(crate) use member::Kept;
-use settings::Settings;
+use settings::{Settings, Settling};
 pub(crate) use settings::{differences, of as settings_of};
 
 /// How long a server with a key waits for somebody to begin the log.
@@ -250,6 +250,8 @@ impl ClusterError {
 pub(crate) struct Cluster {
     sharing: Sharing,
     key: ClusterKey,
+    /// What is done about the settings of all once the name is taken.
+    settling: Settling,
     pub(crate) place: Place,
     pub(crate) log: FollowedLog,
     pub(crate) seal: Seal,
@@ -298,15 +300,13 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let theirs = key.open_words((&about.id, SETTINGS), &about.settings).ok_or_else(wrong_key)?;
     let theirs: Settings = serde_json::from_slice(&theirs).map_err(|_| wrong_key())?;
     let own = settings::of(config);
+    let mut settling = Settling { found: about.settings.clone(), change: None };
     if let Some(differences) = differences(&theirs, &own) {
         if !sharing.changes_settings || is_lost {
             return Err(ClusterError::Settings { cluster: cluster(), differences });
         }
         let sealed = key.seal_words((&about.id, SETTINGS), written(&own).as_bytes());
-        if !place.change_settings(node, &sealed).await.map_err(failed)? {
-            return Err(ClusterError::OthersRun { cluster: cluster() });
-        }
-        tracing::warn!(%differences, "the servers are set otherwise from now on");
+        settling.change = Some((sealed, differences));
     }
     let mut host = about.host;
     if sharing.becomes_host && host != name {
@@ -319,7 +319,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let (seal, link_seal) = (key.seal(about.id), key.link_seal(about.id));
     let log = FollowedLog { log: about.id, node: name.to_owned() };
     let (sharing, hosts_agent) = (sharing.clone(), host == name);
-    Ok(Cluster { sharing, key, place, log, seal, link_seal, node, identity, hosts_agent })
+    Ok(Cluster { sharing, key, settling, place, log, seal, link_seal, node, identity, hosts_agent })
 }
 
 /// Settings as they are sealed.

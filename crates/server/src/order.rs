@@ -71,6 +71,8 @@ pub enum Unkept {
     Stale,
     /// The log has no room for it.
     Full,
+    /// The clock of this hub is not that of the log: it is decided again.
+    Clock,
 }
 
 /// One batch at its place in the order of all.

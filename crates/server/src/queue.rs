@@ -53,6 +53,8 @@ pub struct Queued<T> {
     pub lane: Lane,
     /// How long it was in the queue.
     pub waited: Duration,
+    /// How often it was decided for nothing, because another hub was faster.
+    pub rounds: u8,
 }
 
 /// Index of a request in [`PriorityQueue::requests`].
@@ -186,6 +188,7 @@ impl<T, C: Eq + Hash + Clone> PriorityQueue<T, C> {
             connection,
             lane: taken.pushed_to,
             waited: now.saturating_duration_since(taken.pushed_at),
+            rounds: 0,
         })
     }
 

@@ -123,6 +123,8 @@ pub enum Request {
     Leave(Arc<Peer>),
     /// A hub that shares the log has not been heard of.
     Lost(Box<LostHub>),
+    /// Somebody waits until all that was kept until now, wherever, can be read here.
+    Look(oneshot::Sender<()>),
 }
 
 /// A frame whose signature, shape and addresses are in order.

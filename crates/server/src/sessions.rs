@@ -67,6 +67,11 @@ impl Sessions {
         self.by_account.values().map(Vec::len).sum()
     }
 
+    /// Everybody who is here.
+    pub fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        self.by_account.values().flatten().map(|session| &session.peer)
+    }
+
     /// Makes room for one more session of an account, of which there may be `max` at once that are
     /// `same`: the one that was idle longest gives way, and comes back when it has something to say. A
     /// person's chat never gives way to a task.

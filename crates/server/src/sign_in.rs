@@ -244,6 +244,11 @@ async fn enter(
         .await?
         .map_err(|error| unreadable(text, &error))?;
     check_opened(hub, &received)?;
+    let is_checked_here = received.body.purpose == Purpose::Files
+        || !matches!(received.header.m, Mode::Reg | Mode::Sig);
+    if is_checked_here && hub.health.is_some() {
+        look(queue).await?;
+    }
     if received.body.purpose == Purpose::Files {
         return files::enter(hub, &received, peer, outbox).await.map(Entered::Files);
     }
@@ -285,6 +290,17 @@ async fn enter(
     let admitted = answer.await.map_err(|_| stopping())?.map_err(Problem::Refused)?;
     count(hub, admitted.is_new, (is_reset, is_invited));
     Ok(Entered::Session(admitted))
+}
+
+/// Waits until what other hubs have kept can be read here. What is checked at the door is then no older than the sign-in:
+/// a password that was changed elsewhere is no good any more.
+async fn look(queue: &Sender) -> Result<(), Problem> {
+    let (reply, answer) = oneshot::channel();
+    let stopping = || Problem::Failed(CloseReason::Restart);
+    let cost = size_of::<oneshot::Sender<()>>();
+    queue.send(Lane::Control, None, cost, Request::Look(reply)).await.map_err(|_| stopping())?;
+    let later = "this server cannot reach the log that it shares with others";
+    answer.await.map_err(|_| Problem::Failed(CloseReason::TryLater(later.into())))
 }
 
 /// What can be said of an AUTH from itself, and from who is let in at all.

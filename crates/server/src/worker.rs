@@ -12,6 +12,7 @@ mod bundles;
 mod enter;
 mod follow;
 mod gone;
+mod later;
 mod notify;
 mod offers;
 mod owed;
@@ -19,10 +20,7 @@ mod remind;
 mod retention;
 mod story;
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use chat_oplog::OperationLog;
 use chat_protocol::{
@@ -30,10 +28,7 @@ use chat_protocol::{
     name::ConversationId,
 };
 use futures_util::FutureExt;
-use tokio::{
-    sync::Semaphore,
-    time::{sleep, sleep_until},
-};
+use tokio::{sync::Semaphore, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -57,6 +52,7 @@ use crate::{
 
 use answer::Answers;
 use away::{BEHIND, Beside, ask_again, long_away};
+use later::Later;
 use notify::Notify;
 use owed::Owed;
 use retention::Steps;
@@ -91,6 +87,8 @@ pub struct Worker<T> {
     life: Incarnation,
     /// What came while the log was away, and has to be done.
     kept_aside: Vec<Open>,
+    /// What could not be kept, and has to be.
+    later: Later,
     /// Messages that were told to come again.
     owed: Owed,
     /// Where it is known which copies of files there are.
@@ -102,9 +100,6 @@ type Open = Queued<Request>;
 
 /// What waits to be done.
 type Queue = QueueReceiver<Request, ConversationId>;
-
-/// How long a hub waits before it looks again whether it may write into the log.
-const PUT_OFF_PAUSE: Duration = Duration::from_millis(100);
 
 impl<T: Turns> Worker<T> {
     /// A worker for this state, whose batches go there.
@@ -146,6 +141,7 @@ impl<T: Turns> Worker<T> {
             health: None,
             life,
             kept_aside: Vec::new(),
+            later: Later::default(),
             owed: Owed::default(),
             relay: Weak::new(),
         }
@@ -199,6 +195,7 @@ impl<T: Turns> Worker<T> {
         if ended.is_ok() {
             // Their answers go out before the sessions end. After an error they go with the worker.
             self.reading.wait().await;
+            self.take_leave().await;
         }
         let reason = if ended.is_ok() { CloseReason::Restart } else { CloseReason::Internal };
         self.sessions.close_all(&reason);
@@ -214,7 +211,7 @@ impl<T: Turns> Worker<T> {
         let mut deferred = Vec::new();
         let mut is_stopping = false;
         loop {
-            let batch = if deferred.is_empty() {
+            let mut batch = if deferred.is_empty() {
                 let due = self.next_due();
                 tokio::select! {
                     biased;
@@ -249,6 +246,7 @@ impl<T: Turns> Worker<T> {
                 );
                 batch
             };
+            batch.append(&mut self.later.take());
             if !batch.is_empty() {
                 deferred = self.step((self.clock)(), batch, queue).await?;
             }
@@ -264,15 +262,16 @@ impl<T: Turns> Worker<T> {
     /// One batch. Returns what has to be decided again.
     async fn step(
         &mut self,
-        now_ms: u64,
-        batch: Vec<Queued<Request>>,
+        mut now_ms: u64,
+        mut batch: Vec<Queued<Request>>,
         queue: &mut Queue,
     ) -> Result<Vec<Queued<Request>>, CommitError> {
         if T::IS_SHARED {
             if let Some(why) = self.refusal() {
-                let later = self.put_off(batch, why);
-                sleep(PUT_OFF_PAUSE).await;
-                return Ok(later);
+                (now_ms, batch) = self.put_off(now_ms, batch, why);
+                if batch.is_empty() {
+                    return Ok(Vec::new());
+                }
             }
             self.catch_up(queue).await?;
         }
@@ -354,9 +353,9 @@ impl<T: Turns> Worker<T> {
                                     Ok(committed) => {
                                         self.finish(now_ms, queued, committed, &story);
                                     }
-                                    Err(Unkept::Stale) => {
+                                    Err(Unkept::Stale | Unkept::Clock) => {
                                         self.metrics.shared_log.decided_again.inc();
-                                        deferred.push(queued);
+                                        deferred.extend(self.another_round(queued));
                                     }
                                     Err(Unkept::Full) => {
                                         self.readiness.set_store_full(true);
@@ -390,7 +389,9 @@ impl<T: Turns> Worker<T> {
         let waiting = self.turns.catch_up();
         let (sessions, metrics) = (&mut self.sessions, &*self.metrics);
         let (kept_aside, owed) = (&mut self.kept_aside, &mut self.owed);
-        let turns = Beside { sessions, metrics, queue, owed, kept_aside }.wait(waiting).await?;
+        let health = self.health.as_deref();
+        let turns =
+            Beside { sessions, metrics, queue, owed, health, kept_aside }.wait(waiting).await?;
         self.follow_all(turns);
         Ok(())
     }
@@ -400,7 +401,9 @@ impl<T: Turns> Worker<T> {
         let waiting = self.turns.others();
         let (sessions, metrics) = (&mut self.sessions, &*self.metrics);
         let (kept_aside, owed) = (&mut self.kept_aside, &mut self.owed);
-        let turns = Beside { sessions, metrics, queue, owed, kept_aside }.wait(waiting).await?;
+        let health = self.health.as_deref();
+        let turns =
+            Beside { sessions, metrics, queue, owed, health, kept_aside }.wait(waiting).await?;
         self.follow_all(turns);
         Ok(())
     }
@@ -418,7 +421,8 @@ impl<T: Turns> Worker<T> {
         }
         let (sessions, metrics) = (&mut self.sessions, &*self.metrics);
         let (kept_aside, owed) = (&mut self.kept_aside, &mut self.owed);
-        Beside { sessions, metrics, queue, owed, kept_aside }.wait(waiting).await
+        let health = self.health.as_deref();
+        Beside { sessions, metrics, queue, owed, health, kept_aside }.wait(waiting).await
     }
 
     fn count_mailboxes(&self) {
@@ -484,6 +488,13 @@ impl<T: Turns> Worker<T> {
                 Next::Commit(queued, proposal)
             }
             Request::Lost(_) => self.decide_lost(queued),
+            Request::Look(_) => {
+                if let Request::Look(reply) = queued.item {
+                    // The step has begun with it. Who asked may be gone.
+                    reply.send(()).ok();
+                }
+                Next::Done
+            }
             Request::GoLive(_) => {
                 if let Request::GoLive(request) = queued.item {
                     self.go_live(request);
@@ -526,7 +537,7 @@ impl<T: Turns> Worker<T> {
             }
             Request::Copy(_) => copied(queued),
             Request::Lost(_) => self.finish_lost(now_ms, queued, committed),
-            Request::Settings(_) | Request::GoLive(_) => {}
+            Request::Settings(_) | Request::GoLive(_) | Request::Look(_) => {}
         }
     }
 

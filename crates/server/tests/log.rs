@@ -14,6 +14,8 @@
 mod away;
 #[path = "log/claims.rs"]
 mod claims;
+#[path = "log/ends.rs"]
+mod ends;
 #[path = "log/node.rs"]
 mod node;
 #[path = "log/opening.rs"]

@@ -37,9 +37,14 @@ impl Cluster {
         (before, applied, read_from): (Option<u64>, u64, u64),
         (clock, metrics): (Clock, Arc<Metrics>),
     ) -> Result<(RedisLog, Kept), ClusterError> {
-        let Self { sharing, place, key, log, .. } = self;
+        let Self { sharing, settling, place, key, log, .. } = self;
         let failed = |error| unjoined(&sharing, error);
         place.acquire((hub.node, hub.life), before).await.map_err(failed)?;
+        if let Err(error) = settling.settle((&place, &sharing, hub.node)).await {
+            // Nobody waits for a name that is not used.
+            place.release(hub, hub.life).await.ok();
+            return Err(error);
+        }
         let read_word = read_word(key, log.log);
         let log = RedisLog::new(place.clone(), log.log, hub, (applied, read_from));
         let log = log.with_words(read_word);

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::ClusterError;
 use crate::{
     budgets::TABLE,
-    config::{self, Config},
+    config::{self, Config, Sharing},
+    order::redis::{Place, PlaceError},
 };
 
 /// Keys of the configuration that are the same on all servers, beside bans and budgets.
@@ -54,6 +56,39 @@ pub(crate) fn differences(theirs: &Settings, own: &Settings) -> Option<String> {
     });
     let different: Vec<String> = different.collect();
     (!different.is_empty()).then(|| different.join("; "))
+}
+
+/// What a server does about the settings of all as soon as it has its name, and no earlier: another one of this name
+/// may run.
+pub(super) struct Settling {
+    /// What they were when they were compared, sealed.
+    pub(super) found: Vec<u8>,
+    /// What they become, sealed, and what is then otherwise.
+    pub(super) change: Option<(Vec<u8>, String)>,
+}
+
+impl Settling {
+    /// Changes them, or looks whether somebody else has meanwhile.
+    pub(super) async fn settle(
+        self,
+        (place, sharing, node): (&Place, &Sharing, u32),
+    ) -> Result<(), ClusterError> {
+        let failed = |source: PlaceError| super::unjoined(sharing, source);
+        let cluster = || sharing.cluster.to_string();
+        if let Some((sealed, differences)) = self.change {
+            if !place.change_settings(node, &sealed).await.map_err(failed)? {
+                return Err(ClusterError::OthersRun { cluster: cluster() });
+            }
+            tracing::warn!(%differences, "the servers are set otherwise from now on");
+            return Ok(());
+        }
+        let now = place.about().await.map_err(failed)?;
+        if now.is_some_and(|about| about.settings != self.found) {
+            let differences = "they were changed a moment ago; start this one again".to_owned();
+            return Err(ClusterError::Settings { cluster: cluster(), differences });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct SharedLogMetrics {
     pub away: Gauge,
     /// Records that were decided again because another server was faster.
     pub decided_again: Counter,
-    /// Turns of other servers that were taken over.
+    /// Turns of other servers of which something was taken over.
     pub followed: Counter,
     /// Batches that Redis has.
     pub turns: Gauge,
@@ -66,6 +66,11 @@ impl SharedLogMetrics {
                 Family::default(),
             ),
         }
+    }
+
+    /// It is away: nothing is acknowledged.
+    pub fn set_no_durability(&self, levels: &[&'static str]) {
+        self.set_durability("", levels);
     }
 
     /// An ACK promises this, one of `levels`, and nothing else.

@@ -4,6 +4,7 @@
 //! ```text
 //! version 1 | node 4 | life 8 | seq 8 | AES-256-GCM of the rest, in CBOR
 //! ```
+//! All versions have these clear bytes and this seal: so nobody but a hub can say that there is another version.
 //! The key is derived for each life of a hub, and the nonce is the generation of the log with the number of
 //! the batch. What is sealed under one (life, generation, number) never changes.
 
@@ -138,10 +139,14 @@ impl Seal {
     /// What a hub has sealed for this log.
     pub fn open(&self, sealed: &[u8]) -> Result<(BatchId, Batch), BatchError> {
         let (clear, content) = sealed.split_first_chunk::<CLEAR_BYTES>().ok_or(BatchError::Cut)?;
-        let id = read_clear(clear)?;
+        let (version, id) = read_clear(clear)?;
         let aad = self.bound_to(clear);
         let plain = gcm_open(&self.key(id.hub), &self.nonce(id.seq), &aad, content)
             .map_err(|_| BatchError::Seal)?;
+        // Only now: anybody who writes to the log can write a number.
+        if version != VERSION {
+            return Err(BatchError::Version(version));
+        }
         Ok((id, read(&plain)?))
     }
 }
@@ -153,16 +158,13 @@ fn read(plain: &[u8]) -> Result<Batch, BatchError> {
         .map_err(|error| BatchError::Content(error.to_string()))
 }
 
-fn read_clear(clear: &[u8; CLEAR_BYTES]) -> Result<BatchId, BatchError> {
+fn read_clear(clear: &[u8; CLEAR_BYTES]) -> Result<(u8, BatchId), BatchError> {
     let [version, rest @ ..] = clear;
-    if *version != VERSION {
-        return Err(BatchError::Version(*version));
-    }
     let (node, rest) = rest.split_first_chunk().ok_or(BatchError::Cut)?;
     let (life, rest) = rest.split_first_chunk().ok_or(BatchError::Cut)?;
     let seq = rest.first_chunk().ok_or(BatchError::Cut)?;
     let hub = Incarnation { node: u32::from_be_bytes(*node), life: u64::from_be_bytes(*life) };
-    Ok(BatchId { hub, seq: u64::from_be_bytes(*seq) })
+    Ok((*version, BatchId { hub, seq: u64::from_be_bytes(*seq) }))
 }
 
 #[cfg(test)]

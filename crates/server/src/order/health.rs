@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,6 +19,9 @@ use crate::store::Incarnation;
 
 /// From then on a log that does not answer is said to be away.
 pub const AWAY_AFTER: Duration = Duration::from_secs(2);
+
+/// What is said of a log that answers and takes nothing.
+const STUCK: &str = "nothing can be written to the log in Redis; the log of this server says why";
 
 /// What is wrong with the log, as far as this hub sees.
 #[derive(Debug, Default)]
@@ -36,6 +39,12 @@ struct Troubles {
 pub struct LogHealth {
     /// Since when it has not answered.
     away: watch::Sender<Option<Instant>>,
+    /// Since when something else keeps this hub from writing there.
+    refused: watch::Sender<Option<Instant>>,
+    /// Something waits to be written, and has for longer than a log that is there takes.
+    is_stuck: AtomicBool,
+    /// By how much its clock is ahead of that of this machine, in milliseconds.
+    ahead_ms: AtomicI64,
     troubles: Mutex<Troubles>,
     /// The life of this hub that writes now.
     life: AtomicU64,
@@ -58,6 +67,9 @@ impl LogHealth {
     pub fn new(life: u64) -> Self {
         Self {
             away: watch::Sender::new(None),
+            refused: watch::Sender::new(None),
+            is_stuck: AtomicBool::new(false),
+            ahead_ms: AtomicI64::new(0),
             troubles: Mutex::default(),
             life: AtomicU64::new(life),
             late: Mutex::default(),
@@ -149,11 +161,41 @@ impl LogHealth {
     /// It promises less than was asked for, or does so no more.
     pub fn set_weak(&self, is_weak: bool) {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).weak = is_weak;
+        self.note_refusal();
     }
 
     /// The clock of this machine is too far from that of the log, or is so no more.
     pub fn set_clock_wrong(&self, is_wrong: bool) {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clock = is_wrong;
+        self.note_refusal();
+    }
+
+    fn note_refusal(&self) {
+        let is_refused = self.refusal().is_some();
+        self.refused.send_if_modified(|since| {
+            let is_other = since.is_some() != is_refused;
+            if is_other {
+                *since = is_refused.then(Instant::now);
+            }
+            is_other
+        });
+    }
+
+    /// Something waits to be written for too long, or does so no more.
+    pub fn set_stuck(&self, is_stuck: bool) {
+        self.is_stuck.store(is_stuck, Ordering::Release);
+    }
+
+    /// The time is this there, and this here; Unix times in milliseconds.
+    pub fn set_clocks(&self, there_ms: u64, here_ms: u64) {
+        let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let ahead_ms = signed(there_ms).saturating_sub(signed(here_ms));
+        self.ahead_ms.store(ahead_ms, Ordering::Release);
+    }
+
+    /// What time it is there when it is this here, as far as is known.
+    pub fn time_of_log(&self, here_ms: u64) -> u64 {
+        here_ms.saturating_add_signed(self.ahead_ms.load(Ordering::Acquire))
     }
 
     /// Another hub has come to something else, and it is not known who is right; or it is known again.
@@ -166,6 +208,11 @@ impl LogHealth {
         self.away.subscribe()
     }
 
+    /// Since when something keeps this hub from writing there although it answers. Whoever has this hears of changes.
+    pub fn refused(&self) -> watch::Receiver<Option<Instant>> {
+        self.refused.subscribe()
+    }
+
     /// What keeps this hub from writing there; `None` when nothing does.
     pub fn obstacle(&self) -> Option<Cow<'static, str>> {
         if self.away.borrow().is_some() {
@@ -175,7 +222,9 @@ impl LogHealth {
             return Some("another server has come to something else than this one".into());
         }
         let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        opening.map(Cow::from).or_else(|| self.refusal().map(Cow::from))
+        let is_stuck = self.is_stuck.load(Ordering::Acquire);
+        let refusal = || self.refusal().or_else(|| is_stuck.then_some(STUCK));
+        opening.map(Cow::from).or_else(|| refusal().map(Cow::from))
     }
 
     /// What keeps this hub from writing there although it answers.
@@ -221,5 +270,28 @@ mod tests {
         health.set_weak(false);
         health.set_clock_wrong(true);
         assert!(health.obstacle().is_some_and(|why| why.contains("clock")));
+    }
+
+    #[test]
+    fn who_cannot_write_knows_since_when_and_what_time_it_is_there() {
+        let health = LogHealth::new(7);
+        let refused = health.refused();
+        assert_eq!(*refused.borrow(), None);
+        health.set_clock_wrong(true);
+        let since = *refused.borrow();
+        health.set_weak(true);
+        health.set_clock_wrong(false);
+        assert!(since.is_some() && *refused.borrow() == since, "for whatever reason");
+        health.set_weak(false);
+        assert_eq!(*refused.borrow(), None);
+        health.set_stuck(true);
+        assert_eq!((health.obstacle().is_some(), health.refusal()), (true, None));
+        health.set_stuck(false);
+        assert!(health.obstacle().is_none());
+        assert_eq!(health.time_of_log(10_000), 10_000, "nothing is known");
+        health.set_clocks(4_000, 10_000);
+        assert_eq!(health.time_of_log(20_000), 14_000);
+        health.set_clocks(10_000, 4_000);
+        assert_eq!(health.time_of_log(20_000), 26_000);
     }
 }

@@ -3,9 +3,8 @@
 
 mod copy;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 
-use bytes::Bytes;
 use chat_protocol::crypto::sha256;
 use tokio::time::sleep;
 
@@ -68,17 +67,42 @@ impl From<FollowError> for CommitError {
     }
 }
 
+/// What a record takes in a batch beside its largest part: names of fields, keys, ids.
+const RECORD_BYTES: usize = 256;
+
+/// What a cursor takes.
+const CURSOR_BYTES: usize = 32;
+
+/// Counts what would be written.
+#[derive(Default)]
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Roughly what a record takes in a batch.
 fn bytes(proposal: &Proposal) -> usize {
-    match proposal {
+    let most = match proposal {
         Proposal::Entry(new) => new.frame.len(),
-        Proposal::Epoch(new) => {
-            let wraps = new.wraps.iter().map(Bytes::len).sum::<usize>();
-            wraps.saturating_add(new.members.as_bytes().len()).saturating_add(new.frame.len())
+        Proposal::Session(_) => 0,
+        Proposal::Cursors { positions, .. } => positions.len().saturating_mul(CURSOR_BYTES),
+        // Whatever is rare is measured.
+        rare => {
+            let mut length = Length::default();
+            // What cannot be written is said when the batch is sealed.
+            ciborium::into_writer(rare, &mut length).ok();
+            length.0
         }
-        Proposal::Link(new) => new.frame.len(),
-        _ => 0,
-    }
+    };
+    most.saturating_add(RECORD_BYTES)
 }
 
 /// Cuts a batch into parts of one class and a bounded length, in the order that it has.
@@ -260,7 +284,7 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
             Err(LogError::Clock) => {
                 // Whoever looks after the log says so, too; until then nothing is tried in a hurry.
                 sleep(CLOCK_PAUSE).await;
-                turns.push(unkept(Unkept::Stale));
+                turns.push(unkept(Unkept::Clock));
                 return Ok(());
             }
             Err(LogError::Full) => {
@@ -400,6 +424,14 @@ fn unkept(number: usize, why: Unkept) -> Vec<Result<Committed, Unkept>> {
     std::iter::repeat_with(|| Err(why)).take(number).collect()
 }
 
+/// Why a part of this hub's batch was not put into the log at all, if it was not for what others have put there.
+fn kept_out(turn: &Turn) -> Option<Unkept> {
+    let Records::Own(records) = &turn.records else { return None };
+    records.iter().find_map(|record| {
+        record.as_ref().err().copied().filter(|why| matches!(why, Unkept::Full | Unkept::Clock))
+    })
+}
+
 impl<L: SharedLog, S: Store + Sync> Turns for Shared<L, S> {
     const IS_SHARED: bool = true;
 
@@ -425,6 +457,9 @@ impl<L: SharedLog, S: Store + Sync> Turns for Shared<L, S> {
                 let answers = self.store.commit(questions).await?;
                 let records = Records::Own(answers.into_iter().map(Ok).collect());
                 turns.push(Turn { now_ms, records });
+            } else if let Some(why) = turns.last().and_then(kept_out) {
+                // It may rest on what did not go in, and must not pass it.
+                turns.push(Turn { now_ms, records: Records::Own(unkept(part.len(), why)) });
             } else {
                 self.put((at, now_ms), part, &mut turns).await?;
             }

@@ -219,9 +219,9 @@ impl<T, C: Eq + Hash + Clone> QueueReceiver<T, C> {
             while batch.len() < max
                 && let Some(queued) = state.queue.take(now)
             {
-                let Queued { item: held, connection, lane, waited } = queued;
+                let Queued { item: held, connection, lane, waited, rounds } = queued;
                 space += held.connection_space.num_permits();
-                batch.push(Queued { item: held.item, connection, lane, waited });
+                batch.push(Queued { item: held.item, connection, lane, waited, rounds });
             }
         }
         let is_over = (state.is_closed || is_abandoned) && state.queue.is_empty();

@@ -102,12 +102,14 @@ impl<T: Turns> Worker<T> {
             Request::Delete(_) => account::answer_deletion(queued, Err(refusal)),
             Request::Admin(_) => reply(queued, AdminAnswer::refused(refusal.reason)),
             Request::Ask(peer, question) => self.question_was_not_kept(&peer, &question),
-            // Whoever knows it reminds again.
+            // Nobody says it again, and until it is kept the device is here for all hubs.
+            Request::Leave(_) => self.later.add(queued),
+            // Whoever knows it says it again. The last three need no room.
             Request::Remind(_)
+            | Request::Lost(_)
             | Request::Settings(_)
-            | Request::Leave(_)
             | Request::GoLive(_)
-            | Request::Lost(_) => {}
+            | Request::Look(_) => {}
         }
     }
 

@@ -15,6 +15,9 @@ use crate::{
     store::{AccountId, Committed, Conflict, DeviceId, NewSession, Proposal, SessionPlace, Stored},
 };
 
+/// When a device comes again whose last session has ended, and the log has no room to say so.
+const LEAVING_RETRY: Duration = Duration::from_secs(1);
+
 impl<T: Turns> Worker<T> {
     pub(super) fn decide_sign_in(
         &mut self,
@@ -69,6 +72,10 @@ impl<T: Turns> Worker<T> {
             return Ok(());
         }
         let device = self.known_device(request).map(|(_, device)| device);
+        if device.is_some_and(|device| self.later.is_leaving(account.id, device)) {
+            let reason = "the end of the last session of this device could not be kept yet";
+            return Err(Refusal::new(code::STORAGE_FULL, reason).with_retry(LEAVING_RETRY));
+        }
         let here = self.turns.hub();
         let is_late = |hub| self.health.as_ref().is_some_and(|health| health.is_late(hub));
         self.router.admits_session((account.id, device), request.purpose, (here, is_late))?;
@@ -195,7 +202,7 @@ impl<T: Turns> Worker<T> {
         if reply.send(Ok(admitted)).is_err() {
             let proposal = self.departure(&peer);
             let item = Request::Leave(peer);
-            let queued = Queued { item, connection, lane, waited: Duration::ZERO };
+            let queued = Queued { item, connection, lane, waited: Duration::ZERO, rounds: 0 };
             let guarded = self.guarded(proposal);
             self.entering.push((queued, guarded));
         }

@@ -8,7 +8,7 @@ use crate::{
     close::CloseReason,
     connection::ConnectionId,
     delivery::Wire,
-    order::{Guarded, Turn, Turns},
+    order::{Guarded, Records, Turn, Turns},
     request::Request,
     router::{Effects, Notice, Router},
     store::{CommitError, Committed, Proposal, SessionPlace, Stored},
@@ -93,7 +93,10 @@ impl<T: Turns> Worker<T> {
     }
 
     pub(super) fn follow_others(&mut self, now_ms: u64, records: Vec<Committed>) {
-        self.metrics.shared_log.followed.inc();
+        // One that counts for nothing changes nothing here.
+        if !records.is_empty() {
+            self.metrics.shared_log.followed.inc();
+        }
         for committed in records {
             if let (Proposal::Copies(change), Ok(_)) = (&committed.proposal, &committed.outcome)
                 && let Some(relay) = self.relay.upgrade()
@@ -107,8 +110,15 @@ impl<T: Turns> Worker<T> {
 
     /// Takes turns over of which no request waits.
     pub(super) fn follow_all(&mut self, turns: Vec<Turn>) {
-        for turn in turns {
-            self.follow_others(turn.now_ms, turn.kept());
+        for Turn { now_ms, records } in turns {
+            match records {
+                Records::Own(records) => {
+                    for committed in records.into_iter().flatten() {
+                        self.follow(now_ms, committed, None);
+                    }
+                }
+                Records::Other(records) => self.follow_others(now_ms, records),
+            }
         }
         if T::IS_SHARED {
             self.note_life();

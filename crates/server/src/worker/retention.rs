@@ -36,7 +36,7 @@ impl Steps {
 impl<T: Turns> Worker<T> {
     /// When the worker has something to do that nobody has asked for.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let due = [self.notify.next_due(), self.drop_due(), self.erase_due()];
+        let due = [self.notify.next_due(), self.drop_due(), self.erase_due(), self.later.due()];
         due.into_iter().flatten().min()
     }
 

@@ -276,3 +276,21 @@ async fn a_redis_without_memory_refuses_and_goes_on_when_there_is_room() {
     assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2), "a copy that comes late does not go in");
     assert_eq!(read_to(&mut one, 2).await, turns(&["a", "b"]));
 }
+
+/// Goal: a server on a copy of a folder does not take the name of the one that runs. Before: it took it at once.
+#[tokio::test]
+async fn a_copy_of_a_folder_takes_no_name_from_a_server_that_runs() {
+    const RUNS: u64 = 7;
+    const COPY: u64 = 8;
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.acquire((1, RUNS), None).await.expect("free");
+    let mut copy = std::pin::pin!(place.acquire((1, COPY), Some(RUNS)));
+    for _ in 0..5 {
+        place.acquire((1, RUNS), None).await.expect("renewed");
+        let wait = Duration::from_millis(500);
+        assert!(tokio::time::timeout(wait, &mut copy).await.is_err(), "it has taken the name");
+    }
+    // It has died.
+    copy.await.expect("taken");
+}

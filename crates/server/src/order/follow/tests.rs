@@ -56,15 +56,22 @@ fn a_replayed_batch_and_one_of_nobody_count_for_nothing_on_any_hub() {
     let batch = written(&one, hub(1), 1, record(1));
     let foreign = Follower::new(Seal::new(&[9; 32], [2; 16], 3));
     let foreign = written(&foreign, hub(2), 1, record(1));
-    let turns = [logged(1, NOW, &batch), logged(2, NOW, &foreign), logged(3, NOW, &batch)];
+    let mut numbered = batch.clone();
+    numbered[0] += 1;
+    let turns = [
+        logged(1, NOW, &batch),
+        logged(2, NOW, &foreign),
+        logged(3, NOW, &batch),
+        logged(4, NOW, &numbered),
+    ];
     for follower in [&mut one, &mut other] {
         let admitted: Vec<bool> =
             turns.iter().map(|turn| follow(follower, turn).unwrap()).collect();
-        assert_eq!(admitted, [true, false, false]);
+        assert_eq!(admitted, [true, false, false, false]);
     }
     assert_eq!(one.chain(), other.chain());
     let next = written(&one, hub(1), 2, record(2));
-    assert_eq!(follow(&mut one, &logged(4, NOW, &next)), Ok(true));
+    assert_eq!(follow(&mut one, &logged(5, NOW, &next)), Ok(true));
 }
 
 /// Whether its hub has come to something else, and nothing of it counts for that.

@@ -31,8 +31,15 @@ const LEASE: Duration = Duration::from_secs(6);
 /// How often it is renewed, and looked who else has one.
 const RENEW_PERIOD: Duration = Duration::from_secs(1);
 
+/// By then a process that runs has renewed its lease once more.
+const RENEWED_AGAIN: Duration = Duration::from_secs(2);
+
 /// A Redis that takes longer has not answered: what it said of others may be old.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The answer before the last one came by so much later than it was asked for: two periods without one are somewhat less
+/// than two periods.
+const ANSWERED_EARLIER: Duration = Duration::from_millis(500);
 
 /// For how long a hub is without a lease before it is declared gone. After a Redis that stood still has come back,
 /// every hub that lives has renewed its lease by then.
@@ -80,8 +87,8 @@ impl Place {
         format!("{}{node}", self.nodes)
     }
 
-    /// Takes the name of a hub for this process. `before` is the one that had it by the files of this one: they are
-    /// locked, so it is dead. Another one is waited for, in case it is dead, too.
+    /// Takes the name of a hub for this process. `before` is the one that had it by the files of this one: unless they are
+    /// a copy, it is dead, and renews its lease no more. Any other one is waited for, in case it is dead, too.
     pub async fn acquire(
         &self,
         (node, process): (u32, u64),
@@ -95,7 +102,8 @@ impl Place {
             call.arg(hex(process))
                 .arg(hex(process))
                 .arg(millis(LEASE))
-                .arg(before.map_or_else(String::new, hex));
+                .arg(before.map_or_else(String::new, hex))
+                .arg(millis(LEASE.saturating_sub(RENEWED_AGAIN)));
             let (is_mine, left_ms): (u8, i64) = call.invoke_async(&mut connection).await?;
             if is_mine == 1 {
                 return Ok(());
@@ -273,17 +281,22 @@ impl Lease {
         self.note_late(HashSet::new());
         // What Redis promises may be something else when it is back.
         self.level_due = Instant::now();
-        if self.answered.elapsed() >= AWAY_AFTER {
+        if self.answered.elapsed() + ANSWERED_EARLIER >= AWAY_AFTER {
             if self.health.obstacle().is_none() {
                 tracing::warn!(%error, "Redis is away; nothing is accepted until it is back");
             }
             self.health.set_away(Some(self.answered));
             self.metrics.shared_log.away.set(1);
+            // What is acknowledged from now on is known when it was asked again.
+            self.metrics.shared_log.set_no_durability(&AckLevel::ALL);
+            self.promised = None;
         }
     }
 
     fn compare_clocks(&self, redis_ms: u64) {
-        let apart_ms = (self.clock)().abs_diff(redis_ms);
+        let own_ms = (self.clock)();
+        let apart_ms = own_ms.abs_diff(redis_ms);
+        self.health.set_clocks(redis_ms, own_ms);
         self.health.set_clock_wrong(apart_ms > CLOCK_MS_MAX);
         if apart_ms > CLOCK_WARNING_MS {
             tracing::warn!(apart_ms, "the clock of this machine is not that of Redis");
@@ -351,8 +364,10 @@ impl Lease {
     async fn look_at_level(&mut self, connection: &mut Option<MultiplexedConnection>) {
         let Some(answering) = connection else { return };
         match level::ask(answering).await {
-            Ok(Promise { level, lacks }) => {
-                self.level_due = Instant::now() + LEVEL_PERIOD;
+            Ok(promise) => {
+                let period = if promise.will_rise() { RENEW_PERIOD } else { LEVEL_PERIOD };
+                self.level_due = Instant::now() + period;
+                let Promise { level, lacks } = promise;
                 let (is_weak, lacks) = (level < self.least, lacks.join(", "));
                 if self.promised != Some(level) && is_weak {
                     tracing::error!(%level, %lacks, "Redis keeps less than --redis-ack asks for");

@@ -42,6 +42,9 @@ impl fmt::Display for AckLevel {
 const SETTINGS: [&str; 4] =
     ["appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy"];
 
+/// What ends by itself.
+const FIRST_REWRITE: &str = "the first rewrite of the append-only file";
+
 /// What a Redis promises, and what it would need to promise more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promise {
@@ -49,6 +52,13 @@ pub struct Promise {
     pub level: AckLevel,
     /// Why it is not more; empty where nothing is missing.
     pub lacks: Vec<&'static str>,
+}
+
+impl Promise {
+    /// Whether it promises more in a while although nobody does anything.
+    pub(super) fn will_rise(&self) -> bool {
+        self.lacks.contains(&FIRST_REWRITE)
+    }
 }
 
 /// Asks Redis. One that may not be asked promises its memory.
@@ -71,9 +81,15 @@ fn promise(settings: &HashMap<String, String>, info: &str) -> Promise {
     let says = |line: &str| info.lines().any(|said| said.trim_end() == line);
     let written = [
         (is("appendonly", "yes"), "appendonly yes"),
-        // A first rewrite that is not done yet means that nothing is in the file.
         (says("aof_enabled:1"), "the append-only file"),
-        (!says("aof_rewrite_scheduled:1"), "the first rewrite of the append-only file"),
+        // Until the first rewrite is done nothing is in the file. It cannot be told from the first one of a file that
+        // was there from the start: then this is too careful, and looked at again soon.
+        (
+            !says("aof_rewrite_scheduled:1")
+                && !(says("aof_rewrite_in_progress:1") && says("aof_base_size:0")),
+            FIRST_REWRITE,
+        ),
+        (says("aof_last_write_status:ok"), "room for the append-only file"),
         (is("maxmemory-policy", "noeviction"), "maxmemory-policy noeviction"),
         (says("role:master"), "being the master"),
     ];
@@ -99,8 +115,8 @@ fn promise(settings: &HashMap<String, String>, info: &str) -> Promise {
 mod tests {
     use super::*;
 
-    const INFO: &str =
-        "# Persistence\r\naof_enabled:1\r\naof_rewrite_scheduled:0\r\nrole:master\r\n";
+    const INFO: &str = "# Persistence\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n\
+                        aof_last_write_status:ok\r\naof_base_size:0\r\nrole:master\r\n";
 
     fn with(changed: &[(&str, &str)]) -> HashMap<String, String> {
         let right = [
@@ -131,9 +147,13 @@ mod tests {
             INFO.replace("role:master", "role:slave"),
             INFO.replace("aof_enabled:1", "aof_enabled:0"),
             INFO.replace("scheduled:0", "scheduled:1"),
+            INFO.replace("in_progress:0", "in_progress:1"),
+            INFO.replace("status:ok", "status:err"),
         ] {
             assert_eq!(promise(&with(&[]), &info).level, AckLevel::Memory, "{info}");
         }
+        let later = INFO.replace("in_progress:0", "in_progress:1").replace("size:0", "size:88");
+        assert_eq!(promise(&with(&[]), &later).level, AckLevel::Disk, "what was there stays there");
         assert_eq!(promise(&HashMap::new(), INFO).level, AckLevel::Memory, "nothing may be asked");
     }
 }

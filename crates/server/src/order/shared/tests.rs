@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chat_protocol::{
     handshake::Purpose,
     id::{Digest, MessageId},
@@ -15,8 +16,8 @@ use crate::{
         opening::attempt::Held,
     },
     store::{
-        AccountId, DeviceId, EntryKind, LogId, NewEntry, NewSession, OpenError, SessionPlace,
-        Stored,
+        AccountId, DeviceId, EntryKind, LogId, NewEntry, NewSession, NewTopic, OpenError,
+        SessionPlace, Stored,
         memory::MemoryStore,
         sqlite::{self, FollowedLog, SqliteOptions},
     },
@@ -261,6 +262,37 @@ async fn a_log_that_gets_full_in_the_middle_of_a_batch_refuses_what_is_left_alon
     });
     let came: Vec<_> = came.flatten().collect();
     assert_eq!(came, [Ok(Ok(Stored::Entry(1))), Err(Unkept::Full)]);
+}
+
+/// Goal: what stands behind a part that the log has refused for its time does not pass it. Before: it went in when the clock
+/// was right again by then. Method: a log whose clock is wrong for one batch.
+#[tokio::test]
+async fn a_part_that_came_at_a_wrong_time_is_not_passed_by_what_stands_behind_it() {
+    static WRONG_MS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(60_000);
+    let log = MemoryLog::new(|| NOW + WRONG_MS.swap(0, std::sync::atomic::Ordering::Relaxed));
+    let mut one = hub(&log, 1);
+    let batch = || vec![record(1, 9, &[], false), record(2, 9, &[], true)];
+    let came = one.commit(0, NOW, batch()).await.unwrap();
+    assert_eq!(own(came), [None, None], "both are decided again");
+    assert!(log.turns().is_empty());
+    let at = one.applied();
+    let came = own(one.commit(at, NOW, batch()).await.unwrap());
+    assert_eq!(came, [Some(Stored::Entry(1)), Some(Stored::Entry(2))]);
+}
+
+/// Goal: a batch is cut by what it takes, whatever it holds. Before: only messages, epochs and links were counted.
+#[test]
+fn what_is_rare_and_long_is_counted_too() {
+    let topic = |bytes: usize| {
+        let text = "x".repeat(bytes);
+        let by = chat_protocol::name::UserName::new("alice").unwrap();
+        let proposal = Proposal::Topic(NewTopic { log: LogId(1), text, by });
+        Guarded { proposal, guard: Guard::default() }
+    };
+    let parts = cut((0..8).map(|_| topic(BATCH_BYTES / 4)).collect());
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2]);
+    let small = cut((0..8).map(|_| topic(10)).collect());
+    assert_eq!(small.len(), 1);
 }
 
 /// Goal: a hub that is started again judges as one that never stopped, wherever it stopped. Method: two hubs with the

@@ -327,6 +327,7 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
     assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
 }
 
+mod golden;
 mod operator;
 mod retention;
 
