@@ -139,7 +139,7 @@ impl Inbox {
 
     /// Whether there is room again for what found none. Not before: a server that is only slow has the answers on
     /// their way.
-    pub(super) fn may_begin_anew(&self) -> bool {
+    pub(crate) fn may_begin_anew(&self) -> bool {
         let is_done = |log| self.waiting.get(log).is_none_or(VecDeque::is_empty);
         self.parked_bytes <= PARKED_BYTES_MAX / 2 && self.overflowed.iter().any(is_done)
     }
@@ -260,7 +260,7 @@ impl Inbox {
     }
 
     /// Bytes of the deliveries that wait, and how many small things are held beside them.
-    pub(super) fn held(&self) -> (usize, usize) {
+    pub(crate) fn held(&self) -> (usize, usize) {
         let bytes = self.waiting.values().flatten().map(Waiting::bytes).sum();
         let drops = self.drops.values().map(Vec::len).sum::<usize>();
         (bytes, self.overflowed.len() + self.waiting.len() + drops)
