@@ -85,8 +85,8 @@ fn promise(settings: &HashMap<String, String>, info: &str) -> Promise {
         // Until the first rewrite is done nothing is in the file. It cannot be told from the first one of a file that
         // was there from the start: then this is too careful, and looked at again soon.
         (
-            !says("aof_rewrite_scheduled:1")
-                && !(says("aof_rewrite_in_progress:1") && says("aof_base_size:0")),
+            !(says("aof_rewrite_scheduled:1")
+                || says("aof_rewrite_in_progress:1") && says("aof_base_size:0")),
             FIRST_REWRITE,
         ),
         (says("aof_last_write_status:ok"), "room for the append-only file"),

@@ -188,9 +188,7 @@ fn run() -> Vec<Vec<Proposal>> {
         Offer::open(MessageId([id; 16]), details)
     };
     let inbox = LogId::inbox(BOB);
-    let positions = vec![(ROOM, 9)];
-    let by = name("alice");
-    let until_ms = Some(99);
+    let (positions, by, until_ms) = (vec![(ROOM, 9)], name("alice"), Some(99));
     let first = vec![
         order(NewOrder::Invite(Invite { digest: code, uses: 2, until_ms: 90 })),
         person(0, Some(code)),
@@ -234,8 +232,7 @@ fn run() -> Vec<Vec<Proposal>> {
         vault: None,
     }));
     let kept = (0..many).map(|n| said(inbox, ALICE, (None, n), 2_000));
-    let standing = Standing::Deleted;
-    let (accounts, names) = (vec![BOB], vec![name("nobody")]);
+    let (accounts, names, standing) = (vec![BOB], vec![name("nobody")], Standing::Deleted);
     let erase = |after| Proposal::Erase(NewErase { account: BOB, log: Some(inbox), after });
     vec![
         first,
