@@ -19,6 +19,7 @@ use crate::people::ShownFormer;
 use crate::position::Position;
 use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
+use crate::settings::SettingsDue;
 
 /// What belongs to one connection, or can be asked for again.
 #[derive(Debug, Default)]
@@ -82,6 +83,8 @@ pub(crate) struct Link {
     pub(crate) checking: BTreeMap<MessageId, Checking>,
     /// People whose newest bundles were asked for, and came; nobody has said since that they have others.
     pub(crate) newest: BTreeSet<UserName>,
+    /// What is to be said about settings.
+    pub(crate) settings: SettingsDue,
     /// When the bundles of a command's target came; `None` while they are asked for.
     pub(crate) targets: BTreeMap<UserName, Option<u64>>,
     /// Parts of the epochs whose KEYs wait.

@@ -1,5 +1,7 @@
 //! People's keys: pinned on first use, kept with every bundle they have published.
 
+mod given;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::{BUNDLES_CACHED_MAX, SHOWN_FORMER_MAX};
+use crate::limits::{BUNDLES_CACHED_MAX, DEVICES_HELD_MAX, SHOWN_FORMER_MAX};
 
 /// Verified bundles shared by several devices of one process. A bundle proves itself, so checking
 /// it once is enough; what each device pins is its own.
@@ -191,13 +193,16 @@ pub(crate) struct People {
     /// milliseconds; not of what it found when it began.
     seen: HashMap<(UserName, KeyId), u64>,
     revoked: HashMap<(UserName, KeyId), u64>,
+    /// What members have handed over.
+    given: given::Given,
 }
 
 impl People {
-    /// Nobody, with the memory of when keys were seen.
+    /// Nobody, with the memory of when keys were seen, and what members have handed over.
     pub(crate) fn emptied(&mut self) -> Self {
         let (seen, revoked) = (std::mem::take(&mut self.seen), std::mem::take(&mut self.revoked));
-        Self { seen, revoked, changes: self.changes.saturating_add(1), ..Self::default() }
+        let given = std::mem::take(&mut self.given);
+        Self { seen, revoked, given, changes: self.changes.saturating_add(1), ..Self::default() }
     }
 
     /// Puts a verified bundle in its place.
@@ -250,8 +255,8 @@ impl People {
         name: &UserName,
         is_here: impl Fn(&Bundle) -> bool,
     ) -> impl Iterator<Item = &Bundle> {
-        let revoked: Vec<KeyId> =
-            self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied()).collect();
+        let revoked = self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied());
+        let revoked: Vec<KeyId> = revoked.chain(self.given.revoked(name)).collect();
         self.devices(name).filter(move |bundle| {
             let sk = bundle.header().sk.first();
             let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
@@ -264,9 +269,10 @@ impl People {
         self.wrapped_for(0, name, |_| true).next().is_some()
     }
 
-    /// Whether a device of a person has revoked a signing key.
+    /// Whether a device of a person has revoked a signing key, by the hub or by what a member has handed over.
     pub(crate) fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
+            || self.given.revokes(name, sk)
     }
 
     /// Since when it is held that a key was revoked, if it was; 0 for long ago.
@@ -357,6 +363,8 @@ impl Endpoint {
         }
         let own = Arc::clone(&self.device.bundle);
         self.people.insert(now_ms, &own);
+        let pins = &self.state.pins;
+        self.people.derive_given(&self.bundles, |name| pins.get(name).map(|pin| pin.identity));
     }
 
     /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
@@ -436,6 +444,9 @@ impl Endpoint {
         if known {
             self.tell_new_devices(name, &before);
         }
+        if *name == self.device.user {
+            self.bring_settings(self.link.clock_ms);
+        }
     }
 
     fn verify_offered(&mut self, name: &UserName, bytes: &[u8]) -> Option<Bundle> {
@@ -487,6 +498,13 @@ impl Endpoint {
         let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
         if conflicting || self.people.is_fork(bundle) {
             self.out.alarm(Alarm::BadChain, name, "two different bundles have the same number");
+            return Whose::Pinned;
+        }
+        let is_new = newest.is_none();
+        let live = self.people.wrapped_for(self.link.clock_ms, name, |_| false).count();
+        if is_new && live >= DEVICES_HELD_MAX {
+            let detail = "more devices are offered than one person may have";
+            self.out.alarm(Alarm::BadChain, name, detail);
             return Whose::Pinned;
         }
         let make = || Pin::new(bundle.identity());

@@ -18,8 +18,8 @@ struct Sources {
     tables: [u64; 5],
     /// How often the bundles of people had.
     people: u64,
-    /// Whose account the hub says that it has not, another person has, or was deleted.
-    by_word: [BTreeSet<UserName>; 3],
+    /// Whose account the hub says that it has not, another person has, was deleted, or has other devices.
+    by_word: [BTreeSet<UserName>; 4],
 }
 
 /// A list that was found before.
@@ -95,7 +95,8 @@ impl Endpoint {
             state.struck.changes(),
         ];
         let by_word =
-            [self.unknown_to_hub(), &self.link.replaced, &self.link.gone].map(BTreeSet::clone);
+            [self.unknown_to_hub(), &self.link.replaced, &self.link.gone, self.differing()];
+        let by_word = by_word.map(BTreeSet::clone);
         Sources { tables, people: self.people.changes(), by_word }
     }
 }

@@ -87,7 +87,7 @@ impl Endpoint {
     /// that only the hub calls theirs is an admin of it by that word.
     pub(super) fn is_proved(&self, link: &MemberHeader) -> bool {
         link.op != MemberOperation::Create
-            || self.people.signer_of_any_time(&link.from, &link.sk).is_some()
+            || self.people.signer_of_link(&link.from, &link.sk).is_some()
             || self.people.former_signer(&link.from, &link.sk).is_some()
     }
 
@@ -173,7 +173,7 @@ impl Endpoint {
             let Some((link, frame)) = frame.and_then(|frame| Some((header(&frame)?, frame))) else {
                 continue;
             };
-            let signer = self.people.signer_of_any_time(&link.from, &link.sk);
+            let signer = self.people.signer_of_link(&link.from, &link.sk);
             let signer =
                 signer.or_else(|| self.people.former_signer(&link.from, &link.sk)).cloned();
             let Some(signer) = signer.filter(|signer| signer.identity == link.ik) else { continue };
@@ -196,7 +196,7 @@ impl Endpoint {
         let signers = links.iter().filter_map(header).chain(kept.filter_map(|kept| header(&kept)));
         let unknown: BTreeSet<(UserName, KeyId)> = signers
             .map(|link| (link.from, link.sk))
-            .filter(|(name, sk)| self.people.signer_of_any_time(name, sk).is_none())
+            .filter(|(name, sk)| self.people.signer_of_link(name, sk).is_none())
             .filter(|(name, sk)| self.people.former_signer(name, sk).is_none())
             .filter(|(name, sk)| self.link.shown_former.signer(name, sk).is_none())
             .collect();
