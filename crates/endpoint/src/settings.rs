@@ -100,7 +100,7 @@ pub(crate) struct SettingsDue {
 #[derive(Debug, Default)]
 pub(crate) struct SettingsPace {
     asked_ms: u64,
-    told_ms: u64,
+    answered_ms: u64,
 }
 
 impl Endpoint {
@@ -175,7 +175,6 @@ impl Endpoint {
         let all: Vec<Setting> = all.chain(more).collect();
         let told = Told { to: self.other_lines(now_ms), at_ms: now_ms };
         self.state.told.put(ALL, told);
-        self.pace.settings.told_ms = now_ms;
         self.say_settings(now_ms, &all);
     }
 
@@ -196,7 +195,7 @@ impl Endpoint {
         let mut changed = Vec::new();
         for setting in set.into_iter().filter(|setting| !is_ahead(now_ms, setting.at)) {
             if setting.k == ASK {
-                let from = self.pace.settings.told_ms.saturating_add(SETTINGS_ASK_MIN_MS);
+                let from = self.pace.settings.answered_ms.saturating_add(SETTINGS_ASK_MIN_MS);
                 self.link.settings.tell_ms.get_or_insert(from.max(now_ms));
                 continue;
             }
@@ -283,6 +282,7 @@ impl Endpoint {
             self.say_settings(now_ms, &[ask]);
         }
         if self.link.settings.tell_ms.take_if(is_due).is_some() {
+            self.pace.settings.answered_ms = now_ms;
             self.say_all_settings(now_ms, Vec::new());
         }
     }
