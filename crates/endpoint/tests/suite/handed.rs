@@ -1,10 +1,5 @@
 //! What a member hands over of people's keys: it verifies links and takes keys away, and makes no device (rules R33,
 //! R39, R40).
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic: that is how it says what went wrong"
-)]
 
 use chat_endpoint::Event;
 use chat_endpoint::limits::GIVEN_PERSON_MAX;
@@ -144,8 +139,8 @@ fn who_hands_over_a_revocation_that_the_hub_does_not_take_is_left_out() {
     hub.run();
     let reached = |hub: &mut TestHub, text: &str| {
         say(hub, text);
-        let list = hub.newest_epoch().1;
-        list.lines().iter().any(|line| line.name == name("oliver"))
+        let newest = hub.newest_epoch().1;
+        newest.lines().iter().any(|line| line.name == name("oliver"))
     };
     assert!(reached(&mut hub, "again"));
 }
@@ -173,7 +168,7 @@ fn what_is_handed_over_has_an_end() {
     }
     let bundle = bundles[0].bytes().len() * 3 / 2;
     let kept = rows(&hub) - before;
-    assert!(kept <= GIVEN_PERSON_MAX * bundle, "{kept} bytes of {} each", bundle);
+    assert!(kept <= GIVEN_PERSON_MAX * bundle, "{kept} bytes of {bundle} each");
     say(&mut hub, "after");
     assert!(hub.texts(BOB).contains(&"alice: after".to_owned()));
 }
