@@ -10,6 +10,7 @@
 //! | [`key_cut`] | the same, and whoever has removed somebody gets no answer to the key that is due |
 //! | [`floods`] | how much there is of anything |
 //! | [`offers`] | files that are shared |
+//! | [`own`] | what a person's devices tell each other |
 //! | [`accomplice`] | anything, with an account of its own |
 //! | [`unseen`] | what nobody can check |
 //!
@@ -26,6 +27,7 @@ pub mod detour;
 pub mod floods;
 pub mod key_cut;
 pub mod offers;
+pub mod own;
 pub mod read;
 pub mod unseen;
 pub mod words;

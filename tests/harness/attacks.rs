@@ -7,6 +7,7 @@ mod identity;
 mod membership;
 mod memory;
 mod newcomers;
+mod own;
 mod restore;
 mod runs;
 mod screen;
@@ -188,6 +189,24 @@ const STORIES: &[Attack] = &[
         "R40: whom what is said does not reach is told",
         "shows alice no key of carol, who joins the lobby and whom bob lets into a room",
         newcomers::withheld_bundle,
+    ),
+    story(
+        "refused setting",
+        "R35: a refusal is the hub's word, and shown",
+        "refuses what alice's desk tells her laptop, and says so",
+        own::refused_setting,
+    ),
+    story(
+        "lost setting",
+        "what is held back of what is set changes nothing for good",
+        "loses what alice's desk tells her laptop first",
+        own::lost_setting,
+    ),
+    story(
+        "old setting",
+        "of two values the later one holds, and nobody else reads it",
+        "gives alice's laptop her desk's settings late, again and again, and to bob",
+        own::old_setting,
     ),
     story("swapped commands", "R34", "delivers the second command before the first", runs::swapped),
     story(

@@ -2,18 +2,26 @@
 //! there is heard (rules R40, R41). The budgets that would stop the attack sooner are lifted, so that what
 //! the answers look like decides.
 
-use chat_protocol::crypto::{KeyBits, SigningKey, random};
+use chat_protocol::b64::B64Vec;
+use chat_protocol::content::healing::Grant;
+use chat_protocol::content::{self, ChainNotes, Content};
+use chat_protocol::crypto::{KeyBits, SigningKey, WrapKey, random};
+use chat_protocol::envelope;
+use chat_protocol::epoch::{self, EpochParameters};
+use chat_protocol::frame::{Upload, sign_all};
 use chat_protocol::handshake::Mode;
 use chat_protocol::header::MemberOperation;
 use chat_protocol::hub::{ClientToHub, HubToClient};
 use chat_protocol::id::Nonce16;
-use chat_protocol::keys::BundleOptions;
+use chat_protocol::keys::{Bundle, BundleOptions, Held};
+use chat_protocol::members::{MemberList, Place};
+use chat_protocol::ratchet::Chain;
 use chat_protocol::tag::Tag;
 use chat_testkit::client::Client as Raw;
 use chat_testkit::device::Device;
 use chat_testkit::keys::second_device;
 use chat_testkit::wire::{Entry, Fresh, WireError};
-use chat_testkit::{cid, new_id, now_ms};
+use chat_testkit::{cid, name, new_id, now_ms};
 use chat_tests::{Rig, Server};
 
 fn attack(attack: impl Future<Output = ()>) {
@@ -149,6 +157,88 @@ fn who_writes_to_hundreds_of_people_signs_in_again() {
         client.send_text(&ClientToHub::Counters { id: new_id(), cids: places }).await;
         let HubToClient::Counters { counters, .. } = client.answer().await else { panic!() };
         assert_eq!(counters.len(), 256);
+    });
+    newcomers_are_heard(&rig, &server);
+}
+
+/// The newest bundle of somebody with one device.
+async fn bundle_of(client: &mut Raw, user: &str) -> Bundle {
+    let known = [(name(user), Held::default())].into();
+    client.send_text(&ClientToHub::Bundles { id: new_id(), known, kids: [].into() }).await;
+    let HubToClient::Bundles { people, .. } = client.answer().await else { panic!("no keys") };
+    let bundle = people[&name(user)].bundles[0].0.clone();
+    Bundle::verify(bundle.into()).unwrap()
+}
+
+/// Says this to somebody alone, in an epoch of its own.
+async fn tell(client: &mut Raw, other: &Bundle, tag: Tag, content: &Content) {
+    let (device, to) = (client.device.clone(), &other.header().u);
+    let place = cid(&format!("dm:{to}:{}", device.user));
+    let bundles = [&device.bundle, other];
+    let list = MemberList::new(bundles.iter().filter_map(|bundle| bundle.member_line()));
+    let key = |kid| {
+        let mut published = bundles.iter().flat_map(|bundle| &bundle.header().ek);
+        WrapKey::from_spki(&published.find(|key| key.kid == kid).unwrap().spki).unwrap()
+    };
+    let wrap_keys: Vec<WrapKey> = list.lines().iter().map(|line| key(line.ek)).collect();
+    let (from, sk) = (device.user.clone(), device.keys.signing_id());
+    let parameters = EpochParameters {
+        cid: place.clone(),
+        from,
+        sk,
+        previous: None,
+        place: Place::START,
+        left_out: Vec::new(),
+        ts: now_ms(),
+    };
+    let secret = random::<32>().into();
+    let new = epoch::create(parameters, &list, &wrap_keys, &secret, Nonce16(random())).unwrap();
+    let frames = sign_all(&device.keys.signing, &[new.frame]);
+    let parts = Upload::split(new.head.e, list.as_bytes(), &new.wraps);
+    for message in frames.into_iter().chain(parts) {
+        client.send_frame(message).await;
+    }
+    client.ack().await;
+    let own = list.position(&device.user, &sk).and_then(|line| new.chains.get(line)).unwrap();
+    let (n, key) = Chain::new(own).advance();
+    let header = device.message(tag, &place, new.head.e, n);
+    let plaintext = content::encode(content, &ChainNotes::default());
+    let sealed = envelope::seal(&header, &key, random(), &plaintext);
+    for frame in sign_all(&device.keys.signing, &[sealed]) {
+        client.send_frame(frame).await;
+    }
+    client.ack().await;
+}
+
+/// Goal: a member who hands over keys of hers that the server never gets stops nobody else's speaking.
+/// Before: whoever was handed them could say nothing in the lobby any more, nor anywhere with her, for ever.
+#[test]
+fn keys_that_a_member_hands_over_stop_nobody() {
+    let rig = Rig::new();
+    let server = rig.server_with(&["--limit", "bundles=off"]);
+    rig.client("alice", server.url()).run(&["users"]).assert_code(0);
+    attack(async {
+        let device = Device::new("mallory", 0);
+        let mut mallory = enter(&server, &device, &Entry::reg(&device)).await.unwrap();
+        join_lobby(&mut mallory).await;
+        let next = |other: usize| {
+            let (keys, options) = (second_device(0, other), BundleOptions::default());
+            let before = Some(&device.bundle);
+            let bundle = keys.publish(&device.user, device.dev, before, now_ms(), options).unwrap();
+            Device { keys, bundle, ..device.clone() }
+        };
+        let (handed, published) = (next(1), next(2));
+        let alice = bundle_of(&mut mallory, "alice").await;
+        let bundles = vec![B64Vec(handed.bundle.bytes().to_vec())];
+        let grant = Content::Grant(Grant { bundles, ..Grant::default() });
+        tell(&mut mallory, &alice, Tag::Grant, &grant).await;
+        mallory.bye().await;
+        // Alice has it before the server has the other one.
+        let alice = rig.client("alice", server.url());
+        tokio::task::spawn_blocking(move || alice.run(&["users"]).assert_code(0)).await.unwrap();
+        let mut entry = Entry::sig();
+        entry.body.bundle = Some(published.bundle.bytes().to_vec());
+        enter(&server, &published, &entry).await.unwrap().bye().await;
     });
     newcomers_are_heard(&rig, &server);
 }

@@ -81,6 +81,7 @@ fn somebody_away_answers_each_person_once_and_no_answer() {
     types(&mut bob, "/away out for lunch", "you are away (out for lunch)");
     passes(&mut desk, &laptop, "/away at the sea", "you are away (at the sea)");
     types(&mut bob, "alice*are you there", "alice is away: at the sea");
+    types(&mut desk, "/history bob", "(away) at the sea");
     bob.type_line("alice*and now");
     desk.stdout.wait_for_part("bob → you: and now");
     types(&mut desk, "bob*back soon", "bob is away: out for lunch");

@@ -17,16 +17,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat_endpoint::store::Change;
-use chat_endpoint::{Endpoint, Event, EventKey, Notification, Records, SendError, Step, Transmit};
+use chat_endpoint::{
+    Endpoint, Event, EventKey, Notification, Records, SendError, Standing, Step, Transmit,
+};
 use chat_protocol::handshake::SignedIn;
 use chat_protocol::id::MessageId;
 use chat_protocol::keys::Bundle;
+use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 
 use crate::answers::{self, Answers};
-use crate::history::{Record, Said};
+use crate::history::{Record, Said, State};
 use crate::recipient::Recipient;
 use crate::store::Changes;
+
+/// Before the text of what a program has said for its user, in the history.
+const AWAY_MARK: &str = "(away) ";
 
 /// Something to be done inside a step, for a host of this kind.
 pub type Work<H> = Box<dyn FnOnce(&mut Turn<'_, H>) + Send>;
@@ -257,6 +263,20 @@ impl<H> Turn<'_, H> {
         }
         Ok(self.expect(id))
     }
+
+    /// Tells somebody why this user does not answer. It stands in the history, with a mark: what is said in somebody's
+    /// name is theirs to read, and nobody has typed it.
+    pub fn answer_for_away(&mut self, to: &UserName, why: &str) {
+        let from = self.endpoint().device().user.clone();
+        let Ok(cid) = ConversationId::direct(&from, to) else { return };
+        let said = self.core.endpoint.answer_for_away(self.now_ms, to, why);
+        if let Some(id) = said.filter(|_| self.core.home.is_some()) {
+            let (tag, text) = (Some(Tag::Dm), Some(format!("{AWAY_MARK}{why}")));
+            let record = Record { id, cid, tag, from, text, sent_ms: self.now_ms, said_in: None };
+            let state = State::Received { position: 0, peer: Standing::Known };
+            self.taken.history.push(Said::New { record, state, frame: None });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -264,7 +284,7 @@ mod tests {
     use chat_endpoint::SystemRandom;
     use chat_protocol::id::KeyId;
     use chat_protocol::keys::{DeviceKeys, KeySizes};
-    use chat_protocol::name::{RoomName, UserName};
+    use chat_protocol::name::RoomName;
 
     use super::*;
     use crate::own_device::OwnDevice;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::code;
 use chat_protocol::hub::{
-    Counter, EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo,
+    ClientToHub, Counter, EpochHead, Head, HubStage, HubToClient, Person, PersonBundles, RoomInfo,
 };
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
@@ -97,9 +97,13 @@ impl Endpoint {
                 }
             }
             HubToClient::Who { id, people, more } => self.on_who(&id, people, more),
-            HubToClient::Shared { id, offers } => self.on_list(&id, Event::Shared { id, offers }),
+            HubToClient::Shared { id, offers } => {
+                let is_it = |asked: &ClientToHub| matches!(asked, ClientToHub::Share { .. });
+                self.on_list(&id, is_it, Event::Shared { id, offers });
+            }
             HubToClient::Found { id, offers, more } => {
-                self.on_list(&id, Event::Found { id, offers, more });
+                let is_it = |asked: &ClientToHub| matches!(asked, ClientToHub::Find { .. });
+                self.on_list(&id, is_it, Event::Found { id, offers, more });
             }
             HubToClient::Hello { .. } | HubToClient::Ok { .. } => {
                 self.out.complain(code::MALFORMED, "the hub greeted in the middle of a session");
@@ -132,8 +136,9 @@ impl Endpoint {
     }
 
     /// A question about the list of shared files has its answer.
-    fn on_list(&mut self, id: &MessageId, answer: Event) {
-        if self.take_question(id, Question::is_of_files).is_some() {
+    fn on_list(&mut self, id: &MessageId, is_it: fn(&ClientToHub) -> bool, answer: Event) {
+        let is_it = |q: &Question| matches!(q, Question::Files(asked) if is_it(asked));
+        if self.take_question(id, is_it).is_some() {
             self.out.tell(answer);
         }
     }
@@ -201,7 +206,10 @@ impl Endpoint {
                 let kids = kids.get(name).map_or(&[][..], Vec::as_slice);
                 self.people.accept_former(&mut self.out, name, offered, kids);
             }
-            self.compare_bundles(now_ms, name, offered);
+            // By their keys also older bundles are answered, and not all newest ones: that compares with nothing.
+            if names.contains(name) && !kids.contains_key(name) && !(more && offered.is_none()) {
+                self.compare_bundles(now_ms, name, offered);
+            }
         }
         let missing: Vec<UserName> = names
             .extract_if(.., |name| more && !unknown.contains(name) && !people.contains_key(name))
@@ -244,9 +252,14 @@ impl Endpoint {
     }
 
     fn on_ack(&mut self, id: MessageId, position: u64, kept: bool) {
-        self.put_off_no_more(&id);
         self.positions.note(position);
-        match self.out.questions.get(&id).cloned() {
+        let question = self.out.questions.get(&id).cloned();
+        match &question {
+            // Nothing that is asked for is answered so.
+            Some(question) if !question.is_kept() => return self.unasked(),
+            _ => self.put_off_no_more(&id),
+        }
+        match question {
             Some(Question::Key { .. }) => self.epoch_accepted(&id, position),
             Some(Question::Order(order)) => self.order_kept(order, &id, position),
             Some(Question::Join(cid)) => {
@@ -258,7 +271,6 @@ impl Endpoint {
                 self.receipts.answered(&id);
             }
             Some(Question::Message(key)) => self.message_kept(id, &key, position, kept),
-            // Nothing that is asked for is answered so.
             Some(_) | None => {}
         }
     }
@@ -277,13 +289,13 @@ impl Endpoint {
     fn message_kept(&mut self, id: MessageId, key: &str, position: u64, kept: bool) {
         let at = self.positions.at(position);
         let message = self.outbox.get(key);
+        if message.is_some_and(|message| message.copy_of == Some(at)) {
+            // Said again of what the copy was made of; the copy has not been answered, and may be a draft.
+            return;
+        }
         if message.is_some_and(|message| message.sealed.is_none()) {
             // It was to be sealed again, and has not left since. The next key would name nothing of it.
             return self.unasked();
-        }
-        if message.is_some_and(|message| message.copy_of == Some(at)) {
-            // Said again of what the copy was made of; the copy has not been answered.
-            return;
         }
         self.out.questions.take(&id);
         let Some(mut outgoing) = self.outbox.end(key) else { return };
@@ -396,10 +408,10 @@ impl Endpoint {
             self.out.tell(Event::Complaint { stage, code, reason, by_hub: true });
             return;
         }
-        if outgoing.quiet {
-            return;
-        }
         let Refusal { code, reason, .. } = refusal;
+        if outgoing.quiet {
+            return self.settings_refused(now_ms, &outgoing, (&code, &reason, true));
+        }
         if code == code::STORAGE_FULL && outgoing.is_report() {
             // Nobody would say it again, and somebody waits for it. The refused id never succeeds.
             outgoing.id = self.out.new_id(now_ms);

@@ -18,6 +18,7 @@ use crate::offers::Checking;
 use crate::position::Position;
 use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
+use crate::settings::SettingsDue;
 
 /// What belongs to one connection, or can be asked for again.
 #[derive(Debug, Default)]
@@ -70,6 +71,8 @@ pub(crate) struct Link {
     pub(crate) banned_by: Option<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
+    /// What is to be said about settings.
+    pub(crate) settings: SettingsDue,
     /// Parts of the epochs whose KEYs wait.
     pub(crate) parts: BTreeMap<Digest, Parts>,
     /// Parts are missing that a new connection may bring.

@@ -146,12 +146,13 @@ impl Endpoint {
     /// Takes the state that another process of the same device has written meanwhile. What belongs
     /// to this process's connection stays. After an error the device has a part of the rows, and is not used any more.
     pub fn reload(&mut self, records: &Records) -> Result<(), serde_json::Error> {
-        let stood = self.standing_keys();
+        let (stood, set) = (self.standing_keys(), self.settings());
         self.load(records)?;
         self.keys_stand_since(&stood);
         // What was said there may have waited for it.
         self.link.dirty.extend(self.requests.reloaded());
         self.loaded();
+        self.tell_reloaded_settings(&set);
         Ok(())
     }
 
@@ -281,6 +282,7 @@ impl Endpoint {
         let due: Vec<_> = self.due_rooms().cloned().collect();
         self.link.dirty.extend(due);
         self.judge_parked(now_ms);
+        self.bring_settings(now_ms);
         self.gaps.came(now_ms, None);
         self.pump(now_ms);
     }
@@ -349,6 +351,7 @@ impl Endpoint {
             self.live_deadline(),
             self.lacks_deadline(),
             self.repair_deadline(),
+            self.settings_deadline(),
             self.luck_deadline(),
             self.pieces_deadline(),
             self.requests.deadline(self.link.clock_ms),
@@ -370,6 +373,7 @@ impl Endpoint {
             self.tell_late(now_ms);
             self.tell_lacks(now_ms);
             self.do_repairs(now_ms);
+            self.settle_settings(now_ms);
             self.try_again(now_ms);
         }
         let waits = self.link.waiting_for_epoch.iter().chain(&self.link.held);

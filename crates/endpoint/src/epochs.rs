@@ -310,6 +310,12 @@ impl Endpoint {
         if self.epochs.is_gone(&e) {
             return Received::Done;
         }
+        if self.is_of_others(&header.cid) {
+            let (by, cid) = (&header.from, header.cid.spoken());
+            let detail = format!("{by} has made a key of {cid} for you, and you are none of them");
+            self.out.alarm(Alarm::NotAMember, by, &detail);
+            return Received::Done;
+        }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
             let detail = format!("a key for {} was made by somebody else", header.cid.spoken());
             self.out.alarm(Alarm::BadChain, &header.from, &detail);

@@ -155,24 +155,26 @@ impl Gaps {
     }
 
     /// Shows what is missing of this message's sender and what the hub's word does not explain, and asks for it.
-    /// Counters already asked for are not shown again.
+    /// Counters already asked for are not shown again. Whether any was shown.
     pub(crate) fn missed(
         &mut self,
         now_ms: u64,
         out: &mut Out,
         (header, drop): (&MessageHeader, Option<&Claimed>),
         gone: Gone,
-    ) {
+    ) -> bool {
         let gone = self.dropped.unexplained(out, (header, &self.me), drop, gone);
         let mut missing = Vec::new();
         for (e, counters) in gone {
             let chain = ChainName { e, ..ChainName::of(header) };
             missing.extend(self.want(now_ms, out, chain, counters, false));
         }
-        if !missing.is_empty() {
+        let is_news = !missing.is_empty();
+        if is_news {
             let (cid, from) = (header.cid.clone(), header.from.clone());
             out.tell(Event::Gap { cid, from, missing });
         }
+        is_news
     }
 
     /// Shows, once, what a sender has said in an epoch before this user went and what did not come, but for what the
@@ -205,7 +207,8 @@ impl Gaps {
         counters: Vec<u32>,
         quiet: bool,
     ) -> Vec<u32> {
-        // Another device of one's own cannot be written to; its gaps are shown, once, and stay.
+        // Another device of one's own cannot be asked for a message; its gaps are shown, once, and stay. What is set is
+        // told again as a whole.
         if chain.from == self.me {
             return self.own_gaps(&chain.key(), counters);
         }
@@ -251,14 +254,14 @@ impl Gaps {
         Some(self.missing.entry(&key, make))
     }
 
-    /// Whether one more chain of a person may be asked for. What is over makes room, and so does of whom the most is
-    /// asked for: a member can name any number of epochs, and must not keep others from being asked.
+    /// Whether one more chain of a person may be asked for. What is over of theirs makes room, then of whom the most is
+    /// kept, over or not, then what is over of anybody of whom more is kept: a member can name any number of epochs, and
+    /// must neither keep others from being asked nor throw out what they still owe.
     fn make_room_for_wanted(&mut self, out: &mut Out, from: &UserName) -> bool {
         if self.missing.len() < MISSING_CHAINS_MAX {
             return true;
         }
-        let over = self.missing.iter().find(|(_, wanted)| !wanted.is_open());
-        let key = over.map(|(key, _)| key.clone()).or_else(|| self.chain_of_most(from));
+        let key = self.chain_to_go(from);
         let Some(wanted) = key.and_then(|key| self.missing.remove(&key)) else { return false };
         if wanted.is_open() && !wanted.quiet && !wanted.told {
             let ChainName { cid, from, .. } = wanted.chain;
@@ -268,15 +271,28 @@ impl Gaps {
         true
     }
 
-    /// A chain of the person of whom the most are asked for, where that is more than of this one with one more.
-    fn chain_of_most(&self, from: &UserName) -> Option<String> {
-        let mut chains = BTreeMap::<&UserName, Vec<&String>>::new();
+    /// The chain that gives way to another one of this person.
+    fn chain_to_go(&self, from: &UserName) -> Option<String> {
+        let mut chains = BTreeMap::<&UserName, Vec<(&String, bool)>>::new();
         for (key, wanted) in self.missing.iter() {
-            chains.entry(&wanted.chain.from).or_default().push(key);
+            chains.entry(&wanted.chain.from).or_default().push((key, !wanted.is_open()));
         }
-        let own = chains.get(from).map_or(0, Vec::len);
-        let most = chains.into_values().max_by_key(Vec::len).filter(|most| most.len() > own + 1)?;
-        most.last().map(|key| (*key).clone())
+        let over = |chains: &Vec<(&String, bool)>| {
+            chains.iter().find(|(_, is_over)| *is_over).map(|(key, _)| (*key).clone())
+        };
+        let own = chains.get(from);
+        if let Some(key) = own.and_then(over) {
+            return Some(key);
+        }
+        let own = own.map_or(0, Vec::len);
+        let mut most: Vec<_> = chains.into_values().filter(|chains| chains.len() > own).collect();
+        most.sort_by_key(|chains| std::cmp::Reverse(chains.len()));
+        let last = |chains: &Vec<(&String, bool)>| {
+            let is_much = chains.len() > own + 1;
+            chains.last().filter(|_| is_much).map(|(key, _)| (*key).clone())
+        };
+        let first = most.first().and_then(|chains| over(chains).or_else(|| last(chains)));
+        first.or_else(|| most.iter().find_map(over))
     }
 
     /// A frame of an epoch whose key this device has not, with its sender's signature: it is kept,

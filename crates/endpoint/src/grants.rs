@@ -26,7 +26,7 @@ use crate::event::{Alarm, KeptFrame};
 use crate::gaps::ChainName;
 use crate::limits::GRANTS_PARKED_MAX;
 use crate::people::Signer;
-use crate::receive::{Hand, Opened, fits_address, may_speak};
+use crate::receive::{Hand, Opened};
 use crate::resend::pieces;
 use crate::table::{next_order, order_key};
 
@@ -245,11 +245,8 @@ impl Endpoint {
             Ok(found) => found,
             Err(why) => return Verdict::Refuse(why),
         };
-        if !may_speak(&header) {
-            return Verdict::Refuse("only whose feed it is speaks there");
-        }
-        if !fits_address(&header) {
-            return Verdict::Refuse("tag, conversation and recipient differ");
+        if let Some(reason) = self.is_misplaced(&header) {
+            return Verdict::Refuse(reason);
         }
         if self.epochs.received(&header.cid, &header.from, &header.id).is_some() {
             self.gaps.filled(&ChainName::of(&header), header.n);

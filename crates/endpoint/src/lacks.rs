@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::hub::PersonBundles;
-use chat_protocol::id::Digest;
+use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark};
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
-use crate::limits::{BEHIND_GRACE_MS, REMIND_WAIT_MS};
+use crate::limits::{AWAY_SOON_MS, BEHIND_GRACE_MS, REMIND_WAIT_MS};
+use crate::questions::Question;
 
 /// What is done about the bundles of a person that the hub lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,10 @@ pub(crate) struct Lacks {
     told: BTreeSet<Digest>,
     /// People whom it does not know, and whom this device does.
     unknown: BTreeSet<UserName>,
+    /// It has refused a key because of the devices of members.
+    has_refused: bool,
+    /// People of whom it shows other live devices than are held here, and has taken nothing else.
+    differing: BTreeSet<UserName>,
 }
 
 impl Endpoint {
@@ -40,9 +45,16 @@ impl Endpoint {
         name: &UserName,
         offered: Option<&PersonBundles>,
     ) {
-        let lacking = offered.map(|offered| self.lacking(name, offered)).unwrap_or_default();
+        let offered: Option<Vec<Bundle>> = offered.map(|offered| {
+            let bundles = offered.bundles.iter();
+            bundles.filter_map(|bytes| self.people.verify(bytes)).collect()
+        });
+        let lacking = offered.as_ref().map(|offered| self.lacking(name, offered));
+        let lacking = lacking.unwrap_or_default();
         let is_news = lacking.iter().any(|bundle| !self.link.lacks.told.contains(&bundle.digest()));
         if !is_news {
+            let differs = offered.is_some_and(|offered| self.has_other_devices(name, &offered));
+            self.note_differing(name, differs);
             self.lacks_no_more(name);
             return;
         }
@@ -55,9 +67,7 @@ impl Endpoint {
 
     /// The newest bundles of a person's live devices that are not among those offered, nor older than
     /// those. A hub by which the name has another identity takes none of them, and lacks none.
-    fn lacking(&self, name: &UserName, offered: &PersonBundles) -> Vec<Bundle> {
-        let offered = offered.bundles.iter();
-        let offered: Vec<Bundle> = offered.filter_map(|bytes| self.people.verify(bytes)).collect();
+    fn lacking(&self, name: &UserName, offered: &[Bundle]) -> Vec<Bundle> {
         let expected = self.expected_identity(name);
         if offered.iter().any(|bundle| Some(bundle.identity()) != expected) {
             return Vec::new();
@@ -72,7 +82,73 @@ impl Endpoint {
             DeviceMark::of(bundle).is_some_and(|mark| mark.is_live(now_ms, is_revoked))
         };
         let held = self.people.devices(name).filter(|bundle| is_live(bundle));
-        held.filter(|bundle| !is_offered(bundle)).cloned().collect()
+        let held = held.filter(|bundle| !is_offered(bundle)).cloned();
+        let given = self.people.given_revoking(name).into_iter();
+        let shows = |sk: &KeyId| {
+            offered.iter().any(|bundle| bundle.header().sk.iter().any(|key| key.kid == *sk))
+        };
+        held.chain(given.filter(|given| given.header().rev.iter().any(shows))).collect()
+    }
+
+    /// Whether the live devices that the hub shows of a person are others than those held here. Those that are away
+    /// for too long about now count on neither side: clocks differ.
+    fn has_other_devices(&self, name: &UserName, offered: &[Bundle]) -> bool {
+        let expected = self.expected_identity(name);
+        if offered.iter().any(|bundle| Some(bundle.identity()) != expected) {
+            // Another identity is offered, or nobody's: that is told otherwise.
+            return false;
+        }
+        let mut shown = BTreeMap::<Nonce16, &Bundle>::new();
+        for bundle in offered {
+            let newest = shown.entry(bundle.header().dev).or_insert(bundle);
+            if newest.header().seq < bundle.header().seq {
+                *newest = bundle;
+            }
+        }
+        let revokes = |sk: &KeyId| shown.values().any(|bundle| bundle.header().rev.contains(sk));
+        let soon_ms = self.link.clock_ms.saturating_add(AWAY_SOON_MS);
+        let live = |bundle: &Bundle, is_revoked: &dyn Fn(&KeyId) -> bool| {
+            DeviceMark::of(bundle).is_some_and(|mark| mark.is_live(soon_ms, is_revoked))
+        };
+        let theirs = shown.values().filter(|bundle| live(bundle, &revokes));
+        let theirs: BTreeSet<Digest> = theirs.map(|bundle| bundle.digest()).collect();
+        let is_revoked = |sk: &KeyId| self.people.is_revoked(name, sk);
+        let ours = self.people.devices(name).filter(|bundle| live(bundle, &is_revoked));
+        theirs != ours.map(Bundle::digest).collect()
+    }
+
+    /// Notes whether a person is left out of what is sealed in rooms, because no key with their devices is taken: not
+    /// before the hub has refused one, nor while it is about to learn what it lacks.
+    fn note_differing(&mut self, name: &UserName, differs: bool) {
+        // One that was put off is said again.
+        let is_telling = self.out.questions.any(|q| matches!(q, Question::Remind { .. }));
+        let lacks = &mut self.link.lacks;
+        let is_concluded = lacks.has_refused && !lacks.of.contains_key(name) && !is_telling;
+        let is_news = match differs {
+            true if is_concluded && *name != self.device.user => {
+                lacks.differing.insert(name.clone())
+            }
+            true => false,
+            false => lacks.differing.remove(name),
+        };
+        if is_news {
+            self.audiences_changed();
+        }
+    }
+
+    /// Whether the hub has other devices of a person than are held here.
+    pub(crate) fn is_differing(&self, name: &UserName) -> bool {
+        self.link.lacks.differing.contains(name)
+    }
+
+    /// People of whom that is so.
+    pub(crate) fn differing(&self) -> &BTreeSet<UserName> {
+        &self.link.lacks.differing
+    }
+
+    /// The hub has refused a key because of the devices of members.
+    pub(crate) fn devices_were_refused(&mut self) {
+        self.link.lacks.has_refused = true;
     }
 
     /// Somebody has told the hub, or it has what it takes.
@@ -143,7 +219,8 @@ impl Endpoint {
         for (name, lack) in due {
             match lack {
                 Lack::Tell(_) => {
-                    for bundle in self.people.devices(&name) {
+                    let given = self.people.given_revoking(&name);
+                    for bundle in self.people.devices(&name).chain(&given) {
                         self.link.lacks.told.insert(bundle.digest());
                         bundles.push(B64Vec(bundle.bytes().to_vec()));
                     }

@@ -85,8 +85,34 @@ pub const REPAIR_WAIT_MAX_MS: u64 = 60_000;
 pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
 
 /// Bytes of bundles that one person may hand over within [`REPAIR_AGAIN_MS`]: four full answers, for a
-/// person with several devices. What is taken is kept for good.
+/// person with several devices.
 pub const HANDED_BUNDLES_BYTES_MAX: usize = 4 * 96 * 1024;
+
+/// Bundles of one person that were handed over and are kept: one of each device that an account may have.
+pub const GIVEN_PERSON_MAX: usize = 32;
+
+/// Bytes of them of all people: some 1,600 bundles. Whoever signs more of their own pushes out their own.
+pub const GIVEN_BYTES_MAX: usize = 4 << 20;
+
+/// Live devices of one person that are kept: twice what an honest hub takes, because clocks differ.
+pub const DEVICES_HELD_MAX: usize = 64;
+
+/// How far ahead of this device's clock a setting may have been set: clocks differ, and what a stolen device sets for
+/// the end of time could never be taken back.
+pub const SETTING_AHEAD_MAX_MS: u64 = 24 * 3600 * 1000;
+
+/// Everything that is set is told once more with the first thing that is set after this time: what the hub has lost at
+/// the end of what was said shows in no number.
+pub const SETTINGS_AGAIN_MS: u64 = 24 * 3600 * 1000;
+
+/// Who misses something of what is set waits so long before it asks: more may be missing, or come.
+pub const SETTINGS_ASK_DELAY_MS: u64 = 1_000;
+
+/// And asks, and answers, once in this time: a hub that loses each second message makes no more of it.
+pub const SETTINGS_ASK_MIN_MS: u64 = 60_000;
+
+/// Settings of kinds that this program does not know and keeps for one that does.
+pub const SETTINGS_OTHER_MAX: usize = 64;
 
 /// A revocation must be held for so long before somebody who still seals for that key is named: what
 /// they said may have been under way.

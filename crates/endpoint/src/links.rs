@@ -86,7 +86,10 @@ impl Endpoint {
         let drop = self.gaps.dropped().before(header, at);
         let tail = self.lost_tail(now_ms, header, notes, drop.as_ref());
         let gone = missing.into_iter().chain(tail).collect();
-        self.gaps.missed(now_ms, &mut self.out, (header, drop.as_ref()), gone);
+        let is_news = self.gaps.missed(now_ms, &mut self.out, (header, drop.as_ref()), gone);
+        if is_news && self.is_own(&header.cid) {
+            self.miss_settings(now_ms);
+        }
     }
 
     /// What is missing at the end of the epoch before, by one of the first messages of this one.

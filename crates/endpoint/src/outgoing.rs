@@ -204,12 +204,10 @@ impl Endpoint {
     }
 
     /// Says something to one person for this user, who is away: the other's program answers nothing to it. The host
-    /// hears nothing of it.
-    pub fn answer_for_away(&mut self, now_ms: u64, to: &UserName, text: &str) {
-        if check_text(text).is_ok() {
-            let content = Content::Auto(text.to_owned());
-            self.draft_quietly(now_ms, to, Tag::Dm, &content);
-        }
+    /// hears nothing of it. Returns the message's id; nothing where there is nothing to say, or nobody.
+    pub fn answer_for_away(&mut self, now_ms: u64, to: &UserName, text: &str) -> Option<MessageId> {
+        check_text(text).ok()?;
+        self.draft_quietly(now_ms, to, Tag::Dm, &Content::Auto(text.to_owned()))
     }
 
     /// Says something in a room.
@@ -439,6 +437,16 @@ impl Endpoint {
             ConversationKind::Direct(..) => cid.other(&self.device.user),
             _ => None,
         }
+    }
+
+    /// Whether this is the conversation of this user's devices among themselves.
+    pub(crate) fn is_own(&self, cid: &ConversationId) -> bool {
+        cid.is_own() && cid.other(&self.device.user).is_some()
+    }
+
+    /// Whether this is a direct conversation that this user is no party of: an honest hub delivers nothing of it.
+    pub(crate) fn is_of_others(&self, cid: &ConversationId) -> bool {
+        cid.is_direct() && cid.other(&self.device.user).is_none()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::handed::Handed;
 use crate::limits::{PAGES_MINUTE_MAX, PUT_OFF_TOLD, REKEY_MIN_MS, RETRY_MAX_MS, RETRY_MIN_MS};
 use crate::questions::Question;
+use crate::settings::SettingsPace;
 
 /// In which pages are counted.
 const MINUTE_MS: u64 = 60_000;
@@ -25,6 +26,7 @@ pub(crate) struct Pace {
     minute_ms: u64,
     pages: u32,
     pub(crate) handed: Handed,
+    pub(crate) settings: SettingsPace,
 }
 
 /// Why an epoch of this device is worth nothing any more, by the hub's word.
@@ -111,9 +113,13 @@ impl Endpoint {
     pub(crate) fn put_off_no_more(&mut self, id: &MessageId) {
         self.link.retried.remove(&self.counted_as(id));
         let put_off = self.link.retries.remove(id);
-        self.link.put_off_told &= !self.link.retries.is_empty();
-        let Some(cid) = self.conversation_of(id) else { return };
-        self.link.busy.remove(&cid);
+        let cid = self.conversation_of(id);
+        if let Some(cid) = &cid {
+            self.link.busy.remove(cid);
+        }
+        // What is under way again was put off all the same until it is answered.
+        self.link.put_off_told &= !(self.link.retried.is_empty() && self.link.busy.is_empty());
+        let Some(cid) = cid else { return };
         let Some(at) = put_off else { return };
         // The later ones of the conversation wait with it.
         let key = self.out.questions.message(id);

@@ -1,6 +1,7 @@
 //! People's keys: pinned on first use, kept with every bundle they have published; and what the hub says of people on
 //! this connection.
 
+mod given;
 mod pins;
 mod word;
 
@@ -130,6 +131,8 @@ pub(crate) struct People {
     /// milliseconds; not of what it found when it began.
     seen: HashMap<(UserName, KeyId), u64>,
     revoked: HashMap<(UserName, KeyId), u64>,
+    /// What members have handed over.
+    given: given::Given,
 }
 
 impl People {
@@ -150,11 +153,12 @@ impl People {
             wrap: HashMap::new(),
             seen: HashMap::new(),
             revoked: HashMap::new(),
+            given: given::Given::default(),
         }
     }
 
-    pub(crate) fn rows(&mut self) -> [Kind<'_>; 1] {
-        [("pin", &mut self.pins)]
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 2] {
+        [("pin", &mut self.pins), ("given", self.given.rows())]
     }
 
     /// Rows were loaded, or a pin was put in the place of another: what follows from them is found anew. When keys were
@@ -190,6 +194,7 @@ impl People {
             self.former.keep(&bundle);
         }
         self.insert(now_ms, &Arc::clone(&self.own));
+        self.derive_given();
     }
 
     /// A bundle that proves itself.
@@ -270,8 +275,8 @@ impl People {
         name: &UserName,
         is_here: impl Fn(&Bundle) -> bool,
     ) -> impl Iterator<Item = &Bundle> {
-        let revoked: Vec<KeyId> =
-            self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied()).collect();
+        let revoked = self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied());
+        let revoked: Vec<KeyId> = revoked.chain(self.given.revoked(name)).collect();
         self.devices(name).filter(move |bundle| {
             let sk = bundle.header().sk.first();
             let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
@@ -284,9 +289,10 @@ impl People {
         self.wrapped_for(0, name, |_| true).next().is_some()
     }
 
-    /// Whether a device of a person has revoked a signing key.
+    /// Whether a device of a person has revoked a signing key, by the hub or by what a member has handed over.
     pub(crate) fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
+            || self.given.revokes(name, sk)
     }
 
     /// Since when it is held that a key was revoked, if it was; 0 for long ago.
@@ -314,7 +320,7 @@ impl People {
 
     /// The same, also of an identity that this person was known by before.
     pub(crate) fn signer_of_any_identity(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        self.signers.of(name, sk).or_else(|| self.former.of(name, sk))
+        self.signer_of_link(name, sk).or_else(|| self.former.of(name, sk))
     }
 
     /// The owner and parsed form of a signing key that is not revoked.
@@ -381,6 +387,9 @@ impl Endpoint {
         }
         if known {
             self.tell_new_devices(name, &before);
+        }
+        if *name == self.device.user {
+            self.bring_settings(self.link.clock_ms);
         }
     }
 

@@ -154,6 +154,13 @@ impl Endpoint {
             if let Some(refusal) = self.is_replaced(&other) {
                 return Some(refusal);
             }
+            if self.is_differing(&other) {
+                let reason = format!(
+                    "the server has other devices of {other} than you know, and takes no key for those; \
+                     {other} must sign in with a new device"
+                );
+                return Some((code::UNTRUSTED, reason));
+            }
             // Nobody would hear it; a device that comes later is told everything.
             if cid.is_own() && self.lines_of(now_ms, &other).len() < 2 {
                 return Some((code::NO_SUCH_USER, "there is no other device".to_owned()));
@@ -183,7 +190,7 @@ impl Endpoint {
         let Some(outgoing) = self.end_draft(key) else { return };
         let may_start_until_ms = self.note_refused(now_ms, &outgoing);
         if outgoing.quiet {
-            return;
+            return self.settings_refused(now_ms, &outgoing, (code, reason, false));
         }
         let (id, code, reason) = (outgoing.id, code.to_owned(), reason.to_owned());
         self.out.tell(Event::Refused { id, code, reason, by_hub: false, may_start_until_ms });

@@ -44,8 +44,12 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    pub(crate) fn is_of_files(&self) -> bool {
-        matches!(self, Self::Files(_))
+    /// Whether the hub answers it by keeping something.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(
+            self,
+            Self::Message(_) | Self::Receipt | Self::Key { .. } | Self::Order(_) | Self::Join(_)
+        )
     }
 
     /// The key of a message among the outgoing.

@@ -13,7 +13,7 @@ use chat_protocol::tag::{Tag, label};
 use chat_protocol::{code, epoch};
 
 pub(crate) use inbox::{Inbox, Waiting};
-pub(crate) use message::{Hand, Opened, Place, fits_address, may_speak};
+pub(crate) use message::{Hand, Opened, Place};
 
 use crate::endpoint::Endpoint;
 use crate::gaps::ChainName;

@@ -2,7 +2,8 @@
 //!
 //! Links that were handed over are never applied: the chain held here stays what the hub serves. They
 //! are verified on a copy, the hub is reminded of them, and what an admin takes away by them counts at
-//! once for what is sealed here. So a member that keeps a link from an honest hub forks nothing.
+//! once for what is sealed here. So a member that keeps a link from an honest hub forks nothing. Bundles that were
+//! handed over verify links and take keys away, and make no device.
 
 use std::collections::BTreeSet;
 
@@ -191,7 +192,8 @@ impl Endpoint {
                 continue;
             }
             if let Some(bundle) = self.people.verify(bytes) {
-                self.accept_bundle(&header.u, &bundle);
+                self.people.give(now_ms, &bundle);
+                self.audiences_changed();
             }
         }
         for run in runs {

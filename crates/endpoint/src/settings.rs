@@ -1,14 +1,17 @@
 //! What this user's devices tell each other is set. The hub learns that something was said to oneself.
 //!
 //! Each device keeps what is set, and each message tells whole values with their times (see
-//! [`chat_protocol::content::settings`]): one that is late, comes twice or never comes leaves nothing half done. A
-//! device that is new to the others is told everything by each of them; so is one that was restored, because it
-//! comes back with a new key.
+//! [`chat_protocol::content::settings`]): one that is late, or comes twice, changes nothing. What never comes is told
+//! again: a device tells everything once a day, to a device whose signing key it has not told it, and to one that asks
+//! because it misses something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chat_protocol::code;
 use chat_protocol::content::Content;
 use chat_protocol::content::settings::{SETTINGS_PER_MESSAGE_MAX, Setting};
+use chat_protocol::hub::HubStage;
+use chat_protocol::id::KeyId;
 use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
@@ -16,6 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
 use crate::event::Event;
+use crate::limits::{
+    SETTING_AHEAD_MAX_MS, SETTINGS_AGAIN_MS, SETTINGS_ASK_DELAY_MS, SETTINGS_ASK_MIN_MS,
+    SETTINGS_OTHER_MAX,
+};
+use crate::outgoing::Outgoing;
 use crate::store::Records;
 
 /// Settings that are kept: the people and rooms that somebody ignores or mutes. What is set beyond it is not kept.
@@ -47,6 +55,18 @@ pub fn allows(settings: &BTreeMap<String, String>, user: &UserName) -> bool {
     settings.get(&format!("{ALLOWS}{user}")).is_some_and(|value| value == "on")
 }
 
+/// Before the conversation that is silent: `on` or `off`.
+pub const MUTE: &str = "mute:";
+
+/// Why the user is away, and which device answers.
+pub const AWAY: &str = "away";
+
+/// Before the name of whoever was answered, with the time of the absence.
+pub const ANSWERED: &str = "answered:";
+
+/// A device misses something that was said: whoever else hears it tells all that is set. Kept by nobody.
+const ASK: &str = "ask";
+
 /// Whether what somebody says is hidden, by these settings.
 pub fn ignores(settings: &BTreeMap<String, String>, user: &UserName) -> bool {
     settings.get(&format!("{IGNORE}{user}")).is_some_and(|value| value == "on")
@@ -64,11 +84,57 @@ pub fn of_rows(rows: &Records) -> Result<BTreeMap<String, String>, serde_json::E
 /// How the keys of their rows begin.
 const SETTING_ROW: &str = "setting/";
 
+/// Whether a key is one whose meaning is known here.
+fn is_known_kind(key: &str) -> bool {
+    key == AWAY
+        || key == SEEN
+        || [IGNORE, MUTE, ANSWERED, ALLOWS, TOLD].iter().any(|kind| key.starts_with(kind))
+}
+
 /// A value that holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Kept {
     v: String,
     at: u64,
+}
+
+impl Kept {
+    /// When it was set. A time that lies too far ahead is none: nothing that is set later could beat it.
+    fn at(&self, now_ms: u64) -> u64 {
+        if is_ahead(now_ms, self.at) { 0 } else { self.at }
+    }
+}
+
+fn is_ahead(now_ms: u64, at: u64) -> bool {
+    at > now_ms.saturating_add(SETTING_AHEAD_MAX_MS)
+}
+
+/// To whom everything was told that is set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// The signing keys of this user's other devices.
+    to: BTreeSet<KeyId>,
+    /// When, Unix time in milliseconds.
+    at_ms: u64,
+}
+
+/// The one row of [`Told`].
+const ALL: &str = "all";
+
+/// What is to be said about settings on a connection, Unix time in milliseconds.
+#[derive(Debug, Default)]
+pub(crate) struct SettingsDue {
+    /// The others are asked for what was missed.
+    ask_ms: Option<u64>,
+    /// Somebody has asked.
+    tell_ms: Option<u64>,
+}
+
+/// When that was last done, whatever the connection.
+#[derive(Debug, Default)]
+pub(crate) struct SettingsPace {
+    asked_ms: u64,
+    answered_ms: u64,
 }
 
 impl Endpoint {
@@ -83,27 +149,66 @@ impl Endpoint {
         let mut set = Vec::new();
         for (key, value) in changes {
             let known = self.state.settings.get(key.as_str());
-            let at = known.map_or(now_ms, |known| now_ms.max(known.at.saturating_add(1)));
-            if known.is_some_and(|known| known.v == *value) {
+            let at = known.map_or(now_ms, |known| now_ms.max(known.at(now_ms).saturating_add(1)));
+            if known.is_some_and(|known| known.v == *value && !is_ahead(now_ms, known.at)) {
                 continue;
             }
             // Of what was read nothing is asked: it is worth no question whether there is another device by now.
-            let is_alone = || self.lines_of(now_ms, &self.device.user).len() < 2;
+            let is_alone = || self.other_lines(now_ms).is_empty();
             if key.starts_with(READ) && (!self.link.online || is_alone()) {
                 continue;
             }
             let Some(setting) = Setting::new(key, value, at.min(INTEGER_MAX)) else { continue };
-            self.keep_setting(&setting);
-            set.push(setting);
+            if self.keep_setting(&setting, true) {
+                set.push(setting);
+            } else {
+                let reason = format!(
+                    "{SETTINGS_MAX} things are set already, and this one is not kept; take others back first"
+                );
+                self.out.complain(code::TOO_MANY, &reason);
+            }
         }
-        self.say_settings(now_ms, &set);
+        if set.is_empty() {
+            return;
+        }
+        // Whoever is no line any more is told everything when they are back.
+        let lines = self.other_lines(now_ms);
+        let told = self.state.told.get(ALL).cloned().unwrap_or_default();
+        let is_fresh = now_ms.saturating_sub(told.at_ms) < SETTINGS_AGAIN_MS;
+        if lines.is_empty() || (lines.is_subset(&told.to) && is_fresh) {
+            if told.to != lines && self.state.told.get(ALL).is_some() {
+                self.state.told.put(ALL, Told { to: lines, ..told });
+            }
+            self.say_settings(now_ms, &set);
+        } else {
+            set.retain(|setting| setting.k.starts_with(READ));
+            self.say_all_settings(now_ms, set);
+        }
     }
 
-    /// Tells all that is set: there is a device that knows nothing of it.
-    pub(crate) fn say_all_settings(&mut self, now_ms: u64) {
-        let all = self.state.settings.iter();
-        let all: Vec<Setting> =
-            all.filter_map(|(key, kept)| Setting::new(key, &kept.v, kept.at)).collect();
+    /// The signing keys of this user's other devices that something would be sealed for.
+    fn other_lines(&self, now_ms: u64) -> BTreeSet<KeyId> {
+        let own = self.device.keys.signing_id();
+        let lines = self.lines_of(now_ms, &self.device.user).into_iter();
+        lines.map(|line| line.sk).filter(|sk| *sk != own).collect()
+    }
+
+    /// There may be a device that was not told what is set, or the hub has refused it before.
+    pub(crate) fn bring_settings(&mut self, now_ms: u64) {
+        let lines = self.other_lines(now_ms);
+        let told = self.state.told.get(ALL);
+        if !told.map_or(lines.is_empty(), |told| lines.is_subset(&told.to)) {
+            self.say_all_settings(now_ms, Vec::new());
+        }
+    }
+
+    /// Tells all that is set, and this.
+    fn say_all_settings(&mut self, now_ms: u64, more: Vec<Setting>) {
+        let all = self.state.settings.iter().filter(|(_, kept)| !is_ahead(now_ms, kept.at));
+        let all = all.filter_map(|(key, kept)| Setting::new(key, &kept.v, kept.at));
+        let all: Vec<Setting> = all.chain(more).collect();
+        let told = Told { to: self.other_lines(now_ms), at_ms: now_ms };
+        self.state.told.put(ALL, told);
         self.say_settings(now_ms, &all);
     }
 
@@ -120,12 +225,18 @@ impl Endpoint {
     }
 
     /// Another device of this user has said what is set.
-    pub(crate) fn on_settings(&mut self, set: Vec<Setting>) {
+    pub(crate) fn on_settings(&mut self, now_ms: u64, set: Vec<Setting>) {
         let mut changed = Vec::new();
-        for setting in set {
+        for setting in set.into_iter().filter(|setting| !is_ahead(now_ms, setting.at)) {
+            if setting.k == ASK {
+                let from = self.pace.settings.answered_ms.saturating_add(SETTINGS_ASK_MIN_MS);
+                self.link.settings.tell_ms.get_or_insert(from.max(now_ms));
+                continue;
+            }
             let known = self.state.settings.get(setting.k.as_str());
-            if known.is_none_or(|known| setting.beats(&known.v, known.at)) {
-                self.keep_setting(&setting);
+            if known.is_none_or(|known| setting.beats(&known.v, known.at(now_ms)))
+                && self.keep_setting(&setting, false)
+            {
                 changed.push((setting.k, setting.v));
             }
         }
@@ -135,10 +246,10 @@ impl Endpoint {
     }
 
     /// Somebody else has said of themselves what is theirs to say. The copies of what this user says to them mean nothing.
-    pub(crate) fn on_settings_of(&mut self, from: &UserName, set: Vec<Setting>) {
+    pub(crate) fn on_settings_of(&mut self, now_ms: u64, from: &UserName, set: Vec<Setting>) {
         if *from != self.device.user {
             let of = |one: Setting| Setting::new(&format!("{ALLOWS}{from}"), &one.v, one.at);
-            self.on_settings(set.into_iter().filter_map(of).collect());
+            self.on_settings(now_ms, set.into_iter().filter_map(of).collect());
         }
     }
 
@@ -159,12 +270,88 @@ impl Endpoint {
         }
     }
 
-    fn keep_setting(&mut self, setting: &Setting) {
-        let is_known = self.state.settings.get(setting.k.as_str()).is_some();
-        if setting.k.starts_with(READ) || (!is_known && self.state.settings.len() >= SETTINGS_MAX) {
-            return;
+    /// Keeps a value where there is room; of what was read nothing is. `is_own`: it was set here.
+    fn keep_setting(&mut self, setting: &Setting, is_own: bool) -> bool {
+        if setting.k.starts_with(READ) {
+            return true;
+        }
+        let settings = &self.state.settings;
+        if settings.get(setting.k.as_str()).is_none() {
+            let others = settings.iter().filter(|(key, _)| !is_known_kind(key)).count();
+            if !is_known_kind(&setting.k) && others >= SETTINGS_OTHER_MAX {
+                return false;
+            }
+            if settings.len() >= SETTINGS_MAX && !self.make_room_for_setting(is_own) {
+                return false;
+            }
         }
         let kept = Kept { v: setting.v.clone(), at: setting.at };
         self.state.settings.put(setting.k.as_str(), kept);
+        true
+    }
+
+    /// The oldest value that says nothing gives way; for what is set here one that takes something back, too.
+    fn make_room_for_setting(&mut self, is_own: bool) -> bool {
+        let says_nothing = |kept: &Kept| kept.v.is_empty() || (is_own && kept.v == "off");
+        let idle = self.state.settings.iter().filter(|(_, kept)| says_nothing(kept));
+        let oldest = idle.min_by_key(|(_, kept)| kept.at).map(|(key, _)| key.clone());
+        oldest.is_some_and(|key| self.state.settings.remove(key.as_str()).is_some())
+    }
+
+    /// The hub has refused to take what is set, or it cannot be said: the others do not know it. It is told again on
+    /// the next connection, and with the next thing that is set.
+    pub(crate) fn settings_refused(
+        &mut self,
+        now_ms: u64,
+        said: &Outgoing,
+        no: (&str, &str, bool),
+    ) {
+        let Some(Content::Settings(set)) = said.content() else { return };
+        // What was read is worth no word, and nothing else is told again because of it.
+        let is_kept = set.iter().any(|setting| !setting.k.starts_with(READ) && setting.k != ASK);
+        let was_told = is_kept && self.state.told.remove(ALL).is_some();
+        if !was_told || self.other_lines(now_ms).is_empty() {
+            return;
+        }
+        let (code, reason, by_hub) = no;
+        let reason = format!("your other devices do not know what you have set: {reason}");
+        let (stage, code) = (HubStage::Stored, code.to_owned());
+        self.out.tell(Event::Complaint { stage, code, reason, by_hub });
+    }
+
+    /// Something that another device of this user has said did not come, or cannot be read.
+    pub(crate) fn miss_settings(&mut self, now_ms: u64) {
+        let from = self.pace.settings.asked_ms.saturating_add(SETTINGS_ASK_MIN_MS);
+        let soon = now_ms.saturating_add(SETTINGS_ASK_DELAY_MS);
+        self.link.settings.ask_ms.get_or_insert(from.max(soon));
+    }
+
+    /// When the next is to be said about settings.
+    pub(crate) fn settings_deadline(&self) -> Option<u64> {
+        let SettingsDue { ask_ms, tell_ms } = self.link.settings;
+        ask_ms.into_iter().chain(tell_ms).min()
+    }
+
+    /// Says what is due.
+    pub(crate) fn settle_settings(&mut self, now_ms: u64) {
+        let is_due = |due: &mut u64| *due <= now_ms;
+        let asks = self.link.settings.ask_ms.take_if(is_due).is_some();
+        if asks && let Some(ask) = Setting::new(ASK, &self.device.dev.to_string(), now_ms) {
+            self.pace.settings.asked_ms = now_ms;
+            self.say_settings(now_ms, &[ask]);
+        }
+        if self.link.settings.tell_ms.take_if(is_due).is_some() {
+            self.pace.settings.answered_ms = now_ms;
+            self.say_all_settings(now_ms, Vec::new());
+        }
+    }
+
+    /// Another process of this device may have set something: what is other than before is told.
+    pub(crate) fn tell_reloaded_settings(&mut self, before: &BTreeMap<String, String>) {
+        let mut changed: Vec<(String, String)> = self.settings().into_iter().collect();
+        changed.retain(|(key, value)| before.get(key) != Some(value));
+        if !changed.is_empty() {
+            self.out.tell(Event::Settings { changed });
+        }
     }
 }

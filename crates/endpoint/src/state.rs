@@ -13,7 +13,7 @@ use crate::grants::Parked;
 use crate::offers::SeenOffer;
 use crate::removed::Removed;
 use crate::rooms::{Struck, Unproved};
-use crate::settings::Kept;
+use crate::settings::{Kept, Told};
 use crate::table::{Kind, Table};
 use crate::views::KeptLink;
 
@@ -103,6 +103,8 @@ pub(crate) struct State {
     pub(crate) reported: Table<u64>,
     /// What is set on this user's devices, by key.
     pub(crate) settings: Table<Kept>,
+    /// To whom that was told.
+    pub(crate) told: Table<Told>,
     /// Shown messages whose senders say that the hub refused them, as in `received`.
     pub(crate) disowned: Table<bool>,
     /// Whom epochs must be made for, as long as the tables stay as they are. No table: it follows from them.
@@ -110,7 +112,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn rows(&mut self) -> [Kind<'_>; 15] {
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 16] {
         [
             ("room", &mut self.rooms),
             ("link", &mut self.links),
@@ -127,6 +129,7 @@ impl State {
             ("reported", &mut self.reported),
             ("disowned", &mut self.disowned),
             ("setting", &mut self.settings),
+            ("told", &mut self.told),
         ]
     }
 }

@@ -209,9 +209,6 @@ impl Endpoint {
             let (user, number, words) = (name.clone(), at + 1, device.words.to_string());
             self.out.tell(Event::NewDevice { user, number, words });
         }
-        if is_own {
-            self.say_all_settings(now_ms);
-        }
     }
 }
 

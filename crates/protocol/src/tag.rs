@@ -179,6 +179,10 @@ impl Tag {
             (Self::Broadcast, ConversationKind::Room(room)) if room.is_all() => {
                 Some(Address::Everyone)
             }
+            // What is said there is set on one's own devices, and nothing else.
+            (tag, ConversationKind::Direct(one, other)) if one == other => {
+                (tag == Self::Dm).then_some(Address::Other)
+            }
             (
                 Self::Dm
                 | Self::Cmd

@@ -13,6 +13,7 @@ impl Endpoint {
     /// fetched anew; where that changes nothing, as when somebody's key is not the one they are
     /// known by, the next try waits, and the host is told once.
     pub(super) fn refused_devices(&mut self, now_ms: u64, cid: &ConversationId) {
+        self.devices_were_refused();
         self.start_refresh(cid, false);
         let futile = self.link.futile_epochs.entry(cid.clone()).or_default();
         *futile = futile.saturating_add(1);

@@ -18,8 +18,8 @@ struct Sources {
     tables: [u64; 4],
     /// How often what is held of people had.
     people: (u64, u64),
-    /// Whose account the hub says that it has not, another person has, or was deleted.
-    by_word: [BTreeSet<UserName>; 3],
+    /// Whose account the hub says that it has not, another person has, was deleted, or has other devices.
+    by_word: [BTreeSet<UserName>; 4],
 }
 
 /// A list that was found before.
@@ -94,7 +94,8 @@ impl Endpoint {
             state.struck.changes(),
         ];
         let [replaced, gone] = self.people.out_of_reach();
-        let by_word = [self.unknown_to_hub(), replaced, gone].map(BTreeSet::clone);
+        let by_word = [self.unknown_to_hub(), replaced, gone, self.differing()];
+        let by_word = by_word.map(BTreeSet::clone);
         Sources { tables, people: self.people.changes(), by_word }
     }
 }

@@ -106,6 +106,43 @@ fn nobody_takes_all_the_room_for_what_is_missing() {
     assert_eq!(others, 2);
 }
 
+/// Goal: what somebody did not answer is asked for again when they are here, however much is missing of a member
+/// meanwhile; and what is over makes room for somebody of whom nothing is kept.
+/// Before: what was over went first, whosever it was, and nobody asked for it any more.
+#[test]
+fn what_was_given_up_gives_way_to_no_flood() {
+    let (mut gaps, mut out) = alice();
+    let of = |from: &str, n| MessageHeader { from: name(from), ..header(n) };
+    let epoch = |number: u16| {
+        let mut e = [3; 32];
+        e[..2].copy_from_slice(&number.to_be_bytes());
+        Digest(e)
+    };
+    gaps.missed(0, &mut out, (&of("carol", 1), None), vec![(E, vec![0])]);
+    while let Some(now_ms) = gaps.deadline() {
+        for ask in gaps.due(now_ms, &mut out) {
+            gaps.asked(&ask, Some(MessageId([7; 16])));
+        }
+    }
+    let most = u16::try_from(MISSING_CHAINS_MAX).unwrap();
+    for number in 0..2 * most {
+        gaps.missed(0, &mut out, (&of("mallory", 1), None), vec![(epoch(number), vec![0])]);
+    }
+    assert!(gaps.is_wanted(&of("carol", 0)), "it is still owed");
+    // Everybody owes one thing, and all is given up: who is new has room.
+    let (mut gaps, mut out) = alice();
+    for number in 0..most {
+        let from = format!("p{number}");
+        gaps.missed(0, &mut out, (&of(&from, 1), None), vec![(epoch(number), vec![0])]);
+    }
+    let keys: Vec<String> = gaps.missing.iter().map(|(key, _)| key.clone()).collect();
+    for key in keys {
+        gaps.missing.get_mut(&key).unwrap().given_up = true;
+    }
+    gaps.missed(0, &mut out, (&of("bob", 1), None), vec![(E, vec![0])]);
+    assert!(gaps.is_wanted(&of("bob", 0)));
+}
+
 /// Goal: what comes closes the gap, and the host hears of it once.
 #[test]
 fn what_comes_is_not_asked_for_any_more() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::People;
 use crate::event::{Alarm, Standing};
-use crate::limits::{FORMER_IDENTITIES_MAX, REFUSED_IDENTITIES_MAX};
+use crate::limits::{DEVICES_HELD_MAX, FORMER_IDENTITIES_MAX, REFUSED_IDENTITIES_MAX};
 use crate::out::Out;
 use crate::trust::TrustError;
 
@@ -106,7 +106,7 @@ impl Pinned {
 pub(crate) enum Accepted {
     /// It is of the known identity, or of the first one, and is kept.
     Kept,
-    /// It is of the known identity, and another one has its number.
+    /// It is of the known identity and not kept: another one has its number, or the person has too many devices.
     Fork,
     /// Another identity has signed it for this name. The user is to be told under the name by which the known one is
     /// pinned, unless they were or have decided.
@@ -216,6 +216,11 @@ impl People {
         let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
         if conflicting || self.is_fork(bundle) {
             out.alarm(Alarm::BadChain, name, "two different bundles have the same number");
+            return Accepted::Fork;
+        }
+        let is_new = newest.is_none();
+        if is_new && self.wrapped_for(now_ms, name, |_| false).count() >= DEVICES_HELD_MAX {
+            out.alarm(Alarm::BadChain, name, "more devices are offered than one person may have");
             return Accepted::Fork;
         }
         let bytes = B64Vec(bundle.bytes().to_vec());

@@ -71,12 +71,7 @@ impl Endpoint {
         if header.from == self.device.user && header.sk == self.device.keys.signing_id() {
             return Received::Done;
         }
-        if !fits_address(header) {
-            let reason = "tag, conversation and recipient differ";
-            return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
-        }
-        if !may_speak(header) {
-            let reason = "only whose feed it is speaks there";
+        if let Some(reason) = self.is_misplaced(header) {
             return self.refuse_message(now_ms, delivery, header, Fault::Unverified(reason));
         }
         let Some(epoch) = self.epochs.get(&header.e) else {
@@ -116,6 +111,17 @@ impl Endpoint {
         self.check_deleted(cid, header.ts, came.live_ms.unwrap_or(now_ms));
         let opened = Opened { delivery, header, digest, signer: &signer, hand: Hand::Log };
         self.open_message(now_ms, &opened, line)
+    }
+
+    /// Why a message is none for this user, or none at all, by its header alone, if so (rules R18, R23).
+    pub(crate) fn is_misplaced(&self, header: &MessageHeader) -> Option<&'static str> {
+        if self.is_of_others(&header.cid) {
+            return Some("it is from a conversation of other people");
+        }
+        if !fits_address(header) {
+            return Some("tag, conversation and recipient differ");
+        }
+        (!may_speak(header)).then_some("only whose feed it is speaks there")
     }
 
     /// Whether a message was signed by this key; if not, that marks this frame, and nothing that
@@ -160,7 +166,9 @@ impl Endpoint {
             match self.people.signer(&header.from, &header.sk).cloned() {
                 Some(signer) if self.is_by_sender(delivery, header, &signer) => {
                     // Who is no member does not answer either.
-                    if !self.has_gone(&header.cid, &header.from) {
+                    if self.is_own(&header.cid) {
+                        self.miss_settings(now_ms);
+                    } else if !self.has_gone(&header.cid, &header.from) {
                         self.gaps.want_strange(now_ms, &mut self.out, delivery, header);
                     }
                     return self.refuse_message(
@@ -238,9 +246,14 @@ impl Endpoint {
                     Err("it says of another room that it was said there".to_owned())
                 }
                 Content::Settings(set)
-                    if !header.cid.is_own() && !settings::is_for_others(&set) =>
+                    if !self.is_own(&header.cid) && !settings::is_for_others(&set) =>
                 {
                     Err("somebody else's settings mean nothing here".to_owned())
+                }
+                Content::Settings(set) => Ok((Content::Settings(set), notes)),
+                _ if header.cid.is_own() => {
+                    Err("one's own devices tell each other what is set, and nothing else"
+                        .to_owned())
                 }
                 content => Ok((content, notes)),
             });
@@ -327,8 +340,8 @@ impl Endpoint {
                 text,
                 sent_ms: header.ts,
             }),
-            Content::Settings(set) if header.cid.is_own() => self.on_settings(set),
-            Content::Settings(set) => self.on_settings_of(&by, set),
+            Content::Settings(set) if self.is_own(&header.cid) => self.on_settings(now_ms, set),
+            Content::Settings(set) => self.on_settings_of(now_ms, &by, set),
             Content::KeyRequest(asked) => self.on_key_request(now_ms, header, &asked),
             Content::LinkRequest(asked) => self.on_link_request(now_ms, &by, &asked),
             Content::Grant(grant) => self.on_grant(now_ms, &by, delivery.hub_ms, grant),
@@ -413,12 +426,12 @@ impl Endpoint {
 }
 
 /// Whether its sender may speak where it was sent: in a feed only whose it is (rule R18).
-pub(crate) fn may_speak(header: &MessageHeader) -> bool {
+fn may_speak(header: &MessageHeader) -> bool {
     !header.cid.is_feed() || header.cid.is_feed_of(&header.from)
 }
 
 /// Whether tag, conversation and recipient of a message go together (rule R23).
-pub(crate) fn fits_address(header: &MessageHeader) -> bool {
+fn fits_address(header: &MessageHeader) -> bool {
     match header.t.fits(&header.cid.kind()) {
         Some(Address::Everyone) => header.to == Recipient::Everyone,
         Some(Address::Other) => {

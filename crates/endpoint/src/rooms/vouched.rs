@@ -45,10 +45,11 @@ impl Endpoint {
             .verify(label::MEMBER, &signer.key, &signer.digest, &mut self.verified)
             .map_err(|error| error.to_string())?;
         // A key of an identity that is not known any more is as good as a revoked one.
-        let is_revoked = self.people.signer(&link.from, &link.sk).is_none();
+        let is_good = self.people.signer_of_link(&link.from, &link.sk).is_some()
+            && !self.people.is_revoked(&link.from, &link.sk);
         let was_held = self.kept_link(&link.cid, link.mg);
         let was_held = was_held.is_some_and(|known| known.digest == frame.digest(label::MEMBER));
-        if is_revoked
+        if !is_good
             && !was_held
             && !self.requests.has_signed(frame)
             && !link.concerns_signer_only()

@@ -23,6 +23,8 @@ mod given_up;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]
+mod handed;
+#[cfg(test)]
 mod healing;
 mod hub;
 #[cfg(test)]

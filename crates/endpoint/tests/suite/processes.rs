@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use chat_endpoint::{Alarm, Endpoint, Event, RoomAction, SystemRandom};
+use chat_protocol::hub::{HubStage, HubToClient};
 
-use crate::hub::{TestHub, name};
+use crate::hub::{TestHub, name, room};
 
 /// The texts that a process is told of when it looks at what the others have written.
 fn heard(process: &mut Endpoint, hub: &TestHub, index: usize) -> Vec<String> {
@@ -128,4 +129,54 @@ fn a_key_of_another_process_is_no_sign_of_a_restored_hub() {
             |event: &Event| matches!(event, Event::Alarm { kind: Alarm::RolledBack, .. });
         assert_eq!(hub.count(0, went_back) > 0, is_restored);
     }
+}
+
+/// Goal: what one process of a home sets is heard by the others.
+/// Before: a script went on showing whom the chat beside it had hidden.
+#[test]
+fn what_one_process_sets_is_heard_by_the_others() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let device = hub.peers[0].endpoint.device().clone();
+    let rows = hub.peers[0].store.rows();
+    let mut other =
+        Endpoint::new(device, &rows, Arc::default(), Box::new(SystemRandom)).expect("rows");
+    let now = hub.now;
+    hub.peers[0].endpoint.set(now, &[("ignore:bob".to_owned(), "on".to_owned())]);
+    hub.run();
+    let mut changed = Vec::new();
+    for _ in 0..2 {
+        other.reload(&hub.peers[0].store.rows()).expect("rows");
+        changed.extend(other.finish(now).events.into_iter().filter_map(|told| match told.event {
+            Event::Settings { changed } => Some(changed),
+            _ => None,
+        }));
+    }
+    assert_eq!(changed, [vec![("ignore:bob".to_owned(), "on".to_owned())]], "once");
+}
+
+/// Goal: an answer that comes once more, of what copies for followers were made of, is no answer without a question.
+/// Before: 16 of them ended the connection of an honest hub.
+#[test]
+fn a_second_answer_to_what_was_copied_is_counted_against_nobody() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.peers[1].endpoint.subscribe(now, &name("alice"));
+    hub.act(0, "ops", RoomAction::Create { private: false });
+    hub.say_in(0, "ops", "first");
+    hub.faults.hold_answers = true;
+    let now = hub.now;
+    let alice = &mut hub.peers[0].endpoint;
+    let say = |n: usize| alice.say(now, &room("ops"), &n.to_string()).expect("said");
+    let ids: Vec<_> = (0..20).map(say).collect();
+    hub.run();
+    let position = u64::try_from(hub.positions()).expect("few");
+    let alice = &mut hub.peers[0].endpoint;
+    for id in ids {
+        let (stage, kept) = (HubStage::Stored, false);
+        let ack = chat_protocol::hub::write(&HubToClient::Ack { stage, id, position, kept });
+        // To the process that has said it, and to one that has said it again.
+        alice.handle_text(now, &ack);
+        alice.handle_text(now, &ack);
+    }
+    assert_eq!(alice.reconnect_reason(), None);
 }

@@ -207,20 +207,20 @@ fn r22_an_unknown_tag_is_told_from_a_broken_header() {
 
 #[test]
 fn r23_every_tag_has_its_place() {
-    let kinds = ["room:lobby", "room:ALL", "feed:alice", "dm:alice:bob"];
+    let kinds = ["room:lobby", "room:ALL", "feed:alice", "dm:alice:bob", "dm:alice:alice"];
     for &tag in Tag::ALL {
         let expected = match tag {
-            Tag::Text => [Some(Address::Everyone), None, Some(Address::Everyone), None],
-            Tag::Broadcast => [None, Some(Address::Everyone), None, None],
-            Tag::Dm
-            | Tag::Cmd
+            Tag::Text => [Some(Address::Everyone), None, Some(Address::Everyone), None, None],
+            Tag::Broadcast => [None, Some(Address::Everyone), None, None, None],
+            Tag::Dm => [None, None, None, Some(Address::Other), Some(Address::Other)],
+            Tag::Cmd
             | Tag::Out
             | Tag::Cancel
             | Tag::Ack
             | Tag::Noack
             | Tag::Keyreq
-            | Tag::Grant => [None, None, None, Some(Address::Other)],
-            _ => [None; 4],
+            | Tag::Grant => [None, None, None, Some(Address::Other), None],
+            _ => [None; 5],
         };
         let got = kinds.map(|cid| tag.fits(&ConversationId::parse(cid).unwrap().kind()));
         assert_eq!(got, expected, "{tag}");

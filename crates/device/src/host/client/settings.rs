@@ -36,8 +36,7 @@ impl Client {
     pub async fn answer_for_away(&self, to: &UserName, why: &str) {
         let (to, why) = (to.clone(), why.to_owned());
         self.begin(move |turn| {
-            let now_ms = turn.now_ms;
-            turn.endpoint().answer_for_away(now_ms, &to, &why);
+            turn.answer_for_away(&to, &why);
         })
         .await;
     }

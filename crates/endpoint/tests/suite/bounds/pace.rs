@@ -1,7 +1,8 @@
 //! What a hub can make its clients do in a time.
 
 use chat_endpoint::{Event, Transmit};
-use chat_protocol::hub::{self, ClientToHub, HubToClient, Person};
+use chat_protocol::file::catalogue::Query;
+use chat_protocol::hub::{self, ClientToHub, HubStage, HubToClient, Person};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, RoomName};
 
@@ -128,6 +129,63 @@ fn an_answer_of_another_kind_ends_no_question() {
     hub.run();
     assert_eq!(hub.count(1, is_shown), 0);
     assert_eq!(hub.count(1, |event| matches!(event, Event::Refreshed { .. })), 1);
+}
+
+/// Goal: a list of files is answered by what was asked for, and nothing that is only asked is answered by "kept".
+/// Before: either ended the question, or took away that it would be asked again.
+#[test]
+fn an_answer_about_files_ends_the_question_that_it_fits() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.faults.busy_questions = usize::MAX;
+    let now = hub.now;
+    let bob = &mut hub.peers[1].endpoint;
+    let find = bob.find(Query::default());
+    let share = bob.share(Vec::new(), Vec::new());
+    let none = Vec::new();
+    let (offers, stage, position, kept) = (0, HubStage::Stored, 1, false);
+    for wrong in [
+        HubToClient::Shared { id: find, offers },
+        HubToClient::Found { id: share, offers: none.clone(), more: false },
+        HubToClient::Ack { stage, id: find, position, kept },
+        HubToClient::Ack { stage, id: share, position, kept },
+    ] {
+        bob.handle_text(now, &hub::write(&wrong));
+    }
+    let is_answer = |event: &Event| matches!(event, Event::Shared { .. } | Event::Found { .. });
+    hub.turn();
+    hub.turn();
+    assert_eq!(hub.count(1, is_answer), 0);
+    // The hub has put both off: they are asked again.
+    let bob = &mut hub.peers[1].endpoint;
+    for id in [find, share] {
+        bob.handle_text(now, &hub::write(&HubToClient::Ack { stage, id, position, kept }));
+    }
+    hub.faults.busy_questions = 0;
+    pass(&mut hub, 10 * SECOND_MS);
+    assert_eq!(hub.count(1, is_answer), 2, "{:?}", hub.peers[1].events);
+}
+
+/// Goal: that a busy hub puts something off is told once, whatever else it answers meanwhile.
+/// Before: again and again, because what is sent again waits for nothing until its answer comes.
+#[test]
+fn that_something_is_put_off_is_told_once() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    tell(&mut hub, 0, "bob", "first");
+    hub.faults.busy = usize::MAX;
+    texts(&mut hub, 1);
+    for number in 0..20 {
+        while hub.turn() {}
+        hub.now += 6 * SECOND_MS;
+        let (now, id) = (hub.now, MessageId([number; 16]));
+        let alice = &mut hub.peers[0].endpoint;
+        alice.handle_timeout(now);
+        let (stage, position, kept) = (HubStage::Stored, 1, false);
+        alice.handle_text(now, &hub::write(&HubToClient::Ack { stage, id, position, kept }));
+    }
+    assert_eq!(hub.count(0, |event| matches!(event, Event::PutOff { .. })), 1);
+    hub.faults.busy = 0;
+    pass(&mut hub, 10 * SECOND_MS);
+    assert_eq!(hub.peers[0].endpoint.unanswered(), 0);
 }
 
 /// Goal: answers that nobody asked for are dropped, and end the connection. Before: they were shown,

@@ -160,6 +160,7 @@ pub(crate) struct Snapshot {
 /// Somebody who seals what no device would seal, in an epoch of the lobby of their own making.
 #[derive(Clone)]
 pub(crate) struct Forger {
+    cid: ConversationId,
     user: UserName,
     keys: Arc<DeviceKeys>,
     pub(crate) head: EpochHead,
@@ -170,15 +171,30 @@ pub(crate) struct Forger {
 
 impl Forger {
     pub(crate) fn seal(&mut self, text: &str, notes: &ChainNotes) -> Bytes {
+        let content = Content::Text(text.to_owned());
+        self.seal_as((Tag::Text, Recipient::Everyone), &content, notes)
+    }
+
+    /// Something to one person, in a direct conversation.
+    pub(crate) fn tell(&mut self, t: Tag, to: &UserName, content: &Content) -> Bytes {
+        self.seal_as((t, Recipient::User(to.clone())), content, &ChainNotes::default())
+    }
+
+    fn seal_as(
+        &mut self,
+        (t, to): (Tag, Recipient),
+        content: &Content,
+        notes: &ChainNotes,
+    ) -> Bytes {
         let (n, key) = self.chain.advance();
         let header = MessageHeader {
             v: 1,
-            t: Tag::Text,
+            t,
             stage: None,
-            cid: ConversationId::room(&lobby()),
+            cid: self.cid.clone(),
             from: self.user.clone(),
             sk: self.keys.signing_id(),
-            to: Recipient::Everyone,
+            to,
             id: MessageId(crypto::random()),
             e: self.head.e,
             n,
@@ -189,7 +205,7 @@ impl Forger {
             rb: None,
             tk: None,
         };
-        let plaintext = content::encode(&Content::Text(text.to_owned()), notes);
+        let plaintext = content::encode(content, notes);
         let frame = envelope::seal(&header, &key, crypto::random(), &plaintext);
         self.p = frame.digest();
         sign_all(&self.keys.signing, &[frame]).remove(0)
@@ -494,7 +510,7 @@ impl TestHub {
         let user = self.peers[victim].endpoint.device().user.clone();
         let line = self.people[&user].first().and_then(Bundle::member_line).unwrap();
         let list = MemberList::new([ghost, line]);
-        let (_, entry) = self.forge(name(text), keys(2), list);
+        let (_, entry) = self.forge(ConversationId::room(&lobby()), (name(text), keys(2)), list);
         self.log.push(Entry { recipients: vec![self.device_of(victim)], ..entry });
     }
 
@@ -507,27 +523,43 @@ impl TestHub {
         let lines = people.filter_map(|user| self.people[user].last()?.member_line());
         let list = MemberList::new(lines.chain(ghost));
         let device = self.peers[maker].endpoint.device().clone();
-        let (forger, entry) = self.forge(device.user, device.keys, list.clone());
+        let (forger, entry) = self.forge(cid.clone(), (device.user, device.keys), list.clone());
         self.by_digest.insert(forger.head.e, list.clone());
         self.epochs.insert(cid, (forger.head, list));
         self.log.push(entry);
         forger
     }
 
-    /// An epoch of the lobby after the newest one, for exactly these devices.
-    fn forge(&self, user: UserName, keys: Arc<DeviceKeys>, list: MemberList) -> (Forger, Entry) {
+    /// Hands the devices at these places an epoch of a conversation, made by the first of them for all of them.
+    pub(crate) fn forge_for(&mut self, cid: ConversationId, devices: &[usize]) -> Forger {
+        let device = |index: &usize| self.peers[*index].endpoint.device().clone();
+        let lines = devices.iter().filter_map(|index| device(index).bundle.member_line());
+        let (maker, list) = (device(&devices[0]), MemberList::new(lines));
+        let (forger, entry) = self.forge(cid, (maker.user, maker.keys), list);
+        self.log.push(entry);
+        forger
+    }
+
+    /// An epoch of a conversation after the newest one, for exactly these devices.
+    fn forge(
+        &self,
+        cid: ConversationId,
+        (user, keys): (UserName, Arc<DeviceKeys>),
+        list: MemberList,
+    ) -> (Forger, Entry) {
         let wrap = |line: &MemberLine| {
             let published = self.people[&line.name].iter().flat_map(|b| &b.header().ek);
             let key = published.into_iter().find(|key| key.kid == line.ek).unwrap();
             WrapKey::from_spki(&key.spki).unwrap()
         };
         let wrap_keys: Vec<_> = list.lines().iter().map(wrap).collect();
-        let (cid, sk) = (ConversationId::room(&lobby()), keys.signing_id());
+        let sk = keys.signing_id();
         let previous = self.epochs.get(&cid).map(|(head, _)| *head);
         let from = user.clone();
         let place = self.rooms.get(&cid).map_or(Place::START, |(room, _)| room.place());
         let (left_out, ts) = (self.faults.forged_without.clone(), self.now);
-        let parameters = EpochParameters { cid, from, sk, previous, place, left_out, ts };
+        let of = cid.clone();
+        let parameters = EpochParameters { cid: of, from, sk, previous, place, left_out, ts };
         let key = zeroize::Zeroizing::new(crypto::random());
         let eid = Nonce16(crypto::random());
         let new = epoch::create(parameters, &list, &wrap_keys, &key, eid).unwrap();
@@ -538,6 +570,6 @@ impl TestHub {
         let recipients = lines.map(|line| (line.name.clone(), line.sk)).collect();
         let wraps = new.wraps.into_iter().map(Bytes::from).collect();
         let entry = Entry { frame, hub_ms: self.now, recipients, epoch: Some((list, wraps)) };
-        (Forger { user, keys, head, chain, p: Digest::ZERO }, entry)
+        (Forger { cid, user, keys, head, chain, p: Digest::ZERO }, entry)
     }
 }

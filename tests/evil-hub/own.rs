@@ -1,0 +1,57 @@
+//! What a person's devices tell each other: whom they ignore, what they have read. Each lie is about the devices of the
+//! [`WRITER`](crate::WRITER), so it goes by connections and not by names.
+
+use chat_protocol::header::Header;
+use chat_testkit::middle::{Message, Passing, Way};
+use serde_json::json;
+
+use crate::{Act, VICTIM, WRITER, read};
+
+/// Something that a device has said to the others, on its way to one of them.
+fn is_said(passing: &Passing) -> bool {
+    matches!(read::delivery(passing), Some((Header::Message(header), _)) if header.cid.is_own())
+}
+
+/// Refuses whatever a device says to the others of its person, and keeps it.
+pub fn refused() -> Act {
+    Box::new(|_, passing| match read::frame(&passing) {
+        Some((Header::Message(header), _)) if header.cid.is_own() => {
+            let no = json!({"tag": "NOACK", "stage": "stored", "id": header.id,
+                            "code": "E_STORAGE_FULL", "reason": "no room"});
+            vec![passing.with(Way::ToClient, Message::Text(no.to_string()))]
+        }
+        _ => vec![passing],
+    })
+}
+
+/// Loses the first thing that a device says to the others, and delivers what follows.
+pub fn lost() -> Act {
+    let mut is_told = false;
+    Box::new(move |_, passing| {
+        let is_first = is_said(&passing) && !std::mem::replace(&mut is_told, true);
+        if is_first { Vec::new() } else { vec![passing] }
+    })
+}
+
+/// Delivers the first thing behind the second one, and then both once more; gives the victim a copy of each.
+pub fn late_again_and_to_others() -> Act {
+    let mut kept: Vec<Passing> = Vec::new();
+    Box::new(move |scene, passing| {
+        if !is_said(&passing) || kept.len() >= 2 {
+            return vec![passing];
+        }
+        kept.push(passing.clone());
+        let Some((_, delivery)) = read::delivery(&passing) else { return vec![passing] };
+        let to_victim = scene.deliver(VICTIM, delivery.frame.bytes());
+        let [first, second] = &kept[..] else { return to_victim.into_iter().collect() };
+        let mut out = vec![second.clone(), first.clone()];
+        for old in [first, second] {
+            if let Some((_, delivery)) = read::delivery(old) {
+                let again = scene.deliver(WRITER, delivery.frame.bytes());
+                out.extend(again.map(|again| Passing { line: old.line, ..again }));
+            }
+        }
+        out.extend(to_victim);
+        out
+    })
+}
