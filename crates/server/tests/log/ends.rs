@@ -160,8 +160,8 @@ impl Scene {
         };
         let way = Way { turns, weather: Arc::clone(&weather) };
         let Assembled { hub, worker, stop, keepers } = parts.assemble(way).await.expect("a hub");
-        let (worker, _keepers, _folder) = (Some(worker), keepers, folder);
-        Self { hub, worker, stop, _keepers, witness, weather, health, _folder }
+        let worker = Some(worker);
+        Self { hub, worker, stop, _keepers: keepers, witness, weather, health, _folder: folder }
     }
 
     /// The next session that the log tells of.
