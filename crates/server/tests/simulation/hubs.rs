@@ -44,7 +44,10 @@ const SHARING: u32 = 3;
 const LIVES: u64 = 1_000;
 
 /// The longest that a way to the log takes, in milliseconds.
-const WAY_MS_MAX: u64 = 20;
+pub(crate) const WAY_MS_MAX: u64 = 20;
+
+/// The same in a crowded world: others write nearly always between a decision and its batch.
+pub(crate) const LONG_WAY_MS_MAX: u64 = 150;
 
 /// The node that reads along.
 const WITNESS: Incarnation = Incarnation { node: 0, life: 1 };
@@ -78,6 +81,8 @@ pub(crate) struct Hubs {
     places: Vec<Place>,
     /// What they share, if they do.
     log: Option<MemoryLog>,
+    /// The longest that a way to it takes, in milliseconds.
+    way_ms_max: u64,
 }
 
 fn follower() -> Follower {
@@ -87,11 +92,11 @@ fn follower() -> Follower {
 impl Hubs {
     /// One hub with this disk.
     pub(crate) fn alone(disk: Disk) -> Self {
-        Self { places: vec![Place::new(disk)], log: None }
+        Self { places: vec![Place::new(disk)], log: None, way_ms_max: 0 }
     }
 
     /// Several that share a log. `witness` gets what is in it.
-    pub(crate) fn sharing(seed: u64, witness: &Disk) -> Self {
+    pub(crate) fn sharing(seed: u64, witness: &Disk, way_ms_max: u64) -> Self {
         let log = MemoryLog::new(now_ms);
         let disk =
             |node: u32| Disk::new(Dice::new(seed, 100 + u64::from(node)), Notes::default(), None);
@@ -105,7 +110,7 @@ impl Hubs {
                 reader.others().await.expect("the log is whole");
             }
         });
-        Self { places, log: Some(log) }
+        Self { places, log: Some(log), way_ms_max }
     }
 
     /// How many there are.
@@ -148,8 +153,8 @@ impl Hubs {
                 let life = LIVES * (place.lives.fetch_add(1, Ordering::Relaxed) + 1);
                 let hub = Incarnation { node: u32::try_from(index + 1).unwrap(), life };
                 let dice = Dice::new(world.seed(), 1_000 * u64::from(hub.node) + life);
-                let way =
-                    Slow { end: log.join(hub, 0), dice, cut_until: Arc::clone(&place.cut_until) };
+                let (end, way_ms_max) = (log.join(hub, 0), self.way_ms_max);
+                let way = Slow { end, dice, way_ms_max, cut_until: Arc::clone(&place.cut_until) };
                 let shared = Shared::new(hub, way, store, follower());
                 let dice = Dice::new(world.seed(), 2_000 * u64::from(hub.node) + life);
                 let turns = Careful { shared, mistake: world.mistake(), count: 0, dice };
@@ -190,12 +195,13 @@ impl Hubs {
 struct Slow {
     end: MemoryEnd,
     dice: Dice,
+    way_ms_max: u64,
     cut_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Slow {
     async fn pause(&mut self) {
-        sleep(Duration::from_millis(self.dice.between(0, WAY_MS_MAX))).await;
+        sleep(Duration::from_millis(self.dice.between(0, self.way_ms_max))).await;
         let cut_until = *self.cut_until.lock().unwrap();
         if let Some(until) = cut_until {
             sleep_until(until).await;

@@ -178,7 +178,44 @@ impl Plan {
         self.last_restore = None;
         self
     }
+
+    /// The same where people talk in a room all the time and come and go there, on quick wires: decisions meet that
+    /// rest on each other.
+    pub(crate) fn crowded(mut self, seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 7_777);
+        self.delay = Delay { min_ms: 0, max_ms: 3 };
+        self.events
+            .retain(|one| matches!(one.event, Happening::Say { .. } | Happening::Comes { .. }));
+        let mut add = |at_ms, event| self.events.push(Planned { at_ms, event });
+        let people = self.people;
+        let (private, act) = (false, |who, act| Happening::Act { who, act });
+        add(SETTLED_MS, act(0, RoomAct::Create { private }));
+        for who in 1..people {
+            add(SETTLED_MS + 500, act(who, RoomAct::Join));
+        }
+        for round in 0..ROUNDS {
+            let at_ms = SETTLED_MS + 1_500 + round * 800;
+            let who = dice.between(1, u64::try_from(people - 1).unwrap());
+            let who = usize::try_from(who).unwrap();
+            for speaker in 0..people {
+                let say = Happening::Say { who: speaker, whereto: Whereto::Crew, count: 2 };
+                add(at_ms + dice.between(0, 60), say);
+            }
+            let (by, goes) = if dice.percent(50) {
+                (0, RoomAct::Remove { who, ban: false })
+            } else {
+                (who, RoomAct::Leave)
+            };
+            add(at_ms + dice.between(0, 60), act(by, goes));
+            add(at_ms + 400 + dice.between(0, 100), act(who, RoomAct::Join));
+        }
+        self.events.sort_by_key(|planned| planned.at_ms);
+        self
+    }
 }
+
+/// How often somebody goes and comes in a crowded world.
+const ROUNDS: u64 = 20;
 
 fn said(dice: &mut Dice, people: usize) -> Happening {
     let who = dice.index(people);

@@ -33,7 +33,7 @@ use crate::{
     dice::Dice,
     disk::{Disk, Mistake},
     facts::{Dated, Fact, Notes},
-    hubs::Hubs,
+    hubs::{Hubs, LONG_WAY_MS_MAX, WAY_MS_MAX},
     keys,
     network::{self, Delay, Link},
     plan::{Happening, Plan, Planned, Restore},
@@ -165,6 +165,8 @@ impl World {
             }
             Ok(Err(LocalError::Refused { code, reason })) => {
                 return Err(match code {
+                    // It cannot reach what it shares with others, and says that it may be tried again.
+                    code::TOO_MANY if self.is_sharing() => NotConnected::Down,
                     code::STORAGE_FULL => NotConnected::Down,
                     _ => NotConnected::Refused { code, reason },
                 });
@@ -230,15 +232,25 @@ struct Director {
 
 /// Runs the world of a seed to its end, with one hub.
 pub(crate) fn run(seed: u64, mistake: Option<Mistake>) -> Report {
-    run_plan((seed, Plan::of(seed)), mistake, false)
+    run_plan((seed, Plan::of(seed)), mistake, None)
 }
 
 /// The same with hubs that share a log.
 pub(crate) fn run_sharing(seed: u64, mistake: Option<Mistake>) -> Report {
-    run_plan((seed, Plan::of(seed).without_disks()), mistake, true)
+    run_plan((seed, Plan::of(seed).without_disks()), mistake, Some(WAY_MS_MAX))
 }
 
-fn run_plan((seed, plan): (u64, Plan), mistake: Option<Mistake>, is_shared: bool) -> Report {
+/// The same where people talk in a room all the time and come and go there.
+pub(crate) fn run_crowded(seed: u64, mistake: Option<Mistake>) -> Report {
+    let plan = Plan::of(seed).without_disks().crowded(seed);
+    run_plan((seed, plan), mistake, Some(LONG_WAY_MS_MAX))
+}
+
+fn run_plan(
+    (seed, plan): (u64, Plan),
+    mistake: Option<Mistake>,
+    way_ms_max: Option<u64>,
+) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -246,15 +258,22 @@ fn run_plan((seed, plan): (u64, Plan), mistake: Option<Mistake>, is_shared: bool
         .unwrap();
     runtime.block_on(async {
         START.set(Some(Instant::now()));
-        Director::new((seed, &plan), mistake, is_shared).await.direct(plan).await
+        Director::new((seed, &plan), mistake, way_ms_max).await.direct(plan).await
     })
 }
 
 impl Director {
-    async fn new((seed, plan): (u64, &Plan), mistake: Option<Mistake>, is_shared: bool) -> Self {
+    async fn new(
+        (seed, plan): (u64, &Plan),
+        mistake: Option<Mistake>,
+        way_ms_max: Option<u64>,
+    ) -> Self {
         let notes = Notes::default();
         let disk = Disk::new(Dice::new(seed, 1), notes.clone(), mistake);
-        let hubs = if is_shared { Hubs::sharing(seed, &disk) } else { Hubs::alone(disk.clone()) };
+        let hubs = match way_ms_max {
+            Some(way_ms_max) => Hubs::sharing(seed, &disk, way_ms_max),
+            None => Hubs::alone(disk.clone()),
+        };
         let hubs_back_at = vec![None; hubs.count()];
         let world = World {
             seed,
