@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::opening::attempt::Held;
-use crate::store::{CommitError, Committed, Incarnation, Proposal, Store, Stored};
+use crate::store::{CommitError, Committed, Facts, Incarnation, Proposal, Store, Stored};
 
 /// What a decision rests on: 64-bit hashes of the names of keys. Two names with one hash only cost a
 /// decision that is made again.
@@ -279,6 +279,11 @@ pub trait SharedLog: Send {
         _used: u64,
     ) -> impl Future<Output = Result<Opening, CommitError>> + Send {
         async { Ok(Opening::Open) }
+    }
+
+    /// What is said of the log beside its turns, where that is more than is known. Nothing where it cannot be asked.
+    fn facts(&mut self, _known: Facts) -> impl Future<Output = Option<Facts>> + Send {
+        async { None }
     }
 
     /// This hub has applied the turns up to this one.

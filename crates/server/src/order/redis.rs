@@ -488,6 +488,11 @@ impl SharedLog for RedisLog {
         open::open(self, copy, used).await
     }
 
+    async fn facts(&mut self, known: Facts) -> Option<Facts> {
+        let mut connection = self.connection().await.ok()?.clone();
+        open::facts_now(self, &mut connection, known).await
+    }
+
     fn is_awaited(&self) {
         self.health.hurry();
     }

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, io, time::Duration};
 use chat_protocol::crypto::sha256;
 use tokio::time::sleep;
 
+use super::opening::attempt::Held as _;
 use super::{
     Append, Class, Guarded, LogError, Logged, Opening, Records, SharedLog, Turn, Turns, Unkept,
     batch::{BATCH_BYTES, Batch, BatchId},
@@ -51,6 +52,8 @@ pub struct Shared<L, S> {
     doubt: Doubt,
     /// Another hub has disagreed, and this one has not said since what it has come to.
     owes_word: bool,
+    /// Another hub has begun, of which more is said beside the log than this one knows.
+    is_new_about: bool,
     /// What tells the time of batches that nobody has asked for; without it there are none.
     clock: Option<Clock>,
 }
@@ -142,6 +145,7 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
             began: None,
             doubt: Doubt::default(),
             owes_word: false,
+            is_new_about: false,
             clock: None,
         }
     }
@@ -187,7 +191,10 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
             Some(id) if id.hub == self.hub => {
                 self.began.get_or_insert(turn);
             }
-            Some(id) if id.seq == 1 => self.log.is_awaited(),
+            Some(id) if id.seq == 1 => {
+                self.is_new_about = true;
+                self.log.is_awaited();
+            }
             _ => {}
         }
         let is_own = own.is_some_and(|own| id == Some(own.id) && own.digest == digest);
@@ -240,6 +247,18 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
             while let Some(logged) = self.waiting.pop_front() {
                 turns.push(self.apply(&logged, None).await?);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes over what is said of hubs that have begun: their names would go with a Redis that is lost.
+    async fn learn(&mut self) -> Result<(), CommitError> {
+        if std::mem::take(&mut self.is_new_about)
+            && let Some(facts) = self.log.facts(self.standing.noted.facts.clone()).await
+        {
+            let generation = self.standing.noted.generation;
+            let Self { hub, follower, store, standing, .. } = self;
+            OwnCopy { hub: *hub, follower, store, standing }.learn(generation, facts).await?;
         }
         Ok(())
     }
@@ -472,6 +491,7 @@ impl<L: SharedLog, S: Store + Sync> Turns for Shared<L, S> {
         let mut turns = self.read_all(None).await?;
         self.be_sure(&mut turns).await?;
         self.live_on(&mut turns).await?;
+        self.learn().await?;
         Ok(turns)
     }
 
@@ -508,6 +528,7 @@ impl<L: SharedLog, S: Store + Sync> Turns for Shared<L, S> {
         }
         self.be_sure(&mut turns).await?;
         self.live_on(&mut turns).await?;
+        self.learn().await?;
         Ok(turns)
     }
 }

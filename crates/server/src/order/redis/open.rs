@@ -250,6 +250,15 @@ async fn facts(
     Ok(facts.into_iter().collect())
 }
 
+/// The same of an open log; nothing where it cannot be asked.
+pub(super) async fn facts_now(
+    log: &RedisLog,
+    connection: &mut MultiplexedConnection,
+    known: Facts,
+) -> Option<Facts> {
+    facts(log, connection, (known, true)).await.ok()
+}
+
 /// That this copy has nothing which the log was opened without.
 fn check(copy: &impl Held, facts: &Facts) -> Result<(), LogError> {
     let applied = copy.said().turn;
