@@ -138,7 +138,7 @@ fn what_was_typed_is_recalled_in_its_own_conversation() {
     first.type_line("/ping");
     first.wait_until_seen("answers");
     first.type_line("/password hunter2");
-    first.wait_until_seen("takes nothing more");
+    first.wait_until_seen("nothing is typed behind it");
     first.type_line("/query bob");
     first.wait_until_seen("▸3 bob");
     first.type_line("/lag");

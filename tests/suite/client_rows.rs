@@ -15,7 +15,7 @@ fn other_names_of_commands_and_what_is_none() {
         ("/names", "bob"),
         ("/list", "#lobby"),
         ("/j plans", "you are in #plans"),
-        ("/part", "you are in no room"),
+        ("/part", "you have left #plans"),
         ("/join lobby", "you are in #lobby"),
         ("/dm bob one for bob", "delivered to bob"),
         ("/broadcast one for all", "stored for everybody (ALL)"),
@@ -135,7 +135,7 @@ fn a_file_that_was_fetched_is_named_by_its_sum() {
     std::fs::write(folder.join("plan.txt"), "a plan\n").unwrap();
     std::fs::write(folder.join("keyword.txt"), "plan, plan.txt\n").unwrap();
     let share = alice.start(&["share", folder.to_str().unwrap()]);
-    share.stdout.wait_for_part("files on the list");
+    share.stderr.wait_for_part("files on the list");
     let got = scene.client("bob").run(&["get", "alice", "plan.txt"]).expect_code(0);
     let sum = Command::new("sha256sum").arg(folder.join("plan.txt")).output().unwrap().stdout;
     let sum = String::from_utf8(sum).unwrap();

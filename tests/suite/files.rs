@@ -273,6 +273,8 @@ fn several_holders_give_parts_of_one_file(server: &House) {
 fn a_copy_is_taken_wherever_it_lies(server: &House) {
     let rig = &server.rig;
     let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
+    // A copy is for those who are there when it is made.
+    bob.run(&["users"]).assert_code(0);
     let content = bytes(700_000);
     let shared = folder(rig, "shared", "notes, notes.txt", &[("notes.txt", &content)]);
     let mut sharing = alice.start(&["share", shared.to_str().unwrap(), "--keep", "3", "--json"]);

@@ -17,9 +17,8 @@ fn names(folder: &Path) -> Vec<String> {
 
 fn get(client: &Client, words: &[&str], target: &Path) -> chat_tests::Finished {
     let target = target.display().to_string();
-    let mut all = vec!["get"];
+    let mut all = vec!["get", "-o", &target];
     all.extend(words);
-    all.extend(["-o", &target]);
     client.run(&all)
 }
 
@@ -74,7 +73,8 @@ fn files_of_one_name_are_told_apart() {
     assert_eq!(std::fs::read_to_string(target.join("x.txt")).expect("read"), "of b");
     let found = bob.run(&["find", "k1", "--json"]).expect_code(0).events_named("file");
     let offer = found[0]["offer"].as_str().expect("an id");
-    get(&bob, &["carol", offer], &target).assert_code(0);
+    // An id may begin with a dash.
+    get(&bob, &["carol", "--", offer], &target).assert_code(0);
     assert_eq!(std::fs::read_to_string(target.join("x (1).txt")).expect("read"), "of a");
     get(&bob, &["carol", "only.txt"], &target).assert_code(0);
 }

@@ -108,7 +108,8 @@ fn the_people_of_a_server_that_is_stopped_come_in_at_another() {
     drop(bob);
     alice.stdout.wait_for_part("[bob] just left");
     let servers = format!("{},{}", two.url(), one.url());
-    let bob = person(&rig, &servers, "bob");
+    let bob = rig.client("bob", &servers).chat();
+    bob.stdout.wait_for_part("connected to");
     let stopped = Instant::now();
     two.program().signal(Signal::TERM);
     bob.stdout.wait_for_count(2, |line| line.contains("connected to"));

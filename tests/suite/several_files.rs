@@ -105,6 +105,8 @@ fn a_copy_at_a_server_that_is_away_is_said_to_be_there_and_comes_back_with_it() 
     let canary = b"canary-in-a-file-between-servers";
     let mut content = bytes(300_000);
     content[100_000..100_000 + canary.len()].copy_from_slice(canary);
+    // A copy is for those who are there when it is made.
+    pair.bob.run(&["users"]).assert_code(0);
     let keywords = "notes, zebrafish.txt";
     let shared = folder(&pair.rig, "shared", keywords, &[("zebrafish.txt", &content)]);
     let arguments = ["share", shared.to_str().unwrap(), "--keep", "3", "--json"];

@@ -61,6 +61,7 @@ pub mod console;
 mod drain;
 pub mod folder;
 pub mod gate;
+mod guesses;
 mod hex;
 pub mod identity;
 pub mod local;

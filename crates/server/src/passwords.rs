@@ -1,7 +1,5 @@
 //! Login secrets: slow to check, slower to guess.
 
-mod guesses;
-
 use std::{
     io,
     net::IpAddr,
@@ -18,12 +16,10 @@ use parking_lot::Mutex;
 
 use crate::{
     budgets::{Budget, Limits},
+    guesses::{Attempt, Ended, Guesses, Wait},
     order::redis::guesses::RedisGuesses,
     threads::{Full, QueueBounds, Threads},
 };
-
-use guesses::Guesses;
-pub(crate) use guesses::{Attempt, Ended, PACES, Pace, Wait};
 
 /// Length of a salt in bytes.
 const SALT_BYTES: usize = 16;

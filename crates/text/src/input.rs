@@ -457,7 +457,7 @@ mod tests {
             ("/msg b@b hi", "'@' at position 2"),
             ("/msg all hi", "reserved"),
             ("/quit now", "takes nothing more"),
-            ("/password hunter2", "takes nothing more, got \"…\""),
+            ("/password hunter2", "nothing is typed behind it"),
             ("bo\u{200b}b*hi", "in the name before the star; nothing was sent. Type bob*TEXT"),
             ("bob\u{2060}*hi", "an invisible character"),
             ("A\u{200b}LL*hi", "an invisible character"),

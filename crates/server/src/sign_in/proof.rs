@@ -13,8 +13,8 @@ use super::{Problem, Visitor};
 use crate::{
     budgets::{Budget, By, Unpublished},
     close::CloseReason,
+    guesses::{Attempt, Ended},
     listener::source,
-    passwords::{Attempt, Ended},
     published,
     request::{OLD_KEYS, Proof, REPLACED, REVOKED, Refusal},
     shared::Shared,

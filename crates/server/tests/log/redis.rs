@@ -6,6 +6,7 @@ use chat_protocol::{crypto::sha256, id::Digest};
 use chat_server::{
     order::{
         Append, LogError, Logged, Opening, SharedLog,
+        batch::VERSION,
         opening::{
             Said,
             attempt::{Held, Kept},
@@ -20,7 +21,7 @@ use super::{TestLog, batch, contract, hub, read_to, server::redis, turns};
 
 pub(crate) fn about(id: u8) -> About {
     let (identity, host, settings) = (b"sealed".to_vec(), "n1".to_owned(), b"too".to_vec());
-    About { id: [id; 16], version: 1, identity, host, settings, base: None }
+    About { id: [id; 16], version: VERSION, identity, host, settings, base: None }
 }
 
 /// A hub that keeps what it has read, and opens the log where it is closed.

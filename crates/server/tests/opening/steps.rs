@@ -430,8 +430,6 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     for (generation, turn) in &world.hubs[number].openings {
         meta.openings.entry(*generation).or_insert(*turn);
     }
-    if fault != Fault::BeginningNotKept {
-        meta.openings.insert(began.into(), turns(&applied));
-    }
+    meta.openings.insert(began.into(), turns(&applied));
     promises::opened(world, began, &said);
 }

@@ -177,12 +177,10 @@ pub(crate) enum Fault {
     AloneIsEnough,
     /// Who was started meanwhile does not say so.
     NewIsNotSaid,
-    /// It is not kept behind which turn a generation began.
-    BeginningNotKept,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::GenerationNotNoted,
@@ -194,7 +192,6 @@ impl Fault {
         Self::OpenerNotPutOut,
         Self::AloneIsEnough,
         Self::NewIsNotSaid,
-        Self::BeginningNotKept,
     ];
 }
 

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::Place;
 use crate::{
+    guesses::{Attempt, Ended, PACES, Pace, Wait},
     limits::{GUESS_MEMORY, GUESS_PAUSE_FIRST},
-    passwords::{Attempt, Ended, PACES, Pace, Wait},
 };
 
 /// A Redis that takes longer is away: each hub counts by itself then.

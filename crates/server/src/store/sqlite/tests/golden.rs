@@ -316,7 +316,7 @@ async fn applying_a_log_of_this_version_leaves_the_same_file_for_ever() {
     let came = (chain.to_string(), held.to_string());
     let was = (
         "hWl9UXjXJjVQD93zUPofGz9J1l1K_8yW-n88hZf3r_I".to_owned(),
-        "c0OLaLV2m267d9TxyEVAuMxlZWaoARZP_Syk018Vquw".to_owned(),
+        "o0GJI9u6T2BzG5myt2cfhMvhtAK3ScubTn7F6iec20s".to_owned(),
     );
     assert_eq!(came, was, "{outcomes:#?}\n{}", tables.join("\n"));
 }
