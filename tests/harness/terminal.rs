@@ -77,7 +77,9 @@ fn whole_frames(bytes: &[u8]) -> usize {
         (Some(begin), None) => begin,
         (Some(begin), Some(end)) if begin > end => begin,
         _ => {
-            let is_begun = |length: &usize| bytes.ends_with(&FRAME_BEGINS[..*length]);
+            let is_begun = |length: &usize| {
+                FRAME_BEGINS.get(..*length).is_some_and(|begun| bytes.ends_with(begun))
+            };
             bytes.len() - (1..FRAME_BEGINS.len()).rev().find(is_begun).unwrap_or(0)
         }
     }

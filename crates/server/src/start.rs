@@ -249,10 +249,7 @@ pub(crate) async fn start(
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
     let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
     let identity = open_identity(config, (shared, rb)).await?;
-    let sharing = cluster.as_ref().and_then(|cluster| {
-        let folder = config.sharing.as_ref()?.salvage.clone()?;
-        Some((folder, cluster.log.log, cluster.seal.clone()))
-    });
+    let salvage = cluster.as_ref().and_then(|cluster| to_salvage(config, cluster));
     let data = config.data.clone();
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
     let guesses = way.guesses();
@@ -260,14 +257,8 @@ pub(crate) async fn start(
         .link()
         .map_or((0, None, None), |(own, link, carrier)| (own.node, Some(link), Some(carrier)));
     let health = way.health();
-    if let Some(health) = health.clone() {
-        readiness.watch_shared(move || health.obstacle());
-    }
     let admin = AdminSocket::open(&config.data, &config.logs)?;
-    let lost = log.clone();
-    metrics.watch_log(move || lost.lines_failed());
-    let stalled = log.clone();
-    readiness.watch(config.data.clone(), move || stalled.is_stalled());
+    watch(&metrics, (&readiness, &config.data), &log, health.clone());
     let (registration, bans) = (config.registration, config.bans.clone());
     let doors = Doors { registration, bans, readiness };
     let (verify, mailbox, clock) = (config.verify, config.mailbox, now_ms);
@@ -294,9 +285,9 @@ pub(crate) async fn start(
         guesses,
     };
     let (assembled, mut member) = match way {
-        Way::Alone(turns) => (parts.assemble(turns).await?, None),
+        Way::Alone(turns) => (parts.assemble(*turns).await?, None),
         Way::Shared(turns, member, _) => {
-            let lost = move || lost_in(sharing, &data);
+            let lost = move || lost_in(salvage, &data);
             (parts.assemble_with(*turns, lost).await?, Some(*member))
         }
     };
@@ -314,6 +305,28 @@ pub(crate) async fn start(
     Ok(Started { hub, worker, stop, keepers, locks, agent, admin, member })
 }
 
+/// Has readiness and metrics look at the disk, the log of operations and the log that is shared.
+fn watch(
+    metrics: &Metrics,
+    (readiness, data): (&Readiness, &Path),
+    log: &OperationLog,
+    health: Option<Arc<LogHealth>>,
+) {
+    if let Some(health) = health {
+        readiness.watch_shared(move || health.obstacle());
+    }
+    let lost = log.clone();
+    metrics.watch_log(move || lost.lines_failed());
+    let stalled = log.clone();
+    readiness.watch(data.to_owned(), move || stalled.is_stalled());
+}
+
+/// The folder of `--salvage`, and the log that it is of.
+fn to_salvage(config: &Config, cluster: &Cluster) -> Option<(PathBuf, [u8; 16], Seal)> {
+    let folder = config.sharing.as_ref()?.salvage.clone()?;
+    Some((folder, cluster.log.log, cluster.seal.clone()))
+}
+
 /// What the folder of `--salvage` has and the log does not, by what the database in `data` knows of the log.
 fn lost_in(
     from: Option<(PathBuf, [u8; 16], Seal)>,
@@ -327,9 +340,9 @@ fn lost_in(
 /// Where batches go.
 enum Way {
     /// Into the own store alone.
-    Alone(Alone<SqliteStore>),
+    Alone(Box<Alone<SqliteStore>>),
     /// Into the log that several share, and from there into the store.
-    Shared(Box<Shared<RedisLog, SqliteStore>>, Box<Kept>, (Place, Peer, LinkSeal)),
+    Shared(Box<Shared<RedisLog, SqliteStore>>, Box<Kept>, Box<(Place, Peer, LinkSeal)>),
 }
 
 impl Way {
@@ -342,13 +355,15 @@ impl Way {
 
     /// Where wrong passwords are counted for all hubs.
     fn guesses(&self) -> Option<RedisGuesses> {
-        let Self::Shared(_, _, (place, _, seal)) = self else { return None };
+        let Self::Shared(_, _, route) = self else { return None };
+        let (place, _, seal) = &**route;
         Some(RedisGuesses::new(place.clone(), seal.for_names()))
     }
 
     /// Who this is for other hubs, and the way of files to them.
     fn link(&self) -> Option<(Peer, Link, RedisLink)> {
-        let Self::Shared(_, _, (place, own, seal)) = self else { return None };
+        let Self::Shared(_, _, route) = self else { return None };
+        let (place, own, seal) = &**route;
         let (link, posts) = Link::new(seal.for_names());
         Some((*own, link, RedisLink::new(place.clone(), *own, seal.clone(), posts)))
     }
@@ -367,14 +382,14 @@ async fn open_way(
             tracing::info!("this server is alone now, with everything the servers had");
         }
         let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
-        return Ok((Way::Alone(Alone::new(store)), reads, snapshot));
+        return Ok((Way::Alone(Box::new(Alone::new(store))), reads, snapshot));
     };
     let hub = Incarnation { node: cluster.node, life: u64::from_be_bytes(random()) };
     let (store, reads, snapshot, was) =
         sqlite::open_shared(&config.data, options, Arc::clone(metrics), (&cluster.log, hub.life))?;
     let (before, noted, read_from) = (was.life, was.noted.clone(), was.generation);
     let own = Peer { node: hub.node, process: hub.life };
-    let ways = (cluster.place.clone(), own, cluster.link_seal.clone());
+    let route = (cluster.place.clone(), own, cluster.link_seal.clone());
     let follower = Follower::restore(cluster.seal.clone(), was);
     let (log, member) = {
         let (clock, counted) = (now_ms, Arc::clone(metrics));
@@ -382,7 +397,7 @@ async fn open_way(
     };
     let shared =
         Shared::new(hub, log, store, follower).knowing(noted, read_from).announcing(now_ms);
-    Ok((Way::Shared(Box::new(shared), Box::new(member), ways), reads, snapshot))
+    Ok((Way::Shared(Box::new(shared), Box::new(member), Box::new(route)), reads, snapshot))
 }
 
 /// Making keys takes up to a second, so it goes to a thread for such work.

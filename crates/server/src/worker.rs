@@ -445,13 +445,13 @@ impl<T: Turns> Worker<T> {
                 match decision {
                     Decision::Propose(proposal) => Next::Commit(queued, proposal),
                     Decision::Defer => Next::Defer(queued),
-                    decision => match self.no_first(request, &decision) {
-                        Some(no) => Next::Commit(queued, no),
-                        None => {
-                            self.answer(request, &decision, None, 0, (&queued, None));
-                            Next::Done
+                    decision => {
+                        if let Some(no) = self.no_first(request, &decision) {
+                            return Next::Commit(queued, no);
                         }
-                    },
+                        self.answer(request, &decision, None, 0, (&queued, None));
+                        Next::Done
+                    }
                 }
             }
             Request::SignIn(_) => self.decide_sign_in(now_ms, queued, pending),

@@ -32,8 +32,8 @@ pub(crate) struct Pen<'b> {
 
 impl<'b> Pen<'b> {
     /// Draws there, like this.
-    pub(crate) fn new(buffer: &'b mut Buffer, theme: Theme) -> Self {
-        Self { buffer, theme }
+    pub(crate) fn new(buffer: &'b mut Buffer, theme: &Theme) -> Self {
+        Self { buffer, theme: *theme }
     }
 
     /// Writes a text into so many cells at most, and says at which column it ends.
@@ -95,7 +95,7 @@ mod tests {
             is_ascii: true,
             colours: Colours::default(),
         };
-        let mut pen = Pen::new(&mut buffer, theme);
+        let mut pen = Pen::new(&mut buffer, &theme);
         assert_eq!(pen.put((0, 0), 20, "a\u{1b}[2J", Ink::Text), 8);
         assert_eq!(pen.put((0, 5), 20, "below", Ink::Text), 0);
         pen.row(Rect::new(0, 1, 6, 1), &[piece("✓ ✓", Ink::Mark), piece(" ✓ longer", Ink::Text)]);

@@ -287,12 +287,11 @@ impl Teller {
         };
         let hand = hand(peer, record.said_in.as_ref());
         let line = plain(text, kind, record.sent_ms);
-        let line = match kind {
-            Kind::Alarm => Line { id: Some(record.id), from: Some(record.from.clone()), ..line },
-            _ => {
-                let line = Line { is_action: deed.is_some(), ..line };
-                self.spoken(line, record.id, &record.cid, &record.from, hand)
-            }
+        let line = if kind == Kind::Alarm {
+            Line { id: Some(record.id), from: Some(record.from.clone()), ..line }
+        } else {
+            let line = Line { is_action: deed.is_some(), ..line };
+            self.spoken(line, record.id, &record.cid, &record.from, hand)
         };
         Line { place: Some(entry.place), delivery: Delivery::of(entry), ..line }
     }

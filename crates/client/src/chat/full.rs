@@ -343,7 +343,7 @@ impl Desk {
             Need::Line(line) => {
                 // An answer is not meant a second time.
                 if talk.asked().is_none() {
-                    self.typed.add(&self.screen.open().to_string(), &line);
+                    self.typed.add(self.screen.open().as_ref(), &line);
                 }
                 return self.read(talk, &line).await;
             }

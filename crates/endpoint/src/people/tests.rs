@@ -220,15 +220,15 @@ fn keys_are_asked_for_again_when_a_notice_overtakes_the_answer() {
     let (bob, carol) = (name("bob"), name("carol"));
     let both = BTreeSet::from([bob.clone(), carol.clone()]);
     let id = MessageId([1; 16]);
-    let now = people.to_be_asked(both.clone());
+    let now = people.ask_now(both.clone());
     assert_eq!(now, [bob.clone(), carol.clone()]);
     people.asked(id, &now);
-    assert!(people.to_be_asked([bob.clone()].into()).is_empty(), "the answer is on its way");
+    assert!(people.ask_now([bob.clone()].into()).is_empty(), "the answer is on its way");
     people.has_newest(&bob);
     assert_eq!(people.answered(&id), [bob.clone()].into());
     assert!(!people.is_newest(&bob), "it was older than the notice");
     assert!(people.answered(&id).is_empty());
-    assert_eq!(people.to_be_asked(both).len(), 2);
+    assert_eq!(people.ask_now(both).len(), 2);
     assert_eq!(people.target(NOW_MS, &bob), TargetBundles::Wanted);
     assert_eq!(people.target(NOW_MS, &bob), TargetBundles::Asked);
     people.target_came(NOW_MS, &bob);

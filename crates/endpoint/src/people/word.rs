@@ -127,7 +127,7 @@ impl People {
 
     /// Of whom of these bundles are to be asked for. An answer that is on its way may be older than what they have
     /// published since, so those are asked for again when it has come.
-    pub(crate) fn to_be_asked(&mut self, names: BTreeSet<UserName>) -> Vec<UserName> {
+    pub(crate) fn ask_now(&mut self, names: BTreeSet<UserName>) -> Vec<UserName> {
         let open: BTreeSet<&UserName> = self.word.asked.values().flatten().collect();
         let (late, now): (Vec<_>, Vec<_>) = names.into_iter().partition(|n| open.contains(n));
         self.word.again.extend(late);

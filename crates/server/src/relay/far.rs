@@ -26,7 +26,8 @@ impl Relay {
                 link.tell_of(Post::Withdraw(id, half, link.place(&key)));
             }
             Effect::Say(to, about, word) => {
-                if !link.say(to, about, word) {
+                let is_said = link.say(to, about, word);
+                if !is_said {
                     tracing::warn!("too much waits to be said to other servers about files");
                 }
             }

@@ -54,8 +54,10 @@ impl Key {
             Self::Line(epoch, line) => (3, epoch.0, line),
             Self::Door => (4, 0, 0),
             Self::Device(device) => (5, device.0, 0),
-            Self::Frame(Digest([a, b, c, d, e, f, g, h, i, j, k, l, ..])) => {
-                (6, i64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from_be_bytes([i, j, k, l]))
+            Self::Frame(Digest(digest)) => {
+                let rest = digest.get(8..).and_then(|rest| rest.first_chunk());
+                let rest = rest.map_or(0, |rest| u32::from_be_bytes(*rest));
+                (6, first(&digest).cast_signed(), rest)
             }
         };
         first(&sha256_parts(&[&[kind], &one.to_be_bytes(), &other.to_be_bytes()]))

@@ -126,8 +126,9 @@ pub fn examine(config: &Config) -> Vec<Finding> {
         Finding { check, ok, detail: verdict.unwrap_or_else(|problem| problem) }
     };
     let mut findings: Vec<Finding> = checks.into_iter().map(finding).collect();
-    let said = ground.running.as_ref().map(|running| running.redis.as_deref());
-    let redis = redis::look(config.sharing.as_ref(), (&config.data, said));
+    let running = ground.running.as_ref();
+    let said = (running.is_some(), running.and_then(|running| running.redis.as_deref()));
+    let redis = redis::look(config.sharing.as_ref(), &config.data, said);
     findings.extend(redis.map(|verdict| finding(("redis", verdict))));
     findings.push(finding(("sandbox", Ok(sandbox()))));
     findings

@@ -70,8 +70,8 @@ impl Log {
 
     /// The day of the line before this one, or of one before that whose time is known.
     fn day_before(&self, number: i64, window: &Window<'_>) -> Option<Date> {
-        let before = (1..=UNDATED_MAX).map_while(|back| self.block(number - back));
-        before.filter_map(|block| day(block.line.at_ms, window.zone)).next()
+        let mut before = (1..=UNDATED_MAX).map_while(|back| self.block(number - back));
+        before.find_map(|block| day(block.line.at_ms, window.zone))
     }
 }
 

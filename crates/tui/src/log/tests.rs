@@ -315,13 +315,13 @@ fn what_came_since_the_start_does_not_bar_the_way_to_what_is_older() {
 fn a_log_that_is_scrolled_up_has_an_end() {
     let (mut log, window) = (log_of(0..100), window(40, 10));
     log.scroll_to_top(&window);
-    let long = "x".repeat(64 * 1_024);
+    let text = "x".repeat(64 * 1_024);
     for number in 0..2_000 {
-        log.push(said(1_000 + number, &long), true);
+        log.push(said(1_000 + number, &text), true);
     }
-    let bytes: usize = log.blocks.iter().map(|block| block.line.text.len()).sum();
-    assert_eq!(log.bytes, bytes);
-    assert!(bytes <= SCROLLED_MAX.bytes, "{bytes}");
+    let held: usize = log.blocks.iter().map(|block| block.line.text.len()).sum();
+    assert_eq!(log.bytes, held);
+    assert!(held <= SCROLLED_MAX.bytes, "{held}");
     assert!(!log.wants_older(&window), "there is no room for older ones");
     assert!(log.is_scrolled());
     log.scroll_to_end();

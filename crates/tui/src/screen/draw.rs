@@ -35,7 +35,7 @@ impl Screen {
             return self.draw_too_small(frame);
         }
         let areas = self.areas(facts);
-        let mut pen = Pen::new(frame.buffer_mut(), self.theme);
+        let mut pen = Pen::new(frame.buffer_mut(), &self.theme);
         let open = facts.conversation(&self.open);
         lists::draw_list(&mut pen, areas.list, facts, &self.open);
         lists::draw_members(&mut pen, areas.members, &facts.members);
@@ -66,7 +66,7 @@ impl Screen {
         let above = usize::from(height).saturating_sub(rows.len()) / 2;
         let above = u16::try_from(above).unwrap_or(0);
         let area = Rect { x, y: y + above, width, height: height - above };
-        Pen::new(frame.buffer_mut(), self.theme).rows(area, &rows);
+        Pen::new(frame.buffer_mut(), &self.theme).rows(area, &rows);
     }
 
     /// Which conversation it is and what it is about, or something to be read once.

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn words_survive_and_a_gap_and_a_replay_are_seen() {
-        let (mut sealer, mut heard) = pair();
+        let (mut mouth, mut heard) = pair();
         let to = Address::Peer(TWO);
         let words = [
             Word::Ping,
@@ -189,26 +189,26 @@ mod tests {
             Word::End { to: TransferId(1), code: "E".into(), reason: "why".into() },
         ];
         for word in words {
-            let sealed = sealer.seal(to, &word).unwrap();
+            let sealed = mouth.seal(to, &word).unwrap();
             // Somebody else is told something in between: no gap for this one.
-            sealer.seal(Address::Hub(2), &word).unwrap();
+            mouth.seal(Address::Hub(2), &word).unwrap();
             let opened = heard.open(to, &sealed).unwrap();
             assert_eq!(opened, Opened { from: ONE, word, is_behind_gap: false });
             assert_eq!(heard.open(to, &sealed), None, "again");
         }
-        let lost = sealer.seal(to, &chunk(2)).unwrap();
-        let next = sealer.seal(to, &chunk(3)).unwrap();
+        let lost = mouth.seal(to, &chunk(2)).unwrap();
+        let next = mouth.seal(to, &chunk(3)).unwrap();
         assert!(heard.open(to, &next).unwrap().is_behind_gap);
         assert_eq!(heard.open(to, &lost), None, "too late");
-        let fresh = sealer.seal(to, &chunk(4)).unwrap();
+        let fresh = mouth.seal(to, &chunk(4)).unwrap();
         assert!(!heard.open(to, &fresh).unwrap().is_behind_gap);
     }
 
     #[test]
     fn what_no_hub_has_said_to_this_place_is_nothing() {
-        let (mut sealer, mut heard) = pair();
+        let (mut mouth, mut heard) = pair();
         let to = Address::Peer(TWO);
-        let sealed = sealer.seal(to, &chunk(1)).unwrap();
+        let sealed = mouth.seal(to, &chunk(1)).unwrap();
         assert!(!sealed.windows(32).any(|part| part == [1; 32]), "it is sealed");
         assert_eq!(heard.open(Address::Hub(2), &sealed), None, "said to another place");
         for index in 0..sealed.len() {

@@ -22,10 +22,11 @@ const MEMORY_PERCENT_MAX: u64 = 80;
 /// What is found; nothing for a server that is alone.
 pub(super) fn look(
     sharing: Option<&Sharing>,
-    (data, running): (&Path, Option<Option<&str>>),
+    data: &Path,
+    (is_running, said): (bool, Option<&str>),
 ) -> Option<Verdict> {
     let Some(sharing) = sharing else {
-        let redis = running??;
+        let redis = said?;
         return Some(Err(format!(
             "the server shares its log in {redis}; give the same --redis and --node here (CHAT_SERVER_REDIS and \
              CHAT_SERVER_NODE) to look at it"
@@ -33,7 +34,7 @@ pub(super) fn look(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let asked = runtime.map_err(words).and_then(|runtime| runtime.block_on(ask(sharing)));
-    Some(asked.and_then(|standing| judge(sharing, &standing, (applied(data)?, running.is_some()))))
+    Some(asked.and_then(|standing| judge(sharing, &standing, (applied(data)?, is_running))))
 }
 
 async fn ask(sharing: &Sharing) -> Result<Standing, String> {

@@ -57,10 +57,10 @@ impl Pair {
                         self.halves.insert(key.tid, (at, half, id));
                     }
                 },
-                Effect::Withdraw(id, half, key) => {
-                    if self.halves.get(&key.tid) == Some(&(at, half, id)) {
-                        self.halves.remove(&key.tid);
-                    }
+                Effect::Withdraw(id, half, key)
+                    if self.halves.get(&key.tid) == Some(&(at, half, id)) =>
+                {
+                    self.halves.remove(&key.tid);
                 }
                 Effect::Say(Address::Peer(peer), _, word) => {
                     let to = PEERS.iter().position(|one| *one == peer).unwrap();
