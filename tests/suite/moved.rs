@@ -25,7 +25,7 @@ fn a_command_begun_in_a_room_is_not_done_elsewhere() {
     // Whoever goes on knows where they are.
     alice.type_line("/topic");
     alice.type_line("hello, lobby");
-    let watching = scene.client("carol").pipe(&["/topic", "/history lobby"], &[]).expect_code(0);
+    let watching = scene.client("carol").pipe(&["/topic"], &[]).expect_code(0);
     types(&mut bob, "/room lobby", "what you type goes to #lobby");
     alice.type_line("bob*done");
     bob.stdout.wait_for_part("alice → you: done");
