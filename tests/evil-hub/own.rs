@@ -1,5 +1,5 @@
 //! What a person's devices tell each other: whom they ignore, what they have read. Each lie is about the devices of the
-//! [`WRITER`](crate::WRITER), so it goes by connections and not by names.
+//! [`crate::WRITER`], so it goes by connections and not by names.
 
 use chat_protocol::header::Header;
 use chat_testkit::middle::{Message, Passing, Way};
