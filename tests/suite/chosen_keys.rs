@@ -48,6 +48,7 @@ fn chosen_keys_and_colours_are_those_of_the_full_screen() {
     chat.type_keys(b"\x1b");
     chat.wait_until_gone("Keys: Esc closes");
     types(&mut bob, "alice: look", "stored for #lobby");
+    chat.wait_until_seen("#lobby(1,1)");
     chat.type_keys(b"\x1b[15~");
     chat.wait_until_seen("bob: alice: look");
     let text = chat.text();
