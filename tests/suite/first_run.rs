@@ -39,6 +39,7 @@ fn somebody_new_is_asked_five_things_and_then_talks() {
     answer("again", PASSWORD);
     chat.wait_for("The words of your key");
     chat.wait_for("/help");
+    chat.wait_for("connected to");
     chat.wait_for("newcomer #lobby>");
     chat.type_line("hello, pier");
     answers += 1;
