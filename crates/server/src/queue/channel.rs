@@ -23,7 +23,10 @@ use tokio::{
 use super::{Lane, LaneMetrics, PerLane, PriorityQueue, Queued, Ticket};
 use crate::{
     connection::ConnectionId,
-    limits::{QUEUE_BYTES_MAX, QUEUE_BYTES_PER_CONNECTION_MAX, QUEUE_REQUESTS_PER_CONNECTION_MAX},
+    limits::{
+        BATCH_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_BYTES_PER_CONNECTION_MAX,
+        QUEUE_REQUESTS_PER_CONNECTION_MAX,
+    },
 };
 
 /// How much may wait.
@@ -35,6 +38,8 @@ pub struct QueueLimits {
     pub connection_bytes_max: usize,
     /// Bytes of all connections.
     pub bytes_max: usize,
+    /// Bytes after which a batch takes nothing more.
+    pub batch_bytes_max: usize,
 }
 
 impl Default for QueueLimits {
@@ -43,6 +48,7 @@ impl Default for QueueLimits {
             connection_requests_max: QUEUE_REQUESTS_PER_CONNECTION_MAX,
             connection_bytes_max: QUEUE_BYTES_PER_CONNECTION_MAX,
             bytes_max: QUEUE_BYTES_MAX,
+            batch_bytes_max: BATCH_BYTES_MAX,
         }
     }
 }
@@ -66,6 +72,8 @@ pub struct QueueClosed;
 struct Held<T> {
     item: T,
     connection_space: OwnedSemaphorePermit,
+    /// How long the request is.
+    bytes: usize,
 }
 
 struct State<T, C> {
@@ -84,8 +92,6 @@ struct Shared<T, C> {
     limits: QueueLimits,
     metrics: PerLane<LaneMetrics>,
 }
-
-impl<T, C> Shared<T, C> {}
 
 /// Lives as long as any sender; tells the receiver when the last one goes.
 struct Senders<T, C>(Arc<Shared<T, C>>);
@@ -181,7 +187,7 @@ impl<T, C: Eq + Hash + Clone> ConnectionSender<T, C> {
             let was_empty = state.queue.is_empty();
             // The time is read under the lock, so that it never goes back between two pushes.
             let now = Instant::now().into_std();
-            state.queue.push(now, ticket, Held { item, connection_space });
+            state.queue.push(now, ticket, Held { item, connection_space, bytes });
             shared.metrics.get(lane).depth.inc();
             was_empty
         };
@@ -195,7 +201,8 @@ impl<T, C: Eq + Hash + Clone> ConnectionSender<T, C> {
 }
 
 impl<T, C: Eq + Hash + Clone> QueueReceiver<T, C> {
-    /// Waits until something is there and takes up to `max` requests in their order.
+    /// Waits until something is there and takes up to `max` requests in their order, or fewer where
+    /// these are long.
     /// Empty only at the end: closed (or no sender left) and everything taken.
     pub async fn take_batch(&mut self, max: usize) -> Vec<Queued<T>> {
         loop {
@@ -213,14 +220,16 @@ impl<T, C: Eq + Hash + Clone> QueueReceiver<T, C> {
         let is_abandoned = self.0.is_abandoned.load(Ordering::Acquire);
         let mut state = self.0.state.lock();
         let mut batch = Vec::with_capacity(max.min(state.queue.len()));
-        let mut space = 0;
+        let (mut space, mut bytes) = (0, 0);
         if max > 0 && !state.queue.is_empty() {
             let now = Instant::now().into_std();
             while batch.len() < max
+                && bytes < self.0.limits.batch_bytes_max
                 && let Some(queued) = state.queue.take(now)
             {
                 let Queued { item: held, connection, lane, waited, rounds } = queued;
                 space += held.connection_space.num_permits();
+                bytes += held.bytes;
                 batch.push(Queued { item: held.item, connection, lane, waited, rounds });
             }
         }
@@ -263,8 +272,12 @@ mod tests {
     use super::*;
 
     fn small() -> (QueueSender<u32, u8>, QueueReceiver<u32, u8>) {
-        let limits =
-            QueueLimits { connection_requests_max: 4, connection_bytes_max: 400, bytes_max: 1_000 };
+        let limits = QueueLimits {
+            connection_requests_max: 4,
+            connection_bytes_max: 400,
+            bytes_max: 1_000,
+            batch_bytes_max: 500,
+        };
         bounded(limits, PerLane::from_fn(|_| LaneMetrics::default()))
     }
 
@@ -296,6 +309,29 @@ mod tests {
                 assert_eq!(worker.take_batch(1).await.len(), 1);
                 late.await.unwrap();
             }
+        })
+        .await;
+    }
+
+    /// Goal: who writes little never waits for the commit of all that others have queued. Method:
+    /// two queue twice 200 bytes each beside a batch of 500; the third's byte is in the first batch, and
+    /// the last of the long ones is not.
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_ends_where_its_bytes_do() {
+        soon(async {
+            let (queue, mut worker) = small();
+            for connection in 1..=2 {
+                let sender = queue.for_connection(ConnectionId(connection));
+                sender.send(Lane::Interactive, None, 200, 0).await.unwrap();
+                sender.send(Lane::Interactive, None, 200, 1).await.unwrap();
+            }
+            let sender = queue.for_connection(ConnectionId(3));
+            sender.send(Lane::Interactive, None, 1, 2).await.unwrap();
+            let mut batches = Vec::new();
+            while batches.iter().sum::<usize>() < 5 {
+                batches.push(worker.take_batch(9).await.len());
+            }
+            assert_eq!(batches, [4, 1]);
         })
         .await;
     }
