@@ -3,7 +3,7 @@
 # the server and a pair of people who write to each other the other one; in the run to compare with the
 # first core computes something else. Prints the server's memory before and after, the pair's p99 beside
 # that of the quiet run, what the attacker got done, and whether a newcomer comes in afterwards.
-#   scripts/abuse.sh [ROW…]        rows 1 to 15 and signups (default: all); ABUSE_SECONDS=8 for each, BIN=folder of
+#   scripts/abuse.sh [ROW…]        rows 1 to 15 and signups (default: all); ABUSE_SECONDS=24 for each, BIN=folder of
 #                                  the programs (default: builds them for release)
 # Rows 13 and 15 are about real clients, on the attacker's core: what the screen of one in the lobby shows of
 # epochs that do not open, and what an agent and a share keep of 66 MB that are written to each. They, the
@@ -16,7 +16,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds="${ABUSE_SECONDS:-8}"
+seconds="${ABUSE_SECONDS:-24}"
 rows=("$@")
 [[ ${#rows[@]} -gt 0 ]] || rows=(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 signups)
 if [[ -z "${BIN:-}" ]]; then
