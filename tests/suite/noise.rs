@@ -35,10 +35,16 @@ fn an_ignored_person_is_hidden_everywhere_and_is_not_told() {
     passes(&mut desk, &laptop, "/mute #nowhere", "#nowhere is muted");
     let took = passes(&mut desk, &laptop, "/ignore bob", "what bob says is hidden");
     assert!(took < SOON, "{took:?}");
+    scene.rig.write("plan.pdf", "a plan");
+    bob.type_line("/send plan.pdf alice");
+    bob.stdout.wait_for_part("plan.pdf");
     bob.type_line("alice*a secret");
     bob.type_line("in the lobby");
     bob.stdout.wait_for_count(2, |line| line.contains("delivered to alice"));
+    // What was offered before those lines is there, and nobody takes what they have not seen.
+    types(&mut desk, "/accept", "nobody offers a file");
     passes(&mut laptop, &desk, "/unignore bob", "what bob says is shown again");
+    types(&mut desk, "/transfers", "plan.pdf");
     bob.type_line("alice*louder");
     for machine in [&desk, &laptop] {
         machine.stdout.wait_for_part("louder");

@@ -7,6 +7,7 @@ use chat_client::config::{Config, ConfigError, Verbosity};
 use chat_client::exit::ExitStatus;
 use chat_client::start::Failure;
 use chat_client::{diagnostics, oneshot};
+use chat_protocol::sanitise;
 
 fn main() -> ExitCode {
     // A command is run by this binary started again; nothing of the client may be alive in it.
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     diagnostics::start(config.common.verbosity);
     if config.common.verbosity > Verbosity::Quiet {
         for warning in &config.warnings {
-            writeln!(io::stderr(), "warning: {warning}").ok();
+            writeln!(io::stderr(), "warning: {}", sanitise::text(&warning.to_string())).ok();
         }
     }
     let is_json = config.common.json;
@@ -73,5 +74,6 @@ fn tell(status: ExitStatus, code: Option<&str>, reason: &str) {
 
 fn complain(error: &dyn std::error::Error) {
     // With a closed standard error there is nobody to tell; the exit code still says it.
-    writeln!(io::stderr(), "error: {error}").ok();
+    // Some errors quote what a server or somebody else has said.
+    writeln!(io::stderr(), "error: {}", sanitise::text(&error.to_string())).ok();
 }

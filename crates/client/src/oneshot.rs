@@ -8,6 +8,7 @@ use std::time::Duration;
 use chat_endpoint::Event;
 use chat_protocol::handshake::Purpose;
 use chat_protocol::name::UserName;
+use chat_protocol::sanitise;
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -243,7 +244,7 @@ pub fn print_line(line: &str) -> io::Result<()> {
 pub fn print_json(objects: Vec<Value>) -> io::Result<()> {
     let mut output = io::stdout().lock();
     for object in objects {
-        writeln!(output, "{object}")?;
+        writeln!(output, "{}", sanitise::json(&object.to_string()))?;
     }
     output.flush()
 }
@@ -259,5 +260,5 @@ pub fn print_lines(as_json: bool, lines: Vec<(String, Value)>) -> io::Result<()>
 /// One line on standard error.
 pub fn note(line: &str) {
     // With a closed standard error there is nobody to tell.
-    writeln!(io::stderr(), "{line}").ok();
+    writeln!(io::stderr(), "{}", sanitise::text(line)).ok();
 }

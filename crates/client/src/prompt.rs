@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use chat_device::identity::is_yes;
 use chat_device::password::Password;
 use chat_device::sign_in::Next;
+use chat_protocol::sanitise;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// The terminal as it was before a password was asked for.
@@ -114,6 +115,6 @@ impl TerminalPrompt {
     /// Says what goes on.
     pub(crate) fn say(text: &str) {
         // With a closed standard error there is nobody to tell.
-        writeln!(io::stderr(), "{text}").ok();
+        writeln!(io::stderr(), "{}", sanitise::text(text)).ok();
     }
 }

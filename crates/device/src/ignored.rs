@@ -63,6 +63,13 @@ impl Ignored {
     pub fn silence(&self, event: &Event) -> bool {
         match event {
             Event::Topic { by, .. } => self.has(by),
+            // A program of one's own leaves counters out, never sends what it has counted, and makes keys and devices
+            // as often as one likes. Alarms about their keys stay: these may be another's.
+            Event::Gap { from: who, .. }
+            | Event::Healed { from: who, .. }
+            | Event::Unhealed { from: who, .. }
+            | Event::Disowned { from: who, .. }
+            | Event::NewDevice { user: who, .. } => self.has(who),
             Event::MemberChanged { change, who, .. } => {
                 matches!(change, MemberChange::Joined | MemberChange::Left) && self.has(who)
             }
@@ -121,6 +128,18 @@ mod tests {
         assert_eq!(ignored.names().collect::<Vec<_>>(), [user("mallory")]);
     }
 
+    /// What somebody's program causes that leaves counters out and makes keys.
+    fn left_out(from: &str, cid: &ConversationId) -> [Event; 5] {
+        let (cid, user, from, reason) = (cid.clone(), user(from), user(from), "x".to_owned());
+        [
+            Event::Gap { cid: cid.clone(), from: from.clone(), missing: vec![1] },
+            Event::Healed { cid: cid.clone(), from: from.clone(), n: vec![1] },
+            Event::Unhealed { cid: cid.clone(), from: from.clone(), n: vec![1], reason },
+            Event::Disowned { cid, from, id: MessageId([1; 16]) },
+            Event::NewDevice { user, number: 2, words: "x".to_owned() },
+        ]
+    }
+
     #[test]
     fn a_page_shows_nothing_of_what_they_have_said() {
         let entry = |from: &str, text: Option<&str>, state| Entry {
@@ -173,6 +192,9 @@ mod tests {
             by: user(by),
         };
         assert!(ignored.silence(&topic("mallory")) && !ignored.silence(&topic("bob")));
+        for (theirs, others) in left_out("mallory", &cid).into_iter().zip(left_out("bob", &cid)) {
+            assert!(ignored.silence(&theirs) && !ignored.silence(&others), "{theirs:?}");
+        }
         let changed = |change, who: &str, by: &str| Event::MemberChanged {
             id: None,
             cid: cid.clone(),

@@ -295,19 +295,28 @@ impl Transfers {
         });
     }
 
-    /// What others offer and I have not answered.
-    pub fn waiting(&self) -> Vec<Offered> {
-        self.0.waiting()
+    /// What others offer and I have not answered, of those whose offers are shown.
+    pub fn waiting(&self, is_shown: impl Fn(&UserName) -> bool) -> Vec<Offered> {
+        self.0.waiting(is_shown)
     }
 
-    /// Takes what was offered under this number, or last. Returns it with the number of the transfer.
-    pub fn accept(&self, n: Option<u32>) -> Option<(Offered, u32)> {
-        self.0.accept(n)
+    /// Takes what was offered under this number, or last, by those whose offers are shown: nobody takes what they
+    /// have not seen. Returns it with the number of the transfer.
+    pub fn accept(
+        &self,
+        n: Option<u32>,
+        is_shown: impl Fn(&UserName) -> bool,
+    ) -> Option<(Offered, u32)> {
+        self.0.accept(n, is_shown)
     }
 
-    /// Says no to what was offered under this number, or last.
-    pub async fn decline(&self, n: Option<u32>) -> Option<Offered> {
-        self.0.decline(n).await
+    /// Says no to what was offered under this number, or last, by those whose offers are shown.
+    pub async fn decline(
+        &self,
+        n: Option<u32>,
+        is_shown: impl Fn(&UserName) -> bool,
+    ) -> Option<Offered> {
+        self.0.decline(n, is_shown).await
     }
 }
 

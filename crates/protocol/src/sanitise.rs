@@ -60,6 +60,38 @@ pub fn bytes(outside: &[u8]) -> String {
     shown
 }
 
+/// For JSON: what is obeyed or not seen is written in the escapes of JSON, so that the value stays the same for whoever
+/// reads it and a terminal that shows the line obeys nothing. JSON itself asks for the escapes of C0 alone (RFC 8259,
+/// section 7).
+///
+/// ```
+/// use chat_protocol::sanitise::json;
+/// assert_eq!(json("{\"text\":\"a\u{9b}2J\"}"), r#"{"text":"a\u009b2J"}"#);
+/// ```
+pub fn json(written: &str) -> Cow<'_, str> {
+    let is_shown = |(position, character): (usize, char)| match Kind::of(character) {
+        Kind::Control => false,
+        Kind::Deceptive => is_needed(written, position, character),
+        Kind::Plain | Kind::Mark => true,
+    };
+    let Some((first, _)) = written.char_indices().find(|&at| !is_shown(at)) else {
+        return Cow::Borrowed(written);
+    };
+    let (head, tail) = written.split_at(first);
+    let mut shown = String::with_capacity(written.len() + 16);
+    shown.push_str(head);
+    for (position, character) in tail.char_indices() {
+        if is_shown((first + position, character)) {
+            shown.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            write!(shown, "\\u{unit:04x}").expect("writing to a String cannot fail");
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// How many bytes of a line stay as they are before the first character that does not; nothing if all
 /// do.
 pub(crate) fn clean_length(outside: &str) -> Option<usize> {
@@ -221,6 +253,24 @@ mod tests {
             assert_eq!(line(outside), shown);
             assert_eq!(text(outside), shown);
             assert_eq!(bytes(outside.as_bytes()), shown);
+        }
+    }
+
+    /// Goal: what a terminal obeys stands in no line of JSON, and a reader of JSON has the same text as ever.
+    #[test]
+    fn json_is_the_same_value_without_what_acts_on_a_terminal() {
+        for outside in [
+            "plain, ünïcödé, 漢字, 👩\u{200d}💻",
+            "\u{1b}]52;c;cm0gLXJm\u{7}",
+            "\u{9b}31m\u{9d}0;x\u{9c} \u{7f}",
+            "txt.\u{202e}exe \u{2066}x\u{2069} \u{feff}",
+            "ab\u{e0080}c",
+        ] {
+            let value = serde_json::json!({ outside: [outside] });
+            let written = value.to_string();
+            let shown = json(&written);
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+            assert_eq!(line(&shown), shown, "nothing of it acts on a terminal");
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chat_device::client::ClientEvent;
 use chat_files::part;
-use chat_files::transfer::{Findings, Listed, TransferError, TransferEvent, Transfers};
+use chat_files::transfer::{Findings, Listed, Offered, TransferError, TransferEvent, Transfers};
 use chat_protocol::name::{ConversationId, UserName};
 use chat_text::item::{Answer, Item, What};
 use chat_text::slash::FileCommand;
@@ -155,14 +155,14 @@ impl Talk {
     }
 
     fn accept(&mut self, n: Option<u32>) -> Told {
-        match self.files.transfers.accept(n) {
+        match self.files.transfers.accept(n, |user| !self.is_ignored(user)) {
             Some((offered, n)) => self.began(n, offered.file.name, offered.from, offered.file.size),
             None => Told::error("nobody offers a file under this number; /transfers lists them"),
         }
     }
 
     async fn decline(&mut self, n: Option<u32>) -> Told {
-        match self.files.transfers.decline(n).await {
+        match self.files.transfers.decline(n, |user| !self.is_ignored(user)).await {
             Some(offered) => Answer::Declined(Box::new(offered)).into(),
             None => Told::error("nobody offers a file under this number; /transfers lists them"),
         }
@@ -182,7 +182,8 @@ impl Talk {
         // A folder that cannot be read has no parts.
         let mut parts = part::in_folder(self.files.transfers.downloads()).unwrap_or_default();
         parts.retain(|of| self.fetching().all(|(_, file)| file.name != of.manifest.name));
-        Answer::Transfers(running, self.files.transfers.waiting(), parts).into()
+        let offered = self.files.transfers.waiting(|user| !self.is_ignored(user));
+        Answer::Transfers(running, offered, parts).into()
     }
 
     /// Deals with what happened about files.
@@ -192,16 +193,17 @@ impl Talk {
         }
         match news {
             FileNews::Found(Ok(findings)) => {
+                let findings = findings.hiding(|owner| self.is_ignored(owner));
                 self.files.listing.clone_from(&findings.files);
                 Answer::Findings(findings).into()
             }
             FileNews::Found(Err(error)) => Told::error(error.to_string()),
-            // It stays offered, and is nothing that anybody is told of.
-            FileNews::Happened(TransferEvent::Offered(offered))
-                if self.is_ignored(&offered.from) =>
-            {
-                Told::default()
-            }
+            // It stays offered and is given: only nobody is told of it.
+            FileNews::Happened(
+                TransferEvent::Offered(Offered { from: who, .. })
+                | TransferEvent::Gave { to: who, .. }
+                | TransferEvent::NotGiven { to: who, .. },
+            ) if self.is_ignored(&who) => Told::default(),
             FileNews::Happened(event) => self.transfer_happened(event),
         }
     }

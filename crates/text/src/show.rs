@@ -1,7 +1,7 @@
 //! What happened, as one line for people or one JSON object for programs.
 //!
-//! Strings of others pass the sanitiser on their way into a line; in JSON they stay as they are,
-//! because JSON has its own escapes.
+//! Strings of others pass the sanitiser on their way into a line; in JSON they stay the same,
+//! because JSON has its own escapes: who writes an object writes it by `sanitise::json`.
 
 use std::io::{self, IsTerminal as _};
 

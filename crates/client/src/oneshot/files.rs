@@ -22,6 +22,7 @@ use crate::start::{self, Failure};
 use crate::unshown::Unshown;
 use chat_device::client::ClientEvent;
 use chat_device::home::known_servers::hex;
+use chat_device::ignored::Ignored;
 use chat_device::recipient::Recipient;
 use chat_files::transfer::{
     Findings, Forged, Listed, TransferError, TransferEvent, TransferOptions, Transfers,
@@ -125,6 +126,8 @@ pub async fn find(common: &Common, words: &[String]) -> Result<ExitStatus, Failu
         found = desk.find(words) => found?,
         () = interrupted() => return Ok(ExitStatus::Interrupted),
     };
+    let ignored = Ignored::of(&desk.task.client.settings().await);
+    let found = found.hiding(|owner| ignored.has(owner));
     if common.json {
         // One object for each file and nothing else: an empty answer is no line.
         print_json(found.files.iter().map(show::object).collect())?;

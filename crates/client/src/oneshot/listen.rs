@@ -71,7 +71,7 @@ async fn listen(
                 return Ok(ExitStatus::Interrupted);
             }
         };
-        let Some(notification) = task.notification(event)? else { continue };
+        let Some(mut notification) = task.notification(event)? else { continue };
         // Nobody else waits for what follows on that.
         if let Event::Late { re, .. } = &notification.event {
             late.insert(*re);
@@ -86,6 +86,7 @@ async fn listen(
             task.consumed(&notification).await;
             continue;
         }
+        notification.event = ignored.without_presence(notification.event);
         if task.is_for_eyes()
             && let Some(day) = days.line(now_ms())
         {

@@ -21,7 +21,8 @@ use super::{ANSWER_MAX, For, Offered, Said, Shared, TransferError, TransferEvent
 use chat_device::clock::now_ms;
 use chat_device::home::HomeError;
 
-/// Offers that wait for this person's word. Older ones make room: nobody scrolls back further.
+/// Offers that wait for this person's word. With one more the oldest makes room of whoever has most of them: nobody
+/// pushes out what others offer.
 const WAITING_MAX: usize = 100;
 
 /// What was offered to me and by me.
@@ -53,11 +54,26 @@ struct Mine {
 }
 
 impl Offers {
-    /// Takes out the one of this number, or the newest.
-    fn pick(&mut self, n: Option<u32>) -> Option<Offered> {
-        match n {
-            Some(n) => self.waiting.remove(&n),
-            None => self.waiting.pop_last().map(|(_, offered)| offered),
+    /// Takes out the one of this number, or the newest, of those whose offers are shown.
+    fn pick(&mut self, n: Option<u32>, is_shown: impl Fn(&UserName) -> bool) -> Option<Offered> {
+        let of_that_number = |it: &&Offered| n.is_none_or(|n| it.n == n) && is_shown(&it.from);
+        let n = self.waiting.values().rev().find(of_that_number)?.n;
+        self.waiting.remove(&n)
+    }
+
+    /// Makes room for one more.
+    fn make_room(&mut self) {
+        if self.waiting.len() < WAITING_MAX {
+            return;
+        }
+        let mut counts: HashMap<&UserName, usize> = HashMap::new();
+        for offered in self.waiting.values() {
+            *counts.entry(&offered.from).or_default() += 1;
+        }
+        let most = counts.values().copied().max();
+        let oldest = self.waiting.values().find(|it| counts.get(&it.from).copied() == most);
+        if let Some(n) = oldest.map(|offered| offered.n) {
+            self.waiting.remove(&n);
         }
     }
 }
@@ -158,9 +174,7 @@ impl Shared {
         if offers.waiting.values().any(is_it) {
             return None;
         }
-        if offers.waiting.len() >= WAITING_MAX {
-            offers.waiting.pop_first();
-        }
+        offers.make_room();
         offers.last += 1;
         let offered = Offered { n: offers.last, from, file, transfer: None, offer };
         offers.waiting.insert(offered.n, offered.clone());
@@ -173,14 +187,19 @@ impl Shared {
         tokio::task::spawn_blocking(move || keep.remove(&row));
     }
 
-    /// What waits for this person's word.
-    pub(super) fn waiting(&self) -> Vec<Offered> {
-        self.offered.lock().waiting.values().cloned().collect()
+    /// What waits for this person's word, of those whose offers are shown.
+    pub(super) fn waiting(&self, is_shown: impl Fn(&UserName) -> bool) -> Vec<Offered> {
+        let offers = self.offered.lock();
+        offers.waiting.values().filter(|offered| is_shown(&offered.from)).cloned().collect()
     }
 
-    /// Fetches what was offered under this number. `None` if there is no such offer.
-    pub(super) fn accept(self: &Arc<Self>, n: Option<u32>) -> Option<(Offered, u32)> {
-        let offered = self.offered.lock().pick(n)?;
+    /// Fetches what was offered under this number. `None` if there is no such offer of those that are shown.
+    pub(super) fn accept(
+        self: &Arc<Self>,
+        n: Option<u32>,
+        is_shown: impl Fn(&UserName) -> bool,
+    ) -> Option<(Offered, u32)> {
+        let offered = self.offered.lock().pick(n, is_shown)?;
         let transfer = self.take_offered(&offered);
         Some((offered, transfer))
     }
@@ -193,8 +212,12 @@ impl Shared {
     }
 
     /// Says no to what was offered under this number.
-    pub(super) async fn decline(&self, n: Option<u32>) -> Option<Offered> {
-        let offered = self.offered.lock().pick(n)?;
+    pub(super) async fn decline(
+        &self,
+        n: Option<u32>,
+        is_shown: impl Fn(&UserName) -> bool,
+    ) -> Option<Offered> {
+        let offered = self.offered.lock().pick(n, is_shown)?;
         self.forget_offer(&offered);
         let cid = ConversationId::direct(&self.me, &offered.from).ok()?;
         let (code, reason) = (code::NOT_ALLOWED.to_owned(), "declined".to_owned());
@@ -227,5 +250,50 @@ impl Shared {
             return Some(mine.clone());
         }
         self.keep.get(&Mine::row(offer)).ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::id::Digest;
+
+    use super::*;
+
+    fn user(name: &str) -> UserName {
+        UserName::new(name).unwrap()
+    }
+
+    fn offered(offers: &mut Offers, from: &str) -> u32 {
+        offers.make_room();
+        offers.last += 1;
+        let (n, file) =
+            (offers.last, Manifest { name: "a".into(), size: 1, root: Digest([0; 32]) });
+        let offer = MessageId::new(u64::from(n), [0; 10]);
+        let offered = Offered { n, from: user(from), file, transfer: None, offer };
+        offers.waiting.insert(n, offered);
+        n
+    }
+
+    /// Goal: nobody fetches, or says no to, what was never shown to them.
+    #[test]
+    fn of_whom_one_ignores_nothing_is_taken_by_any_number() {
+        let mut offers = Offers::default();
+        let (bob, mallory) = (offered(&mut offers, "bob"), offered(&mut offers, "mallory"));
+        let is_shown = |who: &UserName| *who != user("mallory");
+        assert!(offers.pick(Some(mallory), is_shown).is_none());
+        assert_eq!(offers.pick(None, is_shown).map(|it| it.n), Some(bob));
+        assert!(offers.pick(None, is_shown).is_none());
+        assert!(offers.pick(None, |_| true).is_some(), "it is there, and not shown");
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_others_offer() {
+        let mut offers = Offers::default();
+        let bob = offered(&mut offers, "bob");
+        for _ in 0..2 * WAITING_MAX {
+            offered(&mut offers, "mallory");
+        }
+        assert_eq!(offers.waiting.len(), WAITING_MAX);
+        assert_eq!(offers.pick(Some(bob), |_| true).map(|it| it.from), Some(user("bob")));
     }
 }

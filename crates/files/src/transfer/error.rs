@@ -10,6 +10,7 @@ use chat_protocol::code;
 use chat_protocol::file::FileError;
 use chat_protocol::file::catalogue::CatalogueError;
 use chat_protocol::name::UserName;
+use chat_protocol::sanitise::line;
 use thiserror::Error;
 
 use chat_device::connection::ConnectError;
@@ -25,7 +26,7 @@ pub enum TransferError {
     #[error("the server did not answer in time; try again")]
     NoAnswer,
     /// The server or the owner said no.
-    #[error("{code}: {reason}")]
+    #[error("{}: {}", line(code), line(reason))]
     Refused {
         /// A stable code.
         code: String,
@@ -33,7 +34,7 @@ pub enum TransferError {
         reason: String,
     },
     /// The owner said no, in a message that is signed.
-    #[error("{owner} does not give it: {reason} ({code})")]
+    #[error("{owner} does not give it: {} ({})", line(reason), line(code))]
     OwnerRefuses {
         /// The owner.
         owner: UserName,
@@ -64,7 +65,7 @@ pub enum TransferError {
         owner: UserName,
     },
     /// The transfer broke off too often.
-    #[error("the transfer broke off: {reason}; the next one goes on where it stopped")]
+    #[error("the transfer broke off: {}; the next one goes on where it stopped", line(reason))]
     BrokenOff {
         /// What happened last.
         reason: String,
@@ -131,4 +132,24 @@ pub enum TransferError {
 pub(super) fn refused(code: String, reason: String) -> (String, String) {
     let code = if code.is_empty() { code::NOT_ALLOWED.to_owned() } else { code };
     (code, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what others say in a refusal acts on no terminal, whoever writes the error.
+    #[test]
+    fn words_of_others_in_an_error_are_only_shown() {
+        let (code, reason) = ("E_\u{9b}2J".to_owned(), "\u{1b}]52;c;eA==\u{7}\nno".to_owned());
+        let owner = UserName::new("mallory").unwrap();
+        for error in [
+            TransferError::Refused { code: code.clone(), reason: reason.clone() },
+            TransferError::OwnerRefuses { owner, code, reason: reason.clone() },
+            TransferError::BrokenOff { reason },
+        ] {
+            let said = error.to_string();
+            assert!(!said.contains(char::is_control), "{said:?}");
+        }
+    }
 }

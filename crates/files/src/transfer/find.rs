@@ -61,8 +61,22 @@ pub struct Findings {
     pub outdated: usize,
     /// What is not shown because the key that signed it was revoked.
     pub revoked: usize,
+    /// What is not shown because this user ignores whose it is.
+    pub ignored: usize,
     /// There are more than are shown.
     pub more: bool,
+}
+
+impl Findings {
+    /// Without the files of these people; they are counted.
+    #[must_use]
+    pub fn hiding(mut self, is_ignored: impl Fn(&UserName) -> bool) -> Self {
+        let before = self.files.len() + self.forged.len();
+        self.files.retain(|listed| !is_ignored(&listed.owner));
+        self.forged.retain(|forged| !is_ignored(&forged.owner));
+        self.ignored += before - self.files.len() - self.forged.len();
+        self
+    }
 }
 
 impl Shared {

@@ -66,6 +66,7 @@ pub fn left_out(findings: &Findings) -> Vec<(String, Value)> {
         (more, "forged", "likewise listed under names that have not signed them"),
         (findings.outdated, "outdated", "not shown: a newer copy of each was seen here before"),
         (findings.revoked, "revoked", "not shown: signed with a key that its owner has revoked"),
+        (findings.ignored, "ignored", "not shown: you ignore whose they are"),
     ] {
         if count > 0 {
             lines.push((format!("· {count} more {why}"), json!({"event": "files", key: count})));

@@ -59,9 +59,9 @@ impl Printer {
     pub fn print(&mut self, items: &[Item]) -> Vec<String> {
         match self {
             Self::Lines(printer) => printer.print(items),
-            Self::Json(me, objects) => {
-                objects_of(me, objects, items).map(|one| one.to_string()).collect()
-            }
+            Self::Json(me, objects) => objects_of(me, objects, items)
+                .map(|one| sanitise::json(&one.to_string()).into_owned())
+                .collect(),
             Self::Plain(me, objects) => {
                 objects_of(me, objects, items).map(|one| plain::record(&one)).collect()
             }
