@@ -64,7 +64,7 @@ pub(super) static PEOPLE: &[SlashRow] = &[
         name: "ignore",
         aliases: &[],
         usage: "/ignore [USER]",
-        description: "hide what somebody says, on all my devices; they are not told, nor that I am away",
+        description: "hide what somebody says on all my devices; they get no word, nor /away",
         example: "/ignore bob",
         completion: Completion::Users,
         parse: noise::ignore,
