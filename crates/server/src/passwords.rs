@@ -18,7 +18,7 @@ use crate::{
     budgets::{Budget, Limits},
     guesses::{Attempt, Ended, Guesses, Wait},
     order::redis::guesses::RedisGuesses,
-    threads::{Full, QueueBounds, Threads},
+    threads::{Full, QueueBounds, Threads, Time},
 };
 
 /// Length of a salt in bytes.
@@ -65,7 +65,8 @@ impl Passwords {
     /// With a queue of this length. Fails where the system gives no threads.
     pub fn new(limits: &Limits) -> io::Result<Self> {
         let (all, of_one) = (limits.count(Budget::HashQueue), limits.count(Budget::HashQueueByOne));
-        let hashers = Threads::new("passwords", QueueBounds { all, of_one }, HASH_TIME)?;
+        let hashers =
+            Threads::new("passwords", QueueBounds { all, of_one }, HASH_TIME, Time::Idle)?;
         Ok(Self { hashers, guesses: Mutex::default(), shared: None })
     }
 
@@ -99,8 +100,8 @@ impl Passwords {
     ) -> Result<bool, Unavailable> {
         let checked = self.hashers.submit(source, move |memory| {
             let is_known = stored.is_some();
-            let stored = stored.unwrap_or_else(|| dummy(memory).to_owned());
-            is_right(memory, &secret, &stored).unwrap_or(false) && is_known
+            let stored = stored.as_deref().unwrap_or_else(|| dummy(memory));
+            is_right(memory, &secret, stored).unwrap_or(false) && is_known
         })?;
         checked.await.map_err(|_cut| Unavailable::Failed)
     }
@@ -169,7 +170,11 @@ fn is_right(memory: &mut Memory, secret: &[u8], stored: &str) -> Option<bool> {
 /// A hash of nothing that anybody knows, so that an unknown name costs as much as a known one.
 fn dummy(memory: &mut Memory) -> &'static str {
     static DUMMY: OnceLock<String> = OnceLock::new();
-    DUMMY.get_or_init(|| make(memory, &random::<32>()).unwrap_or_default())
+    // Made before it is set: nobody waits for a thread that has idle time alone.
+    if DUMMY.get().is_none() {
+        DUMMY.set(make(memory, &random::<32>()).unwrap_or_default()).ok();
+    }
+    DUMMY.get().map_or("", String::as_str)
 }
 
 #[cfg(test)]

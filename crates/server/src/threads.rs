@@ -1,60 +1,122 @@
 //! Threads for what is slow in a sign-in: as many as cores, each with memory that it uses again and again.
 //! Before them is a queue with a bound, in which nobody alone takes more than a part.
+//!
+//! Whoever talks goes before whoever comes. Threads for what lasts have the time that nobody else needs; where others
+//! need all of it, one more thread does again what does not get on, so that a newcomer still gets in.
 
 use std::{
     collections::{HashMap, VecDeque},
-    io,
+    io, iter,
     net::IpAddr,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::sync::oneshot;
 
 /// Nobody is asked to come back sooner: the hub answers no faster to who asks more often.
 const COME_BACK_MIN: Duration = Duration::from_secs(1);
 
-/// How much these threads give way to all others of the machine: beside a thread that is always busy they get
-/// about a tenth of a core. Whoever talks goes before whoever comes; and a newcomer still gets in.
+/// How much a thread gives way that has a little time in any case: beside a thread that is always busy it gets about a
+/// tenth of a core.
 const NICENESS: i32 = 10;
 
+/// A job that idle time has not ended after this long is done by the thread for relief. A hash takes 30 ms on a core of
+/// its own: what takes so much longer stands beside others who need all cores.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+/// What time a thread has, and for which jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// Each job, in time that nobody else needs (sched(7), `SCHED_IDLE`): whoever else wakes up has the core at once.
+    /// Beside a thread that only gives way a message waits for the end of a slice, several times on its way.
+    Idle,
+    /// Each job, in a little time in any case: for what is short.
+    Little,
+    /// What does not get on in idle time, in a little time in any case.
+    Relief,
+}
+
+impl Time {
+    /// Lets this thread give way. A machine that does not allow it works at the usual priority.
+    fn give_way(self) {
+        let given = match self {
+            Self::Idle => set_thread_priority_and_policy(
+                thread_native_id(),
+                ThreadPriority::Min,
+                ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle),
+            )
+            .map_err(|error| format!("{error:?}")),
+            // Linux has a priority for each thread, and takes the number of one here (setpriority(2), "C
+            // library/kernel differences").
+            Self::Little | Self::Relief => {
+                rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)
+                    .map_err(|error| error.to_string())
+            }
+        };
+        if let Err(error) = given {
+            tracing::warn!(%error, "a thread for sign-ins runs at the usual priority");
+        }
+    }
+}
+
 /// What somebody waits for.
-trait Work<M>: Send {
+trait Work<M>: Send + Sync {
     /// Whether somebody still waits.
     fn is_wanted(&self) -> bool;
 
-    /// Does it and answers.
-    fn run(self: Box<Self>, memory: &mut M);
+    /// Does it and answers. If two threads do it, the first one answers.
+    fn run(&self, memory: &mut M);
 }
 
 struct Task<T, F> {
     work: F,
-    reply: oneshot::Sender<T>,
+    reply: Mutex<Option<oneshot::Sender<T>>>,
 }
 
-impl<M, T: Send, F: FnOnce(&mut M) -> T + Send> Work<M> for Task<T, F> {
+impl<M, T: Send, F: Fn(&mut M) -> T + Send + Sync> Work<M> for Task<T, F> {
     fn is_wanted(&self) -> bool {
-        !self.reply.is_closed()
+        self.reply.lock().as_ref().is_some_and(|reply| !reply.is_closed())
     }
 
-    fn run(self: Box<Self>, memory: &mut M) {
-        let Self { work, reply } = *self;
-        // Whoever waited may be gone meanwhile: nobody asks then.
-        drop(reply.send(work(memory)));
+    fn run(&self, memory: &mut M) {
+        let done = (self.work)(memory);
+        if let Some(reply) = self.reply.lock().take() {
+            // Whoever waited may be gone meanwhile: nobody asks then.
+            drop(reply.send(done));
+        }
     }
 }
 
 struct Job<M> {
     source: Option<IpAddr>,
-    work: Box<dyn Work<M>>,
+    /// Since when it waits, or is under way.
+    since: Instant,
+    work: Arc<dyn Work<M>>,
+}
+
+/// What the thread for relief finds.
+enum Relief<M> {
+    /// This does not get on.
+    Do(Arc<dyn Work<M>>),
+    /// Look again after this time.
+    In(Duration),
+    /// Nothing waits, and nothing is under way.
+    Idle,
 }
 
 struct Waiting<M> {
     jobs: VecDeque<Job<M>>,
+    /// What idle time is given to.
+    under_way: Vec<Job<M>>,
     by_source: HashMap<IpAddr, usize>,
     is_closed: bool,
 }
@@ -69,6 +131,39 @@ impl<M> Waiting<M> {
             if *count == 0 {
                 self.by_source.remove(&source);
             }
+        }
+    }
+
+    /// Takes the oldest job for a thread that has this time.
+    fn begin(&mut self, time: Time) -> Option<Arc<dyn Work<M>>> {
+        let Job { source, work, .. } = self.jobs.pop_front()?;
+        self.has_left(source);
+        if time == Time::Idle {
+            let since = Instant::now();
+            self.under_way.push(Job { source: None, since, work: Arc::clone(&work) });
+        }
+        Some(work)
+    }
+
+    /// What idle time was given to has come to its end.
+    fn end(&mut self, work: &Arc<dyn Work<M>>) {
+        self.under_way.retain(|job| !Arc::ptr_eq(&job.work, work));
+    }
+
+    /// The job which waits most for relief: of those under way the oldest; the head of the queue where all that idle
+    /// time was given to is relieved already.
+    fn relieve(&mut self) -> Relief<M> {
+        let oldest = self.under_way.iter().map(|job| job.since).min();
+        let Some(since) = oldest.or_else(|| Some(self.jobs.front()?.since)) else {
+            return Relief::Idle;
+        };
+        let left = PATIENCE.saturating_sub(since.elapsed());
+        if !left.is_zero() {
+            return Relief::In(left);
+        }
+        match self.under_way.iter().position(|job| job.since == since) {
+            Some(at) => Relief::Do(self.under_way.swap_remove(at).work),
+            None => self.begin(Time::Relief).map_or(Relief::Idle, Relief::Do),
         }
     }
 
@@ -98,15 +193,43 @@ struct Queue<M> {
 
 impl<M> Queue<M> {
     /// The next job that somebody waits for; nothing when the hub ends.
-    fn next(&self) -> Option<Box<dyn Work<M>>> {
+    fn next(&self, time: Time) -> Option<Arc<dyn Work<M>>> {
         let mut waiting = self.waiting.lock();
-        loop {
-            let is_idle = |waiting: &mut Waiting<M>| waiting.jobs.is_empty() && !waiting.is_closed;
-            self.has_work.wait_while(&mut waiting, is_idle);
-            let Job { source, work } = waiting.jobs.pop_front()?;
-            waiting.has_left(source);
-            if work.is_wanted() {
-                return Some(work);
+        while !waiting.is_closed {
+            let found = match time {
+                Time::Idle | Time::Little => waiting.begin(time),
+                Time::Relief => match waiting.relieve() {
+                    Relief::Do(work) => Some(work),
+                    Relief::In(left) => {
+                        self.has_work.wait_for(&mut waiting, left);
+                        continue;
+                    }
+                    Relief::Idle => None,
+                },
+            };
+            match found {
+                Some(work) if work.is_wanted() => return Some(work),
+                Some(work) => waiting.end(&work),
+                None => self.has_work.wait(&mut waiting),
+            }
+        }
+        None
+    }
+
+    /// Does jobs until the hub ends.
+    fn work(&self, time: Time)
+    where
+        M: Default,
+    {
+        time.give_way();
+        let mut memory = M::default();
+        while let Some(work) = self.next(time) {
+            // A fault of one job is the end of that job, and not of all that come after it.
+            if catch_unwind(AssertUnwindSafe(|| work.run(&mut memory))).is_err() {
+                memory = M::default();
+            }
+            if time == Time::Idle {
+                self.waiting.lock().end(&work);
             }
         }
     }
@@ -130,51 +253,46 @@ pub(crate) struct Full {
     pub(crate) is_of_one: bool,
 }
 
-/// Lowers the priority of this thread. A machine that does not allow it works at the usual one.
-fn give_way() {
-    // Linux has a priority for each thread, and takes the number of one here (setpriority(2), "C library/kernel
-    // differences").
-    let lowered = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
-    if let Err(error) = lowered {
-        tracing::warn!(%error, "the threads for sign-ins run at the usual priority");
-    }
-}
-
 /// The threads and their queue. `M` is the memory of one of them.
 pub(crate) struct Threads<M> {
     queue: Arc<Queue<M>>,
     bounds: QueueBounds,
     /// About how long one job takes, for who has to come again.
     job_time: Duration,
+    /// How many do each job.
+    workers: usize,
     /// Waited for when this is dropped.
     running: Vec<JoinHandle<()>>,
 }
 
 impl<M: Default + 'static> Threads<M> {
-    /// Starts them. `job_time` is about how long one job takes. Fails where the system gives no more threads: what
-    /// nobody does would be waited for without end.
-    pub(crate) fn new(name: &str, bounds: QueueBounds, job_time: Duration) -> io::Result<Self> {
-        let waiting =
-            Waiting { jobs: VecDeque::new(), by_source: HashMap::new(), is_closed: false };
+    /// Starts them. `job_time` is about how long one job takes, and `time` what time they have for it. Fails where the
+    /// system gives no more threads: what nobody does would be waited for without end.
+    pub(crate) fn new(
+        name: &str,
+        bounds: QueueBounds,
+        job_time: Duration,
+        time: Time,
+    ) -> io::Result<Self> {
+        let waiting = Waiting {
+            jobs: VecDeque::new(),
+            under_way: Vec::new(),
+            by_source: HashMap::new(),
+            is_closed: false,
+        };
         let queue = Arc::new(Queue { waiting: Mutex::new(waiting), has_work: Condvar::new() });
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let start = |number: usize| {
-            let queue = Arc::clone(&queue);
-            let run = move || {
-                give_way();
-                let mut memory = M::default();
-                while let Some(work) = queue.next() {
-                    // A fault of one job is the end of that job, and not of all that come after it.
-                    if catch_unwind(AssertUnwindSafe(|| work.run(&mut memory))).is_err() {
-                        memory = M::default();
-                    }
-                }
-            };
-            thread::Builder::new().name(format!("{name}-{number}")).spawn(run)
-        };
-        let mut threads = Self { queue: Arc::clone(&queue), bounds, job_time, running: Vec::new() };
-        for number in 0..cores {
-            threads.running.push(start(number)?);
+        let relief = (time == Time::Idle).then_some(Time::Relief);
+        let mut threads = Self { queue, bounds, job_time, workers: cores, running: Vec::new() };
+        for (number, time) in iter::repeat_n(time, cores).chain(relief).enumerate() {
+            let queue = Arc::clone(&threads.queue);
+            let thread = thread::Builder::new().name(format!("{name}-{number}"));
+            let running = thread.spawn(move || queue.work(time))?;
+            // On a busy machine nobody can say when idle time has ended what it was given to. Such a thread has nothing
+            // of the hub's but what it hashes.
+            if time != Time::Idle {
+                threads.running.push(running);
+            }
         }
         Ok(threads)
     }
@@ -192,7 +310,7 @@ impl<M: Default + 'static> Threads<M> {
         if has_room && has_own_room {
             return Ok(());
         }
-        let threads = u32::try_from(self.running.len().max(1)).unwrap_or(u32::MAX);
+        let threads = u32::try_from(self.workers).unwrap_or(u32::MAX);
         let ahead = u32::try_from(waiting.jobs.len()).unwrap_or(u32::MAX);
         let after = (self.job_time.saturating_mul(ahead) / threads).max(COME_BACK_MIN);
         Err(Full { after, is_of_one: !has_own_room })
@@ -203,7 +321,7 @@ impl<M: Default + 'static> Threads<M> {
     pub(crate) fn submit<T: Send + 'static>(
         &self,
         source: Option<IpAddr>,
-        work: impl FnOnce(&mut M) -> T + Send + 'static,
+        work: impl Fn(&mut M) -> T + Send + Sync + 'static,
     ) -> Result<oneshot::Receiver<T>, Full> {
         let mut waiting = self.queue.waiting.lock();
         self.room(&mut waiting, source)?;
@@ -211,9 +329,11 @@ impl<M: Default + 'static> Threads<M> {
             *waiting.by_source.entry(source).or_default() += 1;
         }
         let (reply, answer) = oneshot::channel();
-        waiting.jobs.push_back(Job { source, work: Box::new(Task { work, reply }) });
+        let work = Arc::new(Task { work, reply: Mutex::new(Some(reply)) });
+        waiting.jobs.push_back(Job { source, since: Instant::now(), work });
         drop(waiting);
-        self.queue.has_work.notify_one();
+        // One alone could be the thread for relief, which looks again later.
+        self.queue.has_work.notify_all();
         Ok(answer)
     }
 }
@@ -236,7 +356,7 @@ impl<M> Drop for Threads<M> {
 
 impl<M> std::fmt::Debug for Threads<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Threads").field("count", &self.running.len()).finish_non_exhaustive()
+        f.debug_struct("Threads").field("count", &self.workers).finish_non_exhaustive()
     }
 }
 
@@ -244,10 +364,22 @@ impl<M> std::fmt::Debug for Threads<M> {
 mod tests {
     use std::sync::mpsc;
 
+    use thread_priority::thread_schedule_policy;
+
     use super::*;
 
-    fn threads(all: usize, of_one: usize) -> Threads<()> {
-        Threads::new("test", QueueBounds { all, of_one }, Duration::from_millis(60)).unwrap()
+    fn threads_with(time: Time) -> Threads<()> {
+        let bounds = QueueBounds { all: 8, of_one: 2 };
+        Threads::new("test", bounds, Duration::from_millis(60), time).unwrap()
+    }
+
+    fn has_idle_time() -> bool {
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        thread_schedule_policy() == Ok(idle)
+    }
+
+    fn threads() -> Threads<()> {
+        threads_with(Time::Little)
     }
 
     /// All threads are busy until what comes back is dropped.
@@ -255,31 +387,70 @@ mod tests {
         let busy = |_| {
             let (open, gate) = mpsc::channel::<()>();
             let (here, started) = mpsc::channel();
+            let gate = Mutex::new(gate);
             let work = move |(): &mut ()| {
                 here.send(()).unwrap();
-                gate.recv().ok();
+                gate.lock().recv().ok();
             };
             let busy = threads.submit(None, work).unwrap();
             started.recv().unwrap();
             (open, busy)
         };
-        (0..threads.running.len()).map(busy).collect::<Vec<_>>()
+        (0..threads.workers).map(busy).collect::<Vec<_>>()
     }
 
     /// Goal: whoever comes gives way to whoever talks, and nobody else does.
     #[test]
     fn threads_for_sign_ins_give_way() {
-        let threads = threads(8, 2);
+        let threads = threads();
         let niceness = || rustix::process::getpriority_process(Some(rustix::thread::gettid()));
         let before = niceness().unwrap();
         let there = threads.submit(None, move |()| niceness()).unwrap().blocking_recv().unwrap();
         assert_eq!(there, Ok(NICENESS.max(before)));
         assert_eq!(niceness(), Ok(before));
+        // The thread for relief does it where the idle one does not get on here: then it is no idle one.
+        let threads = threads_with(Time::Idle);
+        let there = threads
+            .submit(None, move |()| has_idle_time() || niceness() == Ok(NICENESS.max(before)))
+            .unwrap();
+        assert_eq!(there.blocking_recv(), Ok(true));
+    }
+
+    /// Goal: a newcomer gets in, also where nobody has time for it. Method: all threads for idle time stand still, each
+    /// with a job that another thread would end; one more job waits behind them.
+    #[test]
+    fn what_does_not_get_on_in_idle_time_is_done_in_any_case() {
+        let threads = threads_with(Time::Idle);
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let mut answers = Vec::new();
+        for n in 0..threads.workers {
+            let gate = Arc::clone(&gate);
+            let work = move |(): &mut ()| {
+                if has_idle_time() {
+                    gate.lock().recv().ok();
+                }
+                n
+            };
+            answers.push(threads.submit(None, work).unwrap());
+        }
+        answers.push(
+            threads
+                .submit(None, {
+                    let last = threads.workers;
+                    move |()| last
+                })
+                .unwrap(),
+        );
+        for (n, answer) in answers.into_iter().enumerate() {
+            assert_eq!(answer.blocking_recv(), Ok(n));
+        }
+        drop(open);
     }
 
     #[test]
     fn the_queue_has_a_bound_and_one_address_a_part_of_it() {
-        let threads = threads(8, 2);
+        let threads = threads();
         let busy = keep_busy(&threads);
         let one: Option<IpAddr> = Some("192.0.2.1".parse().unwrap());
         let mut waiting: Vec<_> =
@@ -298,8 +469,8 @@ mod tests {
     /// Goal: a fault in one job costs that job, and no thread.
     #[test]
     fn threads_outlive_a_job_that_fails() {
-        let threads = threads(8, 2);
-        for _ in 0..=threads.running.len() {
+        let threads = threads();
+        for _ in 0..=threads.workers {
             let failing = threads.submit::<()>(None, |()| panic!("a fault")).unwrap();
             assert!(failing.blocking_recv().is_err());
         }
@@ -309,7 +480,7 @@ mod tests {
     /// Goal: whoever comes and goes takes neither a place nor time.
     #[test]
     fn what_nobody_waits_for_is_not_done_and_takes_no_place() {
-        let threads = threads(8, 2);
+        let threads = threads();
         let busy = keep_busy(&threads);
         let one: Option<IpAddr> = Some("192.0.2.1".parse().unwrap());
         let (here, done) = mpsc::channel();

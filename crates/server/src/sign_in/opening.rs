@@ -15,7 +15,7 @@ use crate::{
     listener::source,
     request::Refusal,
     shared::Shared,
-    threads::{Full, QueueBounds, Threads},
+    threads::{Full, QueueBounds, Threads, Time},
 };
 
 /// About how long one takes, for who has to come again.
@@ -24,7 +24,7 @@ const OPEN_TIME: Duration = Duration::from_millis(2);
 /// Starts the threads that open AUTHs.
 pub(crate) fn threads() -> io::Result<Threads<()>> {
     let bounds = QueueBounds { all: AUTHS_WAITING_MAX, of_one: STRANGERS_PER_ADDRESS_MAX };
-    Threads::new("sign-ins", bounds, OPEN_TIME)
+    Threads::new("sign-ins", bounds, OPEN_TIME, Time::Little)
 }
 
 fn queue_is_full(full: &Full) -> Problem {
