@@ -149,14 +149,25 @@ impl Client {
     /// # Panics
     /// When it cannot be started.
     pub fn at_terminal_through(&self, through: &[&str]) -> Terminal {
-        let plain = self.plain(&[]);
-        let mut command = Command::new("env");
-        command.args(through).arg(plain.get_program()).args(plain.get_args());
-        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        if let Some(folder) = plain.get_current_dir() {
-            command.current_dir(folder);
-        }
-        Terminal::start(&command)
+        Terminal::start(&self.through(through))
+    }
+
+    /// The command of a chat behind these words, which start it.
+    pub fn through(&self, through: &[&str]) -> Command {
+        let chat = self.plain(&[]);
+        let mut command = beside("env", &chat);
+        command.args(through).arg(chat.get_program()).args(chat.get_args());
+        command
+    }
+
+    /// A shell with job control whose prompt is `shell> `, and the line that starts a chat there.
+    pub fn shell(&self) -> (Command, String) {
+        let chat = self.plain(&[]);
+        let mut shell = beside("bash", &chat);
+        shell.args(["--norc", "--noprofile", "-i"]).env("PS1", "shell> ");
+        let words = std::iter::once(chat.get_program()).chain(chat.get_args());
+        let words = words.map(|word| format!("'{}'", word.to_string_lossy()));
+        (shell, words.collect::<Vec<_>>().join(" "))
     }
 
     /// Starts it with these arguments. The account is made when it is new.
@@ -210,4 +221,14 @@ impl Client {
         }
         program.finish()
     }
+}
+
+/// Another program where this command would run, and with its environment.
+fn beside(program: &str, of: &Command) -> Command {
+    let mut command = Command::new(program);
+    command.envs(of.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = of.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
 }

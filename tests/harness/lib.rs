@@ -81,7 +81,7 @@ macro_rules! at_one_and_over_two {
 /// The longest that anything may take. Long, because test machines may be slow and shared.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
-/// How often [`until`] looks.
+/// How often [`within`] looks.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Looks again and again until something is so of which no event tells: a file has grown, a process is gone.
@@ -89,10 +89,19 @@ const LOOK: Duration = Duration::from_millis(20);
 /// # Panics
 /// When it is not so within [`LIMIT`].
 #[track_caller]
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + LIMIT;
+pub fn until(what: &str, is_so: impl FnMut() -> bool) {
+    within(what, LIMIT, is_so);
+}
+
+/// The same for what has been promised within a time.
+///
+/// # Panics
+/// When it is not so by then.
+#[track_caller]
+pub fn within(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
     while !is_so() {
-        assert!(Instant::now() < end, "not reached: {what}");
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
         std::thread::sleep(LOOK);
     }
 }

@@ -99,24 +99,34 @@ fn files_are_found_by_their_keywords_and_arrive_whole(server: &House) {
     assert!(std::fs::read(target.join("plan (1).pdf")).unwrap() == plan);
 }
 
+/// Alice shares a file, then another one in its place, and ends; bob finds each.
+fn shares_one_file_and_then_another(rig: &Rig, alice: &Client, bob: &Client) {
+    let shared = folder(rig, "shared", "one, a.txt", &[("a.txt", b"a"), ("b.txt", b"b")]);
+    let mut sharing = share(alice, &shared, "ALL");
+    assert_eq!(find(bob, &["one"]), ["a.txt"]);
+    std::fs::write(shared.join("keyword.txt"), "one, b.txt; two, b.txt").unwrap();
+    sharing.stdout.wait_for("the list changed", |line| {
+        line.contains("\"shared\"") && line.contains("\"ended\":1")
+    });
+    assert_eq!(find(bob, &["one"]), ["b.txt"]);
+    sharing.terminate();
+    sharing.wait().assert_code(130);
+}
+
+/// What alice has shared last is found while she is away.
+fn finds_what_is_away(bob: &Client) {
+    let found = bob.run(&["find", "two", "--json"]).expect_code(0).events_named("file");
+    assert_eq!(names(&found), ["b.txt"]);
+    assert_eq!(found[0]["online"], false);
+}
+
 /// Goal: who shares and who looks for it need not be at one place: the list and its changes are found, for all and in
 /// a room.
 fn a_list_is_found_wherever_one_is(server: &House) {
     let rig = &server.rig;
     let (alice, bob) = (rig.client("alice", server.url()), rig.client("bob", server.url()));
-    let shared = folder(rig, "shared", "one, a.txt", &[("a.txt", b"a"), ("b.txt", b"b")]);
-    let mut sharing = share(&alice, &shared, "ALL");
-    assert_eq!(find(&bob, &["one"]), ["a.txt"]);
-    std::fs::write(shared.join("keyword.txt"), "one, b.txt; two, b.txt").unwrap();
-    sharing.stdout.wait_for("the list changed", |line| {
-        line.contains("\"shared\"") && line.contains("\"ended\":1")
-    });
-    assert_eq!(find(&bob, &["one"]), ["b.txt"]);
-    sharing.terminate();
-    sharing.wait().assert_code(130);
-    let found = bob.run(&["find", "two", "--json"]).expect_code(0).events_named("file");
-    assert_eq!(names(&found), ["b.txt"]);
-    assert_eq!(found[0]["online"], false);
+    shares_one_file_and_then_another(rig, &alice, &bob);
+    finds_what_is_away(&bob);
 }
 
 /// Goal: the list follows the folder, and is there while its owner is away.
@@ -124,20 +134,9 @@ fn a_list_is_found_wherever_one_is(server: &House) {
 fn the_list_follows_the_folder_and_outlives_its_owner() {
     let mut scene = Scene::empty();
     let (alice, bob) = (scene.client("alice"), scene.client("bob"));
-    let shared = folder(&scene.rig, "shared", "one, a.txt", &[("a.txt", b"a"), ("b.txt", b"b")]);
-    let mut sharing = share(&alice, &shared, "ALL");
-    assert_eq!(find(&bob, &["one"]), ["a.txt"]);
-    std::fs::write(shared.join("keyword.txt"), "one, b.txt; two, b.txt").unwrap();
-    sharing.stdout.wait_for("the list changed", |line| {
-        line.contains("\"shared\"") && line.contains("\"ended\":1")
-    });
-    assert_eq!(find(&bob, &["one"]), ["b.txt"]);
-    sharing.terminate();
-    sharing.wait().assert_code(130);
+    shares_one_file_and_then_another(&scene.rig, &alice, &bob);
     scene.server.restart(&scene.rig, &[]);
-    let found = bob.run(&["find", "two", "--json"]).expect_code(0).events_named("file");
-    assert_eq!(names(&found), ["b.txt"]);
-    assert_eq!(found[0]["online"], false);
+    finds_what_is_away(&bob);
     let refused = bob.run(&["get", "alice", "b.txt"]).expect_code(6);
     assert!(refused.stderr.contains("away"), "{refused:?}");
 }

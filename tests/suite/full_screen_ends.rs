@@ -1,9 +1,6 @@
 //! The full screen without its server, with commands and files, and how it gives the terminal back.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use chat_tests::{LIMIT, Rig, Scene, Signal, Terminal, types};
+use chat_tests::{Rig, Scene, Signal, Terminal, types, until};
 
 use super::commands::server_for_alice;
 
@@ -13,14 +10,6 @@ const WIDE: (u16, u16) = (120, 40);
 fn runs(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
-}
-
-fn waits_until_gone(pid: i32) {
-    let end = Instant::now() + LIMIT;
-    while runs(pid) {
-        assert!(Instant::now() < end, "the client is still there");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Goal: a known account opens its home without a server: what was said is there, what is typed is kept and goes out
@@ -132,18 +121,13 @@ fn no_client_is_left_behind_when_its_terminal_is_gone() {
     let chat = scene.at_full_screen("alice", WIDE);
     let pid = chat.pid_of("chat-client").as_raw_nonzero().get();
     drop(chat);
-    waits_until_gone(pid);
-    let plain = scene.client("alice").plain(&[]);
-    let mut deaf = Command::new("env");
-    deaf.args(["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]);
-    deaf.arg(plain.get_program()).args(plain.get_args());
-    deaf.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    deaf.current_dir(plain.get_current_dir().unwrap());
+    until("the client is gone", || !runs(pid));
+    let deaf = scene.client("alice").through(&["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]);
     let chat = Terminal::start_full(&deaf, WIDE, "");
     chat.wait_until_seen("connected to");
     let pid = chat.pid_of("chat-client").as_raw_nonzero().get();
     drop(chat);
-    waits_until_gone(pid);
+    until("the client is gone", || !runs(pid));
 }
 
 /// Goal: Ctrl-Z gives the shell its terminal as it was, and `fg` the screen back with what has come meanwhile; what was
@@ -151,16 +135,10 @@ fn no_client_is_left_behind_when_its_terminal_is_gone() {
 #[test]
 fn ctrl_z_and_fg_give_the_terminal_to_and_fro() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
-    let plain = scene.client("alice").plain(&[]);
-    let words = std::iter::once(plain.get_program()).chain(plain.get_args());
-    let words: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "--noprofile", "-i"]);
-    bash.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    bash.env("PS1", "shell> ").current_dir(plain.get_current_dir().unwrap());
-    let mut shell = Terminal::start_full(&bash, WIDE, "");
+    let (shell, chat) = scene.client("alice").shell();
+    let mut shell = Terminal::start_full(&shell, WIDE, "");
     shell.wait_until_seen("shell> ");
-    shell.type_line(&words.join(" "));
+    shell.type_line(&chat);
     shell.wait_until_seen("connected to");
     for round in 1..=2 {
         shell.type_keys(format!("begun {round}").as_bytes());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chat_tests::{
     LIMIT, Program, Redis, Rig, Server, Signal, get, is_redis_wanted, node, node_command,
-    node_digest, person, server_command,
+    node_digest, person, server_command, until,
 };
 
 /// How long it may take until something is acknowledged again, on a busy machine.
@@ -15,15 +15,6 @@ const AGAIN_MAX: Duration = Duration::from_secs(20);
 type Loss = fn(&mut Redis);
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
-
-#[track_caller]
-fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + limit;
-    while !is_so() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// All of these servers come to the same.
 #[track_caller]
@@ -129,7 +120,7 @@ impl LeftOut {
         }
         alice.type_line("known to one server alone");
         alice.stdout.wait_for_count(2, |line| line.contains("✓ stored for #lobby"));
-        wait_until("it is there", LIMIT, || node_digest(&rig, "n3") != node_digest(&rig, "n1"));
+        until("it is there", || node_digest(&rig, "n3") != node_digest(&rig, "n1"));
         three.kill_hard();
         alice.kill_hard();
         redis.say(&["FLUSHALL"]);
@@ -150,7 +141,7 @@ fn a_server_that_was_left_out_says_what_only_it_has() {
     }
     let LeftOut { mut bob, one, redis, rig, _two } = LeftOut::begin();
     let readiness = || get(one.address(), "/readyz?verbose", &[]).body;
-    wait_until("it says for whom it waits", LIMIT, || {
+    until("it says for whom it waits", || {
         readiness()
             .contains("n3 may have more: start it, or say: chat-server cluster open --without n3")
     });
@@ -158,7 +149,7 @@ fn a_server_that_was_left_out_says_what_only_it_has() {
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     bob.type_line("we go on");
     bob.stdout.wait_for_part("we go on");
-    wait_until("it is ready again", LIMIT, || get(one.address(), "/readyz", &[]).status == 200);
+    until("it is ready again", || get(one.address(), "/readyz", &[]).status == 200);
     are_alike(&rig, &["n1", "n2"]);
     let mut three = Program::start(node_command(&rig, &redis, "n3", "0", &[]));
     assert_eq!(three.ends_within(LIMIT), Some(70), "{}", three.stderr.text());
@@ -212,15 +203,15 @@ fn a_server_that_was_away_for_longer_than_the_log_goes_back_needs_a_snapshot() {
     for index in 0..30 {
         let before = turn();
         alice.type_line(&format!("line {index} of many: {}", "x".repeat(400)));
-        wait_until("it is in the log", LIMIT, || turn() > before);
+        until("it is in the log", || turn() > before);
     }
-    wait_until("it is trimmed", LIMIT, || first() > died_at + 1);
+    until("it is trimmed", || first() > died_at + 1);
     let figure = |name: &str| {
         let page = get(one.address(), "/metrics", &[]).body;
         let line = page.lines().find(|line| line.starts_with(name)).map(str::to_owned);
         line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
     };
-    wait_until("it is told", LIMIT, || figure("chat_shared_log_turns") > 0);
+    until("it is told", || figure("chat_shared_log_turns") > 0);
     let mut away = Program::start(node_command(&rig, &redis, "n2", "0", &small));
     assert_eq!(away.ends_within(LIMIT), Some(70), "{}", away.stderr.text());
     let words = away.stderr.text();
@@ -258,7 +249,7 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
     let mut alice = person(&rig, first.url(), "alice");
     alice.type_line("said when it was alone");
     alice.stdout.wait_for_part("✓ stored for #lobby");
-    wait_until("it is kept", LIMIT, || node_digest(&rig, "n1").contains("entries: "));
+    until("it is kept", || node_digest(&rig, "n1").contains("entries: "));
     alice.kill_hard();
     ends(first);
     let before = node_digest(&rig, "n1");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chat_tests::{
     LIMIT, Program, Redis, Rig, Server, Signal, get, is_redis_wanted, node, node_again,
-    node_command, person, types,
+    node_command, person, types, until, within,
 };
 
 /// How long a server that died is shown as if it lived.
@@ -43,15 +43,6 @@ impl Pair {
 fn readiness(server: &Server) -> (u16, String) {
     let answer = get(server.address(), "/readyz?verbose", &[]);
     (answer.status, answer.body)
-}
-
-#[track_caller]
-fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + limit;
-    while !is_so() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
@@ -150,7 +141,7 @@ fn while_redis_is_away_nobody_is_told_yes_or_no() {
     let stopped = Instant::now();
     alice.type_line("bob*into the silence");
     for server in [&one, &two] {
-        wait_until("503", Duration::from_secs(4), || readiness(server).0 == 503);
+        within("503", Duration::from_secs(4), || readiness(server).0 == 503);
         assert!(readiness(server).1.contains("[-] redis: Redis does not answer"));
     }
     while stopped.elapsed() < Duration::from_secs(10) {
@@ -162,7 +153,7 @@ fn while_redis_is_away_nobody_is_told_yes_or_no() {
     bob.stdout.wait_for_part("into the silence");
     alice.stdout.wait_for_part("delivered to bob");
     for server in [&one, &two] {
-        wait_until("200", Duration::from_secs(5), || readiness(server).0 == 200);
+        within("200", Duration::from_secs(5), || readiness(server).0 == 200);
     }
     assert_eq!(bob.stdout.text().matches("into the silence").count(), 1);
     let said = [one.program().stderr.text(), two.program().stderr.text()].concat();
@@ -230,7 +221,7 @@ fn a_redis_that_promises_less_than_the_disk_is_refused_unless_it_is_asked_for() 
     let start = |options: &[&str]| Program::start(node_command(&rig, &redis, "n1", "0", options));
     ends(start(&[]), 2, "Redis lacks appendfsync always");
     let less = Server::run(node_command(&rig, &redis, "n1", "0", &["--redis-ack", "second"]));
-    wait_until("the promise", LIMIT, || {
+    until("the promise", || {
         let page = get(less.address(), "/metrics", &[]).body;
         page.contains("chat_ack_durability{level=\"second\"} 1")
     });

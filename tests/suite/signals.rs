@@ -1,9 +1,8 @@
 //! Programs of the client that are ended by a signal, and a chat that a shell puts aside and takes up again.
 
 use std::fs;
-use std::process::Command;
 
-use chat_tests::{Client, Scene, Signal, Terminal};
+use chat_tests::{Scene, Signal, Terminal};
 
 /// Goal: whoever ends one finds the same exit code whichever it was and however it was ended. Before: an agent and a
 /// `share` ended with 0 after SIGTERM, and SIGQUIT killed them; `find` died of SIGTERM.
@@ -38,27 +37,15 @@ fn whoever_is_ended_by_a_signal_ends_with_130() {
     }
 }
 
-/// A shell with job control at a terminal of its own, and the line that starts the chat of somebody there.
-fn shell(client: &Client) -> (Terminal, String) {
-    let chat = client.plain(&[]);
-    let words = std::iter::once(chat.get_program()).chain(chat.get_args());
-    let words: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "--noprofile", "-i"]);
-    bash.envs(chat.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    bash.env("PS1", "shell> ").current_dir(chat.get_current_dir().unwrap());
-    let shell = Terminal::start(&bash);
-    shell.wait_for("shell> ");
-    (shell, words.join(" "))
-}
-
 /// Goal: Ctrl-Z gives the shell its terminal as it was, and `fg` gives it back to the chat, with what has come meanwhile
 /// and a prompt at which a line is typed and sent; and so once more, put to sleep by somebody else. What was being typed before is not lost. Method: a real
 /// shell, asked how its terminal is set; what it says is looked for behind what was on the screen before.
 #[test]
 fn ctrl_z_gives_the_shell_its_terminal_and_fg_gives_it_to_the_chat() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
-    let (mut shell, chat) = shell(&scene.client("alice"));
+    let (shell, chat) = scene.client("alice").shell();
+    let mut shell = Terminal::start(&shell);
+    shell.wait_for("shell> ");
     shell.types(&chat, "connected to");
     // Drawn anew below what is said; before that it may stand above it.
     shell.wait_for("alice #lobby> ");

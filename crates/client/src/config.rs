@@ -21,7 +21,6 @@ pub mod names;
 pub mod save;
 pub mod screen;
 pub mod ui;
-pub mod verb;
 
 pub mod error;
 
@@ -33,7 +32,8 @@ pub use chat_emulator::{Emulation, Extent};
 pub use error::ConfigError;
 pub use merged::Configured;
 pub use ui::Ui;
-pub use verb::Verb;
+
+pub use crate::verb::Verb;
 
 use crate::exit::ExitStatus;
 use crate::start::{Failure, connected};

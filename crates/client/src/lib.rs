@@ -5,7 +5,8 @@
 //!   `-v` tells;
 //! - `first_run`, `notify`: the first start on a machine, notices outside of the chat;
 //! - `prompt`, `signals`: a person who is asked, and how the program is ended;
-//! - [`start`], [`oneshot`], [`chat`], [`agent_host`]: the modes that sign a person in;
+//! - [`start`], [`task`], [`chat`], [`agent_host`]: what signs a person in;
+//! - [`verb`]: the subcommands;
 //! - [`emulation`]: many clients that send random lines;
 //! - [`story`]: one message through all logs.
 
@@ -22,7 +23,8 @@ mod unshown;
 
 pub mod agent_host;
 pub mod chat;
-pub mod oneshot;
+pub mod task;
+pub mod verb;
 
 pub mod emulation;
 pub mod story;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chat_client::config::{Config, ConfigError, Verbosity};
 use chat_client::exit::ExitStatus;
 use chat_client::start::Failure;
-use chat_client::{diagnostics, oneshot};
+use chat_client::{diagnostics, task};
 use chat_protocol::sanitise;
 
 fn main() -> ExitCode {
@@ -69,7 +69,7 @@ fn is_json_wanted() -> bool {
 
 /// The last line for programs. An output that takes nothing changes nothing: the exit code says it too.
 fn tell(status: ExitStatus, code: Option<&str>, reason: &str) {
-    oneshot::print_json(status.event(code, reason).into_iter().collect()).ok();
+    task::print_json(status.event(code, reason).into_iter().collect()).ok();
 }
 
 fn complain(error: &dyn std::error::Error) {

@@ -39,7 +39,7 @@ impl Notifier {
         for item in &told.items {
             let Some((kind, who, place, text)) = told_of(talk, item) else { continue };
             let what = (kind, &who, place.as_deref());
-            if let Some(notice) = notice(what, &text, talk.settings(), minute) {
+            if let Some(notice) = notice(what, &text, &talk.settings().notify, minute) {
                 self.give(&notice);
             }
         }
@@ -50,7 +50,8 @@ impl Notifier {
     pub(crate) fn asked(&mut self, event: &Event, settings: &Settings) {
         let Event::Command { from, command, .. } = event else { return };
         let what = (Kind::Command, from, None);
-        if let Some(notice) = notice(what, &command.argv.join(" "), settings, minute_of_day()) {
+        let words = command.argv.join(" ");
+        if let Some(notice) = notice(what, &words, &settings.notify, minute_of_day()) {
             self.give(&notice);
         }
     }

@@ -7,7 +7,7 @@ use chat_endpoint::{Event, MemberChange, Standing};
 use chat_protocol::name::UserName;
 use chat_protocol::tag::Tag;
 
-use crate::history::{Entry, State};
+use crate::record::{Entry, State};
 
 /// What stands in the history for what somebody says who is ignored.
 pub const HIDDEN: &str = "(hidden: you ignore them)";
@@ -109,7 +109,7 @@ mod tests {
     use chat_protocol::name::ConversationId;
 
     use super::*;
-    use crate::history::Record;
+    use crate::record::Record;
 
     fn user(name: &str) -> UserName {
         UserName::new(name).unwrap()

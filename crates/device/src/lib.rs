@@ -17,6 +17,7 @@ pub mod names;
 pub mod own_device;
 pub mod password;
 pub mod recipient;
+mod record;
 pub mod server_url;
 pub mod step;
 pub mod store;

@@ -11,7 +11,7 @@ use chat_protocol::keys::BundleError;
 use chat_protocol::name::ConversationId;
 use thiserror::Error;
 
-use crate::history::{Entry, Record, Said};
+use crate::record::{Entry, Record, Said};
 
 mod memory;
 #[cfg(feature = "sqlite")]

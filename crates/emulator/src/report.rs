@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::run::exchange::FileFigures;
-
 mod about;
 mod course;
 mod csv;
@@ -28,6 +26,21 @@ pub struct SumCheck {
     pub clients: u64,
     /// By how much the server's metric grew.
     pub server: u64,
+}
+
+/// What a run says about its files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct FileFigures {
+    /// Files put on the list.
+    pub shared: u64,
+    /// Files that others have fetched, every byte as it was shared.
+    pub fetched: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Files that came with other bytes.
+    pub wrong: u64,
+    /// Files that were not found or did not come.
+    pub failed: u64,
 }
 
 /// What one of several servers has counted during the run.

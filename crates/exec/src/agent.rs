@@ -24,7 +24,6 @@ use crate::runner::{self, Ended, Launch};
 use line::{Line, Placed, Ticket};
 pub use setup::AgentError;
 use setup::{absolute, find_users, prepare_work_dir};
-pub(crate) use under_way::Cancelled;
 use under_way::{Arrival, Place, Turn, UnderWay};
 
 /// A command whose signature, target and freshness the caller has verified.

@@ -23,7 +23,7 @@
 //! - `order`: in which order the commands of one sender start, decided without touching anything;
 //! - `journal`: what was started and how it ended, on disk;
 //! - [`helper`]: what the re-executed child does, from namespace to `exec`;
-//! - `runner`: starts the helper, streams the output, stops it at a limit;
+//! - `runner`: starts the helper, streams the output, stops it at a limit; `cancelled` tells it to;
 //! - [`agent`]: the path of one command through all of the above.
 //!
 //! **Architecture Invariant:** nothing runs between `fork` and `exec` in the process of the server or
@@ -42,6 +42,8 @@ mod journal;
 mod order;
 
 pub mod helper;
+
+mod cancelled;
 mod runner;
 
 pub mod agent;

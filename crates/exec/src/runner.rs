@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::agent::Cancelled;
+use crate::cancelled::Cancelled;
 use crate::helper::{LANG, LaunchSpec, Line, PATH, SUBCOMMAND};
 use crate::journal::Kept;
 use crate::limits::{KILL_MARGIN, OUTPUT_CHUNK_BYTES, TERM_GRACE};

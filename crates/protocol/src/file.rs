@@ -9,6 +9,7 @@
 //! A chunk brings its way to the root along, so it is checked when it arrives, in any order and from
 //! any holder, and before it is kept. FILE frames are not signed: the root stands in a message that is.
 
+mod audience;
 pub mod catalogue;
 pub mod chunk;
 pub mod name;

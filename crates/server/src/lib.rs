@@ -79,8 +79,6 @@ mod threads;
 
 pub mod http;
 pub mod metrics;
-#[cfg(test)]
-mod modules;
 pub mod notices;
 mod published;
 pub mod socket;

@@ -8,6 +8,7 @@
 mod accounts;
 mod admin;
 mod answers;
+mod backlog;
 mod conversation;
 mod feeds;
 mod guard;

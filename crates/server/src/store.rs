@@ -29,14 +29,12 @@ pub use operator::{
 };
 pub use page::{Page, PageDropped, PageEntry, PageEpoch, PageRequest};
 pub use proposal::{
-    CopyChange, Incarnation, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch, NewExcuse,
-    NewIdentity, NewLink, NewNo, NewOffer, NewPassword, NewRetention, NewSession, NewShare,
-    NewTopic, Probe, Proposal, SessionPlace,
+    CopyChange, CopyRow, Incarnation, NewAccount, NewBundle, NewDrop, NewEntry, NewEpoch,
+    NewExcuse, NewIdentity, NewLink, NewNo, NewOffer, NewPassword, NewRetention, NewSession,
+    NewShare, NewTopic, Probe, Proposal, SessionPlace,
 };
 pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
-pub use snapshot::{
-    AccountRow, ConversationRow, CopyRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting,
-};
+pub use snapshot::{AccountRow, ConversationRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting};
 pub use turns::{AppliedTurn, Facts, Followed, HubRow, KeptBatch, Mark, Noted, Written};
 
 /// The database in the data folder.

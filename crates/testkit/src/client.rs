@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::device::Device;
 use crate::new_id;
-use crate::wire::{Got, Socket, got};
+use crate::wire::{Entry, Fresh, Got, Socket, WireError, got};
 
 /// One connection. Everything here panics when what it waits for does not come.
 #[derive(Debug)]
@@ -37,8 +37,16 @@ pub struct Client {
     pub notices: Vec<HubToClient>,
 }
 
+impl Fresh {
+    /// Signs in and gives a raw client.
+    pub async fn enter(self, device: &Device, entry: &Entry) -> Result<Client, WireError> {
+        let (socket, signed_in) = self.sign_in(device, entry).await?;
+        Ok(Client::new(socket, device.clone(), signed_in))
+    }
+}
+
 impl Client {
-    pub(crate) fn new(socket: Socket, device: Device, signed_in: SignedIn) -> Self {
+    fn new(socket: Socket, device: Device, signed_in: SignedIn) -> Self {
         let (answers, deliveries) = (VecDeque::new(), VecDeque::new());
         let (uploads, notices) = (Vec::new(), Vec::new());
         Self { socket, device, signed_in, answers, deliveries, uploads, notices }

@@ -8,6 +8,7 @@
 //! | [`client`] | a signed-in raw client: sends anything, waits for what comes back |
 //! | [`middle`] | what stands between a device and its hub, and may change what passes |
 //! | [`json_page`] | the page about `--json`, and whether an object is as it says |
+//! | [`circles`] | whether the modules of a crate use each other in one direction |
 //! | [`random`] | random bytes that come again with the same seed |
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@
     reason = "a test that cannot go on ends here, with the reason"
 )]
 
+pub mod circles;
 pub mod client;
 pub mod device;
 pub mod json_page;

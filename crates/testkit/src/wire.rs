@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chat_protocol::crypto::random;
 use chat_protocol::frame::{Binary, Delivery, Upload};
 use chat_protocol::handshake::{
-    AuthBody, Credentials, Greeting, HandshakeError, Mode, Purpose, SignedIn,
+    AuthBody, Credentials, Greeting, HandshakeError, Mode, Purpose, SentAuth, SignedIn,
 };
 use chat_protocol::hub::{self, HubToClient};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -19,7 +19,6 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::PATIENCE;
-use crate::client::Client;
 use crate::device::Device;
 
 /// A connection to a hub.
@@ -69,6 +68,17 @@ pub enum Got {
     Delivery(Box<Delivery>),
     /// A part of an epoch.
     Upload(Upload),
+    /// The end: code and reason, or 0 when there were none.
+    Closed(u16, String),
+}
+
+/// What came, as it is.
+#[derive(Debug)]
+pub enum Raw {
+    /// A text message.
+    Text(String),
+    /// A binary one.
+    Binary(Bytes),
     /// The end: code and reason, or 0 when there were none.
     Closed(u16, String),
 }
@@ -156,12 +166,12 @@ impl Fresh {
         Self::over(stream, server, None).await
     }
 
-    /// Signs in.
-    pub async fn sign_in(
-        mut self,
+    /// AUTH of this device, and what opens the answer to it.
+    pub fn auth(
+        &self,
         device: &Device,
         entry: &Entry,
-    ) -> Result<(Socket, SignedIn), WireError> {
+    ) -> Result<(String, SentAuth), HandshakeError> {
         let credentials = Credentials {
             user: &device.user,
             mode: entry.mode,
@@ -169,7 +179,16 @@ impl Fresh {
             body: &entry.body,
             exporter: None,
         };
-        let (text, sent) = self.greeting.auth(&credentials, &random().into())?;
+        self.greeting.auth(&credentials, &random().into())
+    }
+
+    /// Signs in.
+    pub async fn sign_in(
+        mut self,
+        device: &Device,
+        entry: &Entry,
+    ) -> Result<(Socket, SignedIn), WireError> {
+        let (text, sent) = self.auth(device, entry)?;
         self.socket.send(Message::text(text)).await.map_err(Box::new)?;
         match got(&mut self.socket).await {
             Got::Hub(HubToClient::Ok { body }) => Ok((self.socket, sent.open(&body)?)),
@@ -188,12 +207,6 @@ impl Fresh {
             other => Err(unexpected("OK", &other)),
         }
     }
-
-    /// Signs in and gives a raw client.
-    pub async fn enter(self, device: &Device, entry: &Entry) -> Result<Client, WireError> {
-        let (socket, signed_in) = self.sign_in(device, entry).await?;
-        Ok(Client::new(socket, device.clone(), signed_in))
-    }
 }
 
 /// A WebSocket at `server` (`ADDRESS:PORT`).
@@ -210,17 +223,29 @@ fn unexpected(expected: &'static str, got: &Got) -> WireError {
 /// # Panics
 /// When nothing comes within [`PATIENCE`], or it is none of the hub's messages.
 pub async fn got(socket: &mut Socket) -> Got {
+    match raw(socket).await {
+        Raw::Text(text) => Got::Hub(hub::read(&text).unwrap()),
+        Raw::Binary(bytes) => binary(bytes),
+        Raw::Closed(code, reason) => Got::Closed(code, reason),
+    }
+}
+
+/// The next message as it is, or the end.
+///
+/// # Panics
+/// When nothing comes within [`PATIENCE`].
+pub async fn raw(socket: &mut Socket) -> Raw {
     loop {
         let next = tokio::time::timeout(PATIENCE, socket.next()).await.expect("nothing came");
         match next {
-            Some(Ok(Message::Text(text))) => return Got::Hub(hub::read(text.as_str()).unwrap()),
-            Some(Ok(Message::Binary(bytes))) => return binary(bytes),
+            Some(Ok(Message::Text(text))) => return Raw::Text(text.as_str().to_owned()),
+            Some(Ok(Message::Binary(bytes))) => return Raw::Binary(bytes),
             Some(Ok(Message::Close(frame))) => {
                 let frame = frame.expect("a reason");
-                return Got::Closed(frame.code.into(), frame.reason.to_string());
+                return Raw::Closed(frame.code.into(), frame.reason.to_string());
             }
             Some(Ok(_)) => {}
-            Some(Err(_)) | None => return Got::Closed(0, String::new()),
+            Some(Err(_)) | None => return Raw::Closed(0, String::new()),
         }
     }
 }

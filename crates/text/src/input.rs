@@ -29,9 +29,10 @@ use chat_protocol::retention::BadKeepTime;
 use chat_protocol::sanitise;
 use thiserror::Error;
 
-use crate::slash::{self, AWAY_BYTES_MAX, SlashCommand};
+use self::slash::{AWAY_BYTES_MAX, SlashCommand};
 use crate::words::SplitError;
 
+pub mod slash;
 mod slip;
 
 pub use slip::{Slip, slip};

@@ -1,23 +1,26 @@
 //! What a typed line means, and how what happened reads. Nothing in here waits for a person, a disk or a server.
 //!
 //! Modules in reading order:
-//! - [`input`], [`slash`], [`words`]: a typed line;
+//! - [`action`], [`presence`], [`notify`], [`words`]: what stands by itself: deeds, who comes and goes, what is worth a
+//!   notice outside of the chat, words as a shell splits them;
 //! - [`settings`]: what a person may set;
+//! - [`input`] and, below it, [`slash`]: a typed line;
 //! - [`item`]: what a talk tells, one thing by itself;
 //! - [`hints`]: what to type about what is wrong;
-//! - [`notify`]: what is worth a notice outside of the chat;
-//! - [`show`]: what happened, for people and for programs;
-//! - [`history`]: what was said, as it is shown again.
+//! - [`show`]: what happened, for people and for programs; below it [`history`]: what was said, as it is shown again.
 
+pub mod action;
+pub mod notify;
+pub mod presence;
 pub mod words;
 
-pub mod input;
 pub mod settings;
-pub mod slash;
+
+pub mod input;
+pub use input::slash;
 
 pub mod hints;
 pub mod item;
-pub mod notify;
 pub mod show;
 
-pub mod history;
+pub use show::history;

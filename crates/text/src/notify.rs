@@ -4,8 +4,6 @@
 use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
 
-use crate::settings::Settings;
-
 /// Characters of a text that stand in a notice.
 const TEXT_MAX: usize = 160;
 
@@ -142,11 +140,10 @@ pub struct Notice {
 pub fn notice(
     (kind, who, place): (Kind, &UserName, Option<&str>),
     text: &str,
-    settings: &Settings,
+    wanted: &Notify,
     minute: u16,
 ) -> Option<Notice> {
-    let Notify { direct, mention, followed, file, command, how, quiet, private, .. } =
-        &settings.notify;
+    let Notify { direct, mention, followed, file, command, how, quiet, private, .. } = wanted;
     let is_wanted = match kind {
         Kind::Direct => *direct,
         Kind::Mention => *mention,
@@ -177,7 +174,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::find;
+    use crate::settings::{Settings, find};
 
     fn settings(changes: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();
@@ -189,7 +186,12 @@ mod tests {
 
     fn of(kind: Kind, changes: &[(&str, &str)], minute: u16) -> Option<Notice> {
         let bob = UserName::new("bob").unwrap();
-        notice((kind, &bob, Some("#ops")), "hello\u{1b}[31m\nthere", &settings(changes), minute)
+        notice(
+            (kind, &bob, Some("#ops")),
+            "hello\u{1b}[31m\nthere",
+            &settings(changes).notify,
+            minute,
+        )
     }
 
     #[test]
@@ -215,7 +217,8 @@ mod tests {
         assert!(shown.body.starts_with("hello") && !shown.body.contains(['\u{1b}', '\n']));
         assert_eq!(of(Kind::Direct, &[("notify.private", "on")], 0).unwrap().body, "");
         let bob = UserName::new("bob").unwrap();
-        let long = notice((Kind::Direct, &bob, None), &"x".repeat(900), &settings(&[]), 0).unwrap();
+        let long =
+            notice((Kind::Direct, &bob, None), &"x".repeat(900), &settings(&[]).notify, 0).unwrap();
         assert_eq!(long.body.chars().count(), TEXT_MAX + 1);
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use strsim::osa_distance;
 
 use crate::notify::{How, Notify, Quiet};
-use crate::show::presence::Presence;
+use crate::presence::Presence;
 
 /// How the full screen is drawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -17,15 +17,18 @@ use jiff::tz::TimeZone;
 use chat_protocol::veil;
 
 use crate::hints;
+pub use crate::{action, presence};
 
-pub mod action;
 mod answers;
 mod claim;
 pub mod commands;
 pub mod days;
 pub mod feeds;
+mod fields;
 pub mod files;
+mod form;
 mod healing;
+pub mod history;
 pub mod identity;
 pub mod items;
 pub mod json;
@@ -33,7 +36,6 @@ mod noise;
 pub mod objects;
 pub mod output;
 mod plain;
-pub mod presence;
 pub mod retention;
 pub mod rooms;
 pub mod session;

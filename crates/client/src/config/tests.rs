@@ -8,9 +8,9 @@ use clap_complete::Shell;
 
 use super::*;
 use crate::agent_host::AgentOf;
-use crate::oneshot::listen::ListenOf;
-use crate::oneshot::run::RunOf;
-use crate::oneshot::send::SendOf;
+use crate::verb::listen::ListenOf;
+use crate::verb::run::RunOf;
+use crate::verb::send::SendOf;
 
 fn config(line: &str) -> Result<Config, ConfigError> {
     let arguments = line.split_whitespace().map(str::to_owned);

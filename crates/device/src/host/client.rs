@@ -3,30 +3,22 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use chat_agent::AgentReport;
 use chat_endpoint::{
-    BundleCache, CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, Notification,
-    RoomAction, Roster,
+    CommandOptions, Endpoint, EventKey, GrantError, HistoryEntry, RoomAction, Roster,
 };
-use chat_oplog::{CryptoTrace, OperationLog};
-use chat_protocol::handshake::Purpose;
-use chat_protocol::id::{KeyId, MessageId, Nonce16};
+use chat_protocol::id::{KeyId, MessageId};
 use chat_protocol::name::{ConversationId, RoomName, UserName};
-use chat_protocol::tag::Tag;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::{ConnectError, Connector};
 use crate::driver::{Driver, Order, Turn, Work};
 use crate::history::History;
 use crate::home::HomeError;
 use crate::keep::Keep;
-use crate::own_device::OwnDevice;
 use crate::recipient::Recipient;
-use crate::server_url::ServerUrl;
-use crate::sign_in::{self, Dialog, HomeAccount, People, StartError};
+use crate::sign_in::{self, Dialog, People, StartError};
 use crate::store::StoreError;
 
 mod files;
@@ -34,44 +26,15 @@ mod people;
 mod settings;
 
 pub use crate::driver::{Decision, RENEWING};
-pub use people::{DecideError, RenewError};
+pub use crate::event::{ClientEvent, RenewError, Status, Stopped};
+pub use crate::sign_in::{Account, ClientOptions};
+pub use people::DecideError;
 
 /// Orders that wait for the driver; whoever gives more waits too.
 const ORDERS_MAX: usize = 256;
 
 /// Events that wait for the host; the driver keeps further ones itself and then reads no more.
 const EVENTS_MAX: usize = 256;
-
-/// Who signs in, where, and what is shared with other clients of this process.
-#[derive(Debug)]
-pub struct ClientOptions {
-    /// Addresses, pins and trust; clients of one process share it.
-    pub connector: Arc<Connector>,
-    /// The name.
-    pub user: UserName,
-    /// Interactive connections are one per name.
-    pub purpose: Purpose,
-    /// Where the keys come from.
-    pub account: Account,
-    /// Bundles that were verified already; clients of one process share it.
-    pub bundles: Arc<BundleCache>,
-    /// The log of this client.
-    pub log: OperationLog,
-    /// A code for a new account.
-    pub invite: Option<String>,
-    /// Where the story of the encryption goes, if it is wanted.
-    pub trace: Option<CryptoTrace>,
-}
-
-/// Where the keys come from.
-#[derive(Debug)]
-pub enum Account {
-    /// A person's account, with a home on disk.
-    Home(HomeAccount),
-    /// An emulated one: nothing is kept. It is registered without a password where its name is
-    /// new, and signs in with its bundle where the name is its own already.
-    Memory(OwnDevice),
-}
 
 /// Orders to the driver. Clones give orders to the same device.
 #[derive(Debug, Clone)]
@@ -91,59 +54,6 @@ type Notes = Arc<Mutex<HashSet<MessageId>>>;
 /// What happens, in order. Nothing is lost while nobody looks; the connection then waits.
 #[derive(Debug)]
 pub struct Events(mpsc::Receiver<ClientEvent>);
-
-/// What happens.
-#[derive(Debug)]
-pub enum ClientEvent {
-    /// The connection is signed in.
-    Online {
-        /// The server's address.
-        url: ServerUrl,
-        /// The server's identity.
-        server: KeyId,
-        /// This machine's clock and the server's at that moment, Unix time in milliseconds.
-        clocks: (u64, u64),
-    },
-    /// All that waited at the server when this connection was signed in was told; what follows is new.
-    CaughtUp,
-    /// The server owes an answer for some time, and has said nothing.
-    Silent {
-        /// For how long.
-        seconds: u64,
-    },
-    /// The server says something again.
-    Answering,
-    /// The connection is gone; another try follows by itself.
-    Offline {
-        /// What ended it, for people.
-        reason: String,
-    },
-    /// The device says something.
-    Notification(Notification),
-    /// It is over; nothing follows.
-    Stopped(Stopped),
-}
-
-/// Why a client ended without being asked to.
-#[derive(Debug, Error)]
-pub enum Stopped {
-    /// No further try can succeed.
-    #[error(transparent)]
-    Connection(#[from] ConnectError),
-    /// The home's database or another file of it failed.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The server claims too often that this device is older than what it has sent.
-    #[error(
-        "the server says once more that this device is older than what it has sent, and three new \
-         signing keys were made because of that within a day; no other is made. Ask its operator what \
-         happened, and start again later"
-    )]
-    Counters,
-    /// A part of this program failed.
-    #[error("internal error: {0}")]
-    Internal(String),
-}
 
 /// Why a message was not taken.
 #[derive(Debug, Error)]
@@ -165,33 +75,6 @@ pub enum GrantFailed {
     /// The client has stopped.
     #[error("the client has stopped; start it again")]
     Stopped,
-}
-
-/// How things stand, for people.
-#[derive(Debug, Clone)]
-pub struct Status {
-    /// The user who is signed in.
-    pub user: UserName,
-    /// Which device.
-    pub dev: Nonce16,
-    /// Identity key of this user.
-    pub identity: KeyId,
-    /// Identity of the server.
-    pub server: KeyId,
-    /// Where the connection is; none while there is none.
-    pub url: Option<ServerUrl>,
-    /// All addresses of the server, as they were given.
-    pub addresses: Vec<ServerUrl>,
-    /// After this time the next attempt to connect begins, while one is waited for.
-    pub retry_in: Option<Duration>,
-    /// How long the last answer took, in microseconds.
-    pub answer_us: Option<u64>,
-    /// How many seconds the server has owed an answer, if that is long.
-    pub silent_s: Option<u64>,
-    /// Messages and receipts without an answer.
-    pub unanswered: usize,
-    /// Messages without an answer, oldest first.
-    pub pending: Vec<(MessageId, ConversationId, Tag)>,
 }
 
 impl Client {

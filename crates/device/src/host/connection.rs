@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 mod addresses;
 pub mod error;
 pub mod pins;
+mod shown;
 pub mod tls;
 
 use crate::server_url::{ServerUrl, Trust};

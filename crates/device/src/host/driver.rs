@@ -20,12 +20,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{ClientEvent, ClientOptions, RenewError, Stopped};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
+use crate::event::{ClientEvent, RenewError, Stopped};
 use crate::home::HomeError;
 use crate::own_device::OwnDevice;
-use crate::sign_in::{Credentials, Door, OpenHome, Started};
+use crate::sign_in::{ClientOptions, Credentials, Door, OpenHome, Started};
 use crate::step::Core;
 use crate::store::{Home as _, StoreError};
 

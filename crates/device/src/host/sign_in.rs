@@ -9,6 +9,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chat_endpoint::BundleCache;
+use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::code;
 use chat_protocol::handshake::{AuthBody, Mode, PasswordKeys, Purpose};
 use chat_protocol::id::{KeyId, Nonce16};
@@ -16,7 +18,6 @@ use chat_protocol::keys::BundleError;
 use chat_protocol::name::UserName;
 use zeroize::Zeroizing;
 
-use crate::client::{Account, ClientOptions};
 use crate::clock::now_ms;
 use crate::connection::{Attempt, ConnectError, Connector, Session};
 use crate::home::{self, HomeError, HomeFolder};
@@ -40,6 +41,37 @@ pub use error::StartError;
 pub use first_contact::meet;
 pub use passwd::{NewPassword, change_password};
 pub use person::check_password;
+
+/// Who signs in, where, and what is shared with other clients of this process.
+#[derive(Debug)]
+pub struct ClientOptions {
+    /// Addresses, pins and trust; clients of one process share it.
+    pub connector: Arc<Connector>,
+    /// The name.
+    pub user: UserName,
+    /// Interactive connections are one per name.
+    pub purpose: Purpose,
+    /// Where the keys come from.
+    pub account: Account,
+    /// Bundles that were verified already; clients of one process share it.
+    pub bundles: Arc<BundleCache>,
+    /// The log of this client.
+    pub log: OperationLog,
+    /// A code for a new account.
+    pub invite: Option<String>,
+    /// Where the story of the encryption goes, if it is wanted.
+    pub trace: Option<CryptoTrace>,
+}
+
+/// Where the keys come from.
+#[derive(Debug)]
+pub enum Account {
+    /// A person's account, with a home on disk.
+    Home(HomeAccount),
+    /// An emulated one: nothing is kept. It is registered without a password where its name is
+    /// new, and signs in with its bundle where the name is its own already.
+    Memory(OwnDevice),
+}
 
 /// A person's account.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
 
 use super::{Changes, HistoryStore, Home, StoreError, Take};
-use crate::history::{Confirmation, Entry, Record, Said, State};
+use crate::record::{Confirmation, Entry, Record, Said, State};
 
 /// One opening of a home in memory; [`MemoryStore::again`] is another one of the same home. A step is one thread's
 /// between its begin and its commit.

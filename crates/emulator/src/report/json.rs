@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Latency, Movement, Report, ServerFigures, SumCheck, TagCounts};
-use crate::run::exchange::FileFigures;
+use super::{FileFigures, Latency, Movement, Report, ServerFigures, SumCheck, TagCounts};
 
 impl Report {
     /// The last line of `--json`, without its line end.

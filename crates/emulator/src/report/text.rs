@@ -3,8 +3,7 @@
 use chat_protocol::spoken::counted;
 use std::fmt;
 
-use super::{Report, ServerFigures, TagCounts, milliseconds};
-use crate::run::exchange::FileFigures;
+use super::{FileFigures, Report, ServerFigures, TagCounts, milliseconds};
 
 /// The report on the screen.
 impl fmt::Display for Report {

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use crate::report::FileFigures;
 use crate::script::Random;
 use chat_device::client::{Client, ClientEvent};
 use chat_files::transfer::{Listed, TransferEvent, TransferOptions, Transfers};
@@ -30,21 +31,6 @@ const FIND_PAUSE: Duration = Duration::from_millis(250);
 
 /// Answers of questions that wait to be looked at.
 const FOUND_MAX: usize = 16;
-
-/// What a run says about its files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct FileFigures {
-    /// Files put on the list.
-    pub shared: u64,
-    /// Files that others have fetched, every byte as it was shared.
-    pub fetched: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-    /// Files that came with other bytes.
-    pub wrong: u64,
-    /// Files that were not found or did not come.
-    pub failed: u64,
-}
 
 /// Messages in which programs say something about files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

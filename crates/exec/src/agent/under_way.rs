@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
+use crate::cancelled::Cancelled;
 use crate::journal::CommandKey;
 use crate::limits::{
     ADMITTED_MAX, ADMITTED_PER_REQUESTER_MAX, RUNNING_MAX, RUNNING_PER_REQUESTER_MAX,
@@ -30,24 +31,6 @@ struct Command {
     ended: watch::Sender<()>,
     /// Set when its sender takes it back.
     cancelled: watch::Sender<bool>,
-}
-
-/// Tells a command under way that its sender has taken it back.
-#[derive(Clone)]
-pub(crate) struct Cancelled(watch::Receiver<bool>);
-
-impl Cancelled {
-    /// Completes when that has happened.
-    pub(crate) async fn happened(&mut self) {
-        if self.0.wait_for(|is_cancelled| *is_cancelled).await.is_err() {
-            // Nobody can do it any more.
-            std::future::pending::<()>().await;
-        }
-    }
-
-    pub(crate) fn has_happened(&self) -> bool {
-        *self.0.borrow()
-    }
 }
 
 /// What an arriving command is.

@@ -9,8 +9,6 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
 use serde::{Deserialize, Serialize};
 
-use super::offers::Makings;
-
 /// An offer whose file now stands only below sections for nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stay {
@@ -63,12 +61,12 @@ impl Stays {
         &mut self,
         sections: Sections<'_>,
         new: &BTreeSet<ConversationId>,
-        made: &Makings,
+        made: &[&SharedFile],
         is_listed: impl Fn(&MessageId) -> bool,
     ) -> bool {
         let before = self.0.len();
         for (of, cid) in sections.for_nobody().filter(|(_, cid)| new.contains(*cid)) {
-            for old in made.files().filter(|old| old.name == of.name) {
+            for old in made.iter().filter(|old| old.name == of.name) {
                 let whom = match &old.audience {
                     Audience::Everybody => None,
                     Audience::Conversation(old) if sections.foreign.contains(old) => continue,

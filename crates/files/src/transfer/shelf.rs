@@ -431,7 +431,8 @@ async fn misnamed(
     let sections = Sections { shared: &now.listing.shared, foreign: &now.foreign };
     let mut stays = std::mem::take(&mut on_list.stays);
     stays.retain(sections);
-    if stays.take(sections, new, &now.made, |id| on_list.has(id)) {
+    let made: Vec<_> = now.made.files().collect();
+    if stays.take(sections, new, &made, |id| on_list.has(id)) {
         let line = STAYS_AS_IT_WAS.to_owned();
         shared.tell_surely(TransferEvent::Folder { line }).await;
     }

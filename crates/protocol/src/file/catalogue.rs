@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use super::audience::Audience;
 use super::offer::{OfferError, SignedOffer};
 use crate::b64::B64Vec;
 use crate::crypto::{gcm_open, gcm_seal, hkdf_expand, hmac_sha256};
@@ -54,39 +55,6 @@ pub enum CatalogueError {
     /// The sealed details do not open or are not details.
     #[error("the details of this offer do not open under the key of its audience")]
     Sealed,
-}
-
-/// Who may find and fetch a file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Audience {
-    /// Every account.
-    Everybody,
-    /// The members of a room, or the other of the two.
-    Conversation(ConversationId),
-}
-
-impl std::fmt::Display for Audience {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Everybody => f.write_str("*"),
-            Self::Conversation(cid) => cid.fmt(f),
-        }
-    }
-}
-
-impl Serialize for Audience {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Audience {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        crate::id::from_text(deserializer, |text| match text {
-            "*" => Ok(Self::Everybody),
-            cid => ConversationId::parse(cid).map(Self::Conversation),
-        })
-    }
 }
 
 /// What there is to know of an offer: in clear, or the content of the sealed part.

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::catalogue::Audience;
+use super::audience::Audience;
 use super::{FileError, Manifest};
 use crate::b64::B64Vec;
 use crate::crypto::{SigningKey, VerifyingKey};

@@ -16,7 +16,7 @@ use chat_protocol::{
     spoken::nobody,
 };
 
-use super::{Decision, Effects, Pending, Router, is_any, mailbox::Backlog};
+use super::{Decision, Effects, Pending, Router, backlog::Backlog, is_any};
 use crate::{
     limits::AWAY_SLACK_MS,
     request::{Plan, Proof, REVOKED, Refusal, SignIn},

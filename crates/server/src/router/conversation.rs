@@ -13,7 +13,7 @@ use chat_protocol::{
     name::{ConversationId, ConversationKind, UserName},
 };
 
-use super::{Router, mailbox::Backlog};
+use super::{Router, backlog::Backlog};
 use crate::{
     limits::{EPOCH_GRACE, EPOCH_MEMORY, OLD_EPOCHS_MAX},
     store::{AccountId, ConversationRow, EpochId, EpochRow, LogId},

@@ -7,7 +7,7 @@
 
 use chat_protocol::{code, id::Digest, keys::Bundle, members::Membership};
 
-use super::{Account, Decision, Effects, Pending, Router, mailbox::Backlog};
+use super::{Account, Decision, Effects, Pending, Router, backlog::Backlog};
 use crate::{
     request::Refusal,
     store::{AccountId, DeviceId, NewIdentity, Proposal, ResetCode},

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::ConnectionId;
 
-use super::{AccountId, CopyRow, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder, record};
+use super::{AccountId, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder, record};
 
 /// An account with its first device.
 #[derive(Debug, Serialize, Deserialize)]
@@ -242,6 +242,26 @@ pub struct NewNo {
     pub code: Option<String>,
     /// The same in words.
     pub reason: String,
+}
+
+/// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyRow {
+    /// Whose.
+    pub account: AccountId,
+    /// The owner's name.
+    pub owner: UserName,
+    /// Its transfer.
+    pub tid: Nonce16,
+    /// How many chunks it has.
+    pub chunks: u32,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Until when it is kept, Unix time in milliseconds.
+    pub until: u64,
+    /// The number of the hub on whose disk it lies; 0 of one that is alone.
+    #[serde(default)]
+    pub node: u32,
 }
 
 /// A change of the list of copies.

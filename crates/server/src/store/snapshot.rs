@@ -10,31 +10,9 @@ use chat_protocol::{
     name::{ConversationId, UserName},
 };
 
-use serde::{Deserialize, Serialize};
-
-use super::{AccountId, DeviceId, EpochId, LogId, NewSession, OperatorRows, ResetCode};
+use super::{AccountId, CopyRow, DeviceId, EpochId, LogId, NewSession, OperatorRows, ResetCode};
 #[cfg(doc)]
 use crate::limits::EPOCH_MEMORY;
-
-/// An encrypted copy of a file that its owner has left here. The file itself is not in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CopyRow {
-    /// Whose.
-    pub account: AccountId,
-    /// The owner's name.
-    pub owner: UserName,
-    /// Its transfer.
-    pub tid: Nonce16,
-    /// How many chunks it has.
-    pub chunks: u32,
-    /// Size of the file in bytes.
-    pub size: u64,
-    /// Until when it is kept, Unix time in milliseconds.
-    pub until: u64,
-    /// The number of the hub on whose disk it lies; 0 of one that is alone.
-    #[serde(default)]
-    pub node: u32,
-}
 
 /// A device as the store knows it.
 #[derive(Debug, Clone)]

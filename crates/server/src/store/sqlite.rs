@@ -23,7 +23,7 @@ use std::{
 };
 
 use chat_protocol::id::Digest;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::{
@@ -287,6 +287,14 @@ fn from_sql(position: i64) -> u64 {
 /// A small number from SQLite; we never write another one.
 fn small(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Opens a connection that only reads.
+fn reader(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    configure(&connection)?;
+    Ok(connection)
 }
 
 /// Settings of every connection.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat_protocol::{
     b64::B64Vec,
     crypto::random,
-    handshake::{AuthBody, Credentials, Mode, Purpose},
+    handshake::{AuthBody, Mode, Purpose},
     hub::{self, ClientToHub, HubToClient},
     id::Nonce16,
     keys::{Bundle, BundleOptions, DeviceMark, Held},
@@ -23,15 +23,7 @@ use crate::client::{
 async fn refused_name(server: &Server, claimed: &str) -> (String, String) {
     let device = Device::new("alice", 0);
     let mut fresh = connect(server.address).await;
-    let (user, entry) = (device.user.clone(), Entry::reg(&device));
-    let credentials = Credentials {
-        user: &user,
-        mode: entry.mode,
-        signing: Some(&device.keys.signing),
-        body: &entry.body,
-        exporter: None,
-    };
-    let (text, _) = fresh.greeting.auth(&credentials, &random().into()).unwrap();
+    let (text, _) = fresh.auth(&device, &Entry::reg(&device)).unwrap();
     let ClientToHub::Auth { hdr, body, sig } = hub::read(&text).unwrap() else { panic!("AUTH") };
     let hdr = String::from_utf8(hdr).unwrap();
     let claimed = serde_json::to_string(claimed).unwrap();

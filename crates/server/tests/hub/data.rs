@@ -17,10 +17,11 @@ use chat_protocol::{
     merkle,
     tag::Tag,
 };
-use futures_util::{SinkExt, StreamExt};
+use chat_testkit::wire::{Raw, raw};
+use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Device, Entry, PATIENCE, Server, Socket, cid, connect, name, new_id, now_ms};
+use crate::client::{Device, Entry, Server, Socket, cid, connect, name, new_id, now_ms};
 
 /// A sign-in for files.
 pub(crate) fn entry() -> Entry {
@@ -62,21 +63,13 @@ impl Data {
     }
 
     pub(crate) async fn came(&mut self) -> Came {
-        loop {
-            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
-            match next.expect("nothing came") {
-                Some(Ok(Message::Text(text))) => return Came::Text(hub::read(&text).unwrap()),
-                Some(Ok(Message::Binary(bytes))) => {
-                    let frame = RawFrame::decode(bytes).unwrap();
-                    return Came::Chunk(chunk::read(&frame).unwrap(), frame);
-                }
-                Some(Ok(Message::Close(frame))) => {
-                    let frame = frame.expect("a reason");
-                    return Came::Closed(frame.code.into(), frame.reason.to_string());
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Came::Closed(0, String::new()),
+        match raw(&mut self.socket).await {
+            Raw::Text(text) => Came::Text(hub::read(&text).unwrap()),
+            Raw::Binary(bytes) => {
+                let frame = RawFrame::decode(bytes).unwrap();
+                Came::Chunk(chunk::read(&frame).unwrap(), frame)
             }
+            Raw::Closed(code, reason) => Came::Closed(code, reason),
         }
     }
 

@@ -2,12 +2,32 @@
 
 use chat_protocol::{
     header::MemberOperation,
-    hub::{ClientToHub, HubToClient, Log},
+    hub::{ClientToHub, EpochHead, HubToClient, Log},
     id::Digest,
+    name::ConversationId,
     tag::Tag,
 };
 
-use crate::client::{cid, config, fresh, name, register, sign_in, start};
+use crate::client::{Client, Device, Server, cid, config, fresh, name, register, sign_in, start};
+
+/// Alice writes to bob, who is away.
+struct Stream {
+    alice: Client,
+    bob: Device,
+    place: ConversationId,
+    epoch: EpochHead,
+}
+
+impl Stream {
+    async fn begin(server: &Server) -> Self {
+        let mut alice = register(server, "alice", 0).await;
+        let bob = register(server, "bob", 1).await;
+        let place = cid("dm:alice:bob");
+        let devices = [&alice.device.clone(), &bob.device.clone()];
+        let epoch = alice.key_kept(&place, None, &devices).await;
+        Self { alice, bob: bob.bye().await, place, epoch }
+    }
+}
 
 #[tokio::test]
 async fn a_direct_message_is_stored_delivered_and_caught_up_in_order() {
@@ -78,12 +98,7 @@ async fn a_room_is_joined_and_everybody_in_it_hears() {
 async fn the_hub_says_once_that_it_has_sent_all_that_waited() {
     const MESSAGES: u32 = 300;
     let (server, _folder) = fresh().await;
-    let mut alice = register(&server, "alice", 0).await;
-    let bob = register(&server, "bob", 1).await;
-    let place = cid("dm:alice:bob");
-    let devices = [&alice.device.clone(), &bob.device.clone()];
-    let epoch = alice.key_kept(&place, None, &devices).await;
-    let bob = bob.bye().await;
+    let Stream { mut alice, bob, place, epoch } = Stream::begin(&server).await;
     for n in 0..MESSAGES {
         alice.say_kept(Tag::Dm, &place, epoch.e, n).await;
     }
@@ -105,12 +120,7 @@ async fn the_hub_says_once_that_it_has_sent_all_that_waited() {
 async fn who_returns_in_the_middle_of_a_stream_gets_all_of_it_once() {
     const MESSAGES: u32 = 1_500;
     let (server, _folder) = fresh().await;
-    let mut alice = register(&server, "alice", 0).await;
-    let bob = register(&server, "bob", 1).await;
-    let place = cid("dm:alice:bob");
-    let devices = [&alice.device.clone(), &bob.device.clone()];
-    let epoch = alice.key_kept(&place, None, &devices).await;
-    let bob = bob.bye().await;
+    let Stream { mut alice, bob, place, epoch } = Stream::begin(&server).await;
     let writing = tokio::spawn(async move {
         for n in 0..MESSAGES {
             alice.say(Tag::Dm, &place, epoch.e, n).await;

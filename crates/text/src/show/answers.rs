@@ -11,10 +11,10 @@ use chat_protocol::sanitise;
 use chat_protocol::spoken::counted;
 use serde_json::{Value, json};
 
-use super::items::{Form, both, line};
-use super::{Lines, feeds, files, identity, noise, retention, rooms, session};
+use super::form::{Form, both, line};
+use super::{Lines, feeds, files, history, identity, noise, retention, rooms, session};
 use crate::item::{Answer, Pending};
-use crate::{history, slash};
+use crate::slash;
 
 /// What a person should know once their password is changed.
 pub const PASSWORD_CHANGED: &str = "The password of the account and of this machine is changed. A new machine needs the new one. Your \

@@ -4,7 +4,7 @@ use chat_endpoint::{Event, MemberChange};
 use chat_protocol::name::UserName;
 use serde_json::{Value, json};
 
-use super::items::{Form, both, line as line_only};
+use super::form::{Form, both, line as line_only};
 
 /// Whether an event says of one feed who follows it.
 pub fn is_about_one(event: &Event) -> bool {

@@ -15,13 +15,11 @@ use serde_json::{Value, json};
 use super::answers::answer;
 use super::commands::{not_started, not_waited_for, starts_until};
 use super::days::Days;
+use super::form::{Form, both, line};
 use super::objects::Objects;
 use super::output::OutputLines;
 use super::{Detail, Lines, clocks, files, identity, person, plain, rooms};
 use crate::item::{Asked, Connection, Item, Own, What};
-
-/// One thing as a line and as an object, where there is one.
-pub(crate) type Form = (Option<String>, Option<Value>);
 
 /// Prints items in one of the forms.
 #[derive(Debug)]
@@ -184,16 +182,6 @@ impl Lines {
     }
 }
 
-/// Something in both forms.
-pub(crate) fn both(line: impl Into<String>, object: Value) -> Form {
-    (Some(line.into()), Some(object))
-}
-
-/// Something that only people are told.
-pub(super) fn line(line: impl Into<String>) -> Form {
-    (Some(line.into()), None)
-}
-
 /// What is no event of the device.
 fn forms(lines: &Lines, item: &Item, what: &What) -> Vec<Form> {
     let one = match what {
@@ -284,7 +272,7 @@ fn not_started_object(item: &Item, target: &UserName, until_ms: Option<u64>) -> 
     let mut object =
         json!({"event": "command", "id": item.id, "state": "NOT_STARTED", "by": target});
     if let (Some(until), Some(fields)) =
-        (until_ms.and_then(super::json::time), object.as_object_mut())
+        (until_ms.and_then(super::fields::time), object.as_object_mut())
     {
         fields.insert("may_start_until".to_owned(), until.into());
     }

@@ -4,11 +4,13 @@
 use chat_endpoint::{Event, Standing};
 use chat_protocol::code;
 use chat_protocol::hub::Person;
-use chat_protocol::name::{ConversationId, ConversationKind, UserName};
-use jiff::Timestamp;
+use chat_protocol::name::UserName;
 use serde_json::{Map, Value, json};
 
 use chat_protocol::veil;
+
+use super::fields::place;
+pub use super::fields::time;
 
 /// The objects for an event but a piece of output; most have one.
 pub(super) fn event(me: &UserName, event: &Event) -> Vec<Value> {
@@ -241,12 +243,6 @@ fn refused(event: &Event) -> Option<Value> {
     Some(refused)
 }
 
-/// A time as text, from Unix time in milliseconds.
-pub fn time(unix_ms: u64) -> Option<String> {
-    let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    at.map(|at| format!("{at:.3}"))
-}
-
 /// The stage, and the state of the command.
 fn ended(event: &Event) -> Vec<Value> {
     let Event::Ended { re, by, ok, status, code, reason } = event else { return Vec::new() };
@@ -284,22 +280,6 @@ pub(crate) fn standing(fields: &mut Map<String, Value>, peer: Standing) {
     }
 }
 
-/// `conversation`; `room` for a room, and `feed` for a feed.
-pub(crate) fn place(cid: &ConversationId) -> Map<String, Value> {
-    let mut fields = Map::new();
-    let (kind, name) = match cid.kind() {
-        ConversationKind::Direct(..) => ("dm", None),
-        ConversationKind::Room(room) if room.is_all() => ("all", None),
-        ConversationKind::Room(room) => ("room", Some(room.to_string())),
-        ConversationKind::Feed(user) => ("feed", Some(user.to_string())),
-    };
-    fields.insert("conversation".to_owned(), kind.into());
-    if let Some(name) = name {
-        fields.insert(kind.to_owned(), name.into());
-    }
-    fields
-}
-
 fn object(event: &str, from: &UserName, mut fields: Map<String, Value>) -> Value {
     fields.insert("event".to_owned(), event.into());
     fields.insert("from".to_owned(), json!(from));
@@ -309,7 +289,7 @@ fn object(event: &str, from: &UserName, mut fields: Map<String, Value>) -> Value
 #[cfg(test)]
 mod tests {
     use chat_protocol::id::MessageId;
-    use chat_protocol::name::RoomName;
+    use chat_protocol::name::{ConversationId, RoomName};
     use chat_protocol::tag::Tag;
     use chat_testkit::json_page::JsonPage;
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::items::{Form, both, line};
+use super::form::{Form, both, line};
 use crate::item::Answer;
 
 /// Before what another device of this user has set.

@@ -5,7 +5,7 @@ use chat_protocol::name::UserName;
 use chat_protocol::retention;
 use serde_json::{Value, json};
 
-use super::{Lines, json as objects};
+use super::{Lines, fields};
 
 /// What a room keeps, as an answer to a question.
 pub fn kept(room: &str, keep_ms: u64) -> String {
@@ -61,7 +61,7 @@ pub(super) fn line(lines: &Lines, event: &Event) -> Option<String> {
 /// The object for what the server says that it has dropped.
 pub(super) fn dropped(event: &Event) -> Option<Value> {
     let Event::Dropped { cid, from, messages, before_ms, keep_ms } = event else { return None };
-    let mut fields = objects::place(cid);
+    let mut fields = fields::place(cid);
     let values = [
         ("event", json!("dropped")),
         ("messages", json!(messages)),

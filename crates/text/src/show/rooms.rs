@@ -6,7 +6,7 @@ use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_protocol::sanitise;
 use serde_json::{Value, json};
 
-use super::items::{Form, both, line as only_line};
+use super::form::{Form, both, line as only_line};
 use super::{SERVER_SAYS, feeds};
 
 /// The name of a room without its `#`.

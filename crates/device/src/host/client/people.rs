@@ -5,7 +5,7 @@ use chat_protocol::fingerprint::Fingerprint;
 use chat_protocol::name::UserName;
 use thiserror::Error;
 
-use super::Client;
+use super::{Client, RenewError};
 use crate::driver::Decision;
 use crate::own_device::KeyChange;
 
@@ -17,20 +17,6 @@ pub enum DecideError {
     Refused(#[from] TrustError),
     /// The client has stopped.
     #[error("the client has stopped; start it again")]
-    Stopped,
-}
-
-/// Why keys were not replaced or revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum RenewError {
-    /// There is nobody to publish them.
-    #[error("there is no connection; try again when there is one")]
-    Offline,
-    /// Something is on its way that the old key has signed.
-    #[error("messages are still on their way; try again when they are answered")]
-    Unanswered,
-    /// The client has stopped.
-    #[error("the client has stopped before the new keys were published; start it again")]
     Stopped,
 }
 

@@ -9,9 +9,9 @@ use chat_protocol::{code, sanitise};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite;
 
-use super::pins::Shown;
+use super::shown::Shown;
 use crate::home::HomeError;
-use crate::home::known_servers::{TwoServers, hex};
+use crate::home::known_servers::TwoServers;
 use crate::server_url::ServerUrl;
 
 /// Why there is no connection, or no sign-in on it.
@@ -53,7 +53,7 @@ pub enum ConnectError {
         "THE CERTIFICATE OF {} HAS CHANGED. Somebody may be listening in. {}; the words are those of \
          the server known here. Compare the certificate with what the server says at its start; if it \
          is the same: --accept-server \"{}\" once, or {forget}. Nothing was sent",
-        .shown.url, described(.shown), .shown.words
+        .shown.url, .shown.described(), .shown.words
     )]
     CertificateChanged {
         /// What it shows now.
@@ -72,7 +72,7 @@ pub enum ConnectError {
     /// Another server than the one known answers.
     #[error(
         "ANOTHER SERVER ANSWERS AT {} (server_changed). The words of the known one: {known}. {}. \
-         Nothing was sent. {why}", .shown.url, described(.shown)
+         Nothing was sent. {why}", .shown.url, .shown.described()
     )]
     ServerChanged {
         /// The words of the one expected.
@@ -89,7 +89,7 @@ pub enum ConnectError {
     #[error(
         "{} is not known here, and no authority vouches for its certificate. {}. Compare both with \
          what the server says at its start and with `chat-server fingerprint`; if they are the \
-         same: --accept-server \"{}\". Nothing was sent", .shown.url, described(.shown), .shown.words
+         same: --accept-server \"{}\". Nothing was sent", .shown.url, .shown.described(), .shown.words
     )]
     Unknown {
         /// What it shows.
@@ -97,7 +97,7 @@ pub enum ConnectError {
     },
     /// Not the words that --accept-server gives.
     #[error(
-        "{} IS NOT THE SERVER OF --accept-server. {}. Nothing was sent", .shown.url, described(.shown)
+        "{} IS NOT THE SERVER OF --accept-server. {}. Nothing was sent", .shown.url, .shown.described()
     )]
     OtherWords {
         /// What it shows.
@@ -192,13 +192,6 @@ impl fmt::Display for Why {
 
 fn listed(tried: &[ConnectError]) -> String {
     tried.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// Words and certificate, as the server writes them too.
-pub(crate) fn described(shown: &Shown) -> String {
-    let certificate =
-        shown.certificate.map(|digest| format!(", certificate: sha256:{}", hex(&digest)));
-    format!("Its words: {}{}", shown.words, certificate.unwrap_or_default())
 }
 
 impl ConnectError {

@@ -7,40 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chat_protocol::fingerprint::Fingerprint;
 use chat_protocol::id::KeyId;
-use chat_protocol::keys::Bundle;
-use chat_protocol::name::UserName;
 
 use super::ConnectError;
 use super::error::Why;
+pub use super::shown::Shown;
 use crate::home::known_servers::KnownServer;
 use crate::home::{HomeError, KnownServers};
 use crate::server_url::{ServerUrl, Trust};
-
-/// What a server shows before anybody signs in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// The server's address.
-    pub url: ServerUrl,
-    /// Its identity.
-    pub server: KeyId,
-    /// What people compare of its identity key.
-    pub words: Fingerprint,
-    /// SHA-256 of its certificate, where no authority vouches for it.
-    pub certificate: Option<[u8; 32]>,
-    /// Another certificate is pinned at this address.
-    pub is_certificate_changed: bool,
-}
-
-impl Shown {
-    /// What the server with this bundle shows.
-    pub fn new(url: &ServerUrl, hub: &Bundle, certificate: Option<[u8; 32]>) -> Self {
-        let words = Fingerprint::of(&UserName::server(), &hub.header().ik);
-        let (url, server) = (url.clone(), hub.identity());
-        Self { url, server, words, certificate, is_certificate_changed: false }
-    }
-}
 
 /// The pins of the home and of this process.
 #[derive(Debug)]
@@ -213,6 +187,9 @@ impl Pins {
 
 #[cfg(test)]
 mod tests {
+    use chat_protocol::fingerprint::Fingerprint;
+    use chat_protocol::name::UserName;
+
     use super::*;
 
     const REMOTE: &str = "wss://chat.example.org";

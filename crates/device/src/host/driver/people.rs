@@ -3,8 +3,8 @@
 use chat_protocol::id::KeyId;
 
 use super::{Driver, End, Link};
-use crate::client::ClientEvent;
 use crate::connection::Socket;
+use crate::event::{ClientEvent, Stopped};
 use crate::own_device::KeyChange;
 
 /// Why a connection ends that comes back by itself with other keys.
@@ -47,7 +47,7 @@ impl Driver {
     /// Counters say that this device was restored: a new signing key, unless that is claimed too often.
     pub(super) fn counters_ask_for_key(&mut self, now_ms: u64) -> Result<(), End> {
         if !self.device.may_be_forced(now_ms) {
-            return Err(End::Failed(crate::client::Stopped::Counters));
+            return Err(End::Failed(Stopped::Counters));
         }
         self.start_renewal(KeyChange::Forced, None);
         Ok(())

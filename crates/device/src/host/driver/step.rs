@@ -5,9 +5,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Driver, End, Gathered, Input, Link, LinkChange, Released};
-use crate::client::{ClientEvent, Status};
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Session, Socket};
+use crate::event::{ClientEvent, Status};
 use crate::own_device::{KeyChange, OwnDevice};
 use crate::server_url::ServerUrl;
 use crate::sign_in::FilesDoor;

@@ -6,8 +6,8 @@ use chat_protocol::name::UserName;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Driver, Link, Turn};
-use crate::client::{Decision, RenewError};
+use super::{Decision, Driver, Link, Turn};
+use crate::event::RenewError;
 use crate::own_device::KeyChange;
 use crate::recipient::Recipient;
 

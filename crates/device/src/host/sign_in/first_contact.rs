@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chat_protocol::id::KeyId;
 
 use super::{Dialog, People, StartError};
-use crate::connection::error::described;
 use crate::connection::pins::Shown;
 use crate::connection::{ConnectError, Connector};
 
@@ -35,11 +34,11 @@ fn question(shown: &Shown) -> String {
          The server says both at its start, and with `chat-server fingerprint`.\n\
          Type yes if they are the same, or the six words: ",
         shown.url,
-        described(shown)
+        shown.described()
     )
 }
 
 /// What is said when a certificate was pinned.
 pub(super) fn pinned(shown: &Shown) -> String {
-    format!("{} is pinned. {}.", shown.url, described(shown))
+    format!("{} is pinned. {}.", shown.url, shown.described())
 }

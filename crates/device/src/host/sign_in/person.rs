@@ -10,10 +10,9 @@ use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
 
 use super::{
-    CodeForAccount, Credentials, Dialog, Door, HomeAccount, OpenHome, People, StartError, Started,
-    aside, first_contact, up_to_date,
+    ClientOptions, CodeForAccount, Credentials, Dialog, Door, HomeAccount, OpenHome, People,
+    StartError, Started, aside, first_contact, up_to_date,
 };
-use crate::client::ClientOptions;
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Connector, Session};
 use crate::home::{self, HomeFolder};

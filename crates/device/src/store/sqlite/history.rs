@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension as _, Params, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::{SqliteStore, Token};
-use crate::history::{Confirmation, Entry, Record, Said, State};
+use crate::record::{Confirmation, Entry, Record, Said, State};
 use crate::store::{HistoryStore, StoreError, Take};
 
 /// The columns of an entry, in the order of [`Sealed`].

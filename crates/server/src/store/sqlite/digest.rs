@@ -23,13 +23,13 @@ pub struct Contents {
 
 /// Reads all of the database in `folder`, as it is at one moment.
 pub fn contents(folder: &Path) -> Result<Contents, OpenError> {
-    super::of_file(folder, |file| read(&super::open::reader(file)?))
+    super::of_file(folder, |file| read(&super::reader(file)?))
 }
 
 /// The last turn of a log that is in the database in `folder`.
 pub fn last_turn(folder: &Path) -> Result<u64, OpenError> {
     super::of_file(folder, |file| {
-        let connection = super::open::reader(file)?;
+        let connection = super::reader(file)?;
         connection.query_row("SELECT turn FROM shared", [], |row| Ok(super::from_sql(row.get(0)?)))
     })
 }

@@ -9,7 +9,7 @@ use chat_protocol::{
     members::MemberList,
     name::{ConversationId, ConversationKind, RoomName, UserName},
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Problem, SqliteOptions, brought, configure, copies, excused, from_sql, intact, offers,
@@ -193,14 +193,6 @@ fn drop_bundle_count(connection: &Connection) -> rusqlite::Result<()> {
         connection.execute_batch("ALTER TABLE accounts DROP COLUMN version")?;
     }
     Ok(())
-}
-
-/// Opens a connection that only reads.
-pub(super) fn reader(file: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
-    configure(&connection)?;
-    Ok(connection)
 }
 
 /// Reads what the router needs.

@@ -16,7 +16,7 @@ use chat_protocol::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::{from_sql, open, signers, small, to_sql};
+use super::{from_sql, open, reader, signers, small, to_sql};
 use crate::{
     limits::READERS_MAX,
     store::{
@@ -64,7 +64,7 @@ impl Readers {
                 let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let connection = match idle {
                     Some(connection) => connection,
-                    None => open::reader(&pool.file)?,
+                    None => reader(&pool.file)?,
                 };
                 let result = query(&connection);
                 pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);

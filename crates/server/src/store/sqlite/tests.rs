@@ -328,6 +328,7 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
 }
 
 mod golden;
+mod lobby;
 mod operator;
 mod retention;
 

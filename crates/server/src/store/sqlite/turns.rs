@@ -161,7 +161,7 @@ pub(super) fn leave(file: &Path) -> rusqlite::Result<()> {
 /// Makes the file of another server of the same log from this one, which may be in use. Returns the last turn that is in
 /// it.
 pub(super) fn copy(file: &Path, to: &Path, node: &str) -> rusqlite::Result<u64> {
-    let from = super::open::reader(file)?;
+    let from = super::reader(file)?;
     from.execute("VACUUM INTO ?1", [to.display().to_string()])?;
     let connection = Connection::open(to)?;
     connection.execute("UPDATE shared SET node = ?1, life = 0", [node])?;
@@ -230,7 +230,7 @@ pub struct Lost {
 
 /// How far this file has followed its log.
 pub(super) fn followed_to(file: &Path) -> rusqlite::Result<Lost> {
-    let connection = super::open::reader(file)?;
+    let connection = super::reader(file)?;
     let asked = "SELECT turn, generation FROM tail ORDER BY turn DESC LIMIT 1";
     let row = |row: &rusqlite::Row<'_>| {
         Ok(Lost { applied: from_sql(row.get(0)?), read_from: from_sql(row.get(1)?) })
@@ -243,7 +243,7 @@ pub(super) fn followed_to(file: &Path) -> rusqlite::Result<Lost> {
 
 /// What a file has noted of the log that it follows, if it has.
 pub(super) fn noted_in(file: &Path) -> rusqlite::Result<Option<Noted>> {
-    let connection = super::open::reader(file)?;
+    let connection = super::reader(file)?;
     let asked = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'noted'";
     if !connection.prepare(asked)?.exists([])? {
         return Ok(None);
@@ -273,7 +273,7 @@ pub(super) fn note(file: &Path, noted: &Noted) -> rusqlite::Result<()> {
 
 /// The batches behind a turn: about so many bytes, and at least one.
 pub(super) fn tail(file: &Path, after: u64, bytes: usize) -> rusqlite::Result<Vec<KeptBatch>> {
-    let connection = super::open::reader(file)?;
+    let connection = super::reader(file)?;
     let mut select = connection.prepare(
         "SELECT turn, time_ms, structure, batch FROM tail WHERE turn > ?1 ORDER BY turn",
     )?;

@@ -3,14 +3,16 @@
 use chat_protocol::{
     crypto::{sha256, sha256_parts},
     handshake::Purpose,
-    header::{KeyHeader, MemberArgument, MemberHeader, MemberOperation},
+    header::{MemberArgument, MemberHeader, MemberOperation},
     id::KeyId,
-    members::{MemberLine, MemberList},
     tag::Tag,
 };
 use rusqlite::types::ValueRef;
 
-use super::*;
+use super::{
+    lobby::{ALICE, BOB, ROOM, epoch},
+    *,
+};
 use crate::{
     connection::ConnectionId,
     limits::{
@@ -18,9 +20,9 @@ use crate::{
         ERASE_STEP_MESSAGES_MAX, OLD_EPOCHS_MAX,
     },
     store::{
-        CopyChange, Incarnation, Invite, KeptBatch, Mark, NewBundle, NewEpoch, NewExcuse,
-        NewIdentity, NewLink, NewOrder, NewPassword, NewRetention, NewSession, NewTopic, PutOut,
-        ResetCode, SessionPlace, Standing, Written,
+        CopyChange, Incarnation, Invite, KeptBatch, Mark, NewBundle, NewExcuse, NewIdentity,
+        NewLink, NewOrder, NewPassword, NewRetention, NewSession, NewTopic, PutOut, ResetCode,
+        SessionPlace, Standing, Written,
     },
 };
 
@@ -56,11 +58,6 @@ const TABLES: [&str; 28] = [
     "wraps",
 ];
 
-/// The lobby, which every file has.
-const ROOM: LogId = LogId(1);
-const ALICE: AccountId = AccountId(1);
-const BOB: AccountId = AccountId(2);
-
 const HUB: Incarnation = Incarnation { node: 1, life: 5 };
 
 /// A bundle that is the same for ever: one of the test vectors.
@@ -81,41 +78,6 @@ fn person(number: usize, invite: Option<Digest>) -> Proposal {
 
 fn name(text: &str) -> UserName {
     UserName::new(text).unwrap()
-}
-
-fn epoch(g: u32, hub_ms: u64) -> Proposal {
-    let line =
-        |text, mark| MemberLine { name: name(text), sk: KeyId([mark; 16]), ek: KeyId([9; 16]) };
-    let members = MemberList::new([line("alice", 1), line("bob", 2)]);
-    let mark = u8::try_from(g).unwrap() + 1;
-    let header = KeyHeader {
-        v: 1,
-        t: Tag::Key,
-        cid: ConversationId::parse("room:lobby").unwrap(),
-        from: name("alice"),
-        sk: KeyId([1; 16]),
-        eid: Nonce16([mark; 16]),
-        g,
-        pe: Digest::ZERO,
-        mg: 0,
-        pm: Digest::ZERO,
-        kc: Digest::ZERO,
-        mh: members.hash(),
-        ts: 0,
-        wo: Vec::new(),
-    };
-    Proposal::Epoch(Box::new(NewEpoch {
-        log: Some(ROOM),
-        sender: ALICE,
-        header,
-        e: Digest([mark; 32]),
-        digest: Digest([mark; 32]),
-        line: 0,
-        members,
-        wraps: vec![Bytes::from_static(b"wrap"); 2],
-        hub_ms,
-        frame: Bytes::from_static(b"key"),
-    }))
 }
 
 fn said(log: LogId, sender: AccountId, (epoch, n): (Option<i64>, u32), hub_ms: u64) -> Proposal {

@@ -6,8 +6,8 @@ use chat_protocol::spoken::counted;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::show::items::{Form, both};
-use crate::show::{Lines, SERVER_SAYS, identity, json as events};
+use super::form::{Form, both};
+use super::{Lines, SERVER_SAYS, fields, identity, json as events};
 use chat_device::history::proof::{Proof, Verdict};
 use chat_device::history::{Entry, State};
 
@@ -36,7 +36,7 @@ pub fn line(lines: &Lines, entry: &Entry) -> String {
 }
 
 /// Messages of the past, set in.
-pub(crate) fn forms(lines: &Lines, entries: &[Entry]) -> Vec<Form> {
+pub(super) fn forms(lines: &Lines, entries: &[Entry]) -> Vec<Form> {
     let form = |entry| both(format!("  {}", line(lines, entry)), object(&lines.me, entry));
     entries.iter().map(form).collect()
 }
@@ -85,7 +85,7 @@ pub fn outcome(entry: &Entry) -> Option<String> {
 /// One message as an object. Fields that a message has at arrival have the same names here.
 pub fn object(me: &UserName, entry: &Entry) -> Value {
     let record = &entry.record;
-    let mut fields = events::place(&record.cid);
+    let mut fields = fields::place(&record.cid);
     fields.insert("event".to_owned(), "history".into());
     if let Some(room) = &record.said_in {
         fields.insert("room".to_owned(), json!(room));
@@ -179,7 +179,7 @@ pub fn proof_lines(lines: &Lines, proof: &Proof) -> Vec<String> {
 /// A proof, for programs.
 pub fn proof_object(proof: &Proof) -> Value {
     let header = &proof.header;
-    let mut fields = events::place(&header.cid);
+    let mut fields = fields::place(&header.cid);
     let receipts = proof.receipts.iter().map(|receipt| {
         let mut fields = verdict(&receipt.verdict);
         fields.insert("by".to_owned(), json!(receipt.by));

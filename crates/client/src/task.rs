@@ -1,6 +1,4 @@
-//! One task and its exit code: `send`, `listen`, `run`, `users`, `rooms`, `whoami`, `join`, `leave`, `doctor`, `passwd`,
-//! `account`, `share`, `find`, `get`; `verify`
-//! without a name; `history`, `search`, `proof` and `servers` without a connection.
+//! One task of a signed-in device, and where its words go. What can be asked for is in [`crate::verb`].
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -21,33 +19,12 @@ use chat_device::names::{self, Names};
 use chat_text::show::objects::Objects;
 use chat_text::show::{Detail, Lines, clocks as clocks_line};
 
-pub mod account;
-pub mod complete;
-pub mod configuration;
-pub mod doctor;
-pub mod files;
-pub mod history;
-pub mod identity;
-mod list;
-pub mod listen;
-pub mod membership;
-pub mod passwd;
-pub mod proof;
-pub mod rooms;
-pub mod run;
-pub mod send;
-pub mod servers;
-pub mod transfers;
-pub mod users;
-pub mod verify_server;
-pub mod whoami;
-
 /// How long the last receipts of a task may take; what is not sent by then follows at the next
 /// start.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a task that is done still takes in what waited for this device.
-const CATCH_UP_MAX: Duration = Duration::from_secs(5);
+pub(crate) const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
 /// How long the names of all users may take.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,11 +38,11 @@ pub struct Task {
     pub events: Events,
     /// The user of this home.
     pub user: UserName,
-    lines: Lines,
+    pub(crate) lines: Lines,
     objects: Objects,
-    is_json: bool,
-    verbosity: Verbosity,
-    has_caught_up: bool,
+    pub(crate) is_json: bool,
+    pub(crate) verbosity: Verbosity,
+    pub(crate) has_caught_up: bool,
 }
 
 impl Task {
@@ -167,7 +144,7 @@ impl Task {
 
     /// An answer was shown: no other process needs to tell it again. What is said about files waits for a
     /// process that deals with them.
-    async fn consumed(&self, notification: &chat_endpoint::Notification) {
+    pub(crate) async fn consumed(&self, notification: &chat_endpoint::Notification) {
         let is_about_files = matches!(notification.event, Event::File { .. });
         if let Some(key) = notification.key.filter(|_| !is_about_files) {
             self.client.consumed(key).await;

@@ -1,8 +1,8 @@
 //! How the commands are written that say something, or say where what is typed goes.
 
 use super::{SlashCommand, SlashRow, first_word};
+use crate::action;
 use crate::input::{self, Input, InputError};
-use crate::show::action;
 
 /// Messages that `/reply ^N` looks back at.
 const QUOTED_MAX: usize = 100;

@@ -1,5 +1,5 @@
 //! What can be asked for: one variant for each subcommand, which carries its arguments, one arm that does it, and one
-//! example.
+//! example. What is done is in a file below.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,15 +9,34 @@ use chat_protocol::name::RoomName;
 use clap::Subcommand;
 use clap_complete::Shell;
 
-use super::Common;
-use super::arguments::{write_completions, write_man};
+use crate::config::Common;
+use crate::config::arguments::{write_completions, write_man};
+use crate::config::names;
 use crate::exit::{self, ExitStatus};
-use crate::oneshot::{
-    account, complete, configuration, doctor, files, history, identity, listen, membership, passwd,
-    proof, rooms, run, send, servers, transfers, users, whoami,
-};
 use crate::start::{Failure, connected};
+use crate::task::{CATCH_UP_MAX, Task, note, print_json, print_line, print_lines};
 use crate::{agent_host, story};
+
+pub mod account;
+pub mod complete;
+pub mod configuration;
+pub mod doctor;
+pub mod files;
+pub mod history;
+pub mod identity;
+mod list;
+pub mod listen;
+pub mod membership;
+pub mod passwd;
+pub mod proof;
+pub mod rooms;
+pub mod run;
+pub mod send;
+pub mod servers;
+pub mod transfers;
+pub mod users;
+pub mod verify_server;
+pub mod whoami;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -35,7 +54,7 @@ pub enum Verb {
     /// Be in a room no more
     Leave {
         /// The room, with or without its #
-        #[arg(value_parser = super::names::room)]
+        #[arg(value_parser = names::room)]
         room: RoomName,
     },
     /// Look whether this machine can talk to its servers: configuration, home, server, certificate, clock
@@ -159,7 +178,7 @@ impl Verb {
     }
 
     /// Whether it signs in and must not ask for the name.
-    pub(super) fn needs_name(&self) -> bool {
+    pub(crate) fn needs_name(&self) -> bool {
         match self {
             Self::Agent(agent) => !agent.check,
             Self::Proof(of) => of.verify.is_none(),
@@ -180,7 +199,7 @@ impl Verb {
 
 /// How each command is used, by the words that lead to it: for its help and for the manual page. Each line is a command
 /// line that works; a test reads them all.
-pub(super) const EXAMPLES: &Examples = &[
+pub(crate) const EXAMPLES: &Examples = &[
     (
         "",
         "\
