@@ -429,7 +429,7 @@ impl Finding<'_> {
             None => self.begin(&key, Some(base)).await?,
         };
         let log = FollowedLog { log: about.id, node: self.sharing.node.to_string() };
-        sqlite::adopt(&self.config.data, &log, &base)?;
+        sqlite::adopt(&self.config.data, (&log, number(&log.node)), &base)?;
         tracing::info!("this server is the first of several now, with everything it has");
         Ok(Found { about, key, is_lost: false })
     }

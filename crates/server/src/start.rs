@@ -377,8 +377,10 @@ async fn open_way(
 ) -> Result<(Way, Reads, Snapshot), RunError> {
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let Some(cluster) = cluster else {
-        if config.leaves_cluster && matches!(sqlite::owner(&config.data)?, Owner::Follows(_)) {
-            sqlite::leave(&config.data)?;
+        if config.leaves_cluster
+            && let Owner::Follows(was) = sqlite::owner(&config.data)?
+        {
+            sqlite::leave(&config.data, cluster::number(&was.node))?;
             tracing::info!("this server is alone now, with everything the servers had");
         }
         let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
