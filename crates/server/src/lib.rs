@@ -61,7 +61,7 @@ pub mod console;
 mod drain;
 pub mod folder;
 pub mod gate;
-mod guesses;
+pub mod guesses;
 mod hex;
 pub mod identity;
 pub mod local;
