@@ -88,6 +88,7 @@ pub mod tls;
 mod trace;
 pub mod upgrade;
 pub mod upkeep;
+mod waiting;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -192,10 +193,7 @@ impl RunError {
 }
 
 /// Answers `/metrics` on an address of its own.
-async fn figures(
-    address: SocketAddr,
-    front: Arc<Front>,
-) -> Result<AbortOnDropHandle<()>, RunError> {
+async fn figures(address: SocketAddr, front: &Front) -> Result<AbortOnDropHandle<()>, RunError> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|source| RunError::MetricsBind { address, source })?;
     if let Ok(address) = listener.local_addr() {
@@ -203,6 +201,36 @@ async fn figures(
     }
     let run = http::port::run(listener, Arc::clone(&front.readiness), Arc::clone(&front.metrics));
     Ok(tasks::own(debug_span!("figures"), run))
+}
+
+/// What the listener works with, and what it works with while the hub starts: both count together.
+fn fronts(config: &Config, acceptor: Option<TlsAcceptor>) -> Result<(Front, Front), RunError> {
+    let site = config.www.as_deref().map(Site::open).transpose()?;
+    let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
+    let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
+    let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
+    let shows_metrics = config.metrics_address.is_none();
+    let one = |acceptor| {
+        let (site, proxies) = (site.clone(), Proxies::new(config.trusted_proxies.clone()));
+        Front { site, proxies, shows_metrics, ..Front::new(acceptor, Arc::clone(&admission)) }
+    };
+    let front = one(acceptor.clone());
+    let (metrics, readiness) = (Arc::clone(&front.metrics), Arc::clone(&front.readiness));
+    let early = Front { metrics, readiness, ..one(acceptor) };
+    Ok((front, early))
+}
+
+/// Starts the hub. One among several may wait for the others for as long as it takes, and `early` answers meanwhile.
+async fn starts(
+    (config, front): (&Config, &Front),
+    listener: &TcpListener,
+    early: Front,
+) -> Result<Started, RunError> {
+    let starting = start::start(config, Arc::clone(&front.metrics), Arc::clone(&front.readiness));
+    if config.sharing.is_none() {
+        return starting.await;
+    }
+    waiting::meanwhile(starting, listener, Arc::new(early)).await
 }
 
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
@@ -217,28 +245,21 @@ pub async fn run(
     folder::secure_data(&config.data)?;
     folder::secure_logs(&config.logs, start::LOG_STEM)?;
     let (acceptor, certificate) = tls_acceptor(&config)?.unzip();
-    let site = config.www.as_deref().map(Site::open).transpose()?;
-    let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
-    let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
-    let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
-    let proxies = Proxies::new(config.trusted_proxies.clone());
-    let front = Front { site, proxies, ..Front::new(acceptor, admission) };
+    let (front, early) = fronts(&config, acceptor)?;
+    // It goes with this function, as do the two below that are asked until then.
+    let figures = match config.metrics_address {
+        Some(address) => Some(figures(address, &front).await?),
+        None => None,
+    };
     let mut shutdown = std::pin::pin!(shutdown);
-    let starting = start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness));
-    // A server among several may wait for the others for as long as it takes.
+    let starting = starts((&config, &front), &listener, early);
     let started = tokio::select! {
         started = starting => started?,
         () = &mut shutdown => return Ok(()),
     };
     let Started { hub, mut worker, stop, keepers, locks, agent, admin, mut member } = started;
-    let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
-    let front = Arc::new(Front { gate, shows_metrics, log, ..front });
-    // It goes with this function, as do the two below that are asked until then.
-    let figures = match config.metrics_address {
-        Some(address) => Some(figures(address, Arc::clone(&front)).await?),
-        None => None,
-    };
+    let front = Arc::new(Front { gate, log, ..front });
     let reloader = Reloader::new((&config, address), &hub, Arc::clone(&front), agent.as_ref());
     let (reload, asks) = mpsc::channel(1);
     let (by_hand, hang_up) = (CancellationToken::new(), CancellationToken::new());
