@@ -101,12 +101,14 @@ use tracing::debug_span;
 
 use crate::{
     admin_socket::Hand,
-    config::{Config, Tls},
+    builtin_agent::BuiltInAgent,
+    config::{Config, NodeName, Tls},
     drain::{Serving, worker_result},
     http::Site,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
     listener::{Admission, AdmissionLimits, Front, Proxies},
     reload::Reloader,
+    shared::Hub,
     start::Started,
     store::CommitError,
     tasks::Tasks,
@@ -266,7 +268,9 @@ pub async fn run(
     let hand = Hand { stop: by_hand.clone(), reload, address, hang_up: hang_up.clone() };
     let asked = tasks::own(debug_span!("operators"), admin.serve(Arc::clone(&hub.0), hand));
     let reloading = tasks::own(debug_span!("reload"), reloader.run(asks));
-    let hosted = agent.map(|agent| tasks::own(debug_span!("agent"), agent.run(hub.clone())));
+    let node = config.sharing.as_ref().map(|sharing| sharing.node.clone());
+    let hosted =
+        agent.map(|agent| tasks::own(debug_span!("agent"), hosts(agent, hub.clone(), node)));
 
     let (drain, close) = (CancellationToken::new(), CancellationToken::new());
     let sessions = Arc::new(Tasks::default());
@@ -304,6 +308,21 @@ pub async fn run(
     // What is cut here has nothing half done: the agent's state is durable at each step.
     drop((hosted, reloading, figures, keepers, locks));
     result
+}
+
+/// Runs the commands to `server`, among several as long as no other one does.
+async fn hosts(agent: BuiltInAgent, hub: Hub, node: Option<NodeName>) {
+    let health = hub.0.health.clone();
+    let elsewhere = async {
+        match (health, node) {
+            (Some(health), Some(node)) => health.is_hosted_elsewhere(node.as_str()).await,
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = agent.run(hub.clone()) => {}
+        () = elsewhere => tracing::warn!("another server runs the commands to server now; none run here any more"),
+    }
 }
 
 /// Why a server cannot be one of several any more; waits for ever while it can.
