@@ -1,5 +1,7 @@
 //! A Redis that has lost what the servers have: they put it back, and nothing that was acknowledged is lost.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -173,8 +175,59 @@ fn a_server_that_was_left_out_says_what_only_it_has() {
 fn snapshot(rig: &Rig, redis: &Redis, (from, to): (&str, &str)) {
     let out = rig.path(to);
     let words = ["snapshot", "--name", to, "--out", out.to_str().unwrap()];
+    // A folder that others may write to gets none.
+    std::fs::create_dir(&out).unwrap();
+    std::fs::set_permissions(&out, Permissions::from_mode(0o777)).unwrap();
+    let refused = runs(rig, redis, &words, from);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("others can write"), "{refused:?}");
+    std::fs::set_permissions(&out, Permissions::from_mode(0o755)).unwrap();
     let made = runs(rig, redis, &words, from);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // It holds the hashes of all passwords, and stays here until it is taken to its machine.
+    for file in std::fs::read_dir(&out).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", file.path().display());
+    }
+}
+
+/// Goal: a server that starts on a log which Redis has lost, and waits for another one, says so to everybody who asks, and
+/// people come in elsewhere meanwhile. (The build before answered nothing: people waited at its port.)
+#[test]
+fn a_server_that_waits_for_others_at_its_start_says_so() {
+    if !is_redis_wanted() {
+        return;
+    }
+    let rig = Rig::new();
+    let redis = Redis::start(&rig, &[]);
+    let [one, two] = ["n1", "n2"].map(|name| node(&rig, &redis, name));
+    let mut alice = person(&rig, one.url(), "alice");
+    alice.type_line("known to both");
+    alice.stdout.wait_for_part("✓ stored for #lobby");
+    are_alike(&rig, &["n1", "n2"]);
+    alice.kill_hard();
+    let (address, ports) =
+        (one.address().to_owned(), [one.port().to_owned(), two.port().to_owned()]);
+    for mut server in [one, two] {
+        server.kill_hard();
+    }
+    redis.say(&["FLUSHALL"]);
+    let mut first = Program::start(node_command(&rig, &redis, "n1", &ports[0], &[]));
+    let answers = || std::net::TcpStream::connect(&address).is_ok();
+    wait_until("its port is open", LIMIT, answers);
+    wait_until("it says for whom it waits", LIMIT, || {
+        let page = get(&address, "/readyz?verbose", &[]);
+        assert_eq!(page.status, 503, "{}", page.body);
+        page.body.contains("n2 may have more: start it")
+    });
+    assert!(!first.has_ended());
+    let turned_away = rig.client("alice", &format!("ws://{address}")).start(&["users"]);
+    turned_away.stderr.wait_for_part("the server is starting");
+    drop(turned_away);
+    let two = Server::run(node_command(&rig, &redis, "n2", &ports[1], &[]));
+    wait_until("it is ready", LIMIT, || get(&address, "/readyz", &[]).status == 200);
+    drop((first, two));
 }
 
 /// Goal: the log is trimmed to what is asked for, and a server that was away for longer says so, and goes on from a

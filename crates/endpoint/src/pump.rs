@@ -332,10 +332,13 @@ impl Endpoint {
                 return Target::Unknown;
             }
         }
-        let agent = self
-            .people
-            .devices(&name)
-            .find_map(|bundle| Some((bundle.header().rb?, bundle.identity())));
+        // Of several the one that has said so last: an agent that has moved to another machine leaves behind what it said
+        // on the one before.
+        let agents = self.people.wrapped_for(now_ms, &name, |_| true);
+        let newest = agents
+            .filter(|bundle| bundle.header().rb.is_some())
+            .max_by_key(|bundle| bundle.header().ts);
+        let agent = newest.and_then(|bundle| Some((bundle.header().rb?, bundle.identity())));
         match agent {
             Some((rb, tk)) => Target::Agent(rb, tk),
             None => Target::NoAgent(name),

@@ -61,6 +61,8 @@ codes! {
     COPIES_FULL = "E_COPIES_FULL";
     /// Nothing is kept under this transfer.
     NO_SUCH_COPY = "E_NO_SUCH_COPY";
+    /// The copy lies at a server that is away; the others know of it and do not have it.
+    COPY_AWAY = "E_COPY_AWAY";
     /// The other side of a transfer did not come, went away or gave up.
     NO_PEER = "E_NO_PEER";
     /// The target accepts no commands.

@@ -202,6 +202,12 @@ pub enum ClusterError {
         /// What it is called.
         host: String,
     },
+    /// Who runs the commands cannot change while Redis has no log.
+    #[error("--host-agent: Redis has no log of {cluster} now; start this server without it first")]
+    HostUnknown {
+        /// The name of the log.
+        cluster: String,
+    },
     /// Another server has the name of this one.
     #[error(
         "another server is called {node} among those of {cluster}; stop it, or choose another name with --node \
@@ -263,6 +269,8 @@ pub(crate) struct Cluster {
     pub(crate) identity: Zeroizing<Vec<u8>>,
     /// The agent of this one answers to the name `server`.
     pub(crate) hosts_agent: bool,
+    /// It does so from now on, and another one did before.
+    pub(crate) becomes_host: bool,
 }
 
 /// The number that a name comes to. 0 is nobody's.
@@ -300,7 +308,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let theirs = key.open_words((&about.id, SETTINGS), &about.settings).ok_or_else(wrong_key)?;
     let theirs: Settings = serde_json::from_slice(&theirs).map_err(|_| wrong_key())?;
     let own = settings::of(config);
-    let mut settling = Settling { found: about.settings.clone(), change: None };
+    let mut settling = Settling { found: about.settings.clone(), change: None, host: None };
     if let Some(differences) = differences(&theirs, &own) {
         if !sharing.changes_settings || is_lost {
             return Err(ClusterError::Settings { cluster: cluster(), differences });
@@ -308,18 +316,27 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         let sealed = key.seal_words((&about.id, SETTINGS), written(&own).as_bytes());
         settling.change = Some((sealed, differences));
     }
-    let mut host = about.host;
-    if sharing.becomes_host && host != name {
-        if !place.change_host(number(&host), name).await.map_err(failed)? {
-            return Err(ClusterError::HostRuns { host });
-        }
-        tracing::warn!(before = host, "commands to server run here from now on");
-        name.clone_into(&mut host);
+    let becomes_host = sharing.becomes_host && about.host != name;
+    if becomes_host && is_lost {
+        return Err(ClusterError::HostUnknown { cluster: cluster() });
     }
+    settling.host = becomes_host.then(|| about.host.clone());
     let (seal, link_seal) = (key.seal(about.id), key.link_seal(about.id));
     let log = FollowedLog { log: about.id, node: name.to_owned() };
-    let (sharing, hosts_agent) = (sharing.clone(), host == name);
-    Ok(Cluster { sharing, key, settling, place, log, seal, link_seal, node, identity, hosts_agent })
+    let (sharing, hosts_agent) = (sharing.clone(), becomes_host || about.host == name);
+    Ok(Cluster {
+        sharing,
+        key,
+        settling,
+        place,
+        log,
+        seal,
+        link_seal,
+        node,
+        identity,
+        hosts_agent,
+        becomes_host,
+    })
 }
 
 /// Settings as they are sealed.
@@ -429,7 +446,7 @@ impl Finding<'_> {
             None => self.begin(&key, Some(base)).await?,
         };
         let log = FollowedLog { log: about.id, node: self.sharing.node.to_string() };
-        sqlite::adopt(&self.config.data, &log, &base)?;
+        sqlite::adopt(&self.config.data, (&log, number(&log.node)), &base)?;
         tracing::info!("this server is the first of several now, with everything it has");
         Ok(Found { about, key, is_lost: false })
     }

@@ -20,16 +20,16 @@ use crate::limits::{
 
 /// One password for one name.
 #[derive(Debug, Clone)]
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// The name in lower case.
-    pub(crate) name: String,
+    pub name: String,
     /// Whose limit it counts against; none for this machine, which is exempt.
-    pub(crate) source: Option<IpAddr>,
+    pub source: Option<IpAddr>,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// With the right password: the name starts anew. Its address does not, or whoever has an
     /// account could wash off guesses for others.
     Right,
@@ -41,7 +41,7 @@ pub(crate) enum Ended {
 
 /// Why an attempt is not taken on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub enum Wait {
     /// Too many for this name.
     Name(Duration),
     /// Too many from this address.
@@ -90,14 +90,20 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Counts an attempt as wrong, or says how long to wait.
-    pub(crate) fn begin(&mut self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
+    /// Says how long an attempt has to wait, if it has to.
+    pub(crate) fn check(&mut self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
         if let Some(pause) = attempt.source.and_then(|source| self.addresses.pause(&source, now)) {
             return Err(Wait::Address(pause));
         }
         if let Some(pause) = self.names.pause(&attempt.name, now) {
             return Err(Wait::Name(pause));
         }
+        Ok(())
+    }
+
+    /// Counts an attempt as wrong, or says how long to wait.
+    pub(crate) fn begin(&mut self, attempt: &Attempt, now: Instant) -> Result<(), Wait> {
+        self.check(attempt, now)?;
         self.names.add(attempt.name.clone(), now);
         if let Some(source) = attempt.source {
             self.addresses.add(source, now);

@@ -124,6 +124,18 @@ impl Identity {
         Ok(identity)
     }
 
+    /// The same, whose bundle is newer than that of any other device of this identity: of those that accept commands
+    /// clients ask the one that has said so last.
+    pub fn said_again(
+        self,
+        folder: &Path,
+        sizes: KeySizes,
+        now_ms: u64,
+    ) -> Result<Self, IdentityError> {
+        let rb = self.bundle.header().rb;
+        self.publish(&folder.join(FILE), sizes, (rb, false), now_ms)
+    }
+
     /// Reads the keys in `folder`, if there are any.
     pub fn existing(folder: &Path) -> Result<Option<Self>, IdentityError> {
         let path = folder.join(FILE);
@@ -179,7 +191,7 @@ impl Identity {
     /// Where another nonce was published before, the agent's state was lost with its journal, as after a restore: its
     /// signing key is another one, because counters of the one before were used that nothing here knows.
     fn renew(
-        mut self,
+        self,
         path: &Path,
         sizes: KeySizes,
         rb: Option<Nonce16>,
@@ -195,6 +207,16 @@ impl Identity {
         if header.rb == rb && !is_expired {
             return Ok(self);
         }
+        self.publish(path, sizes, (rb, is_expired), now_ms)
+    }
+
+    fn publish(
+        mut self,
+        path: &Path,
+        sizes: KeySizes,
+        (rb, is_expired): (Option<Nonce16>, bool),
+        now_ms: u64,
+    ) -> Result<Self, IdentityError> {
         if is_expired {
             self.link = Arc::new(UnwrapKey::generate(sizes.signing)?);
             self.keys = Arc::new(self.keys.with_new_encryption_key(now_ms)?);

@@ -61,7 +61,7 @@ pub mod console;
 mod drain;
 pub mod folder;
 pub mod gate;
-mod guesses;
+pub mod guesses;
 mod hex;
 pub mod identity;
 pub mod local;
@@ -86,6 +86,7 @@ pub mod tls;
 mod trace;
 pub mod upgrade;
 pub mod upkeep;
+mod waiting;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -98,12 +99,14 @@ use tracing::debug_span;
 
 use crate::{
     admin_socket::Hand,
-    config::{Config, Tls},
+    builtin_agent::BuiltInAgent,
+    config::{Config, NodeName, Tls},
     drain::{Serving, worker_result},
     http::Site,
     limits::{CONNECTIONS_MAX, FILES_RESERVED, HTTP_DOWNLOADS_MAX},
     listener::{Admission, AdmissionLimits, Front, Proxies},
     reload::Reloader,
+    shared::Hub,
     start::Started,
     store::CommitError,
     tasks::Tasks,
@@ -190,10 +193,7 @@ impl RunError {
 }
 
 /// Answers `/metrics` on an address of its own.
-async fn figures(
-    address: SocketAddr,
-    front: Arc<Front>,
-) -> Result<AbortOnDropHandle<()>, RunError> {
+async fn figures(address: SocketAddr, front: &Front) -> Result<AbortOnDropHandle<()>, RunError> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|source| RunError::MetricsBind { address, source })?;
     if let Ok(address) = listener.local_addr() {
@@ -201,6 +201,36 @@ async fn figures(
     }
     let run = http::port::run(listener, Arc::clone(&front.readiness), Arc::clone(&front.metrics));
     Ok(tasks::own(debug_span!("figures"), run))
+}
+
+/// What the listener works with, and what it works with while the hub starts: both count together.
+fn fronts(config: &Config, acceptor: Option<TlsAcceptor>) -> Result<(Front, Front), RunError> {
+    let site = config.www.as_deref().map(Site::open).transpose()?;
+    let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
+    let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
+    let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
+    let shows_metrics = config.metrics_address.is_none();
+    let one = |acceptor| {
+        let (site, proxies) = (site.clone(), Proxies::new(config.trusted_proxies.clone()));
+        Front { site, proxies, shows_metrics, ..Front::new(acceptor, Arc::clone(&admission)) }
+    };
+    let front = one(acceptor.clone());
+    let (metrics, readiness) = (Arc::clone(&front.metrics), Arc::clone(&front.readiness));
+    let early = Front { metrics, readiness, ..one(acceptor) };
+    Ok((front, early))
+}
+
+/// Starts the hub. One among several may wait for the others for as long as it takes, and `early` answers meanwhile.
+async fn starts(
+    (config, front): (&Config, &Front),
+    listener: &TcpListener,
+    early: Front,
+) -> Result<Started, RunError> {
+    let starting = start::start(config, Arc::clone(&front.metrics), Arc::clone(&front.readiness));
+    if config.sharing.is_none() {
+        return starting.await;
+    }
+    waiting::meanwhile(starting, listener, Arc::new(early)).await
 }
 
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,
@@ -215,35 +245,30 @@ pub async fn run(
     folder::secure_data(&config.data)?;
     folder::secure_logs(&config.logs, start::LOG_STEM)?;
     let (acceptor, certificate) = tls_acceptor(&config)?.unzip();
-    let site = config.www.as_deref().map(Site::open).transpose()?;
-    let reserved = FILES_RESERVED + if site.is_some() { HTTP_DOWNLOADS_MAX } else { 0 };
-    let connections_max = open_files_max().saturating_sub(reserved).clamp(1, CONNECTIONS_MAX);
-    let admission = Admission::new(AdmissionLimits { connections_max, ..Default::default() });
-    let proxies = Proxies::new(config.trusted_proxies.clone());
-    let front = Front { site, proxies, ..Front::new(acceptor, admission) };
+    let (front, early) = fronts(&config, acceptor)?;
+    // It goes with this function, as do the two below that are asked until then.
+    let figures = match config.metrics_address {
+        Some(address) => Some(figures(address, &front).await?),
+        None => None,
+    };
     let mut shutdown = std::pin::pin!(shutdown);
-    let starting = start::start(&config, Arc::clone(&front.metrics), Arc::clone(&front.readiness));
-    // A server among several may wait for the others for as long as it takes.
+    let starting = starts((&config, &front), &listener, early);
     let started = tokio::select! {
         started = starting => started?,
         () = &mut shutdown => return Ok(()),
     };
     let Started { hub, mut worker, stop, keepers, locks, agent, admin, mut member } = started;
-    let shows_metrics = config.metrics_address.is_none();
     let (log, gate) = (hub.log(), Arc::clone(&hub.0.gate));
-    let front = Arc::new(Front { gate, shows_metrics, log, ..front });
-    // It goes with this function, as do the two below that are asked until then.
-    let figures = match config.metrics_address {
-        Some(address) => Some(figures(address, Arc::clone(&front)).await?),
-        None => None,
-    };
+    let front = Arc::new(Front { gate, log, ..front });
     let reloader = Reloader::new((&config, address), &hub, Arc::clone(&front), agent.as_ref());
     let (reload, asks) = mpsc::channel(1);
     let (by_hand, hang_up) = (CancellationToken::new(), CancellationToken::new());
     let hand = Hand { stop: by_hand.clone(), reload, address, hang_up: hang_up.clone() };
     let asked = tasks::own(debug_span!("operators"), admin.serve(Arc::clone(&hub.0), hand));
     let reloading = tasks::own(debug_span!("reload"), reloader.run(asks));
-    let hosted = agent.map(|agent| tasks::own(debug_span!("agent"), agent.run(hub.clone())));
+    let node = config.sharing.as_ref().map(|sharing| sharing.node.clone());
+    let hosted =
+        agent.map(|agent| tasks::own(debug_span!("agent"), hosts(agent, hub.clone(), node)));
 
     let (drain, close) = (CancellationToken::new(), CancellationToken::new());
     let sessions = Arc::new(Tasks::default());
@@ -281,6 +306,21 @@ pub async fn run(
     // What is cut here has nothing half done: the agent's state is durable at each step.
     drop((hosted, reloading, figures, keepers, locks));
     result
+}
+
+/// Runs the commands to `server`, among several as long as no other one does.
+async fn hosts(agent: BuiltInAgent, hub: Hub, node: Option<NodeName>) {
+    let health = hub.0.health.clone();
+    let elsewhere = async {
+        match (health, node) {
+            (Some(health), Some(node)) => health.is_hosted_elsewhere(node.as_str()).await,
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = agent.run(hub.clone()) => {}
+        () = elsewhere => tracing::warn!("another server runs the commands to server now; none run here any more"),
+    }
 }
 
 /// Why a server cannot be one of several any more; waits for ever while it can.

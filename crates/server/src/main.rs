@@ -166,6 +166,13 @@ fn version(json: bool) -> String {
 
 /// Does something about several servers as a whole.
 fn look_after(command: &ClusterCommand) -> Result<String, Failure> {
+    // A snapshot has all that a data folder has.
+    folder::private_umask();
+    if let ClusterCommand::Snapshot { out, .. } = command
+        && out.exists()
+    {
+        folder::inspect_data(out).map_err(Failure::usage)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.map_err(Failure::new)?.block_on(desk::run(command));
     done.map_err(|error| Failure { code: error.exit_code(), error: error.into() })

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::{
     budgets::{Budget, Limits},
     guesses::{Attempt, Ended, Guesses, Wait},
-    order::redis::guesses::RedisGuesses,
+    order::redis::guesses::{RedisGuesses, SharedAttempt},
     threads::{Full, QueueBounds, Threads, Time},
 };
 
@@ -54,11 +54,11 @@ pub struct Passwords {
     shared: Option<RedisGuesses>,
 }
 
-/// Where an attempt was counted.
+/// An attempt that was counted here and, where hubs share a log, in Redis.
 #[derive(Debug)]
 pub(crate) struct Counted {
     attempt: Attempt,
-    is_shared: bool,
+    shared: Option<SharedAttempt>,
 }
 
 impl Passwords {
@@ -109,21 +109,33 @@ impl Passwords {
     /// Takes an attempt on, or says how long to wait. It counts as wrong until it is settled, so
     /// that many at once get no further than one after the other.
     pub(crate) async fn begin(&self, attempt: Attempt, now: Instant) -> Result<Counted, Wait> {
-        if let Some(shared) = &self.shared
-            && let Some(begun) = shared.begin(&attempt).await
-        {
-            return begun.map(|()| Counted { attempt, is_shared: true });
+        // Redis may make somebody wait for what was guessed elsewhere, and lets nobody in who has to wait here.
+        self.guesses.lock().check(&attempt, now)?;
+        let shared = match &self.shared {
+            Some(shared) => Some(shared.begin(&attempt).await?),
+            None => None,
+        };
+        // Others may have begun meanwhile.
+        let begun = self.guesses.lock().begin(&attempt, now);
+        let counted = Counted { attempt, shared };
+        match begun {
+            Ok(()) => Ok(counted),
+            Err(wait) => {
+                self.settle_shared(counted, Ended::Void).await;
+                Err(wait)
+            }
         }
-        self.guesses.lock().begin(&attempt, now)?;
-        Ok(Counted { attempt, is_shared: false })
     }
 
     /// Notes how an attempt ended.
     pub(crate) async fn settle(&self, counted: Counted, ended: Ended) {
-        let Counted { attempt, is_shared } = counted;
-        match &self.shared {
-            Some(shared) if is_shared => shared.settle(&attempt, ended).await,
-            _ => self.guesses.lock().settle(&attempt, ended),
+        self.guesses.lock().settle(&counted.attempt, ended);
+        self.settle_shared(counted, ended).await;
+    }
+
+    async fn settle_shared(&self, counted: Counted, ended: Ended) {
+        if let (Some(shared), Some(begun)) = (&self.shared, counted.shared) {
+            shared.settle(&counted.attempt, begun, ended).await;
         }
     }
 }
@@ -180,8 +192,96 @@ fn dummy(memory: &mut Memory) -> &'static str {
 #[cfg(test)]
 mod tests {
     use argon2::{PasswordHasher as _, PasswordVerifier as _};
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+    };
+    use zeroize::Zeroizing;
 
     use super::*;
+    use crate::order::redis::Place;
+
+    /// The words of one command, as clients of Redis write them.
+    async fn command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        let count: usize = line.trim().strip_prefix('*')?.parse().ok()?;
+        let mut words = Vec::new();
+        for _ in 0..count {
+            let (mut length, mut word) = (String::new(), String::new());
+            stream.read_line(&mut length).await.ok()?;
+            stream.read_line(&mut word).await.ok()?;
+            words.push(word.trim_end().to_owned());
+        }
+        Some(words)
+    }
+
+    /// Hubs that count together in a Redis which has never counted anything, and does not answer the first `silent`
+    /// scripts at all. What it was asked comes back.
+    async fn beside_a_false_redis(silent: usize) -> (Passwords, mpsc::Receiver<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let (asked, scripts) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let mut answered = 0;
+            let mut silenced = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                while let Some(words) = command(&mut stream).await {
+                    let is_script = words[0] == "EVALSHA";
+                    if is_script {
+                        answered += 1;
+                        asked.send(words).await.unwrap();
+                    }
+                    if is_script && answered <= silent {
+                        break;
+                    }
+                    let answer: &[u8] = if is_script { b"*2\r\n:0\r\n:0\r\n" } else { b"+OK\r\n" };
+                    stream.get_mut().write_all(answer).await.unwrap();
+                }
+                // It stays open: nothing is heard of it any more.
+                silenced.push(stream);
+            }
+        });
+        let place = Place::new(&url, "chat").unwrap();
+        let shared = RedisGuesses::new(place, Zeroizing::new([1; 32]));
+        (Passwords::new(&Limits::default()).unwrap().with_shared(Some(shared)), scripts)
+    }
+
+    fn attempt() -> Attempt {
+        Attempt { name: "alice".to_owned(), source: None }
+    }
+
+    /// Goal: whoever keeps Redis guesses no faster at one hub than that hub alone lets anybody guess. Before, a Redis that
+    /// forgets all counts let everybody guess without a pause.
+    #[tokio::test]
+    async fn a_redis_that_forgets_guesses_lets_nobody_guess_faster() {
+        let (passwords, _scripts) = beside_a_false_redis(0).await;
+        let now = Instant::now();
+        for _ in 0..3 {
+            let counted = passwords.begin(attempt(), now).await.unwrap();
+            passwords.settle(counted, Ended::Wrong).await;
+        }
+        let waits = passwords.begin(attempt(), now).await.unwrap_err();
+        assert_eq!(waits, Wait::Name(Duration::from_secs(1)));
+        let counted = passwords.begin(attempt(), now + Duration::from_secs(1)).await.unwrap();
+        passwords.settle(counted, Ended::Right).await;
+        assert!(passwords.begin(attempt(), now).await.is_ok(), "it begins anew");
+    }
+
+    /// Goal: a right password takes back what Redis has counted for it, also where Redis was too slow to say that it has
+    /// counted. Before, it stayed a wrong one there for an hour.
+    #[tokio::test]
+    async fn what_a_slow_redis_has_counted_is_taken_back() {
+        let (passwords, mut scripts) = beside_a_false_redis(1).await;
+        let counted = passwords.begin(attempt(), Instant::now()).await.unwrap();
+        passwords.settle(counted, Ended::Right).await;
+        let (begun, settled) = (scripts.recv().await.unwrap(), scripts.recv().await.unwrap());
+        // EVALSHA, the script, the number of keys, the keys, the attempt.
+        assert_eq!((&begun[3], &begun[5]), (&settled[3], &settled[5]), "{begun:?} {settled:?}");
+        assert!(settled.contains(&"right".to_owned()), "{settled:?}");
+    }
 
     #[tokio::test]
     async fn a_secret_is_known_again_and_nothing_else() {

@@ -248,7 +248,8 @@ pub(crate) async fn start(
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
     let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
-    let identity = open_identity(config, (shared, rb)).await?;
+    let becomes_host = cluster.as_ref().is_some_and(|cluster| cluster.becomes_host);
+    let identity = open_identity(config, (shared, rb), becomes_host && rb.is_some()).await?;
     let salvage = cluster.as_ref().and_then(|cluster| to_salvage(config, cluster));
     let data = config.data.clone();
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
@@ -377,8 +378,10 @@ async fn open_way(
 ) -> Result<(Way, Reads, Snapshot), RunError> {
     let options = SqliteOptions { pages_max: config.database_pages_max };
     let Some(cluster) = cluster else {
-        if config.leaves_cluster && matches!(sqlite::owner(&config.data)?, Owner::Follows(_)) {
-            sqlite::leave(&config.data)?;
+        if config.leaves_cluster
+            && let Owner::Follows(was) = sqlite::owner(&config.data)?
+        {
+            sqlite::leave(&config.data, cluster::number(&was.node))?;
             tracing::info!("this server is alone now, with everything the servers had");
         }
         let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
@@ -404,11 +407,13 @@ async fn open_way(
 async fn open_identity(
     config: &Config,
     (shared, rb): (Option<Zeroizing<Vec<u8>>>, Option<Nonce16>),
+    is_said_again: bool,
 ) -> Result<Identity, RunError> {
     let (folder, sizes) = (config.data.clone(), config.key_sizes);
     let open = move || {
         let shared = shared.as_ref().map(|identity| identity.as_slice());
-        Identity::open_as(&folder, sizes, (shared, rb), now_ms())
+        let identity = Identity::open_as(&folder, sizes, (shared, rb), now_ms())?;
+        if is_said_again { identity.said_again(&folder, sizes, now_ms()) } else { Ok(identity) }
     };
     let opened = tokio::task::spawn_blocking(open).await;
     Ok(opened.map_err(|_cut| RunError::Ending)??)

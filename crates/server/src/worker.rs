@@ -173,7 +173,7 @@ impl<T: Turns> Worker<T> {
         Self { health, ..self }
     }
 
-    /// The same worker, which tells this relay what other hubs have done to the list of copies.
+    /// The same worker, which tells this relay how the list of copies changes.
     #[must_use]
     pub fn with_relay(self, relay: &Arc<Relay>) -> Self {
         Self { relay: Arc::downgrade(relay), ..self }
@@ -535,7 +535,10 @@ impl<T: Turns> Worker<T> {
             Request::Ask(peer, question) => {
                 self.finish_question(now_ms, committed, peer, question);
             }
-            Request::Copy(_) => copied(queued),
+            Request::Copy(_) => {
+                self.follow(now_ms, committed, None);
+                copied(queued);
+            }
             Request::Lost(_) => self.finish_lost(now_ms, queued, committed),
             Request::Settings(_) | Request::GoLive(_) | Request::Look(_) => {}
         }

@@ -14,8 +14,20 @@
 mod away;
 #[path = "log/claims.rs"]
 mod claims;
+#[cfg(test)]
+#[expect(dead_code, unused_imports, reason = "the tests of one hub need more of it")]
+#[path = "hub/client.rs"]
+mod client;
+#[path = "log/copies.rs"]
+mod copies;
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests of one hub need more of it")]
+#[path = "hub/data.rs"]
+mod data;
 #[path = "log/ends.rs"]
 mod ends;
+#[path = "log/guesses.rs"]
+mod guesses;
 #[path = "log/node.rs"]
 mod node;
 #[path = "log/opening.rs"]

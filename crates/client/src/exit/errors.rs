@@ -96,6 +96,7 @@ impl HasExit for TransferError {
             | Self::NotShared { .. }
             | Self::NameInFolder { .. }
             | Self::Changed { .. }
+            | Self::Ended { .. }
             | Self::BrokenOff { .. }
             | Self::Internal(_) => ExitStatus::Failure,
         }

@@ -84,6 +84,28 @@ fn a_command_is_for_the_device_that_is_the_agent() {
     assert_quiet(&hub);
 }
 
+/// Goal: a command is for the machine to which the agent has moved, and not for the one where it was: that one still says
+/// that it accepts commands, and is off. Before, the smaller number of the two devices decided, and who asked waited in vain.
+#[test]
+fn a_command_is_for_the_machine_to_which_the_agent_has_moved() {
+    for is_back in [false, true] {
+        let mut hub = TestHub::with(&["alice", "machine"]);
+        hub.now += 60_000;
+        let other = hub.joins_sibling(1, Some(Nonce16([6; 16])));
+        if is_back {
+            hub.now += 60_000;
+            hub.renew(1);
+            hub.run();
+        }
+        let (argv, options) = (vec!["date".to_owned()], CommandOptions::default());
+        hub.peers[0].endpoint.run(hub.now, &name("machine"), argv, options).expect("asked");
+        hub.run();
+        let is_command = |event: &Event| matches!(event, Event::Command { .. });
+        let came = (hub.count(1, is_command), hub.count(other, is_command));
+        assert_eq!(came, if is_back { (1, 0) } else { (0, 1) });
+    }
+}
+
 #[test]
 fn answers_to_a_command_of_one_device_are_no_alarm_on_the_other() {
     let mut hub = TestHub::with(&["alice", "machine"]);

@@ -64,6 +64,12 @@ pub enum TransferError {
         /// The owner.
         owner: UserName,
     },
+    /// The other side, or the server, has ended it before it was whole.
+    #[error("{reason}")]
+    Ended {
+        /// A sentence of theirs.
+        reason: String,
+    },
     /// The transfer broke off too often.
     #[error("the transfer broke off: {}; the next one goes on where it stopped", line(reason))]
     BrokenOff {

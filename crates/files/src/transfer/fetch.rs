@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use crate::disk::Dir;
 use crate::part::{About, Part, PartError};
 use chat_endpoint::Event;
+use chat_protocol::code;
 use chat_protocol::content::files::FileNote;
 use chat_protocol::file::Manifest;
 use chat_protocol::file::chunk::{FileHeader, TransferKey};
@@ -331,6 +332,7 @@ impl Task {
         let share = match ended {
             Ok(()) | Err(TransferError::Offline | TransferError::Connect(_)) => Share::Ended,
             Err(error @ TransferError::OwnerAway { .. }) if is_asked_again => Share::Later(error),
+            Err(error @ TransferError::Ended { .. }) => Share::Later(error),
             Err(error @ (TransferError::OwnerRefuses { .. } | TransferError::Changed { .. }))
                 if is_owner =>
             {
@@ -477,11 +479,21 @@ impl Taking {
                 }
                 Some(News::Credit(_) | News::Kept(_)) => {}
                 // What is missing is asked for in the next round.
-                Some(News::End { .. }) => return Ok(()),
+                Some(News::End { code, .. }) if code.is_empty() => return Ok(()),
+                Some(News::End { code, reason }) => return Err(ended(code, reason)),
                 None => return Err(TransferError::Offline),
             }
         }
     }
+}
+
+/// Why a transfer was ended by the other side, or by the hub. Of a copy that is not to be had now another try brings the
+/// same answer; anything else may pass.
+fn ended(code: String, reason: String) -> TransferError {
+    if [code::NO_SUCH_COPY, code::COPY_AWAY].contains(&code.as_str()) {
+        return TransferError::Refused { code, reason };
+    }
+    TransferError::Ended { reason }
 }
 
 impl Taking {

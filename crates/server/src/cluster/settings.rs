@@ -7,13 +7,16 @@ use super::ClusterError;
 use crate::{
     budgets::TABLE,
     config::{self, Config, Sharing},
-    order::redis::{Place, PlaceError},
+    order::redis::Place,
 };
 
 /// Keys of the configuration that are the same on all servers, beside bans and budgets.
-const SHARED: [&str; 7] = [
+const SHARED: [&str; 9] = [
     "copies_days",
     "copies_quota",
+    // Any server trims the log for all of them.
+    "log_keep",
+    "log_max",
     "mailbox_bytes",
     "mailbox_messages",
     "registration",
@@ -58,37 +61,69 @@ pub(crate) fn differences(theirs: &Settings, own: &Settings) -> Option<String> {
     (!different.is_empty()).then(|| different.join("; "))
 }
 
-/// What a server does about the settings of all as soon as it has its name, and no earlier: another one of this name
+/// What a server does about what is the same for all as soon as it has its name, and no earlier: another one of this name
 /// may run.
 pub(super) struct Settling {
     /// What they were when they were compared, sealed.
     pub(super) found: Vec<u8>,
     /// What they become, sealed, and what is then otherwise.
     pub(super) change: Option<(Vec<u8>, String)>,
+    /// Who answers to `server`, if this one does so from now on.
+    pub(super) host: Option<String>,
 }
 
 impl Settling {
-    /// Changes them, or looks whether somebody else has meanwhile.
+    /// Does it.
     pub(super) async fn settle(
         self,
         (place, sharing, node): (&Place, &Sharing, u32),
     ) -> Result<(), ClusterError> {
-        let failed = |source: PlaceError| super::unjoined(sharing, source);
-        let cluster = || sharing.cluster.to_string();
-        if let Some((sealed, differences)) = self.change {
-            if !place.change_settings(node, &sealed).await.map_err(failed)? {
-                return Err(ClusterError::OthersRun { cluster: cluster() });
-            }
-            tracing::warn!(%differences, "the servers are set otherwise from now on");
-            return Ok(());
+        let Self { found, change, host } = self;
+        let at = (place, sharing, node);
+        match change {
+            Some(change) => replace(at, change).await?,
+            None => are_as_found(at, &found).await?,
         }
-        let now = place.about().await.map_err(failed)?;
-        if now.is_some_and(|about| about.settings != self.found) {
-            let differences = "they were changed a moment ago; start this one again".to_owned();
-            return Err(ClusterError::Settings { cluster: cluster(), differences });
+        match host {
+            Some(host) => take_over(at, host).await,
+            None => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Where the log lies, and which server this is.
+type At<'a> = (&'a Place, &'a Sharing, u32);
+
+async fn replace(
+    (place, sharing, node): At<'_>,
+    (sealed, differences): (Vec<u8>, String),
+) -> Result<(), ClusterError> {
+    let changed = place.change_settings(node, &sealed).await;
+    if !changed.map_err(|source| super::unjoined(sharing, source))? {
+        return Err(ClusterError::OthersRun { cluster: sharing.cluster.to_string() });
+    }
+    tracing::warn!(%differences, "the servers are set otherwise from now on");
+    Ok(())
+}
+
+async fn are_as_found((place, sharing, _): At<'_>, found: &[u8]) -> Result<(), ClusterError> {
+    let now = place.about().await.map_err(|source| super::unjoined(sharing, source))?;
+    if now.is_some_and(|about| about.settings != found) {
+        let differences = "they were changed a moment ago; start this one again".to_owned();
+        let cluster = sharing.cluster.to_string();
+        return Err(ClusterError::Settings { cluster, differences });
+    }
+    Ok(())
+}
+
+async fn take_over((place, sharing, node): At<'_>, host: String) -> Result<(), ClusterError> {
+    let own = (node, sharing.node.as_str());
+    let changed = place.change_host(own, super::number(&host)).await;
+    if !changed.map_err(|source| super::unjoined(sharing, source))? {
+        return Err(ClusterError::HostRuns { host });
+    }
+    tracing::warn!(before = host, "commands to server run here from now on");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -96,7 +131,42 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::store::Registration;
+    use crate::{
+        config::{AckLevel, LOG_KEEP_DEFAULT},
+        store::Registration,
+    };
+
+    /// Goal: no server empties the log for the others by an option of its own. Before, the smallest `--log-keep` counted
+    /// for all, and nobody was told.
+    #[test]
+    fn how_much_of_the_log_stays_is_the_same_for_all() {
+        let sharing = |log_keep: u64, log_max: Option<u64>| {
+            let sharing = Sharing {
+                redis: "redis://db:6379".parse().unwrap(),
+                node: "n1".parse().unwrap(),
+                cluster: "chat".parse().unwrap(),
+                key: "cluster.key".into(),
+                is_new: false,
+                changes_settings: false,
+                salvage: None,
+                log_keep,
+                log_max,
+                becomes_host: false,
+                ack: AckLevel::Disk,
+            };
+            let config = Config::local(Path::new("d"), Path::new("l"));
+            of(&Config { sharing: Some(sharing), ..config })
+        };
+        let theirs = sharing(LOG_KEEP_DEFAULT, None);
+        assert_eq!(differences(&theirs, &sharing(LOG_KEEP_DEFAULT, None)), None);
+        for (own, part) in [
+            (sharing(8 << 10, None), "log_keep is"),
+            (sharing(LOG_KEEP_DEFAULT, Some(1 << 20)), "log_max is - there"),
+        ] {
+            let said = differences(&theirs, &own).unwrap();
+            assert!(said.contains(part), "{said}");
+        }
+    }
 
     #[test]
     fn what_is_set_otherwise_is_named_with_both_values() {

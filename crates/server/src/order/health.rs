@@ -60,6 +60,8 @@ pub struct LogHealth {
     forgettable: AtomicU64,
     /// Somebody waits to hear how far this hub is.
     hurry: Notify,
+    /// Which hub answers to the name `server`; empty while that is not known.
+    host: watch::Sender<String>,
 }
 
 impl LogHealth {
@@ -78,6 +80,7 @@ impl LogHealth {
             applied: AtomicU64::new(0),
             forgettable: AtomicU64::new(0),
             hurry: Notify::new(),
+            host: watch::Sender::new(String::new()),
         }
     }
 
@@ -135,6 +138,24 @@ impl LogHealth {
     /// Waits until somebody does.
     pub async fn hurried(&self) {
         self.hurry.notified().await;
+    }
+
+    /// This hub answers to the name `server`; empty where that is not known.
+    pub fn set_host(&self, name: String) {
+        self.host.send_if_modified(|host| {
+            let is_other = *host != name && !name.is_empty();
+            if is_other {
+                *host = name;
+            }
+            is_other
+        });
+    }
+
+    /// Waits until another hub than this one answers to the name `server`.
+    pub async fn is_hosted_elsewhere(&self, name: &str) {
+        let is_other = |host: &String| !host.is_empty() && host != name;
+        // The sender is as old as this.
+        self.host.subscribe().wait_for(is_other).await.ok();
     }
 
     /// Up to which turn every hub has all batches.
@@ -242,7 +263,22 @@ impl LogHealth {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    /// Goal: who runs the commands hears that another one does, and of nothing else.
+    #[tokio::test]
+    async fn who_answers_to_server_hears_that_another_one_does() {
+        let health = LogHealth::new(7);
+        for name in ["", "n1", "", "n1"] {
+            health.set_host(name.to_owned());
+            assert!(health.is_hosted_elsewhere("n1").now_or_never().is_none(), "{name}");
+        }
+        health.set_host("n2".to_owned());
+        health.is_hosted_elsewhere("n1").await;
+        assert!(health.is_hosted_elsewhere("n2").now_or_never().is_none());
+    }
 
     #[test]
     fn what_is_wrong_is_said_as_long_as_it_is() {

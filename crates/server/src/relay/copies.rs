@@ -90,10 +90,12 @@ pub struct Copies {
     ledger: Mutex<Ledger>,
     /// Rows whose file is gone.
     lost: Mutex<Vec<(AccountId, Nonce16)>>,
-    /// Files here that another hub has taken off the list.
+    /// Files here that are not on the list any more.
     orphans: Mutex<Vec<CopyRow>>,
     /// That there are some.
     orphaned: Arc<Notify>,
+    /// Held by who takes them off the disk.
+    unlinking: tokio::sync::Mutex<()>,
     queue: Sender,
     metrics: Arc<Metrics>,
 }
@@ -117,8 +119,9 @@ impl Copies {
         let lost = lost.iter().map(|row| (row.account, row.tid)).collect();
         let ledger = Mutex::new(Ledger::new(limits, node, found));
         let (lost, orphans) = (Mutex::new(lost), Mutex::default());
-        let orphaned = Arc::default();
-        let copies = Self { folder, node, ledger, lost, orphans, orphaned, queue, metrics };
+        let (orphaned, unlinking) = (Arc::default(), tokio::sync::Mutex::default());
+        let copies =
+            Self { folder, node, ledger, lost, orphans, orphaned, unlinking, queue, metrics };
         copies.count();
         Ok(copies)
     }
@@ -143,7 +146,8 @@ impl Copies {
         row.node == self.node
     }
 
-    /// Another hub has changed the list of copies.
+    /// The list of copies has changed. The worker says so, whichever hub it was, in the order of the changes and before
+    /// anybody is answered.
     pub(crate) fn changed(&self, change: &CopyChange) {
         let orphans = self.ledger.lock().changed(change);
         if !orphans.is_empty() {
@@ -153,8 +157,15 @@ impl Copies {
         self.count();
     }
 
-    /// Takes files off the disk.
-    async fn unlink(&self, rows: Vec<CopyRow>) {
+    /// Takes files off the disk that are not on the list any more. When this returns, those of before are gone.
+    async fn unlink_orphans(&self) {
+        let _alone = self.unlinking.lock().await;
+        let mut rows = std::mem::take(&mut *self.orphans.lock());
+        if rows.is_empty() {
+            return;
+        }
+        // The same one may have come again meanwhile, and has the same name.
+        rows.retain(|row| !self.ledger.lock().is_wanted(row));
         let folder = self.folder.clone();
         let removing = spawn_blocking(move || {
             for row in &rows {
@@ -222,14 +233,10 @@ impl Copies {
     }
 
     /// Takes copies off the list and then off the disk.
-    async fn remove(&self, rows: Vec<CopyRow>) -> Result<(), Refusal> {
+    async fn remove(&self, rows: &[CopyRow]) -> Result<(), Refusal> {
         let gone = rows.iter().map(|row| (row.account, row.tid)).collect();
         self.store(CopyChange::Remove(gone)).await?;
-        for row in &rows {
-            self.ledger.lock().remove(&row.owner, row.tid);
-        }
-        self.count();
-        self.unlink(rows.into_iter().filter(|row| self.is_here(row)).collect()).await;
+        self.unlink_orphans().await;
         Ok(())
     }
 }
@@ -239,7 +246,7 @@ pub(crate) async fn take_away(relay: &Arc<Relay>, peer: &DataPeer, tid: Nonce16)
     let copies = relay.copies.as_ref();
     let found = copies.and_then(|copies| Some((copies, copies.find(&peer.name, tid, 0)?)));
     let result = match found {
-        Some((copies, row)) => copies.remove(vec![row]).await,
+        Some((copies, row)) => copies.remove(&[row]).await,
         None => Err(Refusal::new(code::NO_SUCH_COPY, "you have no copy of this transfer here")),
     };
     let refusal = result.err().unwrap_or_else(|| Refusal::new("", ""));
@@ -253,10 +260,7 @@ pub async fn tend(relay: Weak<Relay>, clock: Clock, gate: Arc<Gate>) {
     while let Some(relay) = relay.upgrade() {
         if let Some(copies) = &relay.copies {
             orphaned = Arc::clone(&copies.orphaned);
-            let orphans = std::mem::take(&mut *copies.orphans.lock());
-            if !orphans.is_empty() {
-                copies.unlink(orphans).await;
-            }
+            copies.unlink_orphans().await;
             let lost = std::mem::take(&mut *copies.lost.lock());
             let admittance = gate.now();
             let is_gone = |owner: &UserName| admittance.is_deleted(owner);
@@ -266,7 +270,7 @@ pub async fn tend(relay: Weak<Relay>, clock: Clock, gate: Arc<Gate>) {
                     copies.store(CopyChange::Remove(lost)).await?;
                 }
                 if !expired.is_empty() {
-                    copies.remove(expired).await?;
+                    copies.remove(&expired).await?;
                 }
                 Ok::<_, Refusal>(())
             };
@@ -294,8 +298,6 @@ async fn write(
     let Some(copies) = &relay.copies else { return };
     match fill(&relay, copies, id, &row, chunks).await {
         Ok(()) => {
-            copies.ledger.lock().keep(&row);
-            copies.count();
             let until = row.until;
             relay.act(|table| table.kept(Instant::now(), id, until));
         }

@@ -115,8 +115,10 @@ impl Relay {
         self.act(|table| table.all_waiting());
     }
 
-    /// Hubs with which something is under way. Those that have said nothing for too long are given up.
+    /// Hubs with which something is under way. Those that have said nothing for too long are given up, and so is what
+    /// stands still.
     pub(crate) fn peers(&self) -> Vec<Peer> {
+        self.act(|table| table.tend_far(Instant::now()));
         let peers = self.state.lock().transfers.peers(Instant::now());
         let (silent, there): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(_, silent)| *silent);
         for (peer, _) in silent {

@@ -53,12 +53,41 @@ pub struct Far {
 }
 
 /// Which half of a transfer waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Half {
     /// Somebody has it.
     Giver,
     /// Somebody wants it.
     Taker,
+}
+
+impl Half {
+    /// The one that it meets.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Giver => Self::Taker,
+            Self::Taker => Self::Giver,
+        }
+    }
+}
+
+/// One side of a transfer, as hubs say it to each other: who carries the words, or tells them of halves, joins no two
+/// that do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideOf {
+    /// Which one.
+    pub half: Half,
+    /// Of which transfer.
+    pub transfer: Key,
+}
+
+impl SideOf {
+    /// The one that it meets.
+    #[must_use]
+    pub fn other(self) -> Self {
+        Self { half: self.half.other(), ..self }
+    }
 }
 
 /// What hubs say. `to` and `your` are numbers of the one who hears it, `mine` of the one who speaks.
@@ -72,6 +101,8 @@ pub enum Word {
         your: TransferId,
         /// The other one.
         mine: TransferId,
+        /// What mine is.
+        side: SideOf,
         /// Chunks that may come, if mine is the taker.
         credit: u32,
     },
@@ -81,6 +112,8 @@ pub enum Word {
         your: TransferId,
         /// What has waited.
         mine: TransferId,
+        /// What mine is.
+        side: SideOf,
         /// Chunks that may come, if mine is the taker.
         credit: u32,
     },

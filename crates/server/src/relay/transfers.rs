@@ -32,7 +32,7 @@ use crate::{
     close::CloseReason, connection::ConnectionId, limits::CONNECTION_RETRY, request::Refusal,
 };
 
-pub(crate) use transfer::Key;
+pub use transfer::Key;
 use transfer::Transfer;
 pub use transfer::{Summary, Target};
 

@@ -135,15 +135,20 @@ fn of_file<T>(
     })
 }
 
-/// Makes the database in `folder`, of a server that was alone, the beginning of this log. `base` is what is in it, by
-/// [`contents`]. Nothing else may use the folder.
-pub fn adopt(folder: &Path, log: &FollowedLog, base: &Digest) -> Result<(), OpenError> {
-    of_file(folder, |file| turns::adopt(file, log, base))
+/// Makes the database in `folder`, of a server that was alone and is `node` from now on, the beginning of this log.
+/// `base` is what is in it, by [`contents`]. Nothing else may use the folder.
+pub fn adopt(
+    folder: &Path,
+    (log, node): (&FollowedLog, u32),
+    base: &Digest,
+) -> Result<(), OpenError> {
+    of_file(folder, |file| turns::adopt(file, (log, node), base))
 }
 
-/// Makes the database in `folder` that of a server that is alone. Nothing else may use the folder.
-pub fn leave(folder: &Path) -> Result<(), OpenError> {
-    of_file(folder, turns::leave)
+/// Makes the database in `folder`, of the server that was `node`, that of a server that is alone. Nothing else may use
+/// the folder.
+pub fn leave(folder: &Path, node: u32) -> Result<(), OpenError> {
+    of_file(folder, |file| turns::leave(file, node))
 }
 
 /// Makes the database of the server `node` in the folder `to` from the one in `folder`, which may be in use. Returns the

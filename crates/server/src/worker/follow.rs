@@ -44,6 +44,7 @@ impl<T: Turns> Worker<T> {
         committed: Committed,
         by: Option<ConnectionId>,
     ) -> (Effects, u64) {
+        self.note_copies(&committed);
         if let Ok(Stored::Dropped(dropped)) = committed.outcome {
             self.metrics.retention_dropped.inc_by(dropped.messages);
         }
@@ -98,13 +99,17 @@ impl<T: Turns> Worker<T> {
             self.metrics.shared_log.followed.inc();
         }
         for committed in records {
-            if let (Proposal::Copies(change), Ok(_)) = (&committed.proposal, &committed.outcome)
-                && let Some(relay) = self.relay.upgrade()
-                && let Some(copies) = &relay.copies
-            {
-                copies.changed(change);
-            }
             self.follow(now_ms, committed, None);
+        }
+    }
+
+    /// The list of copies changes here as it does at every hub: with each record, in the order of the records.
+    fn note_copies(&self, committed: &Committed) {
+        if let (Proposal::Copies(change), Ok(_)) = (&committed.proposal, &committed.outcome)
+            && let Some(relay) = self.relay.upgrade()
+            && let Some(copies) = &relay.copies
+        {
+            copies.changed(change);
         }
     }
 

@@ -21,8 +21,8 @@ pub(crate) struct Node {
     task: JoinHandle<Result<(), RunError>>,
 }
 
-/// Starts the server `name` of several, with its folders below `folder`.
-pub(crate) async fn node(redis: &Redis, folder: &Path, name: &str) -> Node {
+/// What the server `name` of several is told, with its folders below `folder`.
+pub(crate) fn config(redis: &Redis, folder: &Path, name: &str) -> Config {
     let mut config = Config::local(&folder.join(name), &folder.join("logs").join(name));
     config.key_sizes = KeySizes::EMULATED;
     config.sharing = Some(Sharing {
@@ -38,6 +38,12 @@ pub(crate) async fn node(redis: &Redis, folder: &Path, name: &str) -> Node {
         log_max: None,
         salvage: None,
     });
+    config
+}
+
+/// Starts the server `name` of several, with its folders below `folder`.
+pub(crate) async fn node(redis: &Redis, folder: &Path, name: &str) -> Node {
+    let config = config(redis, folder, name);
     let listener = TcpListener::bind(config.address).await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let (stop, stopped) = oneshot::channel();

@@ -295,3 +295,34 @@ async fn a_copy_of_a_folder_takes_no_name_from_a_server_that_runs() {
     // It has died.
     copy.await.expect("taken");
 }
+
+/// Goal: commands to `server` run on one machine at a time: whoever stands still and may go on is waited for until the others
+/// say that it is gone. Before, a lease of six seconds that had ended was enough.
+#[tokio::test]
+async fn who_answers_to_server_is_another_one_only_when_the_one_before_is_gone() {
+    const OWN: u64 = 7;
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&about(1)).await.expect("begun");
+    let host = async || place.about().await.expect("answered").expect("there").host;
+    // The first one runs, and a third one, too.
+    for (node, field) in [(1, "s:1:00000000000000aa"), (3, "s:3:00000000000000bb")] {
+        place.acquire((node, OWN), None).await.expect("free");
+        redis.say(&["HSET", "{test}:meta", field, "1"]).await.expect("set");
+    }
+    assert!(!place.change_host((2, "n2"), 1).await.expect("answered"), "it runs");
+    // It stands still, or is dead: the third one is about to say which.
+    place.release(Incarnation { node: 1, life: OWN }, OWN).await.expect("released");
+    let mut changing = std::pin::pin!(place.change_host((2, "n2"), 1));
+    let wait = Duration::from_millis(300);
+    assert!(tokio::time::timeout(wait, &mut changing).await.is_err(), "it may go on");
+    assert_eq!(host().await, "n1");
+    redis.say(&["HDEL", "{test}:meta", "s:1:00000000000000aa"]).await.expect("gone");
+    assert!(changing.await.expect("answered"));
+    assert_eq!(host().await, "n2");
+    // Where nobody else runs nobody can say it.
+    redis.say(&["HSET", "{test}:meta", "s:2:00000000000000cc", "1"]).await.expect("set");
+    place.release(Incarnation { node: 3, life: OWN }, OWN).await.expect("released");
+    assert!(place.change_host((1, "n1"), 2).await.expect("answered"));
+    assert_eq!(host().await, "n1");
+}

@@ -71,8 +71,6 @@ pub(crate) enum Mistake {
     AheadOfItself,
     /// Of hubs that share a log: the second part of a batch is kept, although the first one was not.
     PartOvertakes,
-    /// Of hubs that share a log: a batch that was not answered is sent again under another number.
-    OtherNumber,
 }
 
 /// The disk; clones are the same disk. It outlives the hubs.

@@ -254,13 +254,6 @@ fn is_message(one: &Guarded) -> bool {
     matches!(&one.proposal, Proposal::Entry(new) if new.kind == EntryKind::Message)
 }
 
-/// The same record once more.
-fn copy(one: &Guarded) -> Guarded {
-    let mut bytes = Vec::new();
-    ciborium::into_writer(one, &mut bytes).expect("a record can be written");
-    ciborium::from_reader(&bytes[..]).expect("and read")
-}
-
 impl Careful {
     /// What certification is told of a batch.
     fn forget_keys(&self, batch: &mut [Guarded], is_second: bool) {
@@ -342,14 +335,6 @@ impl Turns for Careful {
         if self.mistake == Some(Mistake::AheadOfItself) {
             before = self.shared.catch_up().await?;
             at = self.shared.applied();
-        }
-        if self.mistake == Some(Mistake::OtherNumber) {
-            // It went in, and nobody was told.
-            let unheard = self.put(at, now_ms, batch.iter().map(copy).collect()).await?;
-            before.extend(unheard.into_iter().map(|turn| {
-                let now_ms = turn.now_ms;
-                Turn { now_ms, records: Records::Other(turn.kept()) }
-            }));
         }
         before.extend(self.put(at, now_ms, batch).await?);
         if self.mistake == Some(Mistake::OwnFirst) {

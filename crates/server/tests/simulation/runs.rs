@@ -209,7 +209,6 @@ fn crowded_survey() {
             Mistake::OldRefusal,
             Mistake::AheadOfItself,
             Mistake::PartOvertakes,
-            Mistake::OtherNumber,
         ]
         .map(Some),
     );

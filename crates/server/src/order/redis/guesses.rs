@@ -1,9 +1,10 @@
 //! Wrong passwords, counted for all hubs together: with the pace and the words of one hub, by the clock of Redis.
-//! They are beside the log and not in it, so that guessing fills nothing that is kept.
+//! They are beside the log and not in it, so that guessing fills nothing that is kept. Each hub counts for itself as well:
+//! Redis can make nobody faster than one hub alone would let them be at each.
 
 use std::{net::IpAddr, time::Duration};
 
-use chat_protocol::crypto::hmac_sha256;
+use chat_protocol::crypto::{hmac_sha256, random};
 use redis::{RedisError, Script, aio::MultiplexedConnection};
 use tokio::{sync::Mutex, time::timeout};
 use zeroize::Zeroizing;
@@ -11,11 +12,30 @@ use zeroize::Zeroizing;
 use super::Place;
 use crate::{
     guesses::{Attempt, Ended, PACES, Pace, Wait},
-    limits::{GUESS_MEMORY, GUESS_PAUSE_FIRST},
+    limits::{GUESS_MEMORY, GUESS_PAUSE_FIRST, GUESSED_NAMES_MAX, GUESSING_ADDRESSES_MAX},
 };
 
 /// A Redis that takes longer is away: each hub counts by itself then.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// How long an attempt counts of which nobody says how it ended: longer than a password waits to be checked. What Redis
+/// was too slow to take back keeps nobody out for longer.
+const UNDER_WAY_MAX: Duration = Duration::from_mins(1);
+
+/// An attempt that Redis may have counted.
+#[derive(Debug)]
+pub struct SharedAttempt(String);
+
+/// Something that an attempt counts against.
+struct Thing {
+    /// The key of its count.
+    count: String,
+    /// That of the list of all counts of this kind.
+    all: String,
+    pace: Pace,
+    /// How many counts of this kind there are at most.
+    most: usize,
+}
 
 /// The counts of all hubs.
 #[derive(Debug)]
@@ -37,14 +57,20 @@ impl RedisGuesses {
     }
 
     /// What an attempt counts against, the address first.
-    fn keys(&self, attempt: &Attempt) -> Vec<(String, Pace)> {
-        let address = attempt.source.map(|source| match source {
-            IpAddr::V4(address) => self.key(b"address", &address.octets()),
-            IpAddr::V6(address) => self.key(b"address", &address.octets()),
-        });
+    fn things(&self, attempt: &Attempt) -> Vec<Thing> {
         let (by_name, by_address) = PACES;
-        let address = address.map(|key| (key, by_address));
-        address.into_iter().chain([(self.key(b"name", attempt.name.as_bytes()), by_name)]).collect()
+        let thing = |(kind, pace, most): (&str, Pace, usize), what: &[u8]| {
+            let (count, all) =
+                (self.key(kind.as_bytes(), what), format!("{}{kind}", self.place.guesses));
+            Thing { count, all, pace, most }
+        };
+        let of_address = ("address", by_address, GUESSING_ADDRESSES_MAX);
+        let address = attempt.source.map(|source| match source {
+            IpAddr::V4(address) => thing(of_address, &address.octets()),
+            IpAddr::V6(address) => thing(of_address, &address.octets()),
+        });
+        let of_name = ("name", by_name, GUESSED_NAMES_MAX);
+        address.into_iter().chain([thing(of_name, attempt.name.as_bytes())]).collect()
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
@@ -56,38 +82,42 @@ impl RedisGuesses {
         Ok(held.insert(connection).clone())
     }
 
-    /// Counts an attempt as wrong, or says how long to wait; nothing when Redis does not answer.
-    pub(crate) async fn begin(&self, attempt: &Attempt) -> Option<Result<(), Wait>> {
-        let keys = self.keys(attempt);
+    /// Counts an attempt as wrong, or says how long to wait. Where Redis does not answer it may have been counted or not,
+    /// and counts for a minute at most unless it is settled.
+    pub async fn begin(&self, attempt: &Attempt) -> Result<SharedAttempt, Wait> {
+        let (things, begun) =
+            (self.things(attempt), SharedAttempt(crate::hex::hex(&random::<8>())));
         let script = Script::new(include_str!("guess.lua"));
-        let mut call = script.prepare_invoke();
-        call.arg(millis(GUESS_MEMORY)).arg(millis(GUESS_PAUSE_FIRST));
-        for (key, pace) in &keys {
-            call.key(key).arg(pace.free).arg(millis(pace.pause_max));
+        let mut call = script.arg(&begun.0);
+        call.arg(millis(GUESS_MEMORY)).arg(millis(UNDER_WAY_MAX)).arg(millis(GUESS_PAUSE_FIRST));
+        for Thing { count, all, pace, most } in &things {
+            call.key(count).key(all).arg(pace.free).arg(millis(pace.pause_max)).arg(*most);
         }
         let asked = async { call.invoke_async(&mut self.connection().await?).await };
-        let (which, left_ms): (usize, u64) = self.answer(asked).await?;
+        let Some((which, left_ms)) = self.answer::<(usize, u64)>(asked).await else {
+            return Ok(begun);
+        };
         let left = Duration::from_millis(left_ms);
-        Some(match which {
-            0 => Ok(()),
-            which if which == keys.len() => Err(Wait::Name(left)),
+        match which {
+            0 => Ok(begun),
+            which if which == things.len() => Err(Wait::Name(left)),
             _ => Err(Wait::Address(left)),
-        })
+        }
     }
 
-    /// Takes back what did not turn out to be wrong. Where Redis does not answer it counts as wrong.
-    pub(crate) async fn settle(&self, attempt: &Attempt, ended: Ended) {
+    /// Says how an attempt has ended, also where its beginning was not answered: it may have been counted since.
+    pub async fn settle(&self, attempt: &Attempt, begun: SharedAttempt, ended: Ended) {
         let word = match ended {
-            Ended::Wrong => return,
+            Ended::Wrong => "wrong",
             Ended::Right => "right",
             Ended::Void => "void",
         };
         let script = Script::new(include_str!("settle_guess.lua"));
-        let mut call = script.prepare_invoke();
-        for (key, _) in self.keys(attempt).iter().rev() {
-            call.key(key);
+        let mut call = script.arg(begun.0);
+        call.arg(word).arg(millis(GUESS_MEMORY));
+        for Thing { count, all, .. } in &self.things(attempt) {
+            call.key(count).key(all);
         }
-        call.arg(word);
         let asked = async { call.invoke_async(&mut self.connection().await?).await };
         self.answer::<()>(asked).await;
     }

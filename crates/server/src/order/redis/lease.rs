@@ -79,6 +79,8 @@ struct Looked {
     missing: Vec<Incarnation>,
     /// Hubs that have one and have not renewed it for some seconds.
     late: HashSet<Incarnation>,
+    /// Which hub answers to `server`; empty where that is not known.
+    host: String,
 }
 
 impl Place {
@@ -229,6 +231,7 @@ impl Lease {
             self.compare_clocks(looked.now_ms);
             match looked.word.as_str() {
                 "OK" => {
+                    self.health.set_host(looked.host);
                     self.note_late(looked.late);
                     self.look_at(looked.missing, &lost);
                 }
@@ -267,12 +270,12 @@ impl Lease {
             .arg(self.node)
             .arg(self.health.applied())
             .arg(millis(LEASE.saturating_sub(LATE_AFTER)));
-        let (word, now_ms, missing, late): (String, u64, Vec<String>, Vec<String>) =
-            call.invoke_async(connection).await?;
+        type Answer = (String, u64, Vec<String>, Vec<String>, String);
+        let (word, now_ms, missing, late, host): Answer = call.invoke_async(connection).await?;
         let missing: Vec<_> = missing.iter().filter_map(|name| read_name(name)).collect();
         let late = late.iter().filter_map(|name| read_name(name));
         let late = late.chain(missing.iter().copied()).collect();
-        Ok(Looked { word, now_ms, missing, late })
+        Ok(Looked { word, now_ms, missing, late, host })
     }
 
     fn unanswered(&mut self, error: &RedisError) {

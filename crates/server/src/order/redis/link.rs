@@ -1,7 +1,7 @@
 //! What carries words about files between hubs: a channel for each process, and one for whoever is a hub now. Half
 //! of a transfer lies under a name that tells Redis nothing, until the other half comes.
 
-use std::{sync::Weak, time::Duration};
+use std::{collections::BTreeSet, sync::Weak, time::Duration};
 
 use futures_util::StreamExt as _;
 use redis::{RedisError, Script, aio::MultiplexedConnection};
@@ -99,8 +99,7 @@ impl Ways<'_> {
         let channels = [self.channel(own), self.channel(hub)];
         timeout(CONNECT_TIME_MAX, pubsub.subscribe(&channels)).await.map_err(|_late| cut())??;
         let connection = self.place.connect(SCRIPT_TIME_MAX).await?;
-        // What was to be said before is of transfers that have ended.
-        while posts.try_recv().is_ok() {}
+        let (behind, asks) = throw_away(posts, sealer);
         if let Some(relay) = self.relay.upgrade() {
             relay.announce_all();
         }
@@ -126,9 +125,30 @@ impl Ways<'_> {
         let speaking = Speaking { ways: self, sealer, connection, free_at: Instant::now() };
         tokio::select! {
             ended = hearing => ended,
-            ended = speaking.run(posts) => ended,
+            ended = speaking.run(posts, (behind, asks)) => ended,
         }
     }
+}
+
+/// What was to be said before is of transfers that have ended here. Returns to whom: they notice by the next word that
+/// something is missing, and end theirs. Nobody has begun yet what is only asked for: that is said now.
+fn throw_away(
+    posts: &mut mpsc::Receiver<Post>,
+    sealer: &mut Sealer,
+) -> (BTreeSet<Peer>, Vec<Said>) {
+    let (mut behind, mut asks) = (BTreeSet::new(), Vec::new());
+    while let Ok(post) = posts.try_recv() {
+        match post {
+            Post::Say(to @ Address::Hub(_), about, word) => asks.push(Said { to, about, word }),
+            Post::Say(to @ Address::Peer(peer), ..) => {
+                sealer.leave_out(to);
+                behind.insert(peer);
+            }
+            // All that wait are announced anew.
+            Post::Announce(..) | Post::Withdraw(..) => {}
+        }
+    }
+    (behind, asks)
 }
 
 /// The writing half.
@@ -141,7 +161,15 @@ struct Speaking<'a> {
 }
 
 impl Speaking<'_> {
-    async fn run(mut self, posts: &mut mpsc::Receiver<Post>) -> Result<(), RedisError> {
+    /// Speaks until the relay is gone, first to those who do not know yet that they have missed something, and what was
+    /// asked for meanwhile.
+    async fn run(
+        mut self,
+        posts: &mut mpsc::Receiver<Post>,
+        (behind, asks): (BTreeSet<Peer>, Vec<Said>),
+    ) -> Result<(), RedisError> {
+        self.ping(behind).await?;
+        self.say(asks).await?;
         let mut pings = interval(LINK_PING_PERIOD);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(POSTS_AT_ONCE);
@@ -154,12 +182,7 @@ impl Speaking<'_> {
                     let mut peers = relay.peers();
                     peers.push(self.ways.own);
                     drop(relay);
-                    let ping = |peer| Said {
-                        to: Address::Peer(peer),
-                        about: TransferId(0),
-                        word: Word::Ping,
-                    };
-                    self.say(peers.into_iter().map(ping).collect()).await?;
+                    self.ping(peers).await?;
                 }
                 count = posts.recv_many(&mut batch, POSTS_AT_ONCE) => {
                     if count == 0 {
@@ -169,6 +192,11 @@ impl Speaking<'_> {
                 }
             }
         }
+    }
+
+    async fn ping(&mut self, peers: impl IntoIterator<Item = Peer>) -> Result<(), RedisError> {
+        let ping = |peer| Said { to: Address::Peer(peer), about: TransferId(0), word: Word::Ping };
+        self.say(peers.into_iter().map(ping).collect()).await
     }
 
     /// Carries posts in their order.
@@ -240,17 +268,29 @@ impl Speaking<'_> {
         for said in words {
             let Some(sealed) = self.sealer.seal(said.to, &said.word) else { continue };
             bytes = bytes.saturating_add(u64::try_from(sealed.len()).unwrap_or(u64::MAX));
+            if let Address::Hub(node) = said.to {
+                // One that is cut off still counts as if it heard, and has no lease.
+                pipe.cmd("EXISTS").arg(self.ways.place.lease_of(node));
+            }
             pipe.cmd("PUBLISH").arg(self.ways.channel(said.to)).arg(sealed);
             carried.push(said);
         }
         if carried.is_empty() {
             return Ok(());
         }
-        let heard: Vec<u64> = pipe.query_async(&mut self.connection).await?;
+        let answers: Vec<u64> = pipe.query_async(&mut self.connection).await?;
         let nanos = bytes.saturating_mul(1_000_000_000) / LINK_BYTES_PER_SECOND;
         // What was not used is not saved up.
         self.free_at = self.free_at.max(Instant::now()) + Duration::from_nanos(nanos);
-        for (said, _) in carried.into_iter().zip(heard).filter(|(_, heard)| *heard == 0) {
+        let mut answers = answers.into_iter();
+        for said in carried {
+            let is_there = match said.to {
+                Address::Hub(_) => answers.next() == Some(1),
+                Address::Peer(_) => true,
+            };
+            if answers.next() != Some(0) && is_there {
+                continue;
+            }
             let away = match said.to {
                 Address::Hub(node) => self.away(node).await?,
                 Address::Peer(_) => String::new(),

@@ -1,11 +1,22 @@
--- Takes back a password that did not turn out to be wrong.
--- KEYS name, and perhaps address   ARGV right: the name begins anew, or void
-for i, key in ipairs(KEYS) do
-  local wrong, last = (redis.call('GET', key) or ''):match('^(%d+):(%d+)$')
-  if i == 1 and ARGV[1] == 'right' then
+-- Says how an attempt has ended, once. What is said of one that was not counted takes nothing back.
+-- KEYS for each thing that it counts against: its count, and the list of all counts of this kind; the name is the last one
+-- ARGV the attempt, how it ended (right: the name begins anew; wrong; or void), memory in ms
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for i = 1, #KEYS, 2 do
+  local key, all = KEYS[i], KEYS[i + 1]
+  local began = redis.call('HGET', key, ARGV[1])
+  redis.call('HDEL', key, ARGV[1])
+  if ARGV[2] == 'wrong' then
+    local last = math.max(tonumber(redis.call('HGET', key, 'last') or 0), tonumber(began or now))
+    redis.call('HINCRBY', key, 'wrong', 1)
+    redis.call('HSET', key, 'last', string.format('%d', last))
+    redis.call('PEXPIRE', key, ARGV[3])
+    redis.call('ZADD', all, string.format('%d', last), key)
+    redis.call('PEXPIRE', all, ARGV[3])
+  elseif ARGV[2] == 'right' and i + 1 == #KEYS then
     redis.call('DEL', key)
-  elseif wrong and tonumber(wrong) > 0 then
-    redis.call('SET', key, string.format('%d:%s', wrong - 1, last), 'KEEPTTL')
   end
+  if redis.call('EXISTS', key) == 0 then redis.call('ZREM', all, key) end
 end
 return redis.status_reply('OK')

@@ -377,6 +377,61 @@ async fn one_hub_that_has_come_apart_ends_and_the_others_go_on() {
     assert_eq!(one.follower().chain(), two.follower().chain());
 }
 
+/// A log that takes a batch and is closed before it has said so, and notes the numbers and bytes that it was given.
+struct Unheard {
+    end: MemoryEnd,
+    given: Vec<(u64, Bytes)>,
+}
+
+impl SharedLog for Unheard {
+    async fn append(&mut self, append: Append) -> Result<u64, LogError> {
+        self.given.push((append.seq, append.batch.clone()));
+        let turn = self.end.append(append).await?;
+        if self.given.len() % 2 == 1 { Err(LogError::Closed) } else { Ok(turn) }
+    }
+
+    async fn end(&mut self) -> Result<u64, LogError> {
+        self.end.end().await
+    }
+
+    async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
+        self.end.begin_again(hub).await
+    }
+
+    async fn next(&mut self) -> Result<Vec<Logged>, LogError> {
+        self.end.next().await
+    }
+
+    async fn open(
+        &mut self,
+        _copy: &mut impl Held<Error = CommitError>,
+        _used: u64,
+    ) -> Result<Opening, CommitError> {
+        Ok(Opening::Open)
+    }
+}
+
+/// Goal: a batch that went in, and of which nobody said so, is sent again as it was and under its number, so that it goes in
+/// once. With another number it would be in the log twice.
+#[tokio::test]
+async fn a_batch_of_which_nobody_said_that_it_is_there_keeps_its_number() {
+    let log = log();
+    let one = Incarnation { node: 1, life: 1 };
+    let end = Unheard { end: log.join(one, 0), given: Vec::new() };
+    let follower = Follower::new(Seal::new(&[1; 32], [2; 16], 1));
+    let mut hub = Shared::new(one, end, MemoryStore::default(), follower);
+    for number in 1..=3 {
+        let at = hub.applied();
+        let came = hub.commit(at, NOW, vec![record(number, 9, &[], false)]).await.unwrap();
+        assert_eq!(own(came), [Some(Stored::Entry(number))]);
+    }
+    assert_eq!(log.turns().len(), 3, "each is there once");
+    for (number, pair) in (1..).zip(hub.log.given.chunks(2)) {
+        assert_eq!(pair[0].0, number);
+        assert_eq!(pair[0], pair[1], "the same bytes under the same number");
+    }
+}
+
 /// A log that is closed until it was asked twice to be opened, and notes the numbers that were said to be used up.
 struct Closing {
     end: MemoryEnd,

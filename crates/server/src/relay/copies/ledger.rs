@@ -38,6 +38,10 @@ pub(super) struct Ledger {
     node: u32,
     copies: HashMap<(UserName, Nonce16), Entry>,
     used: HashMap<UserName, Used>,
+    /// Who owns the copies of an account: the log names accounts, and connections names.
+    owners: HashMap<AccountId, UserName>,
+    /// What the copies at this hub come to.
+    own_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +52,8 @@ struct Entry {
 
 impl Ledger {
     pub(super) fn new(limits: CopyLimits, node: u32, rows: Vec<CopyRow>) -> Self {
-        let mut ledger = Self { limits, node, copies: HashMap::new(), used: HashMap::new() };
+        let (copies, used, owners) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut ledger = Self { limits, node, copies, used, owners, own_bytes: 0 };
         for row in rows {
             ledger.insert(row, true);
         }
@@ -59,38 +64,41 @@ impl Ledger {
         let used = self.used.entry(row.owner.clone()).or_default();
         used.bytes = used.bytes.saturating_add(row.size);
         used.copies += 1;
+        if row.node == self.node {
+            self.own_bytes = self.own_bytes.saturating_add(row.size);
+        }
+        self.owners.entry(row.account).or_insert_with(|| row.owner.clone());
         self.copies.insert((row.owner.clone(), row.tid), Entry { row, is_kept });
     }
 
     /// Bytes of all copies at this hub, those that come in included.
     pub(super) fn bytes(&self) -> u64 {
-        let own = self.copies.values().filter(|entry| entry.row.node == self.node);
-        own.map(|entry| entry.row.size).sum()
+        self.own_bytes
     }
 
-    /// Another hub has changed the list. Returns copies whose files are here and not on it any more.
+    /// The list has changed, by whichever hub: this is called in the order in which the changes were kept, so that it is
+    /// the same at all of them. Returns copies whose files are here and not on it any more.
     pub(super) fn changed(&mut self, change: &CopyChange) -> Vec<CopyRow> {
-        let (gone, kept): (Vec<(AccountId, Nonce16)>, _) = match change {
-            CopyChange::Keep(row) => (vec![(row.account, row.tid)], Some(row)),
-            CopyChange::Remove(gone) => (gone.clone(), None),
-        };
-        let is_gone = |row: &CopyRow| gone.contains(&(row.account, row.tid));
-        let before: Vec<CopyRow> = self
-            .copies
-            .values()
-            .filter(|entry| entry.is_kept && is_gone(&entry.row))
-            .map(|entry| entry.row.clone())
-            .collect();
-        for row in &before {
-            self.remove(&row.owner, row.tid);
+        match change {
+            CopyChange::Keep(row) => {
+                let before = self.take_off(row.account, row.tid);
+                // Where the same one comes in here, too, the one that is kept last is on the list.
+                self.remove(&row.owner, row.tid);
+                self.insert(row.clone(), true);
+                before.filter(|before| before.node != row.node).into_iter().collect()
+            }
+            CopyChange::Remove(gone) => {
+                gone.iter().filter_map(|(account, tid)| self.take_off(*account, *tid)).collect()
+            }
         }
-        if let Some(row) = kept {
-            // Where the same one comes in here, too, the one that is kept last is on the list.
-            self.remove(&row.owner, row.tid);
-            self.insert(row.clone(), true);
-        }
-        let stays = |row: &CopyRow| kept.is_some_and(|kept| kept.node == row.node);
-        before.into_iter().filter(|row| row.node == self.node && !stays(row)).collect()
+    }
+
+    /// Takes a kept copy off the list. Returns it if its file is here.
+    fn take_off(&mut self, account: AccountId, tid: Nonce16) -> Option<CopyRow> {
+        let key = (self.owners.get(&account)?.clone(), tid);
+        let kept = self.copies.get(&key).filter(|entry| entry.is_kept)?.row.clone();
+        self.remove(&kept.owner, tid);
+        (kept.node == self.node).then_some(kept)
     }
 
     /// Makes room for a copy.
@@ -143,13 +151,6 @@ impl Ledger {
         Ok(Place::New(row))
     }
 
-    /// A copy that came in is durable.
-    pub(super) fn keep(&mut self, row: &CopyRow) {
-        if let Some(entry) = self.copies.get_mut(&(row.owner.clone(), row.tid)) {
-            entry.is_kept |= entry.row == *row;
-        }
-    }
-
     /// A copy that came in was not kept.
     pub(super) fn give_up(&mut self, row: &CopyRow) {
         let entry = self.copies.get(&(row.owner.clone(), row.tid));
@@ -176,14 +177,24 @@ impl Ledger {
         self.copies.values().filter(is_over).map(|entry| entry.row.clone()).collect()
     }
 
+    /// Whether the file of such a copy has its place here: it is kept, or comes in.
+    pub(super) fn is_wanted(&self, row: &CopyRow) -> bool {
+        let entry = self.copies.get(&(row.owner.clone(), row.tid));
+        entry.is_some_and(|entry| entry.row.node == self.node)
+    }
+
     /// Forgets a copy and gives its room back.
-    pub(super) fn remove(&mut self, owner: &UserName, tid: Nonce16) {
-        let Some(entry) = self.copies.remove(&(owner.clone(), tid)) else { return };
+    fn remove(&mut self, owner: &UserName, tid: Nonce16) {
+        let Some(Entry { row, .. }) = self.copies.remove(&(owner.clone(), tid)) else { return };
+        if row.node == self.node {
+            self.own_bytes = self.own_bytes.saturating_sub(row.size);
+        }
         let Some(used) = self.used.get_mut(owner) else { return };
-        used.bytes = used.bytes.saturating_sub(entry.row.size);
+        used.bytes = used.bytes.saturating_sub(row.size);
         used.copies = used.copies.saturating_sub(1);
         if used.copies == 0 {
             self.used.remove(owner);
+            self.owners.remove(&row.account);
         }
     }
 }
@@ -224,7 +235,7 @@ mod tests {
         let mut ledger = ledger(1_000);
         let first = new(&mut ledger, &keep(1, 600));
         assert_eq!(refused(&mut ledger, &keep(2, 401)), code::COPIES_FULL);
-        ledger.keep(&first);
+        ledger.changed(&CopyChange::Keep(first.clone()));
         assert_eq!(refused(&mut ledger, &keep(2, 401)), code::COPIES_FULL);
         let second = new(&mut ledger, &keep(2, 400));
         let bob = UserName::new("bob").unwrap();
@@ -232,7 +243,7 @@ mod tests {
         assert!(of_bob.is_ok(), "each person has a quota");
         assert_eq!(ledger.bytes(), 2_000);
         ledger.give_up(&second);
-        ledger.remove(&alice(), first.tid);
+        ledger.changed(&CopyChange::Remove(vec![(AccountId(1), first.tid)]));
         assert_eq!(ledger.bytes(), 1_000);
         new(&mut ledger, &keep(3, 1_000));
     }
@@ -255,7 +266,7 @@ mod tests {
         let row = new(&mut ledger, &asked);
         assert_eq!(row.until, NOW + 14 * DAY, "no longer than the hub keeps copies");
         assert_eq!(ledger.find(&alice(), row.tid, NOW), None, "not complete");
-        ledger.keep(&row);
+        ledger.changed(&CopyChange::Keep(row.clone()));
         assert_eq!(ledger.find(&alice(), row.tid, NOW), Some(row.clone()));
         assert_eq!(ledger.find(&alice(), Nonce16([2; 16]), NOW), None);
         assert_eq!(ledger.find(&alice(), row.tid, row.until), None);
@@ -269,7 +280,7 @@ mod tests {
         let mut ledger = ledger(1_000);
         let row = new(&mut ledger, &keep(1, 10));
         assert_eq!(refused(&mut ledger, &keep(1, 10)), code::CONFLICT, "still coming in");
-        ledger.keep(&row);
+        ledger.changed(&CopyChange::Keep(row.clone()));
         let again = ledger.reserve(AccountId(1), &alice(), &keep(1, 10), NOW);
         assert_eq!(again, Ok(Place::Kept(row.until)));
         assert_eq!(refused(&mut ledger, &keep(1, 11)), code::CONFLICT);
@@ -280,5 +291,78 @@ mod tests {
         assert_eq!(refused(&mut ledger(0), &keep(1, 0)), code::NOT_ALLOWED);
         let over = Keep { until: NOW, ..keep(1, 1) };
         assert_eq!(refused(&mut ledger(10), &over), code::MALFORMED);
+    }
+
+    /// What a hub does about a copy, and what it hears.
+    enum Step {
+        /// It comes in at this one of the hubs.
+        Reserve(usize),
+        /// It was kept at this one, and all hear of it.
+        Keep(usize),
+    }
+
+    /// Goal: whoever keeps the same copy last is where all say that it lies, and who kept it before takes its file away.
+    /// Before: each of two hubs said that it lies at the other one, for good.
+    #[test]
+    fn a_copy_that_comes_in_at_two_hubs_lies_at_one_for_all() {
+        use Step::{Keep as Kept, Reserve};
+        let orders: [&[Step]; 4] = [
+            &[Reserve(0), Reserve(1), Kept(0), Kept(1)],
+            &[Reserve(0), Reserve(1), Kept(1), Kept(0)],
+            &[Reserve(1), Kept(1), Reserve(2), Kept(1)],
+            &[Reserve(0), Kept(0), Kept(0)],
+        ];
+        for (number, steps) in orders.into_iter().enumerate() {
+            let limits = CopyLimits::new(1_000, 14);
+            let mut hubs: Vec<Ledger> =
+                (1..=3).map(|node| Ledger::new(limits.clone(), node, Vec::new())).collect();
+            let mut files = [false; 3];
+            let mut last = 0;
+            for step in steps {
+                match step {
+                    Reserve(at) => {
+                        hubs[*at].reserve(AccountId(1), &alice(), &keep(1, 600), NOW).unwrap();
+                    }
+                    Kept(at) => {
+                        files[*at] = true;
+                        last = *at;
+                        let row = CopyRow {
+                            account: AccountId(1),
+                            owner: alice(),
+                            tid: Nonce16([1; 16]),
+                            chunks: chat_protocol::file::chunks(600),
+                            size: 600,
+                            until: NOW + DAY,
+                            node: u32::try_from(at + 1).unwrap(),
+                        };
+                        let change = CopyChange::Keep(row);
+                        for (hub, file) in hubs.iter_mut().zip(&mut files) {
+                            *file &= hub.changed(&change).is_empty();
+                        }
+                    }
+                }
+            }
+            for (at, hub) in hubs.iter().enumerate() {
+                let found = hub.find(&alice(), Nonce16([1; 16]), NOW).unwrap();
+                assert_eq!(found.node, u32::try_from(last + 1).unwrap(), "{number}: at {at}");
+                assert_eq!(files[at], at == last, "{number}: the file at {at}");
+                assert_eq!(hub.bytes(), if at == last { 600 } else { 0 }, "{number}: {at}");
+            }
+        }
+    }
+
+    /// Goal: what is taken off the list gives its room back, whoever has taken it off.
+    #[test]
+    fn what_is_taken_off_the_list_by_any_hub_gives_its_room_back() {
+        let mut ledger = ledger(1_000);
+        let first = new(&mut ledger, &keep(1, 600));
+        ledger.changed(&CopyChange::Keep(first.clone()));
+        let second = new(&mut ledger, &keep(2, 400));
+        let elsewhere = CopyRow { node: 9, ..second.clone() };
+        assert_eq!(ledger.changed(&CopyChange::Keep(elsewhere)), Vec::new());
+        assert_eq!(ledger.bytes(), 600, "what came in here has its room back");
+        let gone = [1, 2, 3].map(|number| (AccountId(1), Nonce16([number; 16])));
+        assert_eq!(ledger.changed(&CopyChange::Remove(gone.to_vec())), vec![first]);
+        assert_eq!((ledger.bytes(), ledger.used.len(), ledger.owners.len()), (0, 0, 0));
     }
 }

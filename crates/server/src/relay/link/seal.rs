@@ -96,6 +96,14 @@ impl Sealer {
         Self { own, key: seal.key(own), number: 0, last: LruCache::new(places_max()) }
     }
 
+    /// A word that is not carried has a number all the same: whoever hears the next one knows that it is missing.
+    pub fn leave_out(&mut self, to: Address) {
+        if let Some(number) = self.number.checked_add(1) {
+            self.number = number;
+            self.last.put(to, number);
+        }
+    }
+
     /// The bytes to be carried.
     pub fn seal(&mut self, to: Address, word: &Word) -> Option<Vec<u8>> {
         let plain = word.write()?;
@@ -163,8 +171,13 @@ impl Heard {
 mod tests {
     use bytes::Bytes;
 
+    use chat_protocol::{header::Recipient, id::Nonce16, name::UserName};
+
     use super::*;
-    use crate::relay::transfers::TransferId;
+    use crate::relay::{
+        link::{Half, SideOf},
+        transfers::{Key, TransferId},
+    };
 
     const ONE: Peer = Peer { node: 1, process: 10 };
     const TWO: Peer = Peer { node: 2, process: 20 };
@@ -182,9 +195,12 @@ mod tests {
     fn words_survive_and_a_gap_and_a_replay_are_seen() {
         let (mut mouth, mut heard) = pair();
         let to = Address::Peer(TWO);
+        let (from, of) = (UserName::new("alice").unwrap(), UserName::new("bob").unwrap());
+        let transfer = Key { from, to: Recipient::User(of), tid: Nonce16([3; 16]) };
+        let side = SideOf { half: Half::Taker, transfer };
         let words = [
             Word::Ping,
-            Word::Meet { your: TransferId(1), mine: TransferId(2), credit: 8 },
+            Word::Meet { your: TransferId(1), mine: TransferId(2), side, credit: 8 },
             chunk(1),
             Word::End { to: TransferId(1), code: "E".into(), reason: "why".into() },
         ];
@@ -202,6 +218,23 @@ mod tests {
         assert_eq!(heard.open(to, &lost), None, "too late");
         let fresh = mouth.seal(to, &chunk(4)).unwrap();
         assert!(!heard.open(to, &fresh).unwrap().is_behind_gap);
+    }
+
+    /// Goal: what is thrown away because nobody could carry it is missed by whom it was for, and by nobody else. Before, it
+    /// had no number, and nobody noticed.
+    #[test]
+    fn a_word_that_is_left_out_is_a_gap() {
+        let (mut mouth, mut heard) = pair();
+        let (to, other) = (Address::Peer(TWO), Address::Peer(ONE));
+        for place in [to, other] {
+            let sealed = mouth.seal(place, &Word::Ping).unwrap();
+            assert!(!heard.open(place, &sealed).unwrap().is_behind_gap);
+        }
+        mouth.leave_out(to);
+        for (place, is_behind_gap) in [(other, false), (to, true), (to, false)] {
+            let sealed = mouth.seal(place, &Word::Ping).unwrap();
+            assert_eq!(heard.open(place, &sealed).unwrap().is_behind_gap, is_behind_gap);
+        }
     }
 
     #[test]

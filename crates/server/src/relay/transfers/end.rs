@@ -14,6 +14,9 @@ use crate::{
     relay::link::{Address, Word},
 };
 
+/// What the sides of a transfer are told in which nothing moves.
+pub(super) const STALLED: &str = "nothing moved for a long time";
+
 /// An END with as much of the reason as it has room for.
 pub(super) fn end(tid: Nonce16, code: &str, reason: &str) -> HubToRelay {
     let cut = reason.floor_char_boundary(END_REASON_BYTES_MAX);
@@ -123,11 +126,7 @@ impl Transfers {
         let mut effects = Vec::new();
         for transfer in late {
             let is_running = self.by_id.get(&transfer).is_some_and(Transfer::is_running);
-            let reason = if is_running {
-                "nothing moved for a long time"
-            } else {
-                "the other side did not come"
-            };
+            let reason = if is_running { STALLED } else { "the other side did not come" };
             self.finish(now, transfer, code::NO_PEER, reason, &mut effects);
         }
         (effects, is_idle)

@@ -10,12 +10,13 @@ use tokio::time::Instant;
 use super::{
     Effect, Fault, Target, TransferId, Transfers,
     begin::BUSY,
+    end::STALLED,
     transfer::{Key, Side, Transfer},
 };
 use crate::{
     connection::ConnectionId,
     limits::{LINK_SILENCE_MAX, TRANSFER_WINDOW_CHUNKS, TRANSFERS_RUNNING_MAX},
-    relay::link::{Address, Far, Half, Peer, Word},
+    relay::link::{Address, Far, Half, Peer, SideOf, Word},
 };
 
 /// What the side here is told when the hub of the other one is lost.
@@ -55,11 +56,12 @@ impl Transfers {
 
     /// The other half of one that waits here was announced before: its hub is told.
     pub fn found(&mut self, id: TransferId, first: Far) -> Vec<Effect> {
-        let (Some(_), Some(transfer)) = (self.waiting(id), self.by_id.get(&id)) else {
+        let Some((_, transfer)) = self.waiting(id).zip(self.by_id.get(&id)) else {
             return Vec::new();
         };
+        let Some(side) = transfer.side() else { return Vec::new() };
         let credit = transfer.open;
-        let word = Word::Meet { your: first.id, mine: id, credit };
+        let word = Word::Meet { your: first.id, mine: id, side, credit };
         vec![Effect::Say(Address::Peer(first.peer), id, word)]
     }
 
@@ -100,8 +102,9 @@ impl Transfers {
         let began = Effect::Began(transfer.summary(now));
         self.running += 1;
         self.far_heard.insert(far.peer, now);
+        let side = SideOf { half: Half::Giver, transfer: transfer.key.clone() };
         let id = self.insert(transfer);
-        let met = Word::Met { your: far.id, mine: id, credit: 0 };
+        let met = Word::Met { your: far.id, mine: id, side, credit: 0 };
         (Some(id), vec![began, Effect::Say(Address::Peer(far.peer), id, met)])
     }
 
@@ -111,23 +114,24 @@ impl Transfers {
             *heard = now;
         }
         match word {
-            Word::Meet { your, mine, credit } => {
+            Word::Meet { your, mine, side, credit } => {
                 let far = Far { peer: from, id: mine };
-                if self.waiting(your).is_none() {
+                let own = side.other();
+                if self.waiting(your) != Some((own.half, &own.transfer)) {
                     let word = Word::NotHere { your: mine };
                     return vec![Effect::Say(Address::Peer(from), your, word)];
                 }
-                let own = self.by_id.get(&your).map_or(0, |transfer| transfer.open);
+                let open = self.by_id.get(&your).map_or(0, |transfer| transfer.open);
                 let mut effects = self.join(now, your, far, credit);
                 if self.by_id.contains_key(&your) {
-                    let met = Word::Met { your: mine, mine: your, credit: own };
+                    let met = Word::Met { your: mine, mine: your, side: own, credit: open };
                     effects.push(Effect::Say(Address::Peer(from), your, met));
                 }
                 effects
             }
-            Word::Met { your, mine, credit } => {
+            Word::Met { your, mine, side, credit } => {
                 let far = Far { peer: from, id: mine };
-                if self.by_id.get(&your).and_then(Transfer::half).is_none() {
+                if self.by_id.get(&your).and_then(Transfer::side) != Some(side.other()) {
                     return vec![end_of(
                         far,
                         code::NO_PEER,
@@ -226,6 +230,20 @@ impl Transfers {
         (transfer.send(now, id, frame), Vec::new())
     }
 
+    /// Ends what goes between hubs and stands still: of what the disk gives to another hub no connection here looks
+    /// whether it moves.
+    pub fn tend_far(&mut self, now: Instant) -> Vec<Effect> {
+        let stands = |transfer: &Transfer| transfer.far().is_some() && transfer.is_late(now);
+        let mut late: Vec<TransferId> =
+            self.by_id.iter().filter(|(_, one)| stands(one)).map(|(id, _)| *id).collect();
+        late.sort_unstable();
+        let mut effects = Vec::new();
+        for id in late {
+            self.finish(now, id, code::NO_PEER, STALLED, &mut effects);
+        }
+        effects
+    }
+
     /// Hubs with which something is under way, and whether they have said nothing for too long.
     pub fn peers(&mut self, now: Instant) -> Vec<(Peer, bool)> {
         let far = self.by_id.values().filter_map(Transfer::far).map(|far| far.peer);
@@ -267,7 +285,7 @@ impl Transfers {
         match word {
             // Whoever has announced it is gone.
             Word::Meet { .. } => effects.extend(self.announce(id)),
-            Word::Ask { .. } => self.finish(now, id, code::NO_PEER, away, &mut effects),
+            Word::Ask { .. } => self.finish(now, id, code::COPY_AWAY, away, &mut effects),
             _ => {}
         }
         effects

@@ -13,13 +13,14 @@ use chat_protocol::{
     merkle,
     name::UserName,
 };
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::TransferId;
 use crate::{
     connection::ConnectionId,
     limits::{HALF_TRANSFER_TIME_MAX, TRANSFER_STALL_TIME_MAX},
-    relay::link::{Far, Half},
+    relay::link::{Far, Half, SideOf},
 };
 
 /// What sealing adds to the bytes of a chunk.
@@ -130,7 +131,7 @@ impl Expected {
 }
 
 /// Both halves of a transfer name the same three things.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// Who gives.
     pub from: UserName,
@@ -164,6 +165,12 @@ impl Transfer {
             (Side::Connection(_), Side::Awaited) => Some(Half::Giver),
             _ => None,
         }
+    }
+
+    /// The side that has come, if the other one has not.
+    pub(super) fn side(&self) -> Option<SideOf> {
+        let half = self.half()?;
+        Some(SideOf { half, transfer: self.key.clone() })
     }
 
     /// The side that is at another hub.

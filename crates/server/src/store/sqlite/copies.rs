@@ -12,6 +12,9 @@ const COPIES: &str = "CREATE TABLE IF NOT EXISTS copies (
   account INTEGER NOT NULL, tid BLOB NOT NULL, chunks INTEGER NOT NULL, size INTEGER NOT NULL,
   until INTEGER NOT NULL, PRIMARY KEY (account, tid)) STRICT, WITHOUT ROWID;";
 
+/// Where copies lie of a server that is alone. No server among several has this number.
+const ALONE: u32 = 0;
+
 /// Makes the table where it is not there yet, and the column that came after it.
 pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(COPIES)?;
@@ -21,6 +24,21 @@ pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
         connection
             .execute_batch("ALTER TABLE copies ADD COLUMN node INTEGER NOT NULL DEFAULT 0")?;
     }
+    Ok(())
+}
+
+/// Copies of a server that was alone lie at this one from now on.
+pub(super) fn bring_in(connection: &Connection, node: u32) -> rusqlite::Result<()> {
+    make(connection)?;
+    connection.execute("UPDATE copies SET node = ?1", [node])?;
+    Ok(())
+}
+
+/// Those of this server stay with it when it is alone. The others lie on disks that it does not reach.
+pub(super) fn take_out(connection: &Connection, node: u32) -> rusqlite::Result<()> {
+    make(connection)?;
+    connection.execute("DELETE FROM copies WHERE node <> ?1", [node])?;
+    connection.execute("UPDATE copies SET node = ?1", [ALONE])?;
     Ok(())
 }
 

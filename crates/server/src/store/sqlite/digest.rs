@@ -10,6 +10,9 @@ use crate::store::OpenError;
 /// Tables that say where a server is in its log, and not what people have written.
 const OF_EACH_SERVER: [&str; 7] = ["shared", "turns", "hubs", "sessions", "tail", "facts", "noted"];
 
+/// Columns that say where something lies, and not what it is: a move changes them, and nothing else.
+const PLACES: [(&str, &str); 1] = [("copies", "node")];
+
 /// What a database holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
@@ -66,12 +69,16 @@ fn read(connection: &Connection) -> rusqlite::Result<Contents> {
 
 /// How many rows a table has, and what they come to in the order of their columns.
 fn of_table(connection: &Connection, table: &str) -> rusqlite::Result<(u64, [u8; 32])> {
-    let columns: i64 =
-        connection
-            .query_row("SELECT count(*) FROM pragma_table_info(?1)", [table], |row| row.get(0))?;
-    let order: Vec<String> = (1..=columns).map(|column| column.to_string()).collect();
+    let mut columns = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
+    let columns: Vec<String> =
+        columns.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let is_what = |column: &&String| !PLACES.contains(&(table, column.as_str()));
+    let columns: Vec<String> =
+        columns.iter().filter(is_what).map(|name| format!("\"{name}\"")).collect();
+    let order: Vec<String> = (1..=columns.len()).map(|column| column.to_string()).collect();
     // The names are from the schema.
-    let asked = format!("SELECT * FROM \"{table}\" ORDER BY {}", order.join(", "));
+    let (columns, order) = (columns.join(", "), order.join(", "));
+    let asked = format!("SELECT {columns} FROM \"{table}\" ORDER BY {order}");
     let mut select = connection.prepare(&asked)?;
     let width = select.column_count();
     let mut found = select.query([])?;

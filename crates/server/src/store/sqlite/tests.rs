@@ -16,8 +16,8 @@ use chat_protocol::{
 
 use super::*;
 use crate::store::{
-    AccountId, Conflict, DeviceId, EntryKind, EpochId, LogId, NewAccount, NewDrop, NewEntry,
-    NewErase, NewOffer, NewShare, Page, PageRequest, Probe, Stored,
+    AccountId, Conflict, CopyChange, CopyRow, DeviceId, EntryKind, EpochId, LogId, NewAccount,
+    NewDrop, NewEntry, NewErase, NewOffer, NewShare, Page, PageRequest, Probe, Stored,
 };
 
 fn bundle(name: &str) -> Arc<Bundle> {
@@ -325,6 +325,48 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
     drop(connection);
     let opened = open(folder.path(), SqliteOptions::default(), Arc::default());
     assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
+}
+
+/// Goal: whoever becomes one of several, or is alone again, finds its own copies of files as its own, and what the file
+/// comes to stays the same. Before: a copy belonged to nobody after each move, and its file was swept at the start.
+#[tokio::test]
+async fn copies_of_files_move_with_their_server() {
+    const OWN: u32 = 7;
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |number: u8, node: u32| CopyRow {
+        account: AccountId(1),
+        owner: UserName::new("alice").unwrap(),
+        tid: Nonce16([number; 16]),
+        chunks: 1,
+        size: 5,
+        until: 9,
+        node,
+    };
+    let keep = |row: CopyRow| Proposal::Copies(CopyChange::Keep(row));
+    let (mut store, ..) = open_in(folder.path());
+    commit(&mut store, vec![account("alice"), keep(copy(1, 0)), keep(copy(2, 0))]).await;
+    drop(store);
+    let alone = contents(folder.path()).unwrap().digest;
+
+    let log = FollowedLog { log: [3; 16], node: "n1".to_owned() };
+    adopt(folder.path(), (&log, OWN), &alone).unwrap();
+    assert_eq!(contents(folder.path()).unwrap().digest, alone);
+    let open_now = || {
+        open_shared(folder.path(), SqliteOptions::default(), Arc::default(), (&log, 4)).unwrap().2
+    };
+    let nodes = |snapshot: Snapshot| -> Vec<(u8, u32)> {
+        let mut nodes: Vec<_> =
+            snapshot.copies.iter().map(|row| (row.tid.as_bytes()[0], row.node)).collect();
+        nodes.sort_unstable();
+        nodes
+    };
+    assert_eq!(nodes(open_now()), [(1, OWN), (2, OWN)]);
+
+    let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    database.execute("UPDATE copies SET node = 8 WHERE tid = ?1", [[2_u8; 16]]).unwrap();
+    drop(database);
+    leave(folder.path(), OWN).unwrap();
+    assert_eq!(nodes(open_in(folder.path()).2), [(1, 0)], "the other lies where nobody gets it");
 }
 
 mod golden;

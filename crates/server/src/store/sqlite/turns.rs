@@ -128,30 +128,44 @@ pub(super) fn prepare(
 
 fn make(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
-    transaction.execute_batch(SCHEMA)?;
-    transaction.execute_batch(TAIL)?;
-    transaction.execute(
-        "INSERT INTO shared (id, log, node, life, turn, horizon, position) VALUES (1, ?1, ?2, 0, 0, 0, 0)",
-        params![log.log, log.node],
-    )?;
+    fill(&transaction, log)?;
     transaction.commit()
 }
 
-/// A file of a server that was alone becomes the beginning of a log: `base` is what its rows come to.
-pub(super) fn adopt(file: &Path, log: &FollowedLog, base: &Digest) -> rusqlite::Result<()> {
-    let connection = Connection::open(file)?;
-    super::configure(&connection)?;
-    make(&connection, log)?;
-    let value = base.as_bytes();
-    connection.execute("INSERT INTO facts (name, value) VALUES ('base', ?1)", [value])?;
+fn fill(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
+    connection.execute_batch(SCHEMA)?;
+    connection.execute_batch(TAIL)?;
+    connection.execute(
+        "INSERT INTO shared (id, log, node, life, turn, horizon, position) VALUES (1, ?1, ?2, 0, 0, 0, 0)",
+        params![log.log, log.node],
+    )?;
     Ok(())
 }
 
-/// A file that followed a log is that of a server that is alone.
-pub(super) fn leave(file: &Path) -> rusqlite::Result<()> {
+/// A file of a server that was alone becomes the beginning of a log: `base` is what its rows come to, and its copies of
+/// files lie at `node` from now on.
+pub(super) fn adopt(
+    file: &Path,
+    (log, node): (&FollowedLog, u32),
+    base: &Digest,
+) -> rusqlite::Result<()> {
+    let connection = Connection::open(file)?;
+    super::configure(&connection)?;
+    // All of it or nothing: a file in between would be of nobody, and its copies of files would be swept.
+    let transaction = connection.unchecked_transaction()?;
+    fill(&transaction, log)?;
+    super::copies::bring_in(&transaction, node)?;
+    let value = base.as_bytes();
+    transaction.execute("INSERT INTO facts (name, value) VALUES ('base', ?1)", [value])?;
+    transaction.commit()
+}
+
+/// A file that followed a log as `node` is that of a server that is alone.
+pub(super) fn leave(file: &Path, node: u32) -> rusqlite::Result<()> {
     let connection = Connection::open(file)?;
     super::configure(&connection)?;
     let transaction = connection.unchecked_transaction()?;
+    super::copies::take_out(&transaction, node)?;
     for table in ["shared", "turns", "hubs", "sessions", "tail", "facts", "noted"] {
         transaction.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }

@@ -33,8 +33,19 @@ pub(super) fn look(
         )));
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime.map_err(words).and_then(|runtime| runtime.block_on(ask(sharing)));
-    Some(asked.and_then(|standing| judge(sharing, &standing, (applied(data)?, is_running))))
+    let ask = || runtime.map_err(words).and_then(|runtime| runtime.block_on(ask(sharing)));
+    let seen = compared(|| applied(data), ask);
+    Some(seen.and_then(|(applied, standing)| judge(sharing, &standing, (applied, is_running))))
+}
+
+/// How far the file of this server is and how it stands with Redis, in this order: what a server that runs has read by
+/// then is in the log, and what comes to the log afterwards makes it longer.
+fn compared<A, S>(
+    applied: impl FnOnce() -> Result<A, String>,
+    ask: impl FnOnce() -> Result<S, String>,
+) -> Result<(A, S), String> {
+    let applied = applied()?;
+    Ok((applied, ask()?))
 }
 
 async fn ask(sharing: &Sharing) -> Result<Standing, String> {
@@ -143,6 +154,20 @@ mod tests {
     fn standing() -> Standing {
         let promise = Promise { level: AckLevel::Disk, lacks: Vec::new() };
         Standing { promise, turn: Some(500), has_lease: true, memory: (10, 0) }
+    }
+
+    /// Goal: a busy server that is well is not told that Redis has lost something. Method: the log grows with each look,
+    /// and the server reads along. Before, Redis was asked first, and the server was further by the time its file was read.
+    #[test]
+    fn a_server_that_writes_while_it_is_looked_at_is_well() {
+        let turn = std::cell::Cell::new(500);
+        let goes_on = || {
+            turn.set(turn.get() + 1);
+            turn.get()
+        };
+        let ask = || Ok(Standing { turn: Some(goes_on()), ..standing() });
+        let (applied, standing) = compared(|| Ok(Some(goes_on())), ask).unwrap();
+        judge(&sharing(), &standing, (applied, true)).unwrap();
     }
 
     #[test]

@@ -204,6 +204,59 @@ fn a_half_that_was_announced_and_has_gone_is_not_waited_for() {
     assert_eq!(pair.running(), [1, 1]);
 }
 
+/// Goal: whoever tells hubs of halves joins no two that do not belong together. Before: somebody who took anything at all
+/// got the file of another pair, and two givers were one transfer.
+#[test]
+fn halves_that_do_not_belong_together_do_not_meet() {
+    let other = Nonce16([8; 16]);
+    let taken_of = |table: &mut Transfers, now, id, of: &str, tid| {
+        table.take(now, id, tid, name(of), WINDOW).unwrap()
+    };
+    let given_to =
+        |table: &mut Transfers, now, id, to: &str, tid| table.give(now, id, tid, name(to)).unwrap();
+    for case in ["another taker", "another giver", "another file", "a giver", "nobody"] {
+        let mut pair = Pair::new();
+        pair.tables[1]
+            .enter(pair.now, CAROL, (name("carol"), CONNECTIONS_MAX), key(CAROL))
+            .unwrap();
+        pair.give();
+        let (_, _, first) = pair.halves[&TID];
+        let table = &mut pair.tables[1];
+        let effects = match case {
+            "another taker" => taken_of(table, pair.now, CAROL, "alice", TID),
+            "another giver" => taken_of(table, pair.now, BOB, "carol", TID),
+            "another file" => taken_of(table, pair.now, BOB, "alice", other),
+            "a giver" => given_to(table, pair.now, CAROL, "bob", TID),
+            _ => Vec::new(),
+        };
+        let announced = effects.into_iter().find_map(|effect| match effect {
+            Effect::Announce(id, ..) => Some(id),
+            _ => None,
+        });
+        // Redis says that what alice gives is the other half of it.
+        let far = Far { peer: PEERS[0], id: first };
+        let met = pair.tables[1].found(announced.unwrap_or(TransferId(99)), far);
+        assert_eq!(met.len(), usize::from(announced.is_some()), "{case}");
+        pair.carry(1, met);
+        // And the other way round, as if alice's hub had been told so.
+        if let Some(id) = announced {
+            let met = pair.tables[0].found(first, Far { peer: PEERS[1], id });
+            pair.carry(0, met);
+        }
+        for _ in 0..4 {
+            let words: Vec<_> = pair.words.drain(..).collect();
+            for (to, word) in words {
+                let effects = pair.tables[to].hear(pair.now, PEERS[1 - to], word);
+                // Nobody announces them again here.
+                let said = effects.into_iter().filter(|one| matches!(one, Effect::Say(..)));
+                pair.carry(to, said.collect());
+            }
+        }
+        assert_eq!(pair.running(), [0, 0], "{case}");
+        assert_eq!(pair.told, [], "{case}");
+    }
+}
+
 #[test]
 fn halves_at_one_hub_meet_there_and_nothing_is_left_outside() {
     let mut pair = Pair::new();
@@ -234,8 +287,8 @@ fn a_hub_that_is_lost_or_silent_ends_what_is_under_way_with_it() {
     assert!(pair.tables[1].peers(pair.now).is_empty());
 }
 
-#[test]
-fn a_copy_at_another_hub_is_given_by_it_as_its_credit_allows() {
+/// Bob takes a copy of alice's that lies at her hub. Returns its number there.
+fn copy_taken_from_afar() -> (Pair, TransferId) {
     let mut pair = Pair::new();
     let ask = |mine, taker| Word::Ask {
         mine,
@@ -255,9 +308,29 @@ fn a_copy_at_another_hub_is_given_by_it_as_its_credit_allows() {
         Far { peer: PEERS[1], id: *taker },
     );
     let (giver, effects) = pair.tables[0].give_copy_far(pair.now, far, key, 2);
-    let giver = giver.unwrap();
     pair.carry(0, effects);
     pair.arrive();
+    (pair, giver.unwrap())
+}
+
+/// Goal: a copy whose taker is at another hub and takes nothing more ends here, too. Before, its place, its file and its
+/// task were held for good.
+#[test]
+fn a_copy_that_another_hub_takes_no_further_ends() {
+    let (mut pair, _giver) = copy_taken_from_afar();
+    pair.now += TRANSFER_STALL_TIME_MAX;
+    // The hub of the taker has lost it, and something else goes on between both.
+    pair.tables[1] = Transfers::default();
+    assert_eq!(pair.tables[0].hear(pair.now, PEERS[1], Word::Ping), []);
+    assert_eq!(pair.tables[0].peers(pair.now), [(PEERS[1], false)]);
+    let effects = pair.tables[0].tend_far(pair.now);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Stop(_))), "{effects:?}");
+    assert_eq!(pair.running(), [0, 0]);
+}
+
+#[test]
+fn a_copy_at_another_hub_is_given_by_it_as_its_credit_allows() {
+    let (mut pair, giver) = copy_taken_from_afar();
     assert_eq!(pair.running(), [1, 1]);
     for _ in 0..2 {
         let chunk = pair.tables[0].chunk_of_copy(pair.now, giver, Bytes::from_static(b"chunk"));
