@@ -1,6 +1,7 @@
 //! What a hub that shares a log keeps beside the rows of every hub: how far it is, the last turns, and who is
 //! connected elsewhere. These tables are only in the file of such a hub.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chat_protocol::id::Digest;
@@ -119,14 +120,16 @@ pub(super) fn prepare(
         };
     };
     match owner(connection).map_err(failed)? {
-        Owner::Nobody => make(connection, log).map_err(failed),
+        Owner::Nobody => make(connection, log, None).map_err(failed),
         Owner::Alone => Err(OpenError::Alone { file: name() }),
         Owner::Follows(found) if found == *log => connection.execute_batch(TAIL).map_err(failed),
         Owner::Follows(found) => Err(OpenError::OtherLog { file: name(), node: found.node }),
     }
 }
 
-fn make(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
+/// `base` is what was there before the first turn, of a server that was alone. All of it is there, or nothing: a hub that
+/// followed the log from another beginning than the others would come apart from them.
+fn make(connection: &Connection, log: &FollowedLog, base: Option<&Digest>) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(TAIL)?;
@@ -134,6 +137,10 @@ fn make(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
         "INSERT INTO shared (id, log, node, life, turn, horizon, position) VALUES (1, ?1, ?2, 0, 0, 0, 0)",
         params![log.log, log.node],
     )?;
+    if let Some(base) = base {
+        let value = base.as_bytes();
+        transaction.execute("INSERT INTO facts (name, value) VALUES ('base', ?1)", [value])?;
+    }
     transaction.commit()
 }
 
@@ -141,10 +148,7 @@ fn make(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
 pub(super) fn adopt(file: &Path, log: &FollowedLog, base: &Digest) -> rusqlite::Result<()> {
     let connection = Connection::open(file)?;
     super::configure(&connection)?;
-    make(&connection, log)?;
-    let value = base.as_bytes();
-    connection.execute("INSERT INTO facts (name, value) VALUES ('base', ?1)", [value])?;
-    Ok(())
+    make(&connection, log, Some(base))
 }
 
 /// A file that followed a log is that of a server that is alone.
@@ -239,6 +243,14 @@ pub(super) fn followed_to(file: &Path) -> rusqlite::Result<Lost> {
         .query_row(asked, [], row)
         .optional()?
         .unwrap_or(Lost { applied: 0, read_from: 0 }))
+}
+
+/// What everything up to the last turns came to.
+pub(super) fn chains(file: &Path) -> rusqlite::Result<BTreeMap<u64, Digest>> {
+    let connection = super::open::reader(file)?;
+    let mut select = connection.prepare("SELECT turn, chain FROM turns")?;
+    let rows = select.query_map([], |row| Ok((from_sql(row.get(0)?), Digest(row.get(1)?))))?;
+    rows.collect()
 }
 
 /// What a file has noted of the log that it follows, if it has.
