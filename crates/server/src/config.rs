@@ -36,7 +36,7 @@ pub use arguments::{
 pub use cluster::{ClusterCommand, ClusterWhere};
 pub use file::FileError;
 use file::FileOptions;
-pub use sharing::{AckLevel, LOG_KEEP_DEFAULT, NodeName, RedisUrl, Sharing};
+pub use sharing::{AckLevel, LOG_KEEP_DEFAULT, LeaveAt, Leaving, NodeName, RedisUrl, Sharing};
 pub use show::show;
 pub(crate) use show::values;
 pub use words::{command, read};
@@ -326,15 +326,17 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
 
 /// A server that leaves the others is alone in everything else.
 fn leaving(
-    asked: Option<Option<u64>>,
+    asked: Option<LeaveAt>,
     sharing: Option<Sharing>,
 ) -> Result<(Option<Sharing>, Option<Leaving>), ConfigError> {
     match (asked, sharing) {
         (None, sharing) => Ok((sharing, None)),
-        (Some(None), Some(sharing)) => Ok((None, Some(Leaving::ReadingOn(Box::new(sharing))))),
-        (Some(Some(turn)), None) => Ok((None, Some(Leaving::AtTurn(turn)))),
-        (Some(None), None) => Err(ConfigError::LeavesUnread),
-        (Some(Some(turn)), Some(_)) => Err(ConfigError::LeavesTwice { turn }),
+        (Some(LeaveAt::End), Some(sharing)) => {
+            Ok((None, Some(Leaving::ReadingOn(Box::new(sharing)))))
+        }
+        (Some(LeaveAt::Turn(turn)), None) => Ok((None, Some(Leaving::AtTurn(turn)))),
+        (Some(LeaveAt::End), None) => Err(ConfigError::LeavesUnread),
+        (Some(LeaveAt::Turn(turn)), Some(_)) => Err(ConfigError::LeavesTwice { turn }),
     }
 }
 

@@ -393,7 +393,7 @@ async fn open_shared(
     let route = (cluster.place.clone(), own, cluster.link_seal.clone());
     let follower = Follower::restore(cluster.seal.clone(), was);
     let (log, member) = {
-        let kept = (now_ms, Arc::clone(metrics), config.data.as_path());
+        let kept: (Clock, _, _) = (now_ms, Arc::clone(metrics), config.data.as_path());
         cluster.join(hub, (before, follower.applied(), read_from), kept).await?
     };
     let shared =

@@ -122,6 +122,34 @@ pub struct Sharing {
     pub log_max: Option<u64>,
 }
 
+/// What a server has to have before it leaves the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaveAt {
+    /// Everything that is in the log.
+    End,
+    /// The turns up to this one: a person says that there are no more.
+    Turn(u64),
+}
+
+impl LeaveAt {
+    /// What is said where no turn is.
+    pub(super) const END: &str = "end";
+}
+
+impl FromStr for LeaveAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == Self::END {
+            return Ok(Self::End);
+        }
+        let turn = text.parse().map(Self::Turn);
+        turn.map_err(|_| {
+            format!("expected a turn, as chat-server cluster digest says it, got {text:?}")
+        })
+    }
+}
+
 /// How a server that was one of several becomes one that is alone.
 #[derive(Debug, Clone)]
 pub enum Leaving {

@@ -53,7 +53,7 @@ async fn read_on(
     let turn = turns.applied();
     // The file is closed before its tables go.
     drop(turns);
-    member.leave().await;
+    (*member).leave().await;
     read?;
     alone?;
     tracing::info!(turn, "everything that is in the log is here");

@@ -142,13 +142,17 @@ fn around_hubs(world: &World, next: &mut Vec<Next>) {
                 later.hubs[hub].is_restored = true;
             });
         }
-        if !is_up && world.left.words > 0 {
-            for speaker in (0..HUBS).filter(|speaker| world.hubs[*speaker].is_up) {
-                happens("a person goes on without a hub", hub, &|later| {
+        if is_up && world.left.words > 0 {
+            happens(
+                "a person goes on without all who do not run, with the folder of a hub",
+                hub,
+                &|later| {
                     later.left.words -= 1;
-                    says(later, (speaker, BTreeSet::from([u32::from(small(hub))])));
-                });
-            }
+                    let stopped = (0..HUBS).filter(|hub| !later.hubs[*hub].is_up);
+                    let without = stopped.map(|hub| u32::from(small(hub))).collect();
+                    says(later, (hub, without));
+                },
+            );
         }
     }
 }

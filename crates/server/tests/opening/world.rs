@@ -176,8 +176,8 @@ pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) turns: [usize; HUBS],
     pub(crate) budget: Budget,
-    /// The hubs run.
-    pub(crate) are_up: bool,
+    /// Which hubs run.
+    pub(crate) are_up: [bool; HUBS],
 }
 
 /// A mistake.
@@ -238,14 +238,15 @@ impl World {
         let numbers = BTreeMap::from([((0, 0), 2), ((1, 0), 1), ((2, 0), 1)]);
         let hubs = [0_u8, 1, 2].map(|hub| {
             let (applied, unread) = stream.split_at(plan.turns[usize::from(hub)]);
+            let is_up = plan.are_up[usize::from(hub)];
             Hub {
-                is_up: plan.are_up,
+                is_up,
                 applied: applied.to_vec(),
                 generation: 1,
                 number: numbers[&(hub, 0)],
                 // What it has not read back may have gone in, or not.
-                sent: unread.iter().rfind(|entry| entry.hub == hub && plan.are_up).copied(),
-                is_here: plan.are_up,
+                sent: unread.iter().rfind(|entry| entry.hub == hub && is_up).copied(),
+                is_here: is_up,
                 ..Hub::default()
             }
         });

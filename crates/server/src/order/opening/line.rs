@@ -105,11 +105,6 @@ impl Line {
         self.0.last_key_value().map_or(0, |(generation, _)| *generation)
     }
 
-    /// Where a generation of it began.
-    pub fn began(&self, generation: u64) -> Option<&Began> {
-        self.0.get(&generation)
-    }
-
     /// All of them.
     pub fn openings(&self) -> &BTreeMap<u64, Began> {
         &self.0
@@ -160,7 +155,7 @@ impl Line {
     /// Facts that are no openings, or are of this line.
     pub fn filter(&self, facts: &mut Facts) {
         let is_of_this = |name: &str| {
-            let generation = name.strip_prefix(BEGAN).and_then(|number| number.parse().ok());
+            let generation = name.strip_prefix(BEGAN).and_then(|number| number.parse::<u64>().ok());
             generation.is_some_and(|generation| self.0.contains_key(&generation))
         };
         facts.retain(|(name, _)| !is_opening(name) || is_of_this(name));

@@ -142,7 +142,7 @@ impl Closed for ClosedInMemory {
         }
         let Some((own, _)) = state.said.get(&node) else { return Ok(Answer::NotSaid) };
         let is_further = |(other, (said, _)): &(&u32, &(Said, u64))| {
-            said.turn > own.turn && !without.contains(other)
+            said.turn > own.turn && !without.contains(*other)
         };
         if let Some((other, _)) = state.said.iter().find(is_further) {
             return Ok(Answer::Behind(*other));
