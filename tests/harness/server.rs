@@ -27,6 +27,15 @@ impl Server {
         Self { program: Some(program), url }
     }
 
+    /// One that was started and may wait for something before it listens.
+    ///
+    /// # Panics
+    /// When it does not listen at last.
+    pub fn of(program: Program) -> Self {
+        let (program, url) = Self::listening(program);
+        Self { program: Some(program), url }
+    }
+
     /// The command line of a server on the rig's folders.
     pub fn command(rig: &Rig, port: &str, options: &[&str]) -> Command {
         let mut command = rig.command(&binary("chat-server"));

@@ -136,7 +136,6 @@ impl LeftOut {
 /// Goal: where the server is missing that may have the newest, nobody goes on without a person's word; when it comes later
 /// it says what only it has, and does not follow.
 #[test]
-#[ignore = "the log stays closed where the missing server had said before how far it is"]
 fn a_server_that_was_left_out_says_what_only_it_has() {
     if !is_redis_wanted() {
         return;
@@ -169,6 +168,132 @@ fn a_server_that_was_left_out_says_what_only_it_has() {
     bob.stdout.wait_for_part("known to one server alone");
     are_alike(&rig, &NODES);
     heard_once(&bob, &["known to one server alone".to_owned(), "heard by all".to_owned()]);
+}
+
+/// The folder of a server is moved away, and it gets one from another server.
+fn renew(rig: &Rig, redis: &Redis, (from, node): (&str, &str)) -> std::path::PathBuf {
+    let before = rig.path(&format!("{node}-before"));
+    std::fs::rename(rig.path(node), &before).unwrap();
+    snapshot(rig, redis, (from, node));
+    before
+}
+
+fn stored_is(person: &Program, count: usize) {
+    person.stdout.wait_for_count(count, |line| line.contains("✓ stored for #lobby"));
+}
+
+/// Goal: what one server has acknowledged is found where another one opens the log behind the same turn without knowing of it,
+/// and is taken up. Before: both openings had one number, and nothing was found to be missing.
+#[test]
+fn two_openings_behind_one_turn_are_told_apart() {
+    if !is_redis_wanted() {
+        return;
+    }
+    let rig = Rig::new();
+    let mut redis = Redis::start(&rig, &[]);
+    let [mut one, two] = ["n1", "n2"].map(|name| node(&rig, &redis, name));
+    let mut alice = person(&rig, one.url(), "alice");
+    let bob = person(&rig, two.url(), "bob");
+    alice.type_line("heard by both");
+    bob.stdout.wait_for_part("heard by both");
+    are_alike(&rig, &["n1", "n2"]);
+    // The second one misses an opening.
+    two.program().terminate();
+    let mut two = two;
+    assert_eq!(two.ends_within(LIMIT), Some(0));
+    redis.kill();
+    redis.run(&[]);
+    for (number, line) in ["said to one alone", "and once more"].into_iter().enumerate() {
+        alice.type_line(line);
+        stored_is(&alice, number + 2);
+    }
+    one.kill_hard();
+    alice.kill_hard();
+    redis.replace();
+    // It begins where it was, on a word of a person.
+    let mut command = node_command(&rig, &redis, "n2", "0", &[]);
+    command.env("RUST_LOG", "info");
+    let starting = Program::start(command);
+    wait_until("it says what is missing", LIMIT, || {
+        starting.stderr.text().contains("chat-server cluster open")
+    });
+    let said = runs(&rig, &redis, &["open", "--without", "n1"], "n2");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let two = Server::of(starting);
+    let mut carol = person(&rig, two.url(), "carol");
+    carol.type_line("we go on");
+    stored_is(&carol, 1);
+    let mut late = Program::start(node_command(&rig, &redis, "n1", "0", &[]));
+    assert_eq!(late.ends_within(LIMIT), Some(70), "{}", late.stderr.text());
+    assert!(
+        late.stderr.text().contains("which has what nobody else has"),
+        "{}",
+        late.stderr.text()
+    );
+    let before = renew(&rig, &redis, ("n2", "n1"));
+    let options = ["--salvage", before.to_str().unwrap()];
+    let one = Server::run(node_command(&rig, &redis, "n1", "0", &options));
+    carol.stdout.wait_for_part("and once more");
+    heard_once(&carol, &["said to one alone".to_owned(), "and once more".to_owned()]);
+    are_alike(&rig, &["n1", "n2"]);
+    drop(one);
+}
+
+/// Goal: turns of which a folder has the bytes no more are named, and nothing is left out in silence.
+#[test]
+fn turns_that_a_folder_has_forgotten_are_named() {
+    if !is_redis_wanted() {
+        return;
+    }
+    let rig = Rig::new();
+    let mut redis = Redis::start(&rig, &[]);
+    let small = ["--log-keep", "8KiB", "--log-max", "16KiB"];
+    let run = |redis: &Redis, name: &str| Server::run(node_command(&rig, redis, name, "0", &small));
+    let (mut one, mut two) = (run(&redis, "n1"), run(&redis, "n2"));
+    let mut alice = person(&rig, one.url(), "alice");
+    alice.type_line("while both run");
+    are_alike(&rig, &["n1", "n2"]);
+    two.kill_hard();
+    let turn = |redis: &Redis| {
+        redis.say(&["HGET", "{chat}:meta", "turn"]).trim().parse::<u64>().unwrap_or(0)
+    };
+    for index in 0..40 {
+        let before = turn(&redis);
+        alice.type_line(&format!("line {index} of many: {}", "x".repeat(400)));
+        wait_until("it is in the log", LIMIT, || turn(&redis) > before);
+    }
+    let first = |redis: &Redis| {
+        let entry = redis.say(&["XRANGE", "{chat}:log", "-", "+", "COUNT", "1"]);
+        let id = entry.lines().next().and_then(|id| id.split_once('-'));
+        id.and_then(|(_, turn)| turn.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    wait_until("it is trimmed", LIMIT, || first(&redis) > 10);
+    // What is removed there is forgotten here with the next turn.
+    let before = turn(&redis);
+    alice.type_line("one line more");
+    wait_until("it is in the log", LIMIT, || turn(&redis) > before);
+    one.kill_hard();
+    alice.kill_hard();
+    redis.replace();
+    let starting = Program::start(node_command(&rig, &redis, "n2", "0", &small));
+    wait_until("it says what is missing", LIMIT, || {
+        starting.stderr.text().contains("chat-server cluster open")
+    });
+    let said = runs(&rig, &redis, &["open", "--without", "n1"], "n2");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let two = Server::of(starting);
+    let mut bob = person(&rig, two.url(), "bob");
+    bob.type_line("we go on");
+    stored_is(&bob, 1);
+    let before = renew(&rig, &redis, ("n2", "n1"));
+    let options = [&small[..], &["--salvage", before.to_str().unwrap()]].concat();
+    let mut one = Program::start(node_command(&rig, &redis, "n1", "0", &options));
+    assert_ne!(one.ends_within(LIMIT), Some(0), "{}", one.stderr.text());
+    let words = one.stderr.text();
+    assert!(
+        words.contains("not as they were said") && words.contains("Nothing was taken up"),
+        "{words}"
+    );
 }
 
 /// Makes the folder of a server from that of another.
@@ -321,14 +446,39 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
     bob.stdout.wait_for_part("said when they were two");
     are_alike(&rig, &["n1", "n2"]);
     assert!(before.contains("accounts: 2"), "{before}");
+    // The first one is stopped, and the other one goes on.
     drop((again, bob));
-    ends(two);
     ends(one);
-    let together = node_digest(&rig, "n1");
-    let alone_again = Server::run(alone(&["--leave-cluster"]));
+    let mut dave = person(&rig, two.url(), "dave");
+    dave.type_line("said when one was stopped");
+    stored_is(&dave, 1);
+    let leaves = || node_command(&rig, &redis, "n1", "0", &["--leave-cluster"]);
+    let mut refused = Program::start(leaves());
+    assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
+    assert!(refused.stderr.text().contains("another server of chat runs"));
+    drop(dave);
+    ends(two);
+    let together = node_digest(&rig, "n2");
+    let turn = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("turn: "));
+        line.and_then(|line| line.split(',').next()).map(str::to_owned).expect("a turn")
+    };
+    // Without Redis nobody knows what the other one has acknowledged.
+    for words in [vec!["--leave-cluster"], vec!["--leave-cluster=1"]] {
+        let mut refused = Program::start(alone(&words));
+        assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
+    }
+    assert_ne!(turn(&node_digest(&rig, "n1")), turn(&together));
+    let alone_again = Server::run(leaves());
     ends(alone_again);
     let rows = |text: &str| {
         text.lines().rev().find(|line| line.starts_with("digest: ")).map(str::to_owned)
     };
     assert_eq!(rows(&node_digest(&rig, "n1")), rows(&together));
+    // The other folder, by a person who has compared.
+    let mut command = server_command(&rig, &["--port", "0", "--log-format", "text", "--data"]);
+    command.arg(rig.path("n2")).args(["--limit", "disk=off", "--logs"]).arg(rig.path("logs-n2"));
+    command.arg(format!("--leave-cluster={}", turn(&together)));
+    ends(Server::run(command));
+    assert_eq!(rows(&node_digest(&rig, "n2")), rows(&together));
 }

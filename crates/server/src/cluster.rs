@@ -11,7 +11,7 @@ mod settings;
 
 use std::time::Duration;
 
-use chat_protocol::crypto::{KeyError, SigningKey, random, sha256_parts};
+use chat_protocol::crypto::{KeyError, SigningKey, random};
 use chat_protocol::id::Digest;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -23,6 +23,7 @@ use crate::{
     order::{
         batch::{Seal, VERSION},
         redis::{About, Place, PlaceError, level::AckLevel},
+        words::WordSeal,
     },
     relay::link::LinkSeal,
     store::{
@@ -31,6 +32,7 @@ use crate::{
     },
 };
 
+pub(crate) use crate::order::redis::beside::number_of as number;
 use key::ClusterKey;
 pub use key::KeyFileError;
 pub(crate) use member::Kept;
@@ -196,6 +198,28 @@ pub enum ClusterError {
         /// The name of the log.
         cluster: String,
     },
+    /// Another server goes on with the log that this one is to leave.
+    #[error(
+        "--leave-cluster: another server of {cluster} runs, and what it acknowledges would be missing here; stop all others \
+         first"
+    )]
+    OthersGoOn {
+        /// The name of the log.
+        cluster: String,
+    },
+    /// The folder is not at the turn that a person has compared.
+    #[error(
+        "--leave-cluster={said}: the server in {data} is at turn {there}; compare the folders of all servers (chat-server \
+         cluster digest), and take the one with the largest turn"
+    )]
+    OtherTurn {
+        /// The folder.
+        data: String,
+        /// The turn that it is at.
+        there: u64,
+        /// The turn that was said.
+        said: u64,
+    },
     /// Another server runs the commands to `server`.
     #[error("--host-agent: {host} runs the commands to server, and it runs; stop it first")]
     HostRuns {
@@ -255,7 +279,8 @@ impl ClusterError {
 /// A log that a server follows.
 pub(crate) struct Cluster {
     sharing: Sharing,
-    key: ClusterKey,
+    /// What seals words of servers beside the log.
+    pub(crate) words: WordSeal,
     /// What is done about the settings of all once the name is taken.
     settling: Settling,
     pub(crate) place: Place,
@@ -271,12 +296,6 @@ pub(crate) struct Cluster {
     pub(crate) hosts_agent: bool,
     /// It does so from now on, and another one did before.
     pub(crate) becomes_host: bool,
-}
-
-/// The number that a name comes to. 0 is nobody's.
-pub(crate) fn number(node: &str) -> u32 {
-    let digest = sha256_parts(&[b"chat-cluster/1 node", node.as_bytes()]);
-    digest.first_chunk().map_or(1, |first| u32::from_be_bytes(*first)).max(1)
 }
 
 /// Names of what is sealed for servers that join.
@@ -296,7 +315,8 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         return Err(ClusterError::Version { cluster: cluster(), found: about.version });
     }
     let wrong_key = || ClusterError::WrongKey { cluster: cluster(), key: file() };
-    let identity = key.open_words((&about.id, IDENTITY), &about.identity).ok_or_else(wrong_key)?;
+    let words = key.words(about.id);
+    let identity = words.open(IDENTITY, &about.identity).ok_or_else(wrong_key)?;
     let name = sharing.node.as_str();
     let node = number(name);
     // Where the log is lost, its hubs put back what they know before anything is added.
@@ -305,7 +325,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     if other != name {
         return Err(ClusterError::Name { node: name.to_owned(), other });
     }
-    let theirs = key.open_words((&about.id, SETTINGS), &about.settings).ok_or_else(wrong_key)?;
+    let theirs = words.open(SETTINGS, &about.settings).ok_or_else(wrong_key)?;
     let theirs: Settings = serde_json::from_slice(&theirs).map_err(|_| wrong_key())?;
     let own = settings::of(config);
     let mut settling = Settling { found: about.settings.clone(), change: None, host: None };
@@ -313,7 +333,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         if !sharing.changes_settings || is_lost {
             return Err(ClusterError::Settings { cluster: cluster(), differences });
         }
-        let sealed = key.seal_words((&about.id, SETTINGS), written(&own).as_bytes());
+        let sealed = words.seal(SETTINGS, written(&own).as_bytes());
         settling.change = Some((sealed, differences));
     }
     let becomes_host = sharing.becomes_host && about.host != name;
@@ -326,7 +346,7 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     let (sharing, hosts_agent) = (sharing.clone(), becomes_host || about.host == name);
     Ok(Cluster {
         sharing,
-        key,
+        words,
         settling,
         place,
         log,
@@ -337,6 +357,20 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         hosts_agent,
         becomes_host,
     })
+}
+
+/// What is said of a log; what no server has sealed of it is taken from what the folder has noted. Whoever can write to
+/// Redis can replace it there, and the copies have it.
+fn mended(about: About, known: Option<About>, key: &ClusterKey) -> About {
+    let words = key.words(about.id);
+    let Some(known) = known else { return about };
+    let right = |what, there: Vec<u8>, known| match words.open(what, &there) {
+        Some(_) => there,
+        None => known,
+    };
+    let identity = right(IDENTITY, about.identity, known.identity);
+    let settings = right(SETTINGS, about.settings, known.settings);
+    About { identity, settings, ..about }
 }
 
 /// Settings as they are sealed.
@@ -415,7 +449,13 @@ impl Finding<'_> {
                 cluster: cluster(),
                 node: self.sharing.node.to_string(),
             }),
-            (Some(about), _) => Ok(Found { about, key, is_lost: false }),
+            (Some(about), Some(_)) => {
+                let noted = sqlite::noted(&self.config.data)?;
+                let known = noted.and_then(|noted| About::of(about.id, &noted.facts));
+                let about = mended(about, known, &key);
+                Ok(Found { about, key, is_lost: false })
+            }
+            (Some(about), None) => Ok(Found { about, key, is_lost: false }),
             (None, Some(own)) => {
                 let noted = sqlite::noted(&self.config.data)?;
                 let about = noted.and_then(|noted| About::of(own.log, &noted.facts));
@@ -467,9 +507,9 @@ impl Finding<'_> {
             identity.await.map_err(|_cut| ClusterError::Ending)??.to_pkcs8()
         };
         let id = random();
-        let identity = key.seal_words((&id, IDENTITY), &identity);
-        let settings = written(&settings::of(self.config));
-        let settings = key.seal_words((&id, SETTINGS), settings.as_bytes());
+        let words = key.words(id);
+        let identity = words.seal(IDENTITY, &identity);
+        let settings = words.seal(SETTINGS, written(&settings::of(self.config)).as_bytes());
         let host = self.sharing.node.to_string();
         let base = base.map(|base| base.as_bytes().to_vec());
         let about = About { id, version: VERSION, identity, host, settings, base };

@@ -36,7 +36,7 @@ pub use arguments::{
 pub use cluster::{ClusterCommand, ClusterWhere};
 pub use file::FileError;
 use file::FileOptions;
-pub use sharing::{AckLevel, LOG_KEEP_DEFAULT, NodeName, RedisUrl, Sharing};
+pub use sharing::{AckLevel, LOG_KEEP_DEFAULT, LeaveAt, Leaving, NodeName, RedisUrl, Sharing};
 pub use show::show;
 pub(crate) use show::values;
 pub use words::{command, read};
@@ -105,7 +105,7 @@ pub struct Config {
     /// The servers with which it shares a log, if it does.
     pub sharing: Option<Sharing>,
     /// It was one of several, and is alone from now on.
-    pub leaves_cluster: bool,
+    pub leaving: Option<Leaving>,
     /// What was said when the program was started, to read the rest again by.
     pub said: Option<Box<Options>>,
 }
@@ -144,6 +144,22 @@ pub enum ConfigError {
         missing: &'static str,
         /// What to do.
         hint: &'static str,
+    },
+    /// It is not known where the others have written on.
+    #[error(
+        "--leave-cluster reads first what the other servers have written: add --redis and --node. Where Redis is gone, stop \
+         all servers, compare their folders (chat-server cluster digest), and say --leave-cluster=TURN on the one with the \
+         largest turn"
+    )]
+    LeavesUnread,
+    /// It is said twice, and differently, what it has to have.
+    #[error(
+        "--leave-cluster={turn} is without Redis: leave out --redis and --node, or the turn; then it reads what the other \
+         servers have written"
+    )]
+    LeavesTwice {
+        /// The turn that was given.
+        turn: u64,
     },
     /// Other machines would be served in plain text.
     #[error(
@@ -186,7 +202,7 @@ impl Config {
             database_pages_max: None,
             helper: None,
             sharing: None,
-            leaves_cluster: false,
+            leaving: None,
             said: None,
         }
     }
@@ -205,6 +221,7 @@ impl Config {
         let limits = limits(&options)?;
         let data = options.data.clone().unwrap_or_else(|| "data".into());
         let sharing = sharing(&options, &data)?;
+        let (sharing, leaving) = leaving(options.leave_cluster, sharing)?;
         let is_exposed = !bind.to_canonical().is_loopback();
         let is_plaintext_exposed = tls == Tls::Off && is_exposed;
         if is_plaintext_exposed && options.insecure_plaintext != Some(true) {
@@ -244,7 +261,7 @@ impl Config {
             database_pages_max: None,
             helper: None,
             sharing,
-            leaves_cluster: options.leave_cluster,
+            leaving,
             said: None,
         })
     }
@@ -304,6 +321,22 @@ fn sharing(options: &Options, data: &Path) -> Result<Option<Sharing>, ConfigErro
             Some(flag) => half(flag, "--redis", "add --redis redis://127.0.0.1:6379 and --node n1"),
             None => Ok(None),
         },
+    }
+}
+
+/// A server that leaves the others is alone in everything else.
+fn leaving(
+    asked: Option<LeaveAt>,
+    sharing: Option<Sharing>,
+) -> Result<(Option<Sharing>, Option<Leaving>), ConfigError> {
+    match (asked, sharing) {
+        (None, sharing) => Ok((sharing, None)),
+        (Some(LeaveAt::End), Some(sharing)) => {
+            Ok((None, Some(Leaving::ReadingOn(Box::new(sharing)))))
+        }
+        (Some(LeaveAt::Turn(turn)), None) => Ok((None, Some(Leaving::AtTurn(turn)))),
+        (Some(LeaveAt::End), None) => Err(ConfigError::LeavesUnread),
+        (Some(LeaveAt::Turn(turn)), Some(_)) => Err(ConfigError::LeavesTwice { turn }),
     }
 }
 

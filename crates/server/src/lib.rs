@@ -167,6 +167,9 @@ pub enum RunError {
     /// The servers with which it shares a log.
     #[error(transparent)]
     Cluster(#[from] cluster::ClusterError),
+    /// What only another folder has cannot be taken up.
+    #[error(transparent)]
+    Salvage(#[from] start::SalvageError),
     /// The operator cannot ask.
     #[error(transparent)]
     Admin(#[from] admin_socket::AdminError),
@@ -187,6 +190,7 @@ impl RunError {
         match self {
             Self::Storage(_) | Self::Open(_) => 70,
             Self::Cluster(error) => error.exit_code(),
+            Self::Salvage(error) => error.exit_code(),
             _ => 1,
         }
     }

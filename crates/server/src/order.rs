@@ -12,6 +12,7 @@ pub mod memory;
 pub mod opening;
 pub mod redis;
 pub mod shared;
+pub mod words;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -288,6 +289,11 @@ pub trait SharedLog: Send {
 
     /// This hub has applied the turns up to this one.
     fn has_applied(&self, _turn: u64) {}
+
+    /// Whether it is time to look what is said of the log beside its turns; once.
+    fn has_news(&self) -> bool {
+        false
+    }
 
     /// A hub that has just begun waits until another one has applied this.
     fn is_awaited(&self) {}

@@ -154,6 +154,7 @@ impl FrameRequest {
 }
 
 /// The parts of an epoch beside its KEY frame.
+#[derive(Clone)]
 pub struct EpochUpload {
     /// Digest of the KEY header.
     pub e: Digest,

@@ -1,14 +1,11 @@
 //! How the hub starts: its parts are opened, put together, and the worker runs. Nothing but the program itself
 //! needs this module.
 
+mod leave;
 pub(crate) mod lines;
 mod salvage;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use chat_oplog::{CryptoTrace, OperationLog};
 use chat_protocol::{
@@ -38,7 +35,6 @@ use crate::{
     metrics::Metrics,
     order::{
         Alone, Guarded, Turn, Turns,
-        batch::Seal,
         follow::Follower,
         health::LogHealth,
         redis::{Place, RedisLog, guesses::RedisGuesses, link::RedisLink},
@@ -56,13 +52,16 @@ use crate::{
     shared::{self, Hub},
     sign_in,
     store::{
-        Banned, CommitError, CopyChange, Incarnation, NewAccount, NewBundle, OpenError, Proposal,
-        Reads, Registration, Snapshot,
-        sqlite::{self, Owner, SqliteOptions, SqliteStore},
+        Banned, CommitError, CopyChange, Incarnation, NewAccount, NewBundle, Proposal, Reads,
+        Registration, Snapshot,
+        sqlite::{self, SqliteOptions, SqliteStore},
     },
     tasks::{self, Tasks},
     worker::Worker,
 };
+
+pub use salvage::SalvageError;
+use salvage::Source;
 
 /// The name of the log of operations, before its ending.
 pub(crate) const LOG_STEM: &str = "server";
@@ -145,7 +144,7 @@ impl Parts {
     async fn assemble_with(
         self,
         mut turns: impl Turns + 'static,
-        lost: impl FnOnce() -> Result<Vec<Proposal>, OpenError>,
+        lost: impl FnOnce() -> Result<Vec<Proposal>, SalvageError>,
     ) -> Result<Assembled, RunError> {
         let Self { reads, mut snapshot, identity, metrics, log, clock, trace, .. } = self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
@@ -239,6 +238,9 @@ pub(crate) async fn start(
     let locks = [data, FolderLock::take(Kind::Logs, &config.logs)?];
     let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
+    if let Some(leaving) = &config.leaving {
+        leave::leave(config, leaving, &metrics).await?;
+    }
     let cluster = match &config.sharing {
         Some(sharing) => Some(cluster::find(config, sharing).await?),
         None => None,
@@ -288,7 +290,9 @@ pub(crate) async fn start(
     let (assembled, mut member) = match way {
         Way::Alone(turns) => (parts.assemble(*turns).await?, None),
         Way::Shared(turns, member, _) => {
-            let lost = move || lost_in(salvage, &data);
+            let lost = move || {
+                salvage.map_or_else(|| Ok(Vec::new()), |source| salvage::lost(&source, &data))
+            };
             (parts.assemble_with(*turns, lost).await?, Some(*member))
         }
     };
@@ -323,19 +327,10 @@ fn watch(
 }
 
 /// The folder of `--salvage`, and the log that it is of.
-fn to_salvage(config: &Config, cluster: &Cluster) -> Option<(PathBuf, [u8; 16], Seal)> {
+fn to_salvage(config: &Config, cluster: &Cluster) -> Option<Source> {
     let folder = config.sharing.as_ref()?.salvage.clone()?;
-    Some((folder, cluster.log.log, cluster.seal.clone()))
-}
-
-/// What the folder of `--salvage` has and the log does not, by what the database in `data` knows of the log.
-fn lost_in(
-    from: Option<(PathBuf, [u8; 16], Seal)>,
-    data: &Path,
-) -> Result<Vec<Proposal>, OpenError> {
-    let Some((folder, log, seal)) = from else { return Ok(Vec::new()) };
-    let noted = sqlite::noted(data)?.unwrap_or_default();
-    salvage::lost((&folder, log), &seal, &noted.facts)
+    let (seal, words) = (cluster.seal.clone(), cluster.words.clone());
+    Some(Source { folder, log: cluster.log.log, seal, words })
 }
 
 /// Where batches go.
@@ -376,17 +371,21 @@ async fn open_way(
     cluster: Option<Cluster>,
     metrics: &Arc<Metrics>,
 ) -> Result<(Way, Reads, Snapshot), RunError> {
+    if let Some(cluster) = cluster {
+        return open_shared(config, cluster, metrics).await;
+    }
     let options = SqliteOptions { pages_max: config.database_pages_max };
-    let Some(cluster) = cluster else {
-        if config.leaves_cluster
-            && let Owner::Follows(was) = sqlite::owner(&config.data)?
-        {
-            sqlite::leave(&config.data, cluster::number(&was.node))?;
-            tracing::info!("this server is alone now, with everything the servers had");
-        }
-        let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
-        return Ok((Way::Alone(Box::new(Alone::new(store))), reads, snapshot));
-    };
+    let (store, reads, snapshot) = sqlite::open(&config.data, options, Arc::clone(metrics))?;
+    Ok((Way::Alone(Box::new(Alone::new(store))), reads, snapshot))
+}
+
+/// Opens the database of one of several, and its way to the log.
+async fn open_shared(
+    config: &Config,
+    cluster: Cluster,
+    metrics: &Arc<Metrics>,
+) -> Result<(Way, Reads, Snapshot), RunError> {
+    let options = SqliteOptions { pages_max: config.database_pages_max };
     let hub = Incarnation { node: cluster.node, life: u64::from_be_bytes(random()) };
     let (store, reads, snapshot, was) =
         sqlite::open_shared(&config.data, options, Arc::clone(metrics), (&cluster.log, hub.life))?;
@@ -395,8 +394,8 @@ async fn open_way(
     let route = (cluster.place.clone(), own, cluster.link_seal.clone());
     let follower = Follower::restore(cluster.seal.clone(), was);
     let (log, member) = {
-        let (clock, counted) = (now_ms, Arc::clone(metrics));
-        cluster.join(hub, (before, follower.applied(), read_from), (clock, counted)).await?
+        let kept: (Clock, _, _) = (now_ms, Arc::clone(metrics), config.data.as_path());
+        cluster.join(hub, (before, follower.applied(), read_from), kept).await?
     };
     let shared =
         Shared::new(hub, log, store, follower).knowing(noted, read_from).announcing(now_ms);

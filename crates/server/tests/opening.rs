@@ -34,6 +34,10 @@ const TURNS: [[usize; 3]; 3] = [[4, 4, 1], [4, 3, 2], [2, 4, 4]];
 /// The plan in which nobody runs at first.
 const ALL_STOPPED: &str = "all were stopped, one gets a copy of long ago, emptied";
 
+/// The plan in which one hub runs at first.
+const ONE_RUNS: &str =
+    "one runs, started again, it dies, emptied, a person goes on with another one";
+
 /// The plans: each a few things that happen, in any order and at any moment. Those with most worlds begin with one
 /// log only, unless `CHAT_OPENING_ALL=1` is set.
 fn plans() -> Vec<Plan> {
@@ -51,6 +55,7 @@ fn plans() -> Vec<Plan> {
             Budget { backs: 1, deaths: 1, starts: 1, ..none },
         ),
         ("emptied under an append that is late", Budget { empties: 1, sends: 1, ..none }),
+        (ONE_RUNS, Budget { restarts: 1, empties: 1, deaths: 1, starts: 1, words: 1, ..none }),
     ];
     let many = [
         ("emptied in place, then started again", Budget { flushes: 1, restarts: 1, ..none }),
@@ -68,12 +73,19 @@ fn plans() -> Vec<Plan> {
     ];
     let is_all = std::env::var_os("CHAT_OPENING_ALL").is_some();
     let of_many = if is_all { &TURNS[..] } else { &TURNS[..1] };
-    let plan = |(name, budget), turns| Plan { name, turns, budget, are_up: name != ALL_STOPPED };
-    let plans = |these: [(&'static str, Budget); 6], logs: &[[usize; 3]]| {
-        let all = these.into_iter().flat_map(|one| logs.iter().map(move |turns| plan(one, *turns)));
+    let plan = |(name, budget), turns| {
+        let are_up = match name {
+            ALL_STOPPED => [false; 3],
+            ONE_RUNS => [true, false, false],
+            _ => [true; 3],
+        };
+        Plan { name, turns, budget, are_up }
+    };
+    let plans = |these: &[(&'static str, Budget)], logs: &[[usize; 3]]| {
+        let all = these.iter().flat_map(|one| logs.iter().map(|turns| plan(*one, *turns)));
         all.collect::<Vec<_>>()
     };
-    [plans(few, &TURNS), plans(many, of_many)].concat()
+    [plans(&few, &TURNS), plans(&many, of_many)].concat()
 }
 
 /// Goal: whatever happens between any two steps, no promise is broken.

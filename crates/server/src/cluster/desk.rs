@@ -10,14 +10,16 @@ use chat_protocol::keys::KeySizes;
 use super::{
     ClusterError, IDENTITY,
     key::{ClusterKey, KeyFileError},
-    member::word_for,
     number,
 };
 use crate::{
     clock::now_ms,
     config::{ClusterCommand, ClusterWhere, NodeName},
     identity::Identity,
-    order::redis::{Place, PlaceError},
+    order::{
+        opening::line::Line,
+        redis::{Place, PlaceError, word::Word},
+    },
     private_file::{FileError, PrivateFileError},
     store::{
         DATABASE_FILE, OpenError,
@@ -35,7 +37,9 @@ pub async fn run(command: &ClusterCommand) -> Result<String, ClusterError> {
         ClusterCommand::Snapshot { node, out, at } => {
             Desk::open(at)?.copy_for(node, (&at.data, out)).await
         }
-        ClusterCommand::Open { without, at } => Desk::open(at)?.go_on_without(without).await,
+        ClusterCommand::Open { without, at } => {
+            Desk::open(at)?.go_on_without(without, &at.data).await
+        }
     }
 }
 
@@ -97,7 +101,7 @@ impl Desk {
         let about = place.about().await.map_err(failed)?;
         let about = about.filter(|about| about.id == own.log);
         let about = about.ok_or_else(|| failed(PlaceError::Closed))?;
-        let identity = key.open_words((&own.log, IDENTITY), &about.identity);
+        let identity = key.words(own.log).open(IDENTITY, &about.identity);
         let identity = identity.ok_or(ClusterError::WrongKey { cluster, key: file })?;
         // Before the file is made that it goes with, and before the log may be trimmed.
         let applied = sqlite::last_turn(data)?;
@@ -111,18 +115,24 @@ impl Desk {
         ))
     }
 
-    /// Lets the servers go on that wait at this Redis.
-    async fn go_on_without(self, without: &[NodeName]) -> Result<String, ClusterError> {
+    /// Lets the servers go on that wait at this Redis, with what the folder of one of them has.
+    async fn go_on_without(
+        self,
+        without: &[NodeName],
+        data: &Path,
+    ) -> Result<String, ClusterError> {
         let Self { key, place, own, names: (url, _), .. } = self;
         let failed = |source| ClusterError::Redis { url: url.clone(), source };
-        let look = place.look(own.log).await.map_err(failed)?;
+        let seal = key.words(own.log);
+        let look = place.look(own.log, &seal).await.map_err(failed)?;
         if look.open.is_some() {
             return Ok("the log is open: no server waits\n".to_owned());
         }
         let numbers: BTreeSet<u32> = without.iter().map(|name| number(name.as_str())).collect();
-        let words = serde_json::to_vec(&numbers).unwrap_or_default();
-        let sealed = key.seal_words((&own.log, &word_for(&look.run)), &words);
-        place.leave_word(&look.run, &sealed).await.map_err(failed)?;
+        let noted = sqlite::noted(data)?.unwrap_or_default();
+        let generation = Line::noted(&noted.facts, &seal).newest();
+        let word = Word { without: numbers, generation, turn: sqlite::last_turn(data)? };
+        place.leave_word(&look.run, &word.sealed(&look.run, &seal)).await.map_err(failed)?;
         let names: Vec<&str> = without.iter().map(NodeName::as_str).collect();
         Ok(if names.is_empty() {
             "said: what the servers have that run is all there is\n".to_owned()

@@ -5,21 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chat_protocol::crypto::{gcm_open, gcm_seal, hkdf_expand, hkdf_extract, random};
+use chat_protocol::crypto::random;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
-    order::batch::Seal,
+    order::{batch::Seal, words::WordSeal},
     private_file::{self, FileError, MODE, PrivateFileError},
     relay::link::LinkSeal,
 };
-
-/// What the key is for beside the batches of the log.
-const WORDS_LABEL: &[u8] = b"chat-cluster/1 words";
-
-/// Bytes of a nonce.
-const NONCE_BYTES: usize = 12;
 
 /// Batches of one log are sealed alike however often it was opened: each has a number that is never used again.
 const GENERATION: u32 = 1;
@@ -89,28 +83,9 @@ impl ClusterKey {
         LinkSeal::new(&self.0, log)
     }
 
-    fn for_words(&self) -> Zeroizing<[u8; 32]> {
-        hkdf_expand(&hkdf_extract(WORDS_LABEL, &*self.0), &[b"key"])
-    }
-
-    /// Something that the servers of a log have to know, sealed for those that join. `what` names it.
-    pub(super) fn seal_words(&self, (log, what): (&[u8; 16], &str), words: &[u8]) -> Vec<u8> {
-        let nonce: [u8; NONCE_BYTES] = random();
-        let mut sealed = nonce.to_vec();
-        let bound = [log, what.as_bytes()].concat();
-        sealed.extend(gcm_seal(&self.for_words(), &nonce, &bound, words));
-        sealed
-    }
-
-    /// What was sealed with this key for this log under this name.
-    pub(super) fn open_words(
-        &self,
-        (log, what): (&[u8; 16], &str),
-        sealed: &[u8],
-    ) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        let bound = [log, what.as_bytes()].concat();
-        gcm_open(&self.for_words(), nonce, &bound, sealed).ok()
+    /// What seals words of hubs beside the log.
+    pub(super) fn words(&self, log: [u8; 16]) -> WordSeal {
+        WordSeal::new(&self.0, log)
     }
 }
 
@@ -130,10 +105,10 @@ mod tests {
         assert!(is_mine && !is_mine_again && *key.0 == *same.0);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
-        let sealed = key.seal_words((&[1; 16], "identity"), b"secret");
-        assert_eq!(same.open_words((&[1; 16], "identity"), &sealed).unwrap().as_slice(), b"secret");
-        assert!(same.open_words((&[2; 16], "identity"), &sealed).is_none(), "of another log");
-        assert!(same.open_words((&[1; 16], "settings"), &sealed).is_none(), "something else");
+        let sealed = key.words([1; 16]).seal("identity", b"secret");
+        assert_eq!(same.words([1; 16]).open("identity", &sealed).unwrap().as_slice(), b"secret");
+        assert!(same.words([2; 16]).open("identity", &sealed).is_none(), "of another log");
+        assert!(same.words([1; 16]).open("settings", &sealed).is_none(), "something else");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(
             ClusterKey::read(&path),

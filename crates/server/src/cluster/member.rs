@@ -1,11 +1,19 @@
 //! The place of a server among several while it runs: its lease, and what it does about others that have lost theirs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Cluster, ClusterError, key::ClusterKey, unjoined};
+use super::{Cluster, ClusterError, unjoined};
 use crate::{
     clock::Clock,
     metrics::Metrics,
@@ -14,11 +22,10 @@ use crate::{
         redis::{
             Place, RedisLog,
             lease::{Lease, Lost, Trimming},
-            word::ReadWord,
         },
     },
     shared::Hub,
-    store::Incarnation,
+    store::{Incarnation, sqlite},
     tasks,
 };
 
@@ -28,6 +35,30 @@ const LOST_MAX: usize = 4;
 /// How long an end in order waits for Redis: without it the lease ends by itself.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// How often the file is synced: what others remove from the log is what is on the disk of this server, too.
+const SYNC_PERIOD: Duration = Duration::from_secs(1);
+
+/// Syncs the database in `data` again and again, beside what writes to it.
+async fn sync_each_second(health: Arc<LogHealth>, data: PathBuf) {
+    loop {
+        sleep(SYNC_PERIOD).await;
+        let applied = health.applied();
+        if applied == health.synced() {
+            continue;
+        }
+        let folder = data.clone();
+        match spawn_blocking(move || sqlite::sync(&folder)).await {
+            Ok(Ok(())) => health.set_synced(applied),
+            // What the disk has after that is unknown: the others keep what was written since.
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the database cannot be synced; start this server again");
+                return;
+            }
+            Err(_cut) => return,
+        }
+    }
+}
+
 impl Cluster {
     /// Takes the name, and joins the log as this hub, which has applied so many turns; `before` is the process that
     /// had its folder before. From then on the lease is kept.
@@ -35,9 +66,9 @@ impl Cluster {
         self,
         hub: Incarnation,
         (before, applied, read_from): (Option<u64>, u64, u64),
-        (clock, metrics): (Clock, Arc<Metrics>),
+        (clock, metrics, data): (Clock, Arc<Metrics>, &Path),
     ) -> Result<(RedisLog, Kept), ClusterError> {
-        let Self { sharing, settling, place, key, log, .. } = self;
+        let Self { sharing, settling, place, words, log, .. } = self;
         let failed = |error| unjoined(&sharing, error);
         place.acquire((hub.node, hub.life), before).await.map_err(failed)?;
         if let Err(error) = settling.settle((&place, &sharing, hub.node)).await {
@@ -45,9 +76,7 @@ impl Cluster {
             place.release(hub, hub.life).await.ok();
             return Err(error);
         }
-        let read_word = read_word(key, log.log);
-        let log = RedisLog::new(place.clone(), log.log, hub, (applied, read_from));
-        let log = log.with_words(read_word);
+        let log = RedisLog::new(place.clone(), (log.log, words), hub, (applied, read_from));
         let health = log.health();
         let (process, watched) = ((hub.node, hub.life), (Arc::clone(&health), metrics));
         let trimming = Trimming { keep: sharing.log_keep, most: sharing.log_max };
@@ -56,21 +85,11 @@ impl Cluster {
         let (lost, reports) = mpsc::channel(LOST_MAX);
         let keeping = async move { unjoined(&sharing, lease.keep(lost).await) };
         let keeping = tasks::own(tracing::debug_span!("lease"), keeping);
-        Ok((log, Kept { place, hub, health, keeping, reports: Some(reports), reporting: None }))
+        let syncing = sync_each_second(Arc::clone(&health), data.to_owned());
+        let syncing = tasks::own(tracing::debug_span!("sync"), syncing);
+        let (reports, reporting) = (Some(reports), None);
+        Ok((log, Kept { place, hub, health, keeping, syncing, reports, reporting }))
     }
-}
-
-/// What a sealed word of a person is called: it counts for one Redis.
-pub(super) fn word_for(run: &str) -> String {
-    format!("open {run}")
-}
-
-/// Reads what a person has said who has the key: the numbers of servers.
-fn read_word(key: ClusterKey, log: [u8; 16]) -> ReadWord {
-    Arc::new(move |run, sealed| {
-        let words = key.open_words((&log, &word_for(run)), sealed)?;
-        serde_json::from_slice(&words).ok()
-    })
 }
 
 async fn report(mut reports: mpsc::Receiver<Lost>, own: Hub) {
@@ -86,6 +105,7 @@ pub(crate) struct Kept {
     hub: Incarnation,
     health: Arc<LogHealth>,
     keeping: AbortOnDropHandle<ClusterError>,
+    syncing: AbortOnDropHandle<()>,
     /// Servers that have lost theirs, until somebody is told of them.
     reports: Option<mpsc::Receiver<Lost>>,
     reporting: Option<AbortOnDropHandle<()>>,
@@ -110,8 +130,8 @@ impl Kept {
 
     /// Gives the name back at an end in order, so that nobody waits for this server.
     pub(crate) async fn leave(self) {
-        let Self { place, hub, health, keeping, reporting, .. } = self;
-        drop((keeping, reporting));
+        let Self { place, hub, health, keeping, syncing, reporting, .. } = self;
+        drop((keeping, syncing, reporting));
         let now = Incarnation { life: health.life(), ..hub };
         let released = timeout(LEAVE_TIME_MAX, place.release(now, hub.life)).await;
         if !matches!(released, Ok(Ok(()))) {

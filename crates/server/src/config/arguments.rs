@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::address::{parse_address, parse_socket};
 use super::cluster::ClusterCommand;
 use super::examples::EXAMPLES;
-use super::sharing::{AckLevel, NodeName, RedisUrl};
+use super::sharing::{AckLevel, LeaveAt, NodeName, RedisUrl};
 use crate::{
     admin::command::{AdminCommand, Where},
     store::Registration,
@@ -242,9 +242,12 @@ pub struct Options {
     /// Take up what only this folder of a server has, because the log was opened without it
     #[arg(long, value_name = "DIR")]
     pub salvage: Option<PathBuf>,
-    /// Start the server of this folder, which was one of several, alone from now on
-    #[arg(long, conflicts_with = "redis")]
-    pub leave_cluster: bool,
+    /// Start the server of this folder, which was one of several, alone from now on. With --redis it reads first what the
+    /// others have written; without Redis say the turn of this folder when it is the last one of all, by `chat-server
+    /// cluster digest`
+    #[arg(long, value_name = "TURN", num_args = 0..=1, require_equals = true,
+          default_missing_value = LeaveAt::END)]
+    pub leave_cluster: Option<LeaveAt>,
     /// Time to finish what is queued after SIGTERM, as 5s or 500ms [default: 5s]
     #[arg(long, env = "CHAT_SERVER_DRAIN_TIMEOUT", value_name = "TIME", value_parser = parse_time)]
     pub drain_timeout: Option<Duration>,

@@ -5,10 +5,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use ::redis::IntoConnectionInfo as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::order::redis::beside::{NODE_NAME_CHARS_MAX, is_node_name};
 pub use crate::order::redis::level::AckLevel;
-
-/// The longest name of a server or of several together.
-const NAME_CHARS_MAX: usize = 32;
 
 /// Where a Redis is. Shown without its password.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,10 +74,9 @@ impl FromStr for NodeName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let is_right = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if text.is_empty() || text.len() > NAME_CHARS_MAX || !text.chars().all(is_right) {
+        if !is_node_name(text) {
             return Err(format!(
-                "expected a name of 1 to {NAME_CHARS_MAX} lower-case letters, digits and -, as n1"
+                "expected a name of 1 to {NODE_NAME_CHARS_MAX} lower-case letters, digits and -, as n1"
             ));
         }
         Ok(Self(text.to_owned()))
@@ -123,6 +120,43 @@ pub struct Sharing {
     pub log_keep: u64,
     /// Bytes from which on servers that do not run are not waited for; `None` is a third of what Redis may use.
     pub log_max: Option<u64>,
+}
+
+/// What a server has to have before it leaves the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaveAt {
+    /// Everything that is in the log.
+    End,
+    /// The turns up to this one: a person says that there are no more.
+    Turn(u64),
+}
+
+impl LeaveAt {
+    /// What is said where no turn is.
+    pub(super) const END: &str = "end";
+}
+
+impl FromStr for LeaveAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == Self::END {
+            return Ok(Self::End);
+        }
+        let turn = text.parse().map(Self::Turn);
+        turn.map_err(|_| {
+            format!("expected a turn, as chat-server cluster digest says it, got {text:?}")
+        })
+    }
+}
+
+/// How a server that was one of several becomes one that is alone.
+#[derive(Debug, Clone)]
+pub enum Leaving {
+    /// It reads to the end of the log first.
+    ReadingOn(Box<Sharing>),
+    /// Without Redis: a person has compared the folders, and the one of this server is the furthest, at this turn.
+    AtTurn(u64),
 }
 
 /// Bytes of the log that stay in Redis unless something else is said: hours of a company, years of a small team.

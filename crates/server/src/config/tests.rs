@@ -217,3 +217,23 @@ fn the_help_says_where_health_is_answered() {
     let help = argument.unwrap().get_help().unwrap().to_string();
     assert!(help.contains("health is answered on both"), "{help}");
 }
+
+/// Goal: a server that leaves the others reads what they have written, wherever it is said where that lies. Before: the option
+/// did nothing where the configuration file named a Redis.
+#[test]
+fn who_leaves_the_others_reads_on_or_says_the_turn() {
+    let file = "redis = \"redis://db:6379\"\nnode = \"n1\"";
+    let config = with_file(file, &["--leave-cluster"]).unwrap();
+    let Some(Leaving::ReadingOn(sharing)) = config.leaving else { panic!("it reads on") };
+    assert_eq!(sharing.node.as_str(), "n1");
+    assert!(config.sharing.is_none(), "it is alone in everything else");
+    let words = ["--redis", "redis://db:6379", "--node", "n1", "--leave-cluster"];
+    assert!(matches!(with_file("", &words).unwrap().leaving, Some(Leaving::ReadingOn(_))));
+    let config = with_file("", &["--leave-cluster=40"]).unwrap();
+    assert!(matches!(config.leaving, Some(Leaving::AtTurn(40))));
+    let error = with_file("", &["--leave-cluster"]).unwrap_err();
+    assert!(matches!(error, ConfigError::LeavesUnread), "{error}");
+    let error = with_file(file, &["--leave-cluster=40"]).unwrap_err();
+    assert!(matches!(error, ConfigError::LeavesTwice { turn: 40 }), "{error}");
+    assert!(with_file(file, &[]).unwrap().sharing.is_some());
+}

@@ -56,8 +56,12 @@ pub struct LogHealth {
     opening: Mutex<Option<String>>,
     /// The last turn that was applied here.
     applied: AtomicU64,
+    /// The last turn that a power cut leaves here.
+    synced: AtomicU64,
     /// Up to which turn every hub has all batches.
     forgettable: AtomicU64,
+    /// It is time to look what is said of the log beside its turns.
+    has_news: AtomicBool,
     /// Somebody waits to hear how far this hub is.
     hurry: Notify,
     /// Which hub answers to the name `server`; empty while that is not known.
@@ -78,7 +82,9 @@ impl LogHealth {
             closed: watch::Sender::new(false),
             opening: Mutex::default(),
             applied: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
             forgettable: AtomicU64::new(0),
+            has_news: AtomicBool::new(false),
             hurry: Notify::new(),
             host: watch::Sender::new(String::new()),
         }
@@ -128,6 +134,26 @@ impl LogHealth {
     /// This turn was applied.
     pub fn set_applied(&self, turn: u64) {
         self.applied.store(turn, Ordering::Release);
+    }
+
+    /// The last turn that a power cut leaves here.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// A power cut leaves the turns up to this one.
+    pub fn set_synced(&self, turn: u64) {
+        self.synced.store(turn, Ordering::Release);
+    }
+
+    /// It is time to look what is said of the log beside its turns.
+    pub fn set_news(&self) {
+        self.has_news.store(true, Ordering::Release);
+    }
+
+    /// Whether it is, once.
+    pub fn take_news(&self) -> bool {
+        self.has_news.swap(false, Ordering::AcqRel)
     }
 
     /// Somebody waits to hear how far this hub is.

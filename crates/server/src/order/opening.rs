@@ -9,15 +9,19 @@
 //! ```
 
 pub mod attempt;
+pub mod line;
 pub mod memory;
 pub mod redis;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use chat_protocol::id::Digest;
 
-use crate::store::Facts;
+/// How long somebody is taken to be there who says how far it is. Who waits says so again ten times a second; who has not
+/// done so for this long has died, or stands still.
+pub const SAID_LEASE: Duration = Duration::from_secs(15);
 
 /// How far a hub says that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +37,15 @@ pub struct Said {
     pub is_new: bool,
 }
 
+/// What hubs have said since Redis is another one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Heard {
+    /// Those that say so still.
+    pub said: BTreeMap<u32, Said>,
+    /// Those that have said nothing for [`SAID_LEASE`], and what they had said last.
+    pub silent: BTreeMap<u32, Said>,
+}
+
 /// What a hub knows when it decides.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -40,8 +53,8 @@ pub struct View<'a> {
     pub node: u32,
     /// The hubs that live, by the log as it was applied here. This one may be among them.
     pub living: &'a BTreeSet<u32>,
-    /// What all hubs have said since Redis is another one, this one among them.
-    pub said: &'a BTreeMap<u32, Said>,
+    /// What all hubs have said, this one among them.
+    pub heard: &'a Heard,
     /// The last turn that Redis has; 0 for none.
     pub has: u64,
     /// Whoever runs has had the time to say something.
@@ -60,6 +73,8 @@ pub enum Decision {
         /// Which.
         to: u32,
     },
+    /// A person has said that the others go on without this one.
+    LeftOut,
     /// Nobody opens: these hubs have come to something else, and a person decides which copy counts.
     Forked {
         /// Which.
@@ -85,11 +100,17 @@ pub enum Decision {
 
 /// Decides. `chain_at` is what everything up to a turn came to in the own copy; nothing for one that is too long ago.
 pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Decision {
-    let View { node, living, said, has, is_time_over, without } = view;
+    let View { node, living, heard: Heard { said, silent }, has, is_time_over, without } = view;
+    let is_left_out = |hub: &u32| without.is_some_and(|without| without.contains(hub));
+    if is_left_out(node) {
+        return Decision::LeftOut;
+    }
     let Some(own) = said.get(node).filter(|own| own.turn >= *has) else { return Decision::Read };
     let is_other = |said: &Said| chain_at(said.turn).is_some_and(|chain| chain != said.chain);
+    let is_here = |(hub, _): &(&u32, &Said)| !is_left_out(hub);
     let with: BTreeSet<u32> = said
         .iter()
+        .filter(is_here)
         .filter(|(_, said)| said.turn <= own.turn && is_other(said))
         .map(|(node, _)| *node)
         .collect();
@@ -98,85 +119,40 @@ pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Deci
     }
     // The first of those that are equally far.
     let further = |(node, said): &(&u32, &Said)| (said.turn, std::cmp::Reverse(**node));
-    if let Some((furthest, _)) = said.iter().max_by_key(further)
+    if let Some((furthest, _)) = said.iter().filter(is_here).max_by_key(further)
         && furthest != node
     {
         return Decision::Leave { to: *furthest };
     }
-    let is_missing = |hub: &&u32| {
-        *hub != node
-            && !said.contains_key(hub)
-            && without.is_none_or(|without| !without.contains(hub))
-    };
-    let hubs: BTreeSet<u32> = living.iter().filter(is_missing).copied().collect();
-    let is_lacking = *has < own.turn;
+    // Whoever is silent by now need not be waited for where this copy has all that it had.
+    let is_covered = |said: &Said| said.turn <= own.turn && !is_other(said);
+    let covered = silent.iter().filter(is_here).filter(|(_, said)| is_covered(said));
+    let known: BTreeMap<&u32, &Said> = said.iter().filter(is_here).chain(covered).collect();
+    let is_missing = |hub: &&u32| *hub != node && !known.contains_key(hub) && !is_left_out(hub);
+    let hubs: BTreeSet<u32> =
+        living.iter().chain(silent.keys()).filter(is_missing).copied().collect();
+    let has_more = |hub: &u32| silent.get(hub).is_some_and(|said| said.turn > *has);
+    let is_lacking = *has < own.turn || hubs.iter().any(has_more);
     // Who lives may not be known to a copy of long ago, nor to one that is as far; and whom it knows to know more, a person
     // may have left out.
-    let is_sure = without.is_none() && said.values().all(|said| !said.is_new);
+    let is_sure = without.is_none() && known.values().all(|said| !said.is_new);
     let is_known = !is_lacking || is_sure;
     let is_waiting = !hubs.is_empty() && (is_lacking || !is_time_over);
     if is_waiting || !(is_known || *is_time_over) {
         return Decision::WaitFor { hubs, is_lacking };
     }
     // A copy of long ago may know of nobody else.
-    if is_lacking && said.len() < 2 && without.is_none() {
+    if is_lacking && known.len() < 2 && without.is_none() {
         return Decision::Alone;
     }
-    let generation = said.values().map(|said| said.generation).max().unwrap_or_default();
-    let refill = is_lacking.then(|| has.saturating_add(1)..=own.turn);
+    let generation = known.values().map(|said| said.generation).max().unwrap_or_default();
+    let refill = (*has < own.turn).then(|| has.saturating_add(1)..=own.turn);
     Decision::Open { refill, generation }
-}
-
-/// What a fact is called that says at which turn a generation of the log began.
-const BEGAN: &str = "o:";
-
-/// Whether a fact is of this kind.
-pub fn is_opening(fact: &str) -> bool {
-    fact.starts_with(BEGAN)
-}
-
-/// The generations that facts know, and the last turn before each.
-pub fn openings(facts: &Facts) -> BTreeMap<u64, u64> {
-    let read = |(name, value): &(String, Vec<u8>)| {
-        let generation = name.strip_prefix(BEGAN)?.parse().ok()?;
-        Some((generation, std::str::from_utf8(value).ok()?.parse().ok()?))
-    };
-    facts.iter().filter_map(read).collect()
-}
-
-/// The last turn that a copy shares with the log, where the log was opened without what the copy has behind it. The copy
-/// has applied turn `applied`, which it read from the log in this generation.
-pub fn forked_behind(
-    openings: &BTreeMap<u64, u64>,
-    (applied, generation): (u64, u64),
-) -> Option<u64> {
-    let later = openings.range(generation.saturating_add(1)..).map(|(_, last)| *last);
-    later.filter(|last| *last < applied).min()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_copy_that_has_more_than_a_later_generation_began_with_has_forked() {
-        let facts = [("o:2", "10"), ("host", "n1"), ("o:3", "12"), ("o:x", "1")];
-        let facts =
-            facts.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
-        let openings = openings(&facts);
-        assert_eq!(openings, BTreeMap::from([(2, 10), (3, 12)]));
-        for (applied, generation, behind) in [
-            (10, 1, None),
-            (11, 1, Some(10)),
-            (13, 1, Some(10)),
-            (12, 2, None),
-            (13, 2, Some(12)),
-            (99, 3, None),
-        ] {
-            let found = forked_behind(&openings, (applied, generation));
-            assert_eq!(found, behind, "turn {applied} of generation {generation}");
-        }
-    }
 
     fn chain(turn: u64) -> Digest {
         Digest([u8::try_from(turn).unwrap(); 32])
@@ -187,6 +163,10 @@ mod tests {
         turns.iter().map(|(node, turn)| (*node, said(*turn))).collect()
     }
 
+    fn heard(turns: &[(u32, u64)]) -> Heard {
+        Heard { said: said(turns), silent: BTreeMap::new() }
+    }
+
     /// What hub 1 decides; all three live, by what it knows.
     fn one(
         turns: &[(u32, u64)],
@@ -194,10 +174,14 @@ mod tests {
         is_time_over: bool,
         without: Option<&[u32]>,
     ) -> Decision {
+        among(&heard(turns), has, is_time_over, without)
+    }
+
+    fn among(heard: &Heard, has: u64, is_time_over: bool, without: Option<&[u32]>) -> Decision {
         let without = without.map(|without| without.iter().copied().collect());
-        let (living, said) = (BTreeSet::from([1, 2, 3]), said(turns));
+        let living = BTreeSet::from([1, 2, 3]);
         let without = without.as_ref();
-        let view = View { node: 1, living: &living, said: &said, has, is_time_over, without };
+        let view = View { node: 1, living: &living, heard, has, is_time_over, without };
         decide(&view, |turn| Some(chain(turn)))
     }
 
@@ -228,13 +212,44 @@ mod tests {
         assert_eq!(one(&[(1, 5)], 0, true, Some(&[2, 3])), opened(1, 6));
     }
 
+    /// Goal: who has said that it is the furthest and dies stops nobody for ever.
+    #[test]
+    fn who_is_silent_is_waited_for_as_long_as_a_person_says_nothing() {
+        let silent = |turns: &[(u32, u64)], silent: &[(u32, u64)]| Heard {
+            said: said(turns),
+            silent: said(silent),
+        };
+        let opened = |refill| Decision::Open { refill, generation: 6 };
+        let further = silent(&[(1, 5), (2, 5)], &[(3, 7)]);
+        assert_eq!(among(&further, 3, true, None), wait(&[3], true), "it may have more");
+        assert_eq!(among(&further, 3, true, Some(&[3])), opened(Some(4..=5)));
+        assert_eq!(among(&further, 5, true, None), wait(&[3], true), "Redis lacks what it has");
+        assert_eq!(among(&further, 5, true, Some(&[3])), opened(None));
+        let behind = silent(&[(1, 5), (2, 5)], &[(3, 4)]);
+        assert_eq!(among(&behind, 3, false, None), opened(Some(4..=5)), "all that it had is here");
+        let mut forked = silent(&[(1, 5), (2, 5)], &[(3, 4)]);
+        forked.silent.entry(3).and_modify(|said| said.chain = chain(9));
+        assert_eq!(among(&forked, 3, true, None), wait(&[3], true), "it had something else");
+        assert_eq!(among(&forked, 3, true, Some(&[3])), opened(Some(4..=5)));
+    }
+
+    #[test]
+    fn whom_a_person_leaves_out_does_not_count_whatever_it_says() {
+        let opened = Decision::Open { refill: Some(4..=5), generation: 6 };
+        assert_eq!(one(&[(1, 5), (2, 5), (3, 9)], 3, true, Some(&[3])), opened);
+        let mut forked = heard(&[(1, 5), (2, 5), (3, 4)]);
+        forked.said.entry(3).and_modify(|said| said.chain = chain(9));
+        assert_eq!(among(&forked, 3, true, Some(&[3])), opened);
+        assert_eq!(one(&[(1, 5), (2, 4)], 3, true, Some(&[1])), Decision::LeftOut);
+    }
+
     #[test]
     fn a_copy_that_knows_of_nobody_else_opens_nothing_that_lacks_something() {
-        let (living, said) = (BTreeSet::from([1]), said(&[(1, 5)]));
+        let (living, heard) = (BTreeSet::from([1]), heard(&[(1, 5)]));
         let view = View {
             node: 1,
             living: &living,
-            said: &said,
+            heard: &heard,
             has: 4,
             is_time_over: true,
             without: None,
@@ -250,10 +265,10 @@ mod tests {
     fn where_a_copy_may_be_of_long_ago_whoever_runs_has_their_time() {
         let living = BTreeSet::from([1]);
         let decided = |is_new, is_time_over, has| {
-            let mut said = said(&[(1, 2), (2, 2)]);
-            said.entry(2).and_modify(|said| said.is_new = is_new);
+            let mut heard = heard(&[(1, 2), (2, 2)]);
+            heard.said.entry(2).and_modify(|said| said.is_new = is_new);
             let view =
-                View { node: 1, living: &living, said: &said, has, is_time_over, without: None };
+                View { node: 1, living: &living, heard: &heard, has, is_time_over, without: None };
             decide(&view, |turn| Some(chain(turn)))
         };
         assert_eq!(decided(true, false, 0), wait(&[], true));
@@ -264,12 +279,12 @@ mod tests {
 
     #[test]
     fn two_that_have_come_to_different_things_are_named_and_nobody_opens() {
-        let (living, mut said) = (BTreeSet::from([1, 2]), said(&[(1, 5), (2, 4)]));
-        said.insert(2, Said { turn: 4, chain: chain(9), generation: 9, is_new: false });
+        let (living, mut heard) = (BTreeSet::from([1, 2]), heard(&[(1, 5), (2, 4)]));
+        heard.said.insert(2, Said { turn: 4, chain: chain(9), generation: 9, is_new: false });
         let view = View {
             node: 1,
             living: &living,
-            said: &said,
+            heard: &heard,
             has: 5,
             is_time_over: true,
             without: None,

@@ -8,6 +8,7 @@
 //! Whatever becomes of a connection, a batch is sent again under its number until the log has said what became of
 //! it: a number goes in once, or never.
 
+pub mod beside;
 pub mod guesses;
 pub mod lease;
 pub mod level;
@@ -24,14 +25,18 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Append, LogError, Logged, Opening, SharedLog, batch::VERSION, follow::BASE, health::LogHealth,
-    opening::attempt::Held, shared::name_of,
+    Append, LogError, Logged, Opening, SharedLog,
+    batch::VERSION,
+    follow::BASE,
+    health::LogHealth,
+    opening::{attempt::Held, line::Line},
+    shared::name_of,
+    words::WordSeal,
 };
 use crate::store::{CommitError, Facts, Incarnation};
 use level::AckLevel;
 use open::Closure;
 use read::Reading;
-use word::ReadWord;
 
 /// How long a connection may take to be made.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -225,11 +230,21 @@ impl Place {
         }
     }
 
+    /// How many hubs run beside the one of this number.
+    pub async fn others(&self, number: u32) -> Result<u64, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let script = Script::new(include_str!("redis/heard.lua"));
+        let mut call = script.key(&self.meta);
+        call.arg(number).arg(&self.nodes);
+        let (others, _): (u64, u64) = call.invoke_async(&mut connection).await?;
+        Ok(others)
+    }
+
     /// Gives a number to the name of a hub. Returns the name that has it.
     pub async fn name(&self, number: u32, name: &str) -> Result<String, PlaceError> {
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
         let field = format!("n:{number}");
-        let (name,): (String,) = redis::pipe()
+        let (found,): (Vec<u8>,) = redis::pipe()
             .cmd("HSETNX")
             .arg(&self.meta)
             .arg(&field)
@@ -240,7 +255,15 @@ impl Place {
             .arg(&field)
             .query_async(&mut connection)
             .await?;
-        Ok(name)
+        let found = String::from_utf8_lossy(&found).into_owned();
+        if beside::is_node_name(&found) && beside::number_of(&found) == number {
+            return Ok(found);
+        }
+        // No hub has written that.
+        let mut right = redis::cmd("HSET");
+        right.arg(&self.meta).arg(&field).arg(name);
+        let () = right.query_async(&mut connection).await?;
+        Ok(name.to_owned())
     }
 
     /// The hub of this number is to come, with everything up to this turn: until then the log is not trimmed further.
@@ -316,8 +339,8 @@ pub struct RedisLog {
     process: u64,
     /// The generation of the log in which this hub writes; 0 before it was found open.
     generation: u64,
-    /// The last turn before that generation.
-    began_behind: u64,
+    /// The openings that led there.
+    line: Line,
     writing: Option<MultiplexedConnection>,
     reading: Reading,
     /// What was read while the log was closed, and is to be compared with the generations first.
@@ -327,7 +350,8 @@ pub struct RedisLog {
     /// Since when which Redis is closed.
     closure: Option<Closure>,
     health: Arc<LogHealth>,
-    read_word: ReadWord,
+    /// What the hubs tell each other beside the log is sealed with it.
+    seal: WordSeal,
 }
 
 impl fmt::Debug for RedisLog {
@@ -340,11 +364,11 @@ impl fmt::Debug for RedisLog {
 }
 
 impl RedisLog {
-    /// The way to the log with this id, of which this hub has applied the turns up to `after`, and has read the last one
+    /// The way to the log with this id, whose hubs seal their words so, of which this hub has applied the turns up to `after`, and has read the last one
     /// from generation `read_from`. It may write when the log was found open, or was opened.
     pub fn new(
         place: Place,
-        id: [u8; 16],
+        (id, seal): ([u8; 16], WordSeal),
         hub: Incarnation,
         (after, read_from): (u64, u64),
     ) -> Self {
@@ -356,21 +380,15 @@ impl RedisLog {
             hub,
             process: hub.life,
             generation: 0,
-            began_behind: 0,
+            line: Line::default(),
             writing: None,
             reading,
             unchecked: Vec::new(),
             is_other: false,
             closure: None,
             health,
-            read_word: word::nobody(),
+            seal,
         }
-    }
-
-    /// The same, which believes what a person says who is known by this.
-    #[must_use]
-    pub fn with_words(self, read_word: ReadWord) -> Self {
-        Self { read_word, ..self }
     }
 
     /// What is known of the log.
@@ -380,8 +398,7 @@ impl RedisLog {
 
     /// Whether a turn was written in the generation that this hub knows, or stood there before it.
     fn is_of_this(&self, logged: &Logged) -> bool {
-        let is_older = logged.generation < self.generation && logged.turn <= self.began_behind;
-        logged.generation == self.generation || is_older
+        self.generation > 0 && self.line.counts(logged.turn, logged.generation)
     }
 
     async fn connection(&mut self) -> Result<&mut MultiplexedConnection, RedisError> {
@@ -506,6 +523,10 @@ impl SharedLog for RedisLog {
     async fn facts(&mut self, known: Facts) -> Option<Facts> {
         let mut connection = self.connection().await.ok()?.clone();
         open::facts_now(self, &mut connection, known).await
+    }
+
+    fn has_news(&self) -> bool {
+        self.health.take_news()
     }
 
     fn is_awaited(&self) {

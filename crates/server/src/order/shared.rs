@@ -251,9 +251,11 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
         Ok(())
     }
 
-    /// Takes over what is said of hubs that have begun: their names would go with a Redis that is lost.
+    /// Takes over what is said of other hubs, when one has begun and now and then: names, how far they are, and what was
+    /// changed would go with a Redis that is lost.
     async fn learn(&mut self) -> Result<(), CommitError> {
-        if std::mem::take(&mut self.is_new_about)
+        let is_new_about = std::mem::take(&mut self.is_new_about);
+        if (self.log.has_news() || is_new_about)
             && let Some(facts) = self.log.facts(self.standing.noted.facts.clone()).await
         {
             let generation = self.standing.noted.generation;

@@ -4,10 +4,12 @@
 //! Ids and counters make it safe: what is in the log is there once, and what does not fit any more is left out. Then the
 //! device of who has said it brings it again when somebody notices the gap.
 
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chat_protocol::{frame::RawFrame, handshake::Purpose, header::Header, id::Digest};
+use thiserror::Error;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
@@ -16,59 +18,202 @@ use crate::{
     connection::ConnectionId,
     limits::SALVAGE_BYTES,
     order::{
-        Turn, Turns,
+        Guarded, Records, Turn, Turns, Unkept,
         batch::Seal,
-        opening::{forked_behind, openings},
+        opening::line::{Line, forked_behind},
+        words::WordSeal,
     },
     outbox::{OutboxLimits, bounded},
     request::{EpochUpload, FrameRequest, Heard, Peer},
     router::{Decision, Pending, Router},
     store::{
-        CommitError, CopyChange, Facts, OpenError, Proposal,
+        CommitError, CopyChange, NewAccount, OpenError, Proposal, Stored,
         sqlite::{self, Lost},
     },
 };
 
 use super::take_over;
 
-/// How often something is decided again that others have overtaken.
-const DECISIONS_MAX: usize = 16;
+/// How often something is decided again that others have overtaken. Each time it is decided on all that came before, so only
+/// a log in which somebody changes accounts and keys all the time comes to this.
+const DECISIONS_MAX: usize = 1_024;
+
+/// Turns that are named where they are missing: parts of them, at most.
+const PARTS_NAMED_MAX: usize = 8;
+
+/// Why what only a folder has is not taken up, or not all of it. It can be begun again: what is in the log by then is known.
+#[derive(Debug, Error)]
+pub enum SalvageError {
+    /// The folder cannot be read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It does not have all of it any more.
+    #[error(
+        "--salvage: {folder} has turns {first} to {last} that the log was opened without, and not as they were said: {missing} \
+         were removed from there, because every server had them that was heard of within a day. Nothing was taken up. Start \
+         this server without --salvage: devices bring again what somebody notices is missing. Keep that folder"
+    )]
+    Gap {
+        /// The folder.
+        folder: String,
+        /// The first turn that the log does not have.
+        first: u64,
+        /// The last one that the folder has.
+        last: u64,
+        /// Those whose bytes are not there.
+        missing: String,
+    },
+    /// Redis has no room.
+    #[error(
+        "--salvage: Redis has no room for what is in the folder: raise its maxmemory, and start this server again in the same \
+         way; {0} records were taken up"
+    )]
+    Full(u64),
+    /// Others change accounts and keys all the time.
+    #[error(
+        "--salvage: other servers were always faster; start this one again in the same way when there is less to do; {0} \
+         records were taken up"
+    )]
+    Overtaken(u64),
+    /// It cannot be kept.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl SalvageError {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Open(_) | Self::Commit(_) => 70,
+            Self::Gap { .. } | Self::Full(_) | Self::Overtaken(_) => 1,
+        }
+    }
+}
+
+/// A folder of this log.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) folder: PathBuf,
+    pub(super) log: [u8; 16],
+    pub(super) seal: Seal,
+    pub(super) words: WordSeal,
+}
+
+impl Source {
+    /// The last turn that it shares with the log which the database in `data` follows, if it has more that is not in there.
+    fn common(
+        &self,
+        Lost { applied, read_from }: Lost,
+        data: &Path,
+    ) -> Result<Option<u64>, OpenError> {
+        let line = |folder: &Path| -> Result<Line, OpenError> {
+            let noted = sqlite::noted(folder)?.unwrap_or_default();
+            Ok(Line::noted(&noted.facts, &self.words))
+        };
+        let (there, own) = (line(data)?, line(&self.folder)?);
+        let (here, mine) = (sqlite::chains(data)?, sqlite::chains(&self.folder)?);
+        let copy = (applied, read_from);
+        let by_line = forked_behind(&there, &own, copy, |turn| mine.get(&turn).copied());
+        Ok(parted(&here, &mine, by_line))
+    }
+
+    /// All records behind a turn, in their order.
+    fn behind(&self, common: u64, applied: u64) -> Result<Vec<Proposal>, SalvageError> {
+        let (mut after, mut proposals, mut missing) = (common, Vec::new(), Vec::new());
+        loop {
+            let batches = sqlite::kept_batches(&self.folder, after, SALVAGE_BYTES)?;
+            if batches.is_empty() {
+                break;
+            }
+            for kept in &batches {
+                if kept.turn > after.saturating_add(1) {
+                    missing.push((after.saturating_add(1), kept.turn.saturating_sub(1)));
+                }
+                after = kept.turn;
+                // What no server has sealed counts for nothing.
+                let Ok((_, batch)) = self.seal.open(&kept.batch) else { continue };
+                proposals.extend(batch.records.into_iter().map(|record| record.proposal));
+            }
+        }
+        if after < applied {
+            missing.push((after.saturating_add(1), applied));
+        }
+        if missing.is_empty() {
+            return Ok(proposals);
+        }
+        let (folder, first) = (self.folder.display().to_string(), common.saturating_add(1));
+        Err(SalvageError::Gap { folder, first, last: applied, missing: named(&missing) })
+    }
+}
+
+/// Where two copies part, by what everything up to a turn came to in each, and by the openings that their logs have gone
+/// through: the last turn that both have; nothing where they do not part.
+fn parted(
+    here: &BTreeMap<u64, Digest>,
+    mine: &BTreeMap<u64, Digest>,
+    by_line: Option<u64>,
+) -> Option<u64> {
+    let of_both = mine.iter().filter_map(|(turn, chain)| Some((*turn, here.get(turn)? == chain)));
+    let (alike, other): (Vec<_>, Vec<_>) = of_both.partition(|(_, is_alike)| *is_alike);
+    let first_other = other.iter().map(|(turn, _)| *turn).min();
+    let last_alike = alike.iter().map(|(turn, _)| *turn).max();
+    match (first_other, by_line) {
+        (None, by_line) => by_line,
+        (Some(first), by_line) => {
+            let before = first.saturating_sub(1);
+            Some(last_alike.unwrap_or_else(|| by_line.unwrap_or(before).min(before)))
+        }
+    }
+}
+
+/// Parts of a log in words, as `1 to 5, 9 to 12`.
+fn named(parts: &[(u64, u64)]) -> String {
+    let named =
+        parts.iter().take(PARTS_NAMED_MAX).map(|(first, last)| format!("{first} to {last}"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = parts.len().saturating_sub(PARTS_NAMED_MAX);
+    if more == 0 { named } else { format!("{named} and {more} parts more") }
+}
+
+/// What a folder has that the log was opened without. The database in `data` has followed that log.
+pub(super) fn lost(source: &Source, data: &Path) -> Result<Vec<Proposal>, SalvageError> {
+    let lost = sqlite::followed_to(&source.folder, source.log)?;
+    let folder = source.folder.display();
+    let Some(common) = source.common(lost, data)? else {
+        tracing::info!(%folder, "the log has everything that is there");
+        return Ok(Vec::new());
+    };
+    let proposals = source.behind(common, lost.applied)?;
+    tracing::info!(%folder, from = common.saturating_add(1), to = lost.applied, "taking up what is there");
+    Ok(proposals)
+}
 
 /// What was salvaged.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Kept now.
     kept: u64,
     /// In the log already.
     known: u64,
-    /// Left out.
-    left_out: u64,
+    /// Refused then, and so they are now.
+    refused: u64,
+    /// Not taken up, by what they are.
+    left_out: BTreeMap<&'static str, u64>,
 }
 
-/// What a folder has that the log was opened without.
-pub(super) fn lost(
-    (folder, log): (&Path, [u8; 16]),
-    seal: &Seal,
-    facts: &Facts,
-) -> Result<Vec<Proposal>, OpenError> {
-    let Lost { applied, read_from } = sqlite::followed_to(folder, log)?;
-    let Some(common) = forked_behind(&openings(facts), (applied, read_from)) else {
-        tracing::info!(folder = %folder.display(), "the log has everything that is there");
-        return Ok(Vec::new());
-    };
-    let (mut after, mut proposals) = (common, Vec::new());
-    loop {
-        let batches = sqlite::kept_batches(folder, after, SALVAGE_BYTES)?;
-        let Some(last) = batches.last() else { break };
-        after = last.turn;
-        for kept in &batches {
-            // What no server has sealed counts for nothing.
-            let Ok((_, batch)) = seal.open(&kept.batch) else { continue };
-            proposals.extend(batch.records.into_iter().map(|record| record.proposal));
-        }
+impl Tally {
+    fn leave_out(&mut self, what: &'static str) {
+        let count = self.left_out.entry(what).or_default();
+        *count = count.saturating_add(1);
     }
-    tracing::info!(folder = %folder.display(), from = common.saturating_add(1), to = applied, "taking up what is there");
-    Ok(proposals)
+
+    fn say(&self) {
+        let Self { kept, known, refused, left_out } = self;
+        let left_out: Vec<String> =
+            left_out.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        let left_out = if left_out.is_empty() { "nothing".to_owned() } else { left_out.join(", ") };
+        tracing::info!(kept, known, refused, %left_out, "taken up: what the log was opened without");
+    }
 }
 
 /// Decides it again, in its order, and has kept what is in order.
@@ -76,20 +221,92 @@ pub(super) async fn take_up(
     (router, turns): (&mut Router, &mut impl Turns),
     lost: Vec<Proposal>,
     (clock, copies): (Clock, &mut Vec<CopyChange>),
-) -> Result<(), CommitError> {
-    let mut tally = Tally::default();
+) -> Result<Tally, SalvageError> {
+    // A frame that was refused must not come behind its no.
+    let refused: HashSet<Digest> = lost.iter().filter_map(refusal).collect();
+    let (mut tally, mut fates) = (Tally::default(), HashMap::new());
     for proposal in lost {
-        let Some(said) = Said::of(proposal) else { continue };
-        let counted = match again((router, turns), said, (clock, copies)).await? {
-            Became::Kept => &mut tally.kept,
-            Became::Known => &mut tally.known,
-            Became::Nothing => &mut tally.left_out,
+        let Some(what) = name_of(&proposal) else { continue };
+        let Some(said) = Said::of(proposal) else {
+            tally.leave_out(what);
+            continue;
         };
-        *counted = counted.saturating_add(1);
+        let digest = said.digest();
+        if digest.is_some_and(|digest| refused.contains(&digest)) {
+            fates.insert(digest, Fate::Refused);
+            continue;
+        }
+        let kept = tally.kept;
+        let became = again((router, turns), &said, (clock, copies), kept).await?;
+        match (became, digest) {
+            (Became::Kept, _) => {
+                tally.kept = tally.kept.saturating_add(1);
+                fates.insert(digest, Fate::There);
+            }
+            // One that was void there, and decided again, is there twice.
+            (Became::Known, Some(_)) if fates.get(&digest) == Some(&Fate::There) => {}
+            (Became::Known, _) => {
+                tally.known = tally.known.saturating_add(1);
+                fates.insert(digest, Fate::There);
+            }
+            (Became::Nothing, Some(_)) => {
+                fates.entry(digest).or_insert(Fate::LeftOut(what));
+            }
+            (Became::Nothing, None) => tally.leave_out(what),
+        }
     }
-    let Tally { kept, known, left_out } = tally;
-    tracing::info!(kept, known, left_out, "taken up: what the log was opened without");
-    Ok(())
+    fates.remove(&None);
+    for fate in fates.into_values() {
+        match fate {
+            Fate::There => {}
+            Fate::Refused => tally.refused = tally.refused.saturating_add(1),
+            Fate::LeftOut(what) => tally.leave_out(what),
+        }
+    }
+    tally.say();
+    Ok(tally)
+}
+
+/// The frame that this refuses.
+fn refusal(proposal: &Proposal) -> Option<Digest> {
+    match proposal {
+        Proposal::No(new) => Some(new.digest),
+        _ => None,
+    }
+}
+
+/// What a record is for people; nothing for what is of then alone, and for what servers do by themselves.
+fn name_of(proposal: &Proposal) -> Option<&'static str> {
+    Some(match proposal {
+        Proposal::Account(_) => "accounts",
+        Proposal::Identity(_) => "new identities",
+        Proposal::Bundle(_) => "keys of devices",
+        Proposal::Password(_) => "passwords",
+        Proposal::Entry(_) => "messages and receipts",
+        Proposal::Epoch(_) => "keys of conversations",
+        Proposal::Link(_) => "changes of members",
+        Proposal::Topic(_) => "topics",
+        Proposal::Retention(_) => "retention times",
+        Proposal::Copies(_) => "changes of copies of files",
+        Proposal::Share(_) => "changes of shared files",
+        Proposal::Order(_) => "decisions of the operator",
+        Proposal::Excuse(_)
+        | Proposal::Drop(_)
+        | Proposal::Erase(_)
+        | Proposal::Cursors { .. }
+        | Proposal::Session(_)
+        | Proposal::Gone(_)
+        | Proposal::No(_)
+        | Proposal::Probe(_) => return None,
+    })
+}
+
+/// What a frame has come to in the end.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    There,
+    Refused,
+    LeftOut(&'static str),
 }
 
 /// What became of something.
@@ -102,7 +319,7 @@ enum Became {
 /// Something that somebody has said.
 enum Said {
     /// An account, as it was made.
-    Account(Proposal),
+    Account(Box<NewAccount>),
     /// A frame, with what came with a KEY.
     Frame(Box<(Header, RawFrame, Option<EpochUpload>)>),
 }
@@ -111,7 +328,7 @@ impl Said {
     /// What a proposal says that is worth to be said again. Sessions and cursors are of then.
     fn of(proposal: Proposal) -> Option<Self> {
         let (bytes, epoch) = match proposal {
-            Proposal::Account(_) => return Some(Self::Account(proposal)),
+            Proposal::Account(new) => return Some(Self::Account(new)),
             Proposal::Entry(new) => (new.frame, None),
             Proposal::Link(new) => (new.frame, None),
             Proposal::Epoch(new) => {
@@ -124,53 +341,69 @@ impl Said {
         let header = Header::parse(frame.header()).ok()?;
         Some(Self::Frame(Box::new((header, frame, epoch))))
     }
+
+    /// The digest of a frame.
+    fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Account(_) => None,
+            Self::Frame(said) => Some(said.1.digest(said.0.shape().label())),
+        }
+    }
 }
 
+/// What it is to come to now; or why nothing has to be proposed.
+fn decide(router: &Router, said: &Said, clock: Clock) -> Result<Proposal, Became> {
+    match said {
+        Said::Account(new) if router.account_folded(&new.name).is_some() => Err(Became::Known),
+        Said::Account(new) => Ok(Proposal::Account(new.clone())),
+        Said::Frame(said) => {
+            let (header, frame, epoch) = (**said).clone();
+            let request = request(router, header, &frame, epoch).ok_or(Became::Nothing)?;
+            match router.decide(clock(), &request, &mut Pending::default()) {
+                Decision::Propose(proposal) => Ok(proposal),
+                Decision::Again(_) => Err(Became::Known),
+                Decision::Refuse(_) | Decision::Rekey(_) | Decision::Defer => Err(Became::Nothing),
+            }
+        }
+    }
+}
+
+/// Decides it until it is kept, or need not be.
 async fn again(
     (router, turns): (&mut Router, &mut impl Turns),
-    said: Said,
+    said: &Said,
     (clock, copies): (Clock, &mut Vec<CopyChange>),
-) -> Result<Became, CommitError> {
-    let mut account = None;
-    let request = match said {
-        Said::Account(Proposal::Account(new)) if router.account_folded(&new.name).is_none() => {
-            account = Some(Proposal::Account(new));
-            None
-        }
-        Said::Account(_) => return Ok(Became::Known),
-        Said::Frame(said) => {
-            let (header, frame, epoch) = *said;
-            let Some(request) = request(router, header, &frame, epoch) else {
-                return Ok(Became::Nothing);
-            };
-            Some(request)
-        }
-    };
+    kept: u64,
+) -> Result<Became, SalvageError> {
     for _ in 0..DECISIONS_MAX {
-        let proposal = match &request {
-            None => match account.take() {
-                Some(proposal) => proposal,
-                None => return Ok(Became::Nothing),
-            },
-            Some(request) => match router.decide(clock(), request, &mut Pending::default()) {
-                Decision::Propose(proposal) => proposal,
-                Decision::Again(_) => return Ok(Became::Known),
-                Decision::Refuse(_) | Decision::Rekey(_) | Decision::Defer => {
-                    return Ok(Became::Nothing);
-                }
-            },
+        let proposal = match decide(router, said, clock) {
+            Ok(proposal) => proposal,
+            Err(became) => return Ok(became),
         };
         let guard = router.guard(&proposal);
         let at = turns.applied();
-        let came =
-            turns.commit(at, clock(), vec![crate::order::Guarded { proposal, guard }]).await?;
-        let is_kept = came.iter().any(Turn::keeps_own);
+        let came = turns.commit(at, clock(), vec![Guarded { proposal, guard }]).await?;
+        let became = came.iter().find_map(own);
         take_over(router, came, copies);
-        if is_kept {
-            return Ok(Became::Kept);
+        match became {
+            Some(Ok(became)) => return Ok(became),
+            Some(Err(Unkept::Full)) => return Err(SalvageError::Full(kept)),
+            // It is decided again, on all that came before it.
+            Some(Err(Unkept::Stale | Unkept::Clock)) | None => {}
         }
     }
-    Ok(Became::Nothing)
+    Err(SalvageError::Overtaken(kept))
+}
+
+/// What became of the one record of this server.
+fn own(turn: &Turn) -> Option<Result<Became, Unkept>> {
+    let Records::Own(records) = &turn.records else { return None };
+    let record = records.first()?.as_ref();
+    Some(record.map_err(|why| *why).map(|committed| match committed.outcome {
+        Ok(Stored::Again(_)) => Became::Known,
+        Ok(_) => Became::Kept,
+        Err(_) => Became::Nothing,
+    }))
 }
 
 /// A frame as the connection of its sender would have brought it; nothing where there is no such sender any more.
@@ -200,3 +433,6 @@ fn request(
     let (frame, arrived) = (frame.bytes().clone(), Instant::now());
     Some(FrameRequest { peer, header, frame, digest, epoch, arrived })
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use crate::connection::ConnectionId;
 use super::{AccountId, DeviceId, EntryKind, EpochId, LogId, NewErase, NewOrder, record};
 
 /// An account with its first device.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewAccount {
     /// The name as claimed.
     pub name: UserName,

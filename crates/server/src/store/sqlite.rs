@@ -13,6 +13,7 @@ mod turns;
 mod write;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -169,6 +170,26 @@ pub fn followed_to(folder: &Path, log: [u8; 16]) -> Result<Lost, OpenError> {
             Err(OpenError::Empty { file: folder.join(DATABASE_FILE).display().to_string() })
         }
     }
+}
+
+/// Puts what was committed to the database in `folder` on the disk; another thread may write to it meanwhile. Where commits
+/// sync by themselves nobody needs it.
+pub fn sync(folder: &Path) -> std::io::Result<()> {
+    // What was committed lies in the one, and goes from there into the other, which SQLite syncs then.
+    let file = folder.join(DATABASE_FILE);
+    let mut journal = file.clone().into_os_string();
+    journal.push("-wal");
+    match std::fs::File::open(journal) {
+        Ok(journal) => journal.sync_data()?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    std::fs::File::open(file)?.sync_data()
+}
+
+/// What everything up to the last turns came to, in the database in `folder`: some thousand of them.
+pub fn chains(folder: &Path) -> Result<BTreeMap<u64, Digest>, OpenError> {
+    of_file(folder, turns::chains)
 }
 
 /// The batches that the database in `folder` keeps behind a turn: about so many bytes, and at least one.

@@ -8,10 +8,11 @@ use chat_protocol::crypto::sha256;
 use chat_protocol::id::Digest;
 use chat_server::clock::now_ms;
 use chat_server::order::opening::attempt::{
-    Answer, Attempt, AttemptError, Closed, Held, Kept, Opener, attempt,
+    Allowed, Answer, Attempt, AttemptError, Closed, Held, Kept, Opener, attempt,
 };
+use chat_server::order::opening::line::Began;
 use chat_server::order::opening::memory::ClosedInMemory;
-use chat_server::order::opening::{Decision, Said};
+use chat_server::order::opening::{Decision, Heard, Said};
 use chat_server::store::Facts;
 
 /// A closed log, and what may happen to it.
@@ -24,6 +25,9 @@ pub(crate) trait TestPlace: Closed {
 
     /// The number of this hub, if it may write.
     async fn number(&mut self, hub: &str) -> Option<u64>;
+
+    /// Nothing was heard of a hub for a while.
+    async fn grows_silent(&mut self, node: u32);
 }
 
 impl TestPlace for ClosedInMemory {
@@ -38,6 +42,10 @@ impl TestPlace for ClosedInMemory {
 
     async fn number(&mut self, hub: &str) -> Option<u64> {
         self.numbers().get(hub).copied()
+    }
+
+    async fn grows_silent(&mut self, node: u32) {
+        Self::grows_silent(self, node);
     }
 }
 
@@ -106,6 +114,10 @@ impl Held for Copy {
         Facts::new()
     }
 
+    fn number_behind(&self, generation: u64) -> u64 {
+        generation + 1
+    }
+
     async fn learn(&mut self, generation: u64, _facts: Facts) -> Result<(), Infallible> {
         self.note(generation).await
     }
@@ -125,9 +137,10 @@ impl Held for Copy {
 async fn attempted(
     place: &mut impl TestPlace,
     hub: &mut Copy,
-    allowed: (bool, Option<&BTreeSet<u32>>),
+    (is_time_over, without): (bool, Option<&BTreeSet<u32>>),
 ) -> Attempt {
     let look = place.look().await.expect("asked");
+    let allowed = Allowed { is_time_over, without, before: hub.generation };
     attempt(place, hub, look, allowed).await.expect("asked")
 }
 
@@ -179,35 +192,63 @@ async fn nobody_alone_says_what_the_log_was(place: &mut impl TestPlace) {
     assert_eq!(place.turns().await, texts(5));
 }
 
+/// Goal: who has said that it is the furthest and dies stops nobody for ever: a person says without whom.
+async fn whoever_is_left_out_counts_no_more(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    let (mut one, mut two, mut three) = (copy(1, 5), copy(2, 4), copy(3, 7));
+    tries(place, &mut three).await;
+    tries(place, &mut two).await;
+    assert_eq!(tries(place, &mut one).await, Attempt::NotYet(Decision::Leave { to: 3 }));
+    place.grows_silent(3).await;
+    assert_eq!(tries(place, &mut one).await, wait_for(&[3], true), "it may have more");
+    let without = BTreeSet::from([3]);
+    let left_out = attempted(place, &mut three, (true, Some(&without))).await;
+    assert_eq!(left_out, Attempt::NotYet(Decision::LeftOut));
+    let opened = attempted(place, &mut one, (true, Some(&without))).await;
+    assert!(matches!(opened, Attempt::Open(_)), "{opened:?}");
+    assert_eq!(place.turns().await, texts(5));
+    // What was said before an opening says nothing of the next one.
+    let run = place.look().await.expect("asked").run;
+    assert_eq!(place.said(&run).await.expect("asked"), Heard::default());
+    // It says the same while it runs, or came to something else: that makes no difference.
+    place.replace(0).await;
+    tries(place, &mut three).await;
+    tries(place, &mut two).await;
+    let opened = attempted(place, &mut one, (true, Some(&without))).await;
+    assert!(matches!(opened, Attempt::Open(_)), "{opened:?}");
+}
+
 async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     place.replace(0).await;
     let run = place.look().await.expect("asked").run;
     let [one, two] = [copy(1, 4), copy(2, 5)];
     place.say(&run, 1, one.said()).await.expect("asked");
-    let opener = Opener { run: &run, node: 1, generation: 1 };
+    let nobody = BTreeSet::new();
+    let opener = Opener { run: &run, node: 1, before: 1 };
+    let began = |turn| Began { before: 1, turn, chain: Digest::ZERO };
     assert_eq!(
         place.refill(opener, 0, &one.kept).await.expect("asked"),
         Answer::PutOut,
         "it has not claimed it"
     );
-    assert_eq!(place.claim(&run, 7).await.expect("asked"), Answer::NotSaid);
-    assert_eq!(place.claim(&run, 1).await.expect("asked"), Answer::Done(0));
+    assert_eq!(place.claim(&run, 7, &nobody).await.expect("asked"), Answer::NotSaid);
+    assert_eq!(place.claim(&run, 1, &nobody).await.expect("asked"), Answer::Done(0));
     assert_eq!(place.refill(opener, 0, &one.kept[..2]).await.expect("asked"), Answer::Done(2));
     // Another that is as far waits for it; one that is further puts it out.
     place.say(&run, 3, one.said()).await.expect("asked");
-    assert_eq!(place.claim(&run, 3).await.expect("asked"), Answer::Taken(1));
+    assert_eq!(place.claim(&run, 3, &nobody).await.expect("asked"), Answer::Taken(1));
     assert_eq!(place.refill(opener, 2, &one.kept[2..3]).await.expect("asked"), Answer::Done(3));
     place.say(&run, 2, two.said()).await.expect("asked");
     assert_eq!(place.refill(opener, 3, &one.kept[3..]).await.expect("asked"), Answer::PutOut);
-    assert_eq!(place.settle(opener, 3, &[]).await.expect("asked"), Answer::PutOut);
-    assert_eq!(place.claim(&run, 1).await.expect("asked"), Answer::Behind(2));
-    assert_eq!(place.claim(&run, 2).await.expect("asked"), Answer::Done(0));
-    let second = Opener { run: &run, node: 2, generation: 4 };
+    assert_eq!(place.settle(opener, (2, began(3)), &[]).await.expect("asked"), Answer::PutOut);
+    assert_eq!(place.claim(&run, 1, &nobody).await.expect("asked"), Answer::Behind(2));
+    assert_eq!(place.claim(&run, 2, &nobody).await.expect("asked"), Answer::Done(0));
+    let second = Opener { run: &run, node: 2, before: 1 };
     assert_eq!(place.refill(second, 0, &two.kept[..1]).await.expect("asked"), Answer::EndsAt(3));
-    assert_eq!(place.settle(second, 5, &[]).await.expect("asked"), Answer::EndsAt(3));
+    assert_eq!(place.settle(second, (5, began(5)), &[]).await.expect("asked"), Answer::EndsAt(3));
     assert_eq!(place.refill(second, 3, &two.kept[3..]).await.expect("asked"), Answer::Done(5));
     assert_eq!(
-        place.settle(second, 5, &[]).await.expect("asked"),
+        place.settle(second, (5, began(5)), &[]).await.expect("asked"),
         Answer::Done(5),
         "above what was known"
     );
@@ -217,7 +258,7 @@ async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     place.replace(4).await;
     assert_eq!(place.say(&run, 1, one.said()).await.expect("asked"), Answer::OtherRedis);
     assert_eq!(place.refill(second, 4, &two.kept[4..]).await.expect("asked"), Answer::OtherRedis);
-    assert_eq!(place.settle(second, 4, &[]).await.expect("asked"), Answer::OtherRedis);
+    assert_eq!(place.settle(second, (6, began(4)), &[]).await.expect("asked"), Answer::OtherRedis);
     assert_eq!(place.turns().await, texts(4));
 }
 
@@ -235,8 +276,8 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
     place.replace(0).await;
     let run = place.look().await.expect("asked").run;
     place.say(&run, 2, two.said()).await.expect("asked");
-    place.claim(&run, 2).await.expect("asked");
-    let opener = Opener { run: &run, node: 2, generation: 1 };
+    place.claim(&run, 2, &BTreeSet::new()).await.expect("asked");
+    let opener = Opener { run: &run, node: 2, before: 1 };
     place.refill(opener, 0, &two.kept).await.expect("asked");
     assert_eq!(place.turns().await, texts(1));
     assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
@@ -247,7 +288,8 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
     none.turn = 5;
     tries(place, &mut copy(2, 4)).await;
     let look = place.look().await.expect("asked");
-    let lacking = attempt(place, &mut none, look, (true, None)).await;
+    let allowed = Allowed { is_time_over: true, ..Allowed::default() };
+    let lacking = attempt(place, &mut none, look, allowed).await;
     assert!(matches!(lacking, Err(AttemptError::Lacking(5))), "{lacking:?}");
 }
 
@@ -255,6 +297,7 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
 pub(crate) async fn contract(place: &mut impl TestPlace) {
     what_redis_lost_is_added_by_the_furthest(place).await;
     nobody_alone_says_what_the_log_was(place).await;
+    whoever_is_left_out_counts_no_more(place).await;
     an_opener_that_is_late_changes_nothing(place).await;
     a_log_begins_where_the_copies_do(place).await;
 }

@@ -1,23 +1,35 @@
 //! The log in Redis, and what happens to Redis.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chat_protocol::{crypto::sha256, id::Digest};
 use chat_server::{
+    clock::now_ms,
     order::{
         Append, LogError, Logged, Opening, SharedLog,
         batch::VERSION,
         opening::{
             Said,
             attempt::{Held, Kept},
+            line::{Began, number_behind},
         },
-        redis::{About, Place, RedisLog},
+        redis::{
+            About, Place, RedisLog,
+            lease::{Lease, Trimming},
+            level::AckLevel,
+        },
+        words::WordSeal,
     },
     store::{CommitError, Facts, Incarnation},
 };
 use tokio::time::sleep;
 
 use super::{TestLog, batch, contract, hub, read_to, server::redis, turns};
+
+/// What seals the words of the hubs of a log.
+pub(crate) fn seal(log: [u8; 16]) -> WordSeal {
+    WordSeal::new(&[1; 32], log)
+}
 
 pub(crate) fn about(id: u8) -> About {
     let (identity, host, settings) = (b"sealed".to_vec(), "n1".to_owned(), b"too".to_vec());
@@ -118,6 +130,10 @@ impl Held for PlainCopy {
         self.facts.clone()
     }
 
+    fn number_behind(&self, generation: u64) -> u64 {
+        number_behind(generation)
+    }
+
     async fn learn(&mut self, _generation: u64, facts: Facts) -> Result<(), CommitError> {
         self.facts = facts;
         Ok(())
@@ -172,7 +188,7 @@ impl TestLog for Place {
 
     async fn join(&self, hub: Incarnation, after: u64) -> Opened {
         let id = self.about().await.expect("asked").expect("founded").id;
-        let log = RedisLog::new(self.clone(), id, hub, (after, 0));
+        let log = RedisLog::new(self.clone(), (id, seal(id)), hub, (after, 0));
         let (kept, facts, given) = (Vec::new(), Facts::new(), Vec::new());
         let mut joined = Opened { log, hub, kept, after, read_from: 1, facts, given };
         joined.open_with(0).await;
@@ -325,4 +341,83 @@ async fn who_answers_to_server_is_another_one_only_when_the_one_before_is_gone()
     place.release(Incarnation { node: 3, life: OWN }, OWN).await.expect("released");
     assert!(place.change_host((1, "n1"), 2).await.expect("answered"));
     assert_eq!(host().await, "n1");
+}
+
+/// Goal: an old Redis that comes back is not taken for a log that has lost something. Method: a hub comes that knows of an
+/// opening of which the log there knows nothing.
+#[tokio::test]
+async fn a_log_of_before_is_not_gone_on_with() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&about(7)).await.expect("founded");
+    let mut one = place.join(hub(1), 0).await;
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    let began = Began { before: 1, turn: 1, chain: Digest([3; 32]) };
+    let log = RedisLog::new(place.clone(), ([7; 16], seal([7; 16])), hub(2), (1, 9));
+    let facts = vec![began.sealed(9, &seal([7; 16]))];
+    let (kept, given) = (Vec::new(), Vec::new());
+    let mut other = Opened { log, hub: hub(2), kept, after: 1, read_from: 9, facts, given };
+    for _ in 0..3 {
+        assert!(!other.step(0).await, "it is open in a generation that has passed");
+    }
+    let words = other.log.health().obstacle().expect("it says why").into_owned();
+    assert!(words.contains("the log in this Redis is one of before"), "{words}");
+}
+
+/// Goal: what is written beside the log by who has not the key is put right, and gets into no copy.
+#[tokio::test]
+async fn what_no_hub_has_sealed_is_put_right_from_a_copy() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    let identity = seal([7; 16]).seal("identity", b"key");
+    let right = About { identity: identity.clone(), ..about(7) };
+    place.found(&right).await.expect("founded");
+    let mut one = place.join(hub(1), 0).await;
+    assert!(one.facts.contains(&("identity".to_owned(), identity)));
+    let known = one.facts.clone();
+    for words in [["identity", "x"], ["o:9999", "0"], ["n:5", "n1"]] {
+        let [name, value] = words;
+        redis.say(&["HSET", "{test}:meta", name, value]).await;
+    }
+    redis.say(&["HDEL", "{test}:meta", "run"]).await;
+    one.open_with(0).await;
+    assert_eq!(place.about().await.expect("asked"), Some(right));
+    let mut learnt = one.facts.clone();
+    learnt.retain(|(name, _)| !name.starts_with("o:") || name == "o:9999");
+    assert_eq!(learnt, known, "but for the opening that there was");
+}
+
+/// Goal: what a power cut may take from a hub is not removed from the log.
+#[tokio::test]
+async fn what_is_not_on_the_disk_of_a_hub_is_still_needed() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&about(7)).await.expect("founded");
+    let mut one = place.join(hub(1), 0).await;
+    for number in 1..=30 {
+        assert_eq!(one.append(batch(number, 0, "a")).await, Ok(number));
+    }
+    let health = one.log.health();
+    health.set_applied(30);
+    health.set_synced(10);
+    let process = (1, hub(1).life);
+    place.acquire(process, None).await.expect("free");
+    let trimming = Trimming { keep: 0, most: None };
+    let watched = (Arc::clone(&health), Arc::default());
+    let lease = Lease::new(place.clone(), process, watched, (now_ms, AckLevel::Memory, trimming));
+    let (lost, _reports) = tokio::sync::mpsc::channel(1);
+    let keeping = tokio::spawn(lease.keep(lost));
+    let forgettable = async |turn| {
+        let reached = async {
+            while health.forgettable() < turn {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(chat_testkit::PATIENCE, reached).await.expect("in time");
+        health.forgettable()
+    };
+    assert_eq!(forgettable(1).await, 10, "the rest may be gone");
+    health.set_synced(30);
+    assert_eq!(forgettable(11).await, 30);
+    keeping.abort();
 }

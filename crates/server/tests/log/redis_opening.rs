@@ -1,16 +1,18 @@
 //! The opening of a log in a real Redis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::streams::StreamRangeReply;
+use chat_protocol::{crypto::sha256, id::Digest};
 use chat_server::order::SharedLog as _;
-use chat_server::order::opening::Said;
 use chat_server::order::opening::attempt::{Answer, Closed, Kept, Look, Opener};
+use chat_server::order::opening::line::Began;
 use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
+use chat_server::order::opening::{Heard, Said};
 
 use super::opening::{TestPlace, contract};
-use super::redis::about;
+use super::redis::{about, seal};
 use super::server::{Redis, redis};
 use super::{TestLog as _, batch, hub, read_to, turns};
 
@@ -37,7 +39,9 @@ async fn connection(redis: &Redis) -> MultiplexedConnection {
 impl InRedis {
     async fn new(redis: &Redis) -> Self {
         let connection = connection(redis).await;
-        Self { closed: ClosedInRedis::new(connection.clone(), "test", ID, facts()), connection }
+        let sealing = (ID, seal(ID));
+        let closed = ClosedInRedis::new(connection.clone(), "test", sealing, facts());
+        Self { closed, connection }
     }
 
     async fn ask<T: ::redis::FromRedisValue>(&mut self, words: &[&str]) -> T {
@@ -68,7 +72,7 @@ impl Closed for InRedis {
         self.closed.look().await
     }
 
-    async fn said(&mut self, run: &str) -> Result<BTreeMap<u32, Said>, ClosedError> {
+    async fn said(&mut self, run: &str) -> Result<Heard, ClosedError> {
         self.closed.said(run).await
     }
 
@@ -76,8 +80,13 @@ impl Closed for InRedis {
         self.closed.say(run, node, said).await
     }
 
-    async fn claim(&mut self, run: &str, node: u32) -> Result<Answer, ClosedError> {
-        self.closed.claim(run, node).await
+    async fn claim(
+        &mut self,
+        run: &str,
+        node: u32,
+        without: &BTreeSet<u32>,
+    ) -> Result<Answer, ClosedError> {
+        self.closed.claim(run, node, without).await
     }
 
     async fn refill(
@@ -92,10 +101,10 @@ impl Closed for InRedis {
     async fn settle(
         &mut self,
         opener: Opener<'_>,
-        turn: u64,
+        begins: (u64, Began),
         numbers: &[(String, u64)],
     ) -> Result<Answer, ClosedError> {
-        self.closed.settle(opener, turn, numbers).await
+        self.closed.settle(opener, begins, numbers).await
     }
 }
 
@@ -129,6 +138,17 @@ impl TestPlace for InRedis {
     async fn number(&mut self, hub: &str) -> Option<u64> {
         self.ask(&["HGET", "{test}:meta", &format!("s:{hub}")]).await
     }
+
+    async fn grows_silent(&mut self, node: u32) {
+        let run = self.closed.look().await.expect("asked").run;
+        let (key, field) = (format!("{{test}}:open:{run}"), format!("n:{node}"));
+        let said: Vec<u8> = self.ask(&["HGET", &key, &field]).await;
+        let parts: Vec<&[u8]> = said.splitn(3, |byte| *byte == b' ').collect();
+        let said = [parts[0], b"1", parts[2]].join(&b' ');
+        let mut write = ::redis::cmd("HSET");
+        write.arg(key).arg(field).arg(said);
+        let _: u64 = write.query_async(&mut self.connection).await.expect("answered");
+    }
 }
 
 #[tokio::test]
@@ -152,22 +172,23 @@ async fn hubs_go_on_in_a_log_that_was_refilled() {
     let mut closed = InRedis::new(&redis).await;
     closed.replace(0).await;
     let run = closed.look().await.expect("asked").run;
-    let said =
-        Said { turn: 2, chain: chat_protocol::id::Digest::ZERO, generation: 1, is_new: false };
+    let chain = Digest(sha256(b"ab"));
+    let said = Said { turn: 2, chain, generation: 1, is_new: false };
     closed.say(&run, 2, said).await.expect("asked");
-    closed.claim(&run, 2).await.expect("asked");
+    closed.claim(&run, 2, &BTreeSet::new()).await.expect("asked");
     let kept = |turn, text: &'static str| Kept {
         turn,
         time_ms: 1,
         is_structure: false,
         batch: bytes::Bytes::from_static(text.as_bytes()),
     };
-    let opener = Opener { run: &run, node: 2, generation: 1 };
+    let opener = Opener { run: &run, node: 2, before: 1 };
     let added = closed.refill(opener, 0, &[kept(1, "a"), kept(2, "b")]).await;
     assert_eq!(added.expect("asked"), Answer::Done(2));
     let named = |node| format!("{}:{:016x}", node, u64::from(node) + 100);
     let numbers = [(named(1_u32), 1), (named(2), 1)];
-    assert_eq!(closed.settle(opener, 2, &numbers).await.expect("asked"), Answer::Done(2));
+    let began = Began { before: 1, turn: 2, chain };
+    assert_eq!(closed.settle(opener, (2, began), &numbers).await.expect("asked"), Answer::Done(2));
     assert_eq!(place.about().await.expect("asked"), Some(about(7)), "who it is was not lost");
     assert_eq!(one.append(batch(1, 0, "a")).await, Ok(2), "it is in, and goes in once");
     assert_eq!(one.append(batch(2, 2, "c")).await, Ok(3));
@@ -177,4 +198,27 @@ async fn hubs_go_on_in_a_log_that_was_refilled() {
     assert_eq!(read_to(&mut late, 3).await, turns(&["a", "b", "c"])[1..]);
     let ids: Vec<String> = closed.entries().await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, ["1-1", "1-2", "2-3"]);
+}
+
+/// Goal: a hub that is away keeps its day, counted from then, where Redis was emptied.
+#[tokio::test]
+async fn a_hub_that_is_put_back_beside_the_log_counts_from_then() {
+    let Some(redis) = redis().await else { return };
+    let sealing = (ID, seal(ID));
+    let mut facts = facts();
+    facts.push(("d:9".to_owned(), b"5 1000 4".to_vec()));
+    let connection = connection(&redis).await;
+    let mut closed = ClosedInRedis::new(connection, "test", sealing, facts);
+    let run = closed.look().await.expect("asked").run;
+    let said = Said { turn: 0, chain: Digest::ZERO, generation: 1, is_new: false };
+    closed.say(&run, 2, said).await.expect("asked");
+    closed.claim(&run, 2, &BTreeSet::new()).await.expect("asked");
+    let opener = Opener { run: &run, node: 2, before: 1 };
+    let began = Began { before: 1, turn: 0, chain: Digest::ZERO };
+    assert_eq!(closed.settle(opener, (2, began), &[]).await.expect("asked"), Answer::Done(2));
+    let there = redis.say(&["HGET", "{test}:meta", "d:9"]).await.expect("it is there");
+    let parts: Vec<u64> = there.split(' ').map(|part| part.parse().expect("a number")).collect();
+    let [turn, at, synced] = parts[..] else { panic!("{there}") };
+    assert_eq!((turn, synced), (5, 4));
+    assert!(chat_server::clock::now_ms().abs_diff(at) < 60_000, "{there}");
 }

@@ -1,10 +1,8 @@
 //! What holds in every world, whatever has happened.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use chat_server::order::opening::Said;
-
-use super::world::{Entry, Hub, World, living, small};
+use super::world::{Entry, Hub, World, living};
 
 fn broken(world: &mut World, promise: &'static str) {
     world.broken = world.broken.or(Some(promise));
@@ -24,13 +22,12 @@ pub(crate) fn refilled(world: &mut World, turn: u8, entry: Entry) {
 }
 
 /// The log was opened, with this generation, after these had said how far they are.
-pub(crate) fn opened(world: &mut World, generation: u8, said: &BTreeMap<u32, Said>) {
-    if generation <= world.generation && world.without.is_none() {
+pub(crate) fn opened(world: &mut World, generation: u8, said: &BTreeSet<u32>) {
+    if !world.begun.insert(generation) {
         broken(world, "an opening begins no new generation");
     }
-    world.generation = world.generation.max(generation);
     let is_refilled = !world.refilled.is_empty();
-    if is_refilled && said.len() < 2 && world.without.is_none() {
+    if is_refilled && said.len() < 2 && world.left_out.is_empty() {
         broken(world, "a hub alone says what the log was");
     }
     // Whoever has put a folder back has taken from it what it knew: who does not run is then not known.
@@ -39,9 +36,9 @@ pub(crate) fn opened(world: &mut World, generation: u8, said: &BTreeMap<u32, Sai
     let longest = world.hubs.iter().map(|hub| &hub.applied).max_by_key(|applied| applied.len());
     let known = longest.map(|applied| living(applied)).unwrap_or_default();
     for (hub, number) in world.hubs.clone().iter().zip(0_u32..) {
-        let is_left_out = world.without.map(u32::from) == Some(number);
+        let is_left_out = world.left_out.contains(&number);
         // Who runs had their time; who does not run is waited for only where something is lacking.
-        let is_owed = said.contains_key(&number)
+        let is_owed = said.contains(&number)
             || (hub.is_up && hub.is_here)
             || (is_refilled && is_known_who_lives && known.contains(&number));
         if is_owed && !is_left_out && !hub.is_forked && !is_there(world, &hub.applied) {
@@ -62,9 +59,8 @@ pub(crate) fn broken_in(world: &World) -> Option<&'static str> {
     if !world.redis.stream.iter().all(|entry| seen.insert(entry.id())) {
         return Some("a batch is in the log twice");
     }
-    let is_wrongly_forked =
-        |(number, hub): (usize, &Hub)| hub.is_forked && world.without != Some(small(number));
-    if world.without.is_none() && world.hubs.iter().enumerate().any(is_wrongly_forked) {
+    let is_wrongly_forked = |(_, hub): (usize, &Hub)| hub.is_forked;
+    if world.left_out.is_empty() && world.hubs.iter().enumerate().any(is_wrongly_forked) {
         return Some("hubs have come to different things, and no person has said so");
     }
     world.broken

@@ -1,9 +1,11 @@
 //! What can happen in a world: each step is one script of Redis, or one thing that somebody does alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
-use chat_server::order::opening::{Decision, Said, View, decide, forked_behind};
+use chat_server::order::opening::line::{Began, Line, forked_behind};
+use chat_server::order::opening::{Decision, Said, View, decide};
+use chat_server::order::redis::word::Word;
 
 use super::promises;
 use super::world::{Entry, Fault, Flying, HUBS, Hub, Meta, Place, World, chain, living, small};
@@ -25,16 +27,40 @@ pub(crate) type Next = (Step, World);
 pub(crate) fn all(world: &World, fault: Fault) -> Vec<Next> {
     let mut next = Vec::new();
     around(world, &mut next);
-    for hub in 0..HUBS {
-        if world.hubs[hub].is_up && !world.hubs[hub].is_forked {
-            of_hub(world, hub, fault, &mut next);
-        }
-    }
+    next.extend(by_themselves(world, fault));
     for flying in &world.flying {
         let mut later = world.clone();
         later.flying.remove(flying);
         append(&mut later, *flying);
         next.push((Step("an append is carried out for hub", flying.entry.hub.into()), later));
+    }
+    next
+}
+
+/// What hubs do, and what time does, where nothing else happens.
+pub(crate) fn by_themselves(world: &World, fault: Fault) -> Vec<Next> {
+    let mut next = Vec::new();
+    for hub in 0..HUBS {
+        let Hub { is_up, is_forked, .. } = world.hubs[hub];
+        if is_up && !is_forked {
+            of_hub(world, hub, fault, &mut next);
+            continue;
+        }
+        let node = u32::from(small(hub));
+        let is_said = |run| {
+            world
+                .redis
+                .openings
+                .get(run)
+                .is_some_and(|opening| opening.heard.said.contains_key(&node))
+        };
+        if is_said(&world.redis.run) {
+            let mut later = world.clone();
+            let heard = &mut later.opening(world.redis.run).heard;
+            let said = heard.said.remove(&node);
+            heard.silent.extend(said.map(|said| (node, said)));
+            next.push((Step("nothing was heard for long of hub", hub), later));
+        }
     }
     next
 }
@@ -116,13 +142,27 @@ fn around_hubs(world: &World, next: &mut Vec<Next>) {
                 later.hubs[hub].is_restored = true;
             });
         }
-        if !is_up && world.left.words > 0 {
-            happens("a person goes on without a hub", hub, &|later| {
-                later.left.words -= 1;
-                later.without = Some(small(hub));
-            });
+        if is_up && world.left.words > 0 {
+            happens(
+                "a person goes on without all who do not run, with the folder of a hub",
+                hub,
+                &|later| {
+                    later.left.words -= 1;
+                    let stopped = (0..HUBS).filter(|hub| !later.hubs[*hub].is_up);
+                    let without = stopped.map(|hub| u32::from(small(hub))).collect();
+                    says(later, (hub, without));
+                },
+            );
         }
     }
+}
+
+/// A person says without whom to go on, with the folder of one of the hubs.
+pub(crate) fn says(world: &mut World, (speaker, without): (usize, BTreeSet<u32>)) {
+    let hub = &world.hubs[speaker];
+    let (generation, turn) = (hub.line().newest(), turns(&hub.applied));
+    world.left_out.extend(&without);
+    world.word = Some(Word { without, generation, turn });
 }
 
 /// Another process of Redis: whoever was there notices, and has time to say something.
@@ -145,7 +185,11 @@ fn go_back(world: &mut World, lost: usize) {
     let keep = world.redis.stream.len() - lost;
     world.redis.stream.truncate(keep);
     let Some(meta) = &mut world.redis.meta else { return };
-    meta.generation = world.redis.stream.last().map_or(1, |entry| entry.generation);
+    // The newest that had begun by then.
+    let line = meta.line();
+    let begun = line.openings().iter().rfind(|(_, began)| began.turn <= turns(&world.redis.stream));
+    meta.generation = begun.map_or(1, |(generation, _)| u8::try_from(*generation).expect("small"));
+    meta.openings = Line::to(meta.generation.into(), &meta.openings).openings().clone();
     for (life, number) in &mut meta.numbers {
         let of_life = world.redis.stream.iter().filter(|entry| (entry.hub, entry.life) == *life);
         *number = of_life.map(|entry| entry.number).max().unwrap_or(0);
@@ -192,11 +236,15 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
             does("sees that the log is open", &|later| later.hubs[number].place = Place::Out);
         }
     }
+    let without = world.without(hub, fault);
+    let is_left_out = without.is_some_and(|without| without.contains(&u32::from(small(number))));
     // A script of an opening may be on its way when the log is opened by another one.
     let mut opens = |name, change: &dyn Fn(&mut World, usize, Fault)| {
         does(name, &|later| change(later, number, fault));
     };
     match hub.place {
+        // It says nothing any more.
+        Place::Out if is_left_out => {}
         Place::Out if !world.is_open() => opens("says how far it is", &say),
         Place::Out => {}
         Place::Said { run }
@@ -222,18 +270,16 @@ fn is_forked(world: &World, hub: &Hub) -> bool {
     pairs.into_iter().any(|(there, here)| there.id() != here.id())
 }
 
-/// What a hub knows of generations when it asks Redis, too.
-fn openings(world: &World, hub: &Hub) -> BTreeMap<u64, u64> {
-    let mut openings = hub.openings.clone();
-    openings.extend(world.redis.meta.iter().flat_map(|meta| meta.openings.clone()));
-    openings
+/// The openings that led to where the log is, as Redis says.
+fn line_there(world: &World) -> Line {
+    world.redis.meta.as_ref().map(Meta::line).unwrap_or_default()
 }
 
 fn read(world: &mut World, number: usize) {
     let hub = &world.hubs[number];
-    let openings = openings(world, hub);
-    let read_from = hub.applied.last().map_or(0, |last| u64::from(last.generation));
-    let is_seen = forked_behind(&openings, (turns(&hub.applied), read_from)).is_some();
+    let there = line_there(world);
+    let copy = (turns(&hub.applied), hub.read_from());
+    let is_seen = forked_behind(&there, &hub.line(), copy, |turn| hub.chain_at(turn)).is_some();
     if is_forked(world, &world.hubs[number]) {
         if !is_seen {
             world.broken = world.broken.or(Some("a hub does not see that it has forked"));
@@ -244,7 +290,6 @@ fn read(world: &mut World, number: usize) {
     let hub = &mut world.hubs[number];
     let entry = world.redis.stream[hub.applied.len()];
     hub.applied.push(entry);
-    hub.openings = openings;
     hub.generation = hub.generation.max(entry.generation);
     is_at_the_end(world, number);
     let hub = &mut world.hubs[number];
@@ -255,17 +300,25 @@ fn read(world: &mut World, number: usize) {
 
 /// Whoever has been at the end of the open log knows what there was to know.
 fn is_at_the_end(world: &mut World, number: usize) {
-    let is_all = world.is_open() && world.redis.stream.len() == world.hubs[number].applied.len();
-    world.hubs[number].is_new &= !is_all;
+    if !world.is_open() {
+        return;
+    }
+    let there = line_there(world);
+    let is_all = world.redis.stream.len() == world.hubs[number].applied.len();
+    let hub = &mut world.hubs[number];
+    hub.is_new &= !is_all;
+    // What led to an open log is noted, where this hub can go on in it.
+    if !there.is_older_than(&hub.line()) {
+        hub.openings = there.openings().clone();
+    }
 }
 
 /// A batch, or the same one again while it was not read back.
 fn send(world: &mut World, number: usize) {
     world.left.sends -= 1;
     // Nobody writes in a generation that it has not noted.
-    let openings = openings(world, &world.hubs[number]);
+    is_at_the_end(world, number);
     let hub = &mut world.hubs[number];
-    hub.openings = openings;
     let entry = hub.sent.unwrap_or_else(|| {
         hub.number += 1;
         Entry { hub: small(number), life: hub.life, number: hub.number, generation: 0 }
@@ -301,8 +354,14 @@ fn say(world: &mut World, number: usize, fault: Fault) {
         is_new: hub.is_new && fault != Fault::NewIsNotSaid,
     };
     let opening = world.opening(run);
-    opening.said.insert(u32::try_from(number).expect("small"), said);
-    let turn_of = |hub: u8| opening.said.get(&u32::from(hub)).map_or(0, |said| said.turn);
+    let node = u32::from(small(number));
+    opening.heard.silent.remove(&node);
+    opening.heard.said.insert(node, said);
+    let heard = &opening.heard;
+    let turn_of = |hub: u8| {
+        let hub = u32::from(hub);
+        heard.said.get(&hub).or(heard.silent.get(&hub)).map_or(0, |said| said.turn)
+    };
     if opening.opener.is_some_and(|opener| turn_of(opener) < said.turn)
         && fault != Fault::OpenerNotPutOut
     {
@@ -315,34 +374,37 @@ fn say(world: &mut World, number: usize, fault: Fault) {
 fn think(world: &mut World, number: usize, fault: Fault) {
     let Place::Said { run } = world.hubs[number].place else { return };
     let hub = &world.hubs[number];
-    let node = u32::try_from(number).expect("small");
-    let mut said = world.redis.openings.get(&run).cloned().unwrap_or_default().said;
+    let node = u32::from(small(number));
+    let mut heard = world.redis.openings.get(&run).cloned().unwrap_or_default().heard;
     let mut living = living(&hub.applied);
     match fault {
         Fault::NobodyWaitedFor => living.clear(),
         Fault::NotTheFurthest => {
-            said.retain(|other, said| *other == node || said.turn <= turns(&hub.applied));
+            let is_behind = |said: &Said| said.turn <= turns(&hub.applied);
+            heard.said.retain(|other, said| *other == node || is_behind(said));
+            heard.silent.retain(|_, said| is_behind(said));
         }
         _ => {}
     }
     let runs =
         (0_u32..).zip(&world.hubs).filter(|(_, hub)| hub.is_up && hub.is_here && !hub.is_forked);
-    let is_time_over = runs.into_iter().all(|(hub, _)| said.contains_key(&hub));
-    let without = world.without.map(|hub| BTreeSet::from([u32::from(hub)]));
+    let is_time_over = runs.into_iter().all(|(hub, _)| heard.said.contains_key(&hub));
     let nobody = BTreeSet::new();
     let without = match fault {
-        Fault::AloneIsEnough => without.as_ref().or(Some(&nobody)),
-        _ => without.as_ref(),
+        Fault::AloneIsEnough => world.without(hub, fault).or(Some(&nobody)),
+        _ => world.without(hub, fault),
     };
     let has = turns(&world.redis.stream);
-    let view = View { node, living: &living, said: &said, has, is_time_over, without };
-    let chain_at = |turn| Some(chain(hub.applied.get(..usize::try_from(turn).ok()?)?));
-    world.hubs[number].place = match decide(&view, chain_at) {
+    let view = View { node, living: &living, heard: &heard, has, is_time_over, without };
+    let there = line_there(world);
+    let before = u8::try_from(there.generation(&hub.line())).expect("small");
+    world.hubs[number].place = match decide(&view, |turn| hub.chain_at(turn)) {
         Decision::Open { generation, .. } => {
-            Place::Decided { run, generation: u8::try_from(generation).expect("small") }
+            let generation = u8::try_from(generation).expect("small").max(before);
+            Place::Decided { run, generation, before }
         }
         // It asks again, with what it has read by then.
-        Decision::Read => Place::Out,
+        Decision::Read | Decision::LeftOut => Place::Out,
         _ => return,
     };
 }
@@ -350,18 +412,21 @@ fn think(world: &mut World, number: usize, fault: Fault) {
 /// `claim.lua`: nobody opens who is not the furthest of those that have said something. Whoever opens may be too slow,
 /// and is replaced by another that is as far.
 fn claim(world: &mut World, number: usize, fault: Fault) {
-    let Place::Decided { run, generation } = world.hubs[number].place else { return };
-    let node = u32::try_from(number).expect("small");
+    let Place::Decided { run, generation, before } = world.hubs[number].place else { return };
+    let node = u32::from(small(number));
     let is_open = world.is_open();
+    let without = world.without(&world.hubs[number], fault).cloned().unwrap_or_default();
     let opening = world.opening(run);
-    let own = opening.said.get(&node).map(|said| said.turn);
-    let is_furthest = opening.said.values().all(|said| Some(said.turn) <= own);
+    let own = opening.heard.said.get(&node).map(|said| said.turn);
+    let counts = |hub: &u32| !without.contains(hub) || fault == Fault::LeftOutCounts;
+    let mut said = opening.heard.said.iter().chain(&opening.heard.silent);
+    let is_furthest = said.all(|(hub, said)| Some(said.turn) <= own || !counts(hub));
     if is_open || own.is_none() || !(is_furthest || fault == Fault::NotTheFurthest) {
         world.hubs[number].place = Place::Out;
         return;
     }
     opening.opener = Some(small(number));
-    world.hubs[number].place = Place::Opener { run, generation };
+    world.hubs[number].place = Place::Opener { run, generation, before };
 }
 
 /// Whether a script of the opener does anything: the Redis is the one it was meant for, closed, and it is the opener.
@@ -372,29 +437,43 @@ fn may_write(world: &mut World, number: usize, run: u8, is_opener_checked: bool)
     is_closed && (is_opener || !is_opener_checked)
 }
 
+/// A number behind this one that no other opening has, nor will have: by chance, on a server.
+fn number_behind(world: &World, generation: u8, fault: Fault) -> u8 {
+    let is_taken = |number: u8| {
+        let noted = world.hubs.iter().any(|hub| hub.generation == number);
+        let is_ready = |hub: &Hub| matches!(hub.place, Place::Ready { generation, .. } if generation == number);
+        noted || world.begun.contains(&number) || world.hubs.iter().any(is_ready)
+    };
+    match fault {
+        Fault::GenerationNotRaised => generation,
+        Fault::GenerationsCounted => generation + 1,
+        _ => (generation + 1..).find(|number| !is_taken(*number)).expect("there are enough"),
+    }
+}
+
 /// `refill.lua`: one batch, behind the last one that is there. When all are there, the generation is noted.
 fn refill(world: &mut World, number: usize, fault: Fault) {
-    let Place::Opener { run, generation } = world.hubs[number].place else { return };
+    let Place::Opener { run, generation, before } = world.hubs[number].place else { return };
     if !may_write(world, number, run, true) {
         world.hubs[number].place = Place::Out;
         return;
     }
     let end = world.redis.stream.len();
+    let begins = number_behind(world, generation, fault);
     let applied = &world.hubs[number].applied;
     let lacking = applied.get(end).copied();
     let beyond = world.hubs[number].sent.filter(|_| fault == Fault::BeyondTheFurthest);
     let meta = world.redis.meta.get_or_insert_with(Meta::default);
     let Some(entry) = lacking.or(beyond.filter(|_| end == applied.len())) else {
         let hub = &mut world.hubs[number];
-        if fault != Fault::GenerationNotNoted {
-            hub.generation = hub.generation.max(generation + 1);
-        }
-        hub.place = Place::Ready { run, generation };
+        hub.generation = hub.generation.max(begins);
+        hub.place = Place::Ready { run, generation: begins, before };
         return;
     };
-    // What is added gets the newest generation that anybody knows.
-    let entry = Entry { generation: generation.max(entry.generation), ..entry };
-    meta.generation = meta.generation.max(entry.generation);
+    // What is added gets the generation that its opener has followed the log in.
+    let last = world.redis.stream.last().map_or(0, |last| last.generation);
+    let entry = Entry { generation: before.max(last), ..entry };
+    meta.generation = meta.generation.max(before);
     for (began, turn) in &world.hubs[number].openings {
         meta.openings.entry(*began).or_insert(*turn);
     }
@@ -402,9 +481,9 @@ fn refill(world: &mut World, number: usize, fault: Fault) {
     promises::refilled(world, small(end), entry);
 }
 
-/// `open.lua`: the log is open for this Redis.
+/// `settle.lua`: the log is open for this Redis.
 fn open(world: &mut World, number: usize, fault: Fault) {
-    let Place::Ready { run, generation } = world.hubs[number].place else { return };
+    let Place::Ready { run, generation, before } = world.hubs[number].place else { return };
     world.hubs[number].place = Place::Out;
     let is_end = world.redis.stream.len() == world.hubs[number].applied.len();
     if !may_write(world, number, run, fault != Fault::OpenerNotChecked) || !is_end {
@@ -412,8 +491,11 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     }
     let this = world.redis.run;
     let applied = world.hubs[number].applied.clone();
-    let said = world.redis.openings.get(&this).cloned().unwrap_or_default().said;
+    let heard = world.redis.openings.get(&this).cloned().unwrap_or_default().heard;
     let meta = world.redis.meta.get_or_insert_with(Meta::default);
+    if meta.generation >= generation && fault != Fault::GenerationNotRaised {
+        return;
+    }
     for entry in &applied {
         let number = meta.numbers.entry((entry.hub, entry.life)).or_insert(0);
         // With the fault they have written nothing, as far as it knows.
@@ -421,15 +503,15 @@ fn open(world: &mut World, number: usize, fault: Fault) {
             *number = (*number).max(entry.number);
         }
     }
-    meta.generation = meta.generation.max(generation);
-    if fault != Fault::GenerationNotRaised {
-        meta.generation += 1;
-    }
+    meta.generation = generation;
     meta.run = Some(this);
-    let began = meta.generation;
     for (generation, turn) in &world.hubs[number].openings {
         meta.openings.entry(*generation).or_insert(*turn);
     }
-    meta.openings.insert(began.into(), turns(&applied));
-    promises::opened(world, began, &said);
+    let (turn, chain) = (turns(&applied), chain(&applied));
+    meta.openings.insert(generation.into(), Began { before: before.into(), turn, chain });
+    let said = heard.said.into_keys().chain(heard.silent.into_keys()).collect();
+    promises::opened(world, generation, &said);
+    // What was said was said of the log as it was.
+    world.redis.openings.remove(&this);
 }

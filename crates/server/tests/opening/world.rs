@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::id::Digest;
-use chat_server::order::opening::Said;
+use chat_server::order::opening::Heard;
+use chat_server::order::opening::line::{Began, Line};
+use chat_server::order::redis::word::Word;
 
 pub(crate) const HUBS: usize = 3;
 
@@ -42,13 +44,20 @@ pub(crate) struct Meta {
     pub(crate) generation: u8,
     /// The last number of each life that may write.
     pub(crate) numbers: BTreeMap<(u8, u8), u8>,
-    /// The last turn before each generation.
-    pub(crate) openings: BTreeMap<u64, u64>,
+    /// Where each generation began.
+    pub(crate) openings: BTreeMap<u64, Began>,
+}
+
+impl Meta {
+    /// The openings that led to where the log is.
+    pub(crate) fn line(&self) -> Line {
+        Line::to(self.generation.into(), &self.openings)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Opening {
-    pub(crate) said: BTreeMap<u32, Said>,
+    pub(crate) heard: Heard,
     pub(crate) opener: Option<u8>,
 }
 
@@ -60,12 +69,12 @@ pub(crate) enum Place {
     Out,
     /// It has said how far it is, of this Redis.
     Said { run: u8 },
-    /// It has decided to open.
-    Decided { run: u8, generation: u8 },
+    /// It has decided to open: the newest generation that is known, and the one that it has followed the log in.
+    Decided { run: u8, generation: u8, before: u8 },
     /// It is who opens, and adds what is lacking.
-    Opener { run: u8, generation: u8 },
+    Opener { run: u8, generation: u8, before: u8 },
     /// It has noted the generation that it is about to begin.
-    Ready { run: u8, generation: u8 },
+    Ready { run: u8, generation: u8, before: u8 },
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -80,8 +89,8 @@ pub(crate) struct Hub {
     pub(crate) applied: Vec<Entry>,
     /// The newest generation that it has noted.
     pub(crate) generation: u8,
-    /// What it knows of generations.
-    pub(crate) openings: BTreeMap<u64, u64>,
+    /// The openings that the log has gone through, as it knows.
+    pub(crate) openings: BTreeMap<u64, Began>,
     /// Its last number.
     pub(crate) number: u8,
     /// A batch that was sent and not read back yet.
@@ -95,6 +104,24 @@ pub(crate) struct Hub {
     pub(crate) is_forked: bool,
     /// Its folder was put back to an earlier state.
     pub(crate) is_restored: bool,
+}
+
+impl Hub {
+    /// The openings that it knows.
+    pub(crate) fn line(&self) -> Line {
+        let newest = self.openings.last_key_value().map_or(0, |(generation, _)| *generation);
+        Line::to(newest, &self.openings)
+    }
+
+    /// The generation that its last turn was read from.
+    pub(crate) fn read_from(&self) -> u64 {
+        self.applied.last().map_or(0, |last| last.generation.into())
+    }
+
+    /// What everything up to a turn came to.
+    pub(crate) fn chain_at(&self, turn: u64) -> Option<Digest> {
+        Some(chain(self.applied.get(..usize::try_from(turn).ok()?)?))
+    }
 }
 
 /// An append whose connection may have been given up; it may be carried out late, or never.
@@ -112,10 +139,12 @@ pub(crate) struct World {
     pub(crate) left: Budget,
     /// What was added at which turn since Redis is another one.
     pub(crate) refilled: BTreeMap<u8, Entry>,
-    /// The newest generation that was ever begun.
-    pub(crate) generation: u8,
-    /// Without whom a person lets the others go on.
-    pub(crate) without: Option<u8>,
+    /// The generations that were ever begun.
+    pub(crate) begun: BTreeSet<u8>,
+    /// Without whom a person lets the others go on, in the next opening.
+    pub(crate) word: Option<Word>,
+    /// Whom a person has ever left out.
+    pub(crate) left_out: BTreeSet<u32>,
     /// A promise that the last step has broken.
     pub(crate) broken: Option<&'static str>,
 }
@@ -147,8 +176,8 @@ pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) turns: [usize; HUBS],
     pub(crate) budget: Budget,
-    /// The hubs run.
-    pub(crate) are_up: bool,
+    /// Which hubs run.
+    pub(crate) are_up: [bool; HUBS],
 }
 
 /// A mistake.
@@ -159,8 +188,6 @@ pub(crate) enum Fault {
     NumbersNotRefilled,
     /// An opening begins no new generation.
     GenerationNotRaised,
-    /// The generation is not noted before it begins.
-    GenerationNotNoted,
     /// The last script does not look who opens.
     OpenerNotChecked,
     /// Who lives and has said nothing is not waited for.
@@ -177,13 +204,18 @@ pub(crate) enum Fault {
     AloneIsEnough,
     /// Who was started meanwhile does not say so.
     NewIsNotSaid,
+    /// Generations are counted: whoever knows as much begins the same one.
+    GenerationsCounted,
+    /// Whom a person has left out, and who has said more, keeps the others from opening.
+    LeftOutCounts,
+    /// A person's word counts for later openings, too.
+    WordForEver,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
-        Self::GenerationNotNoted,
         Self::OpenerNotChecked,
         Self::NobodyWaitedFor,
         Self::RunNotCompared,
@@ -192,6 +224,9 @@ impl Fault {
         Self::OpenerNotPutOut,
         Self::AloneIsEnough,
         Self::NewIsNotSaid,
+        Self::GenerationsCounted,
+        Self::LeftOutCounts,
+        Self::WordForEver,
     ];
 }
 
@@ -203,14 +238,15 @@ impl World {
         let numbers = BTreeMap::from([((0, 0), 2), ((1, 0), 1), ((2, 0), 1)]);
         let hubs = [0_u8, 1, 2].map(|hub| {
             let (applied, unread) = stream.split_at(plan.turns[usize::from(hub)]);
+            let is_up = plan.are_up[usize::from(hub)];
             Hub {
-                is_up: plan.are_up,
+                is_up,
                 applied: applied.to_vec(),
                 generation: 1,
                 number: numbers[&(hub, 0)],
                 // What it has not read back may have gone in, or not.
-                sent: unread.iter().rfind(|entry| entry.hub == hub && plan.are_up).copied(),
-                is_here: plan.are_up,
+                sent: unread.iter().rfind(|entry| entry.hub == hub && is_up).copied(),
+                is_here: is_up,
                 ..Hub::default()
             }
         });
@@ -224,8 +260,9 @@ impl World {
             flying: BTreeSet::new(),
             left,
             refilled: BTreeMap::new(),
-            generation: 1,
-            without: None,
+            begun: BTreeSet::from([1]),
+            word: None,
+            left_out: BTreeSet::new(),
             broken: None,
         }
     }
@@ -236,6 +273,14 @@ impl World {
 
     pub(crate) fn opening(&mut self, run: u8) -> &mut Opening {
         self.redis.openings.entry(run).or_default()
+    }
+
+    /// Whom this hub leaves out, because a person has said so of the opening that it waits for.
+    pub(crate) fn without(&self, hub: &Hub, fault: Fault) -> Option<&BTreeSet<u32>> {
+        let turn = u64::try_from(hub.applied.len()).expect("small");
+        let is_for =
+            |word: &&Word| word.is_for(hub.line().newest(), turn) || fault == Fault::WordForEver;
+        self.word.as_ref().filter(is_for).map(|word| &word.without)
     }
 
     pub(crate) fn end(&self) -> u8 {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use chat_protocol::id::Digest;
 use thiserror::Error;
 
-use super::{Decision, Said, View, decide};
+use super::line::Began;
+use super::{Decision, Heard, Said, View, decide};
 use crate::order::batch::BATCH_BYTES;
 use crate::store::Facts;
 pub use crate::store::KeptBatch as Kept;
@@ -58,10 +59,7 @@ pub trait Closed: Send {
     fn look(&mut self) -> impl Future<Output = Result<Look, Self::Error>> + Send;
 
     /// What hubs have said of this Redis.
-    fn said(
-        &mut self,
-        run: &str,
-    ) -> impl Future<Output = Result<std::collections::BTreeMap<u32, Said>, Self::Error>> + Send;
+    fn said(&mut self, run: &str) -> impl Future<Output = Result<Heard, Self::Error>> + Send;
 
     /// Says how far a hub is. Who is further than the opener puts it out.
     fn say(
@@ -71,11 +69,13 @@ pub trait Closed: Send {
         said: Said,
     ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
 
-    /// Makes a hub the opener, if nobody has said more and no other is at it.
+    /// Makes a hub the opener, if nobody has said more and no other is at it. Those that a person goes on without do not
+    /// count.
     fn claim(
         &mut self,
         run: &str,
         node: u32,
+        without: &BTreeSet<u32>,
     ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
 
     /// Adds batches behind turn `after`, which is the last one there.
@@ -86,24 +86,35 @@ pub trait Closed: Send {
         batches: &[Kept],
     ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
 
-    /// Opens the log, which ends at `turn`, with the last number of each hub that lives.
+    /// Opens the log in this generation, with the last number of each hub that lives. It ends where the generation begins.
     fn settle(
         &mut self,
         opener: Opener<'_>,
-        turn: u64,
+        begins: (u64, Began),
         numbers: &[(String, u64)],
     ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
 }
 
-/// Who opens, of which Redis, and the newest generation that anybody knows.
+/// Who opens, and of which Redis.
 #[derive(Debug, Clone, Copy)]
 pub struct Opener<'a> {
     /// Which Redis.
     pub run: &'a str,
     /// Which hub.
     pub node: u32,
-    /// The newest generation known.
-    pub generation: u64,
+    /// The generation that it has followed the log in.
+    pub before: u64,
+}
+
+/// What an attempt may rest on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowed<'a> {
+    /// Whoever runs has had the time to say something.
+    pub is_time_over: bool,
+    /// A person has said that it is to go on without these.
+    pub without: Option<&'a BTreeSet<u32>>,
+    /// The generation that this hub has followed the log in.
+    pub before: u64,
 }
 
 /// The copy of a hub.
@@ -138,6 +149,9 @@ pub trait Held: Send {
         generation: u64,
         facts: Facts,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The number of a generation behind this one, which no other opening has.
+    fn number_behind(&self, generation: u64) -> u64;
 
     /// Notes, durably, that this generation may begin: it must not begin twice.
     fn note(&mut self, generation: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
@@ -175,17 +189,21 @@ pub enum AttemptError<P: fmt::Debug + fmt::Display, H: fmt::Debug + fmt::Display
     Lacking(u64),
 }
 
-/// Attempts an opening of what there was at this look. `is_time_over` and `without` are those of [`View`].
+/// Attempts an opening of what there was at this look.
 pub async fn attempt<P: Closed, H: Held>(
     place: &mut P,
     hub: &mut H,
     look: Look,
-    (is_time_over, without): (bool, Option<&BTreeSet<u32>>),
+    Allowed { is_time_over, without, before }: Allowed<'_>,
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     let (node, own) = (hub.node(), hub.said());
     let Look { run, open, has } = look;
     if let Some(generation) = open {
         return Ok(Attempt::Open(generation));
+    }
+    if without.is_some_and(|without| without.contains(&node)) {
+        // It says nothing any more, and puts out nobody.
+        return Ok(Attempt::NotYet(Decision::LeftOut));
     }
     if has > own.turn {
         return Ok(Attempt::NotYet(Decision::Read));
@@ -194,26 +212,29 @@ pub async fn attempt<P: Closed, H: Held>(
     if !matches!(answer, Answer::Done(_)) {
         return Ok(after(answer));
     }
-    let said = place.said(&run).await.map_err(AttemptError::Place)?;
+    let heard = place.said(&run).await.map_err(AttemptError::Place)?;
     let living = hub.living();
-    let view = View { node, living: &living, said: &said, has, is_time_over, without };
+    let view = View { node, living: &living, heard: &heard, has, is_time_over, without };
     let decision = decide(&view, |turn| hub.chain_at(turn));
     let Decision::Open { generation, .. } = decision else {
         return Ok(Attempt::NotYet(decision));
     };
-    let answer = place.claim(&run, node).await.map_err(AttemptError::Place)?;
+    let nobody = BTreeSet::new();
+    let claimed = place.claim(&run, node, without.unwrap_or(&nobody)).await;
+    let answer = claimed.map_err(AttemptError::Place)?;
     if !matches!(answer, Answer::Done(_)) {
         return Ok(after(answer));
     }
-    open_as(place, hub, Opener { run: &run, node, generation }, (has, own.turn)).await
+    let newest = generation.max(before);
+    open_as(place, hub, Opener { run: &run, node, before }, (has, own, newest)).await
 }
 
-/// Adds what is lacking between two turns, and opens.
+/// Adds what is lacking between two turns, and opens; `newest` is the newest generation that anybody knows.
 async fn open_as<P: Closed, H: Held>(
     place: &mut P,
     hub: &mut H,
     opener: Opener<'_>,
-    (mut end, turn): (u64, u64),
+    (mut end, Said { turn, chain, .. }, newest): (u64, Said, u64),
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     while end < turn {
         let batches = hub.batches(end, BATCH_BYTES).await.map_err(AttemptError::Copy)?;
@@ -229,10 +250,11 @@ async fn open_as<P: Closed, H: Held>(
             answer => return Ok(after(answer)),
         }
     }
-    let begins = opener.generation.saturating_add(1);
-    hub.note(begins).await.map_err(AttemptError::Copy)?;
+    let generation = hub.number_behind(newest);
+    hub.note(generation).await.map_err(AttemptError::Copy)?;
     let numbers = hub.numbers();
-    let answer = place.settle(opener, turn, &numbers).await.map_err(AttemptError::Place)?;
+    let begins = (generation, Began { before: opener.before, turn, chain });
+    let answer = place.settle(opener, begins, &numbers).await.map_err(AttemptError::Place)?;
     Ok(match answer {
         Answer::Done(generation) => Attempt::Open(generation),
         answer => after(answer),

@@ -1,11 +1,12 @@
 //! A log in memory that may have to be opened: what the scripts in Redis promise, for tests of what stands above them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Said;
 use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
+use super::line::Began;
+use super::{Heard, SAID_LEASE, Said};
 use crate::clock::Clock;
 
 #[derive(Debug, Default)]
@@ -17,7 +18,8 @@ struct State {
     generation: u64,
     turns: Vec<Kept>,
     numbers: BTreeMap<String, u64>,
-    said: BTreeMap<u32, Said>,
+    /// What hubs have said, and when.
+    said: BTreeMap<u32, (Said, u64)>,
     /// Who opens, and when it has done something last.
     opener: Option<(u32, u64)>,
 }
@@ -48,6 +50,11 @@ impl ClosedInMemory {
         let turns = turns.into_iter().filter(|kept| kept.turn <= last).collect();
         let open = state.open.filter(|_| last > 0);
         *state = State { run, open, generation, turns, ..State::default() };
+    }
+
+    /// A hub has said nothing for a while.
+    pub fn grows_silent(&self, node: u32) {
+        self.state().said.entry(node).and_modify(|(_, at)| *at = 0);
     }
 
     /// All of it.
@@ -93,19 +100,28 @@ impl Closed for ClosedInMemory {
         Ok(Look { run: state.name(), open, has: state.end() })
     }
 
-    async fn said(&mut self, run: &str) -> Result<BTreeMap<u32, Said>, Infallible> {
-        let state = self.state();
-        Ok(if run == state.name() { state.said.clone() } else { BTreeMap::new() })
+    async fn said(&mut self, run: &str) -> Result<Heard, Infallible> {
+        let now_ms = (self.clock)();
+        let (state, mut heard) = (self.state(), Heard::default());
+        if run == state.name() {
+            for (node, (said, at)) in &state.said {
+                let is_silent = u128::from(now_ms.saturating_sub(*at)) > SAID_LEASE.as_millis();
+                let kept = if is_silent { &mut heard.silent } else { &mut heard.said };
+                kept.insert(*node, *said);
+            }
+        }
+        Ok(heard)
     }
 
     async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, Infallible> {
+        let now_ms = (self.clock)();
         let mut state = self.state();
         if let Some(answer) = state.refuses(run) {
             return Ok(answer);
         }
-        state.said.insert(node, said);
+        state.said.insert(node, (said, now_ms));
         let is_further = |(opener, _): &(u32, u64)| {
-            state.said.get(opener).is_none_or(|opener| opener.turn < said.turn)
+            state.said.get(opener).is_none_or(|(opener, _)| opener.turn < said.turn)
         };
         if state.opener.as_ref().is_some_and(is_further) {
             state.opener = None;
@@ -113,18 +129,27 @@ impl Closed for ClosedInMemory {
         Ok(Answer::Done(0))
     }
 
-    async fn claim(&mut self, run: &str, node: u32) -> Result<Answer, Infallible> {
+    async fn claim(
+        &mut self,
+        run: &str,
+        node: u32,
+        without: &BTreeSet<u32>,
+    ) -> Result<Answer, Infallible> {
         let now_ms = (self.clock)();
         let mut state = self.state();
         if let Some(answer) = state.refuses(run) {
             return Ok(answer);
         }
-        let Some(own) = state.said.get(&node) else { return Ok(Answer::NotSaid) };
-        if let Some((other, _)) = state.said.iter().find(|(_, said)| said.turn > own.turn) {
+        let Some((own, _)) = state.said.get(&node) else { return Ok(Answer::NotSaid) };
+        let is_further = |(other, (said, _)): &(&u32, &(Said, u64))| {
+            said.turn > own.turn && !without.contains(*other)
+        };
+        if let Some((other, _)) = state.said.iter().find(is_further) {
             return Ok(Answer::Behind(*other));
         }
         if let Some((opener, at)) = state.opener
             && opener != node
+            && !without.contains(&opener)
             && u128::from(now_ms.saturating_sub(at)) < OPENER_PATIENCE.as_millis()
         {
             return Ok(Answer::Taken(opener));
@@ -159,22 +184,25 @@ impl Closed for ClosedInMemory {
     async fn settle(
         &mut self,
         opener: Opener<'_>,
-        turn: u64,
+        (generation, began): (u64, Began),
         numbers: &[(String, u64)],
     ) -> Result<Answer, Infallible> {
         let mut state = self.state();
         if let Some(answer) = state.refuses_opener(&opener) {
             return Ok(answer);
         }
-        if state.end() != turn {
+        if state.end() != began.turn || state.generation >= generation {
             return Ok(Answer::EndsAt(state.end()));
         }
         for (hub, number) in numbers {
             let known = state.numbers.entry(hub.clone()).or_default();
             *known = (*known).max(*number);
         }
-        state.generation = state.generation.max(opener.generation).saturating_add(1);
+        state.generation = generation;
         state.open = Some(state.run);
-        Ok(Answer::Done(state.generation))
+        // What was said was said of the log as it was.
+        state.said.clear();
+        state.opener = None;
+        Ok(Answer::Done(generation))
     }
 }

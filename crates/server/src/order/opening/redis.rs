@@ -1,14 +1,15 @@
 //! The scripts of an opening, in Redis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::id::Digest;
 use redis::{RedisError, Script, ScriptInvocation, aio::ConnectionLike};
 use thiserror::Error;
 
-use super::Said;
 use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
-use crate::order::batch::VERSION;
+use super::line::Began;
+use super::{Heard, SAID_LEASE, Said};
+use crate::order::{batch::VERSION, words::WordSeal};
 use crate::store::Facts;
 
 /// What hubs have said is kept for so long, in seconds. They say it again while they wait.
@@ -31,6 +32,7 @@ pub struct ClosedInRedis<C> {
     /// Its name, in braces: all of its keys lie in one slot.
     cluster: String,
     id: [u8; 16],
+    seal: WordSeal,
     /// What else is said of it, and must not go with an emptied Redis.
     facts: Facts,
 }
@@ -43,9 +45,14 @@ impl<C> std::fmt::Debug for ClosedInRedis<C> {
 
 impl<C: ConnectionLike + Send> ClosedInRedis<C> {
     /// The log with this id of the cluster of this name. `facts` are put back where they are missing, as the sealed
-    /// identity.
-    pub fn new(connection: C, cluster: &str, id: [u8; 16], facts: Facts) -> Self {
-        Self { connection, cluster: format!("{{{cluster}}}"), id, facts }
+    /// identity; `seal` makes one of each opening.
+    pub fn new(
+        connection: C,
+        cluster: &str,
+        (id, seal): ([u8; 16], WordSeal),
+        facts: Facts,
+    ) -> Self {
+        Self { connection, cluster: format!("{{{cluster}}}"), id, seal, facts }
     }
 
     /// How many facts there are, and all of them.
@@ -98,41 +105,61 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
         Ok(Look { run, open: (open == 1).then_some(generation), has })
     }
 
-    async fn said(&mut self, run: &str) -> Result<BTreeMap<u32, Said>, ClosedError> {
-        let fields: BTreeMap<String, String> =
-            redis::cmd("HGETALL").arg(self.opening(run)).query_async(&mut self.connection).await?;
-        let said = fields.iter().filter_map(|(field, value)| {
-            let node = field.strip_prefix("n:")?;
-            Some(read(node, value).ok_or_else(|| ClosedError::Strange(value.clone())))
-        });
-        said.collect()
+    async fn said(&mut self, run: &str) -> Result<Heard, ClosedError> {
+        let ((seconds, _), fields): ((u64, u64), BTreeMap<String, Vec<u8>>) = redis::pipe()
+            .cmd("TIME")
+            .cmd("HGETALL")
+            .arg(self.opening(run))
+            .query_async(&mut self.connection)
+            .await?;
+        let mut heard = Heard::default();
+        for (field, value) in &fields {
+            let Some(node) = field.strip_prefix("n:") else { continue };
+            // What no hub has sealed was said by nobody.
+            let Some((node, said, at)) = read((run, node), value, &self.seal) else { continue };
+            let is_silent = seconds.saturating_sub(at) > SAID_LEASE.as_secs();
+            let kept = if is_silent { &mut heard.silent } else { &mut heard.said };
+            kept.insert(node, said);
+        }
+        Ok(heard)
     }
 
     async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, ClosedError> {
         let script = Script::new(include_str!("../redis/say.lua"));
         let mut call = script.key(self.meta());
-        call.key(self.opening(run)).arg(run).arg(node).arg(said.turn).arg(said.generation);
-        call.arg(said.chain.to_string()).arg(u8::from(said.is_new)).arg(SAID_SECONDS);
+        call.key(self.opening(run)).arg(run).arg(node).arg(said.turn);
+        let Said { turn, chain, generation, is_new } = said;
+        let words = format!("{turn} {generation} {chain} {}", u8::from(is_new));
+        let sealed = self.seal.seal(&said_by(run, node), words.as_bytes());
+        call.arg(sealed).arg(SAID_SECONDS);
         self.invoke(&call).await
     }
 
-    async fn claim(&mut self, run: &str, node: u32) -> Result<Answer, ClosedError> {
+    async fn claim(
+        &mut self,
+        run: &str,
+        node: u32,
+        without: &BTreeSet<u32>,
+    ) -> Result<Answer, ClosedError> {
         let script = Script::new(include_str!("../redis/claim.lua"));
         let patience = u64::try_from(OPENER_PATIENCE.as_millis()).unwrap_or(u64::MAX);
         let mut call = script.key(self.meta());
         call.key(self.opening(run)).arg(run).arg(node).arg(patience);
+        for left_out in without {
+            call.arg(*left_out);
+        }
         self.invoke(&call).await
     }
 
     async fn refill(
         &mut self,
-        Opener { run, node, generation }: Opener<'_>,
+        Opener { run, node, before }: Opener<'_>,
         after: u64,
         batches: &[Kept],
     ) -> Result<Answer, ClosedError> {
         let script = Script::new(include_str!("../redis/refill.lua"));
         let mut call = script.key(self.log());
-        call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
+        call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(before);
         call.arg(after).arg(&self.id[..]).arg(VERSION);
         self.say_facts(&mut call);
         for Kept { turn: _, time_ms, is_structure, batch } in batches {
@@ -143,14 +170,15 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
 
     async fn settle(
         &mut self,
-        Opener { run, node, generation }: Opener<'_>,
-        turn: u64,
+        Opener { run, node, .. }: Opener<'_>,
+        (generation, began): (u64, Began),
         numbers: &[(String, u64)],
     ) -> Result<Answer, ClosedError> {
         let script = Script::new(include_str!("../redis/settle.lua"));
         let mut call = script.key(self.log());
         call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
-        call.arg(turn).arg(&self.id[..]).arg(VERSION);
+        let (name, sealed) = began.sealed(generation, &self.seal);
+        call.arg(began.turn).arg(&self.id[..]).arg(VERSION).arg(name).arg(sealed);
         self.say_facts(&mut call);
         for (hub, number) in numbers {
             call.arg(hub).arg(*number);
@@ -159,11 +187,22 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
     }
 }
 
-/// What one hub has said: `TURN GENERATION CHAIN NEW`.
-fn read(node: &str, value: &str) -> Option<(u32, Said)> {
-    let mut words = value.split(' ');
+/// What is sealed of a hub that says how far it is.
+fn said_by(run: &str, node: u32) -> String {
+    format!("said {run} {node}")
+}
+
+/// What one hub has said, and when, in seconds of Redis: `TURN SECONDS`, and sealed `TURN GENERATION CHAIN NEW`. The turn is
+/// in clear for the scripts.
+fn read((run, node): (&str, &str), value: &[u8], seal: &WordSeal) -> Option<(u32, Said, u64)> {
+    let mut parts = value.splitn(3, |byte| *byte == b' ');
+    let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
+    let (clear, at) = (number()?, number()?);
+    let node = node.parse().ok()?;
+    let words = seal.open(&said_by(run, node), parts.next()?)?;
+    let mut words = std::str::from_utf8(&words).ok()?.split(' ');
     let (turn, generation) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let chain = Digest::parse(words.next()?).ok()?;
     let is_new = words.next()? == "1";
-    Some((node.parse().ok()?, Said { turn, chain, generation, is_new }))
+    (turn == clear).then_some((node, Said { turn, chain, generation, is_new }, at))
 }

@@ -143,6 +143,9 @@ impl Place {
 /// How often the log is trimmed.
 const TRIM_PERIOD: Duration = Duration::from_secs(2);
 
+/// How often a hub takes over what is said of others beside the log: an emptied Redis loses what came since.
+const LEARN_PERIOD: Duration = Duration::from_secs(10);
+
 /// A hub that was not heard of for so long does not keep the log from being trimmed.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
@@ -168,6 +171,8 @@ pub struct Lease {
     least: AckLevel,
     trimming: Trimming,
     trim_due: Instant,
+    /// What is said beside the log is looked at again then.
+    learn_due: Instant,
     /// Without a lease since then.
     missing: HashMap<Incarnation, Instant>,
     /// Late at the last look.
@@ -198,6 +203,7 @@ impl Lease {
             least,
             trimming,
             trim_due: now + TRIM_PERIOD,
+            learn_due: now + LEARN_PERIOD,
             missing,
             late: HashSet::new(),
             answered: now,
@@ -269,7 +275,8 @@ impl Lease {
             .arg(&self.place.nodes)
             .arg(self.node)
             .arg(self.health.applied())
-            .arg(millis(LEASE.saturating_sub(LATE_AFTER)));
+            .arg(millis(LEASE.saturating_sub(LATE_AFTER)))
+            .arg(self.health.synced());
         type Answer = (String, u64, Vec<String>, Vec<String>, String);
         let (word, now_ms, missing, late, host): Answer = call.invoke_async(connection).await?;
         let missing: Vec<_> = missing.iter().filter_map(|name| read_name(name)).collect();
@@ -353,6 +360,10 @@ impl Lease {
         match call.invoke_async::<(String, u64, i64, i64)>(answering).await {
             Ok((word, needed, turns, bytes)) if word == "OK" => {
                 self.health.set_forgettable(needed);
+                if Instant::now() >= self.learn_due {
+                    self.learn_due = Instant::now() + LEARN_PERIOD;
+                    self.health.set_news();
+                }
                 self.metrics.shared_log.turns.set(turns);
                 self.metrics.shared_log.bytes.set(bytes);
             }

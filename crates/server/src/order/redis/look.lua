@@ -1,4 +1,4 @@
--- What there is: which Redis, whether the log is open for it, its generation, and the last turn that is there.
+-- What there is: which Redis, whether the log is open for it, in which generation, and the last turn that is there.
 -- KEYS log, meta
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')

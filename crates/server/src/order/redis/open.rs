@@ -7,20 +7,20 @@
 //!        └──────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use chat_protocol::sanitise;
 use redis::{RedisError, aio::MultiplexedConnection, streams::StreamRangeReply};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PlaceError, RedisLog, SCRIPT_TIME_MAX, read::Reading};
+use super::{PlaceError, RedisLog, SCRIPT_TIME_MAX, beside::Beside, read::Reading, word::Word};
 use crate::{
     order::{
         LogError, Logged, Opening,
         opening::{
             Decision,
-            attempt::{Answer, Attempt, AttemptError, Closed as _, Held, attempt},
-            forked_behind, is_opening, openings,
+            attempt::{Allowed, Answer, Attempt, AttemptError, Closed as _, Held, attempt},
+            line::{Line, forked_behind},
             redis::{ClosedError, ClosedInRedis},
         },
     },
@@ -43,7 +43,7 @@ pub(super) struct Closure {
 }
 
 /// Why an attempt has come to nothing.
-enum Failed {
+pub(super) enum Failed {
     /// Redis does not answer: again.
     Redis(RedisError),
     /// No attempt changes it.
@@ -118,27 +118,39 @@ async fn step(
     let read = log.reading.all();
     log.unchecked.extend(read);
     let mut connection = log.connection().await?.clone();
-    // Later than what was read: it knows the generations of all of that.
-    let facts = facts(log, &mut connection, (copy.facts(), false)).await?;
-    check(copy, &facts)?;
-    if !log.unchecked.is_empty() {
-        return Ok(Opening::Read(what_counts(log, (copy.said().turn, copy.read_from()), &facts)));
+    // Later than what was read: it knows the openings of all of that.
+    let beside = Beside::ask(log, &mut connection, &copy.facts()).await?;
+    let lines = (beside.line(&log.seal), Line::noted(&copy.facts(), &log.seal));
+    check(copy, &lines)?;
+    let counts = what_counts(log, (copy.said().turn, copy.read_from()), &lines);
+    if !counts.is_empty() {
+        return Ok(Opening::Read(counts));
     }
-    let mut place =
-        ClosedInRedis::new(connection.clone(), &log.place.cluster, log.id, facts.clone());
+    let (there, own) = lines;
+    let is_of_before = there.is_older_than(&own);
+    let (before, newest) = (there.generation(&own), own.newest());
+    let facts = beside.put_back(copy.facts(), &there.joined(own));
+    let (sealing, cluster) = ((log.id, log.seal.clone()), log.place.cluster.clone());
+    let mut place = ClosedInRedis::new(connection.clone(), &cluster, sealing, facts.clone());
     let look = place.look().await?;
-    let met = log.closure.take().filter(|closure| closure.run == look.run);
-    let first = || Closure { run: look.run.clone(), since: Instant::now(), words: String::new() };
-    let closure = met.unwrap_or_else(first);
-    let is_time_over = closure.since.elapsed() >= OTHERS_TIME_MAX;
-    log.closure = Some(closure);
+    let is_time_over = meet(log, &look.run).elapsed() >= OTHERS_TIME_MAX;
     let word = match look.open {
         Some(_) => None,
-        None => log.place.word(&mut connection, &look.run).await?,
+        None => log.place.word(&mut connection, &look.run, &log.seal).await?,
     };
-    let without = word.and_then(|word| (log.read_word)(&look.run, &word));
+    let turn = copy.said().turn;
+    let (word, other) = match word {
+        Some(word) if word.is_for(newest, turn) => (Some(word), None),
+        other => (None, other),
+    };
     let has = look.has;
-    match attempt(&mut place, copy, look, (is_time_over, without.as_ref())).await {
+    let without = word.as_ref().map(|word| &word.without);
+    match attempt(&mut place, copy, look, Allowed { is_time_over, without, before }).await {
+        Ok(Attempt::Open(_)) if is_of_before => {
+            tell(log, OF_BEFORE);
+            sleep(LOOK_PAUSE).await;
+            Ok(Opening::NotYet)
+        }
         Ok(Attempt::Open(_)) => enter(log, copy, used).await,
         Ok(Attempt::NotYet(Decision::Read)) => {
             // The reader brings it.
@@ -148,7 +160,7 @@ async fn step(
             Ok(Opening::NotYet)
         }
         Ok(Attempt::NotYet(decision)) => {
-            tell(log, &words(&decision, (has, copy.said().turn), &facts));
+            tell(log, &words(&decision, (has, turn), (&facts, other.as_ref())));
             sleep(LOOK_PAUSE).await;
             Ok(Opening::NotYet)
         }
@@ -164,16 +176,31 @@ async fn step(
     }
 }
 
+/// This hub waits at a Redis for which the log may be closed. Returns since when.
+fn meet(log: &mut RedisLog, run: &str) -> Instant {
+    let met = log.closure.take().filter(|closure| closure.run == run);
+    let first = || Closure { run: run.to_owned(), since: Instant::now(), words: String::new() };
+    log.closure.insert(met.unwrap_or_else(first)).since
+}
+
 /// What was read, up to the first turn that the log was opened without: that was never part of it.
-fn what_counts(log: &mut RedisLog, applied: (u64, u64), facts: &Facts) -> Vec<Logged> {
+fn what_counts(
+    log: &mut RedisLog,
+    applied: (u64, u64),
+    (there, own): &(Line, Line),
+) -> Vec<Logged> {
     let mut read = std::mem::take(&mut log.unchecked);
-    let openings = openings(facts);
-    let is_void =
-        |logged: &Logged| forked_behind(&openings, (logged.turn, logged.generation)).is_some();
+    // What lies in a Redis that has lost something may have been read from a generation that only this copy knows.
+    let is_void = |logged: &Logged| {
+        let Logged { turn, generation, .. } = *logged;
+        let line = if there.has(generation) { there } else { own };
+        let is_parted = forked_behind(there, own, (turn, generation), |_| None).is_some();
+        is_parted || !line.counts(turn, generation)
+    };
     if let Some(first) = read.iter().position(is_void) {
         read.truncate(first);
-        let after = read.last().map_or(applied, |last| (last.turn, last.generation));
-        log.reading = Reading::begin(log.place.clone(), after);
+        let (turn, read_from) = read.last().map_or(applied, |last| (last.turn, last.generation));
+        log.reading = Reading::begin(log.place.clone(), (turn, there.reached_by(own, read_from)));
     }
     read
 }
@@ -190,8 +217,14 @@ async fn enter(
         joined => joined?,
     };
     let mut connection = log.place.connect(SCRIPT_TIME_MAX).await?;
-    let facts = facts(log, &mut connection, (copy.facts(), true)).await?;
-    check(copy, &facts)?;
+    let known = copy.facts();
+    let beside = Beside::ask(log, &mut connection, &known).await?;
+    if beside.generation != generation {
+        return Ok(Opening::NotYet);
+    }
+    let (there, own) = (beside.line(&log.seal), Line::noted(&known, &log.seal));
+    let reached = there.reached_by(&own, copy.read_from());
+    check(copy, &(there.clone(), own))?;
     let applied = copy.said().turn;
     if turn < applied {
         return Err(LogError::Back { has: turn, applied }.into());
@@ -200,12 +233,12 @@ async fn enter(
     if first > applied.saturating_add(1) {
         return Err(LogError::Trimmed { first, applied }.into());
     }
-    log.began_behind = openings(&facts).get(&generation).copied().unwrap_or(0);
-    copy.learn(generation, facts).await?;
+    log.line = there;
+    copy.learn(generation, beside.learnt(known, &log.seal)).await?;
     log.generation = generation;
     log.is_other = false;
     log.unchecked.clear();
-    log.reading = Reading::begin(log.place.clone(), (applied, copy.read_from()));
+    log.reading = Reading::begin(log.place.clone(), (applied, reached));
     if log.closure.take().is_some_and(|closure| !closure.words.is_empty()) {
         tracing::info!(generation, turn, "the log is open again");
     }
@@ -225,46 +258,26 @@ async fn first_turn(
     Ok(found.ids.first().and_then(|first| turn(&first.id)))
 }
 
-/// What is known of the log: by this copy, and by Redis. Of generations all that either knows; of the rest what Redis
-/// says where the log is open, because an old Redis that was put back knows less than the copies do.
-async fn facts(
-    log: &RedisLog,
-    connection: &mut MultiplexedConnection,
-    (known, is_open): (Facts, bool),
-) -> Result<Facts, Failed> {
-    let asked = redis::cmd("HGETALL").arg(&log.place.meta).to_owned();
-    let fields: Vec<(String, Vec<u8>)> = asked.query_async(connection).await?;
-    if fields.iter().any(|(name, value)| name == "id" && *value != log.id) {
-        return Err(LogError::Foreign.into());
-    }
-    let mut facts: BTreeMap<String, Vec<u8>> = known.into_iter().collect();
-    let is_fact = |name: &str| {
-        let is_of_hub = name.starts_with("n:") || name.starts_with("d:");
-        is_of_hub || ["identity", "host", "settings", "base"].contains(&name)
-    };
-    for (name, value) in fields {
-        if is_opening(&name) || is_open && is_fact(&name) {
-            facts.insert(name, value);
-        }
-    }
-    Ok(facts.into_iter().collect())
-}
-
-/// The same of an open log; nothing where it cannot be asked.
+/// What is said of an open log, where it is more than is known; nothing where it cannot be asked.
 pub(super) async fn facts_now(
     log: &RedisLog,
     connection: &mut MultiplexedConnection,
     known: Facts,
 ) -> Option<Facts> {
-    facts(log, connection, (known, true)).await.ok()
+    let beside = Beside::ask(log, connection, &known).await.ok()?;
+    Some(beside.learnt(known, &log.seal))
 }
 
 /// That this copy has nothing which the log was opened without.
-fn check(copy: &impl Held, facts: &Facts) -> Result<(), LogError> {
+fn check(copy: &impl Held, (there, own): &(Line, Line)) -> Result<(), LogError> {
     let applied = copy.said().turn;
-    let common = forked_behind(&openings(facts), (applied, copy.read_from()));
+    let common = forked_behind(there, own, (applied, copy.read_from()), |turn| copy.chain_at(turn));
     common.map_or(Ok(()), |common| Err(LogError::Beyond { common, applied }))
 }
+
+/// What is said of a log that is open in a generation which this hub has seen the end of.
+const OF_BEFORE: &str = "the log in this Redis is one of before: it was opened anew since, in another Redis or in one that has \
+                         lost that; look at --redis, and stop the wrong one";
 
 /// Says in the log of this process, and to whoever asks for readiness, what is waited for; once each.
 fn tell(log: &mut RedisLog, words: &str) {
@@ -276,8 +289,12 @@ fn tell(log: &mut RedisLog, words: &str) {
     log.health.set_opening(Some(words.to_owned()));
 }
 
-/// What a person has to know of an opening that does not go on.
-fn words(decision: &Decision, (has, turn): (u64, u64), facts: &Facts) -> String {
+/// What a person has to know of an opening that does not go on. `other` is a word that was said of another opening.
+fn words(
+    decision: &Decision,
+    (has, turn): (u64, u64),
+    (facts, other): (&Facts, Option<&Word>),
+) -> String {
     let name = |node: &u32| {
         let field = format!("n:{node}");
         let found = facts.iter().find(|(name, _)| *name == field);
@@ -289,8 +306,11 @@ fn words(decision: &Decision, (has, turn): (u64, u64), facts: &Facts) -> String 
     let names = |nodes: &std::collections::BTreeSet<u32>| {
         nodes.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    let lost = || format!("Redis has lost turns {} to {turn} of the log", has.saturating_add(1));
-    match decision {
+    let lost = || match has.saturating_add(1) {
+        first if first <= turn => format!("Redis has lost turns {first} to {turn} of the log"),
+        _ => "Redis has lost turns of the log that only another server has".to_owned(),
+    };
+    let said = match decision {
         Decision::WaitFor { hubs, is_lacking: true } if hubs.is_empty() => {
             format!("{}; waiting for other servers that run", lost())
         }
@@ -308,11 +328,20 @@ fn words(decision: &Decision, (has, turn): (u64, u64), facts: &Facts) -> String 
             lost()
         ),
         Decision::Leave { to } => format!("the log is opened by {}", name(to)),
+        Decision::LeftOut => "a person has said that the servers go on without this one: stop it, and keep its folder"
+            .to_owned(),
         Decision::Forked { with } => format!(
-            "this server and {} have come to different things: stop the one that is wrong, and give it a snapshot of \
-             the other",
+            "this server and {} have come to different things: stop the one that is wrong, say: chat-server cluster \
+             open --without and its name, and give it a snapshot of the other",
             names(with)
         ),
         Decision::Read | Decision::Open { .. } => "the log is being opened".to_owned(),
+    };
+    match other {
+        Some(_) => format!(
+            "{said}. What was said with cluster open was for another opening, or by a server that knows more: say it \
+             again with the folder of a server that runs"
+        ),
+        None => said,
     }
 }

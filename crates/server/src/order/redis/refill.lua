@@ -1,6 +1,7 @@
 -- The opener adds batches that Redis lacks, behind the last one that is there.
--- KEYS log, meta, opening   ARGV run, node, generation, last turn before them, id of the log, version,
---                                how many facts, the facts by name, then for each batch: 1 if structure, time in ms, bytes
+-- KEYS log, meta, opening   ARGV run, node, the generation that the opener has followed the log in, last turn before them,
+--                                id of the log, version, how many facts, the facts by name, then for each batch: 1 if
+--                                structure, time in ms, bytes
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
 if run ~= ARGV[1] then return {'OTHER', 0} end
@@ -19,11 +20,16 @@ if #last > 0 then
 end
 -- An empty stream begins wherever the copies of the hubs do.
 turn = tonumber(ARGV[4])
-local facts, structure = tonumber(ARGV[7]), nil
--- Whoever reads what is added has to know which generations there were.
+local facts, structure, time = tonumber(ARGV[7]), nil, redis.call('TIME')
+local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+-- Whoever reads what is added has to know which openings led there.
 for i = 8, 7 + 2 * facts, 2 do
-  redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1])
+  local value = ARGV[i + 1]
+  -- A hub that was not heard of since then is waited for from now on.
+  if ARGV[i]:match('^d:%d+$') then value = value:gsub('^(%d+) %d+', '%1 ' .. now) end
+  redis.call('HSETNX', KEYS[2], ARGV[i], value)
 end
+if tonumber(m[2] or 0) < tonumber(ARGV[3]) then redis.call('HSET', KEYS[2], 'gen', ARGV[3]) end
 for i = 8 + 2 * facts, #ARGV, 3 do
   turn = turn + 1
   -- First, as in an append. What went in before one that fails is there, and the next attempt is told so.
@@ -32,6 +38,5 @@ for i = 8 + 2 * facts, #ARGV, 3 do
 end
 redis.call('HSET', KEYS[2], 'id', ARGV[5], 'v', ARGV[6], 'turn', string.format('%d', turn))
 if structure then redis.call('HSET', KEYS[2], 'hturn', string.format('%d', structure)) end
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[3], 'at', time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('HSET', KEYS[3], 'at', now)
 return {'OK', turn}

@@ -1,6 +1,6 @@
 -- Says that a hub lives and how far it is, and looks who does not.
 -- KEYS lease, meta, log   ARGV process, life, time in ms, where leases are, node, the last turn that it has applied, how
--- much of that time a hub in time has left
+-- much of that time a hub in time has left, the last turn that is on its disk
 -- Answers a word, the time of Redis in ms, the hubs that may write and whose lease has ended, those that are late, and
 -- which hub answers to the name server, where that is known.
 local info = redis.call('INFO', 'server', 'replication')
@@ -18,7 +18,7 @@ if tonumber(redis.call('HGET', KEYS[2], 'turn')) > 0 and redis.call('XLEN', KEYS
   redis.call('HDEL', KEYS[2], 'run')
   return {'CLOSED', now, {}, {}, ''}
 end
-redis.pcall('HSET', KEYS[2], 'd:' .. ARGV[5], ARGV[6] .. ' ' .. string.format('%d', now))
+redis.pcall('HSET', KEYS[2], 'd:' .. ARGV[5], ARGV[6] .. ' ' .. string.format('%d', now) .. ' ' .. ARGV[8])
 local missing, late = {}, {}
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
   local node, life = field:match('^s:(%d+):(%x+)$')

@@ -1,12 +1,13 @@
--- A hub says how far it is. Who is further than the opener puts it out.
--- KEYS meta, opening   ARGV run, node, turn, generation, chain, 1 if it is new, seconds that it is kept
+-- A hub says how far it is, and when. Who is further than the opener puts it out.
+-- KEYS meta, opening   ARGV run, node, turn, all of it sealed, seconds that it is kept
 local info = redis.call('INFO', 'server', 'replication')
 local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
 if run ~= ARGV[1] then return {'OTHER', 0} end
 local m = redis.call('HMGET', KEYS[1], 'run', 'gen')
 if m[1] == run then return {'OPEN', tonumber(m[2])} end
-redis.call('HSET', KEYS[2], 'n:' .. ARGV[2], ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
-redis.call('EXPIRE', KEYS[2], ARGV[7])
+redis.call('HSET', KEYS[2], 'n:' .. ARGV[2], ARGV[3] .. ' ' .. redis.call('TIME')[1] .. ' ' .. ARGV[4])
+-- A word of a person is kept for longer.
+if redis.call('TTL', KEYS[2]) < tonumber(ARGV[5]) then redis.call('EXPIRE', KEYS[2], ARGV[5]) end
 local opener = redis.call('HGET', KEYS[2], 'opener')
 if opener then
   local said = redis.call('HGET', KEYS[2], 'n:' .. opener)

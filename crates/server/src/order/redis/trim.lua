@@ -13,7 +13,9 @@ local all, living = last, last
 for field, value in pairs(meta) do
   local node = field:match('^d:(%d+)$')
   if node then
-    local turn, at = value:match('^(%d+) (%d+)$')
+    -- What is on its disk, where it has said that: a power cut may take the rest.
+    local turn, at, synced = value:match('^(%d+) (%d+) ?(%d*)$')
+    if synced ~= '' then turn = synced end
     if now - tonumber(at) < tonumber(ARGV[4]) then all = math.min(all, tonumber(turn)) end
     if redis.call('EXISTS', ARGV[3] .. node) == 1 then living = math.min(living, tonumber(turn)) end
   end

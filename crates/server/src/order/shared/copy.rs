@@ -10,6 +10,7 @@ use crate::{
         opening::{
             Said,
             attempt::{Held, Kept},
+            line,
         },
     },
     store::{CommitError, Facts, Incarnation, Noted, Store},
@@ -24,6 +25,17 @@ pub(super) struct Standing {
     pub(super) noted: Noted,
     /// It has been at the end of the open log since it was started.
     pub(super) was_at_the_end: bool,
+}
+
+/// Whether nothing is known anew but how far hubs are, which is said all the time: of one that was put back with an older
+/// turn more is kept than is needed.
+fn is_as_good(known: &Noted, new: &Noted) -> bool {
+    let same = |(one, other): (&(String, Vec<u8>), &(String, Vec<u8>))| {
+        one.0 == other.0 && (one.1 == other.1 || one.0.starts_with("d:"))
+    };
+    known.generation == new.generation
+        && known.facts.len() == new.facts.len()
+        && known.facts.iter().zip(&new.facts).all(same)
 }
 
 /// The copy of this hub.
@@ -77,12 +89,16 @@ impl<S: Store + Sync> Held for OwnCopy<'_, S> {
     }
 
     async fn learn(&mut self, generation: u64, facts: Facts) -> Result<(), CommitError> {
-        let noted = Noted { generation, facts };
-        if self.standing.noted != noted {
+        let noted = Noted { generation: generation.max(self.standing.noted.generation), facts };
+        if !is_as_good(&self.standing.noted, &noted) {
             self.store.note(noted.clone()).await?;
             self.standing.noted = noted;
         }
         Ok(())
+    }
+
+    fn number_behind(&self, generation: u64) -> u64 {
+        line::number_behind(generation)
     }
 
     async fn note(&mut self, generation: u64) -> Result<(), CommitError> {

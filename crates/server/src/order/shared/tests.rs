@@ -16,7 +16,7 @@ use crate::{
         opening::attempt::Held,
     },
     store::{
-        AccountId, DeviceId, EntryKind, LogId, NewEntry, NewSession, NewTopic, OpenError,
+        AccountId, DeviceId, EntryKind, Facts, LogId, NewEntry, NewSession, NewTopic, OpenError,
         SessionPlace, Stored,
         memory::MemoryStore,
         sqlite::{self, FollowedLog, SqliteOptions},
@@ -513,4 +513,64 @@ async fn a_hub_goes_on_when_a_log_that_was_closed_is_open() {
     assert_eq!(hub.log.used[4..], [1, 1]);
     other.catch_up().await.unwrap();
     assert_eq!(hub.follower().chain(), other.follower().chain());
+}
+
+/// A log that tells of other hubs what was said last.
+struct Telling {
+    end: MemoryEnd,
+    has_news: std::sync::atomic::AtomicBool,
+    facts: Facts,
+}
+
+impl SharedLog for Telling {
+    async fn append(&mut self, append: Append) -> Result<u64, LogError> {
+        self.end.append(append).await
+    }
+
+    async fn end(&mut self) -> Result<u64, LogError> {
+        self.end.end().await
+    }
+
+    async fn begin_again(&mut self, hub: Incarnation) -> Result<(), LogError> {
+        self.end.begin_again(hub).await
+    }
+
+    async fn next(&mut self) -> Result<Vec<Logged>, LogError> {
+        self.end.next().await
+    }
+
+    async fn facts(&mut self, _known: Facts) -> Option<Facts> {
+        Some(self.facts.clone())
+    }
+
+    fn has_news(&self) -> bool {
+        self.has_news.swap(false, std::sync::atomic::Ordering::AcqRel)
+    }
+}
+
+/// Goal: what is said beside the log since it was opened is in the copies when Redis loses it. Before: they knew what there was
+/// when they came.
+#[tokio::test]
+async fn what_is_said_beside_the_log_is_taken_over_while_it_is_open() {
+    let log = log();
+    let one = Incarnation { node: 1, life: 1 };
+    let fact = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let facts = vec![fact("d:2", "5 1000 4"), fact("host", "n2")];
+    let end = Telling { end: log.join(one, 0), has_news: false.into(), facts: facts.clone() };
+    let follower = Follower::new(Seal::new(&[1; 32], [2; 16], 1));
+    let mut hub = Shared::new(one, end, MemoryStore::default(), follower);
+    hub.others().await.unwrap();
+    assert!(hub.standing.noted.facts.is_empty());
+    hub.log.has_news = true.into();
+    hub.others().await.unwrap();
+    assert_eq!(hub.standing.noted.facts, facts);
+    // How far somebody is, is said each second, and is not worth a sync.
+    hub.log.facts[0] = fact("d:2", "6 2000 5");
+    hub.log.has_news = true.into();
+    hub.others().await.unwrap();
+    assert_eq!(hub.standing.noted.facts, facts);
+    hub.log.facts.push(fact("n:2", "n2"));
+    hub.log.has_news = true.into();
+    hub.others().await.unwrap();
+    assert_eq!(hub.standing.noted.facts, hub.log.facts);
 }

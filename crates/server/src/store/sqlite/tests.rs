@@ -382,3 +382,22 @@ fn an_empty_database_is_refused() {
     let opened = open(folder.path(), SqliteOptions::default(), Arc::new(Metrics::new()));
     assert!(matches!(opened, Err(OpenError::Empty { .. })));
 }
+
+/// Goal: a folder follows a log with what was there before it, or not at all: a start that is cut in between leaves it to a
+/// server that is alone.
+#[test]
+fn a_file_that_was_not_adopted_whole_follows_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path(), SqliteOptions::default(), Arc::default()).unwrap());
+    let file = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    // What is there before the first turn cannot be written.
+    file.execute_batch("CREATE TABLE facts (name TEXT)").unwrap();
+    let log = FollowedLog { log: [7; 16], node: "n1".to_owned() };
+    adopt(folder.path(), &log, &Digest::ZERO).unwrap_err();
+    assert_eq!(owner(folder.path()).unwrap(), Owner::Nobody);
+    file.execute_batch("DROP TABLE facts").unwrap();
+    adopt(folder.path(), &log, &Digest::ZERO).unwrap();
+    assert_eq!(owner(folder.path()).unwrap(), Owner::Follows(log));
+    let noted = noted(folder.path()).unwrap().unwrap_or_default();
+    assert_eq!(noted.facts, [("base".to_owned(), vec![0; 32])]);
+}

@@ -1,6 +1,7 @@
 //! What a hub that shares a log keeps beside the rows of every hub: how far it is, the last turns, and who is
 //! connected elsewhere. These tables are only in the file of such a hub.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chat_protocol::id::Digest;
@@ -151,7 +152,8 @@ pub(super) fn adopt(
 ) -> rusqlite::Result<()> {
     let connection = Connection::open(file)?;
     super::configure(&connection)?;
-    // All of it or nothing: a file in between would be of nobody, and its copies of files would be swept.
+    // All of it or nothing: a file in between would follow the log from another beginning than the others, and its
+    // copies of files would be swept.
     let transaction = connection.unchecked_transaction()?;
     fill(&transaction, log)?;
     super::copies::bring_in(&transaction, node)?;
@@ -253,6 +255,14 @@ pub(super) fn followed_to(file: &Path) -> rusqlite::Result<Lost> {
         .query_row(asked, [], row)
         .optional()?
         .unwrap_or(Lost { applied: 0, read_from: 0 }))
+}
+
+/// What everything up to the last turns came to.
+pub(super) fn chains(file: &Path) -> rusqlite::Result<BTreeMap<u64, Digest>> {
+    let connection = super::open::reader(file)?;
+    let mut select = connection.prepare("SELECT turn, chain FROM turns")?;
+    let rows = select.query_map([], |row| Ok((from_sql(row.get(0)?), Digest(row.get(1)?))))?;
+    rows.collect()
 }
 
 /// What a file has noted of the log that it follows, if it has.

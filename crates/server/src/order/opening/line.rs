@@ -1,0 +1,293 @@
+//! The openings that a log has gone through, each behind the one before it. Two logs of one origin are the same up to where
+//! their lines part, and what a copy has read behind that place is not in the other one.
+//!
+//! ```text
+//! generation   1 ──40──► 7 ──────80──► 9          n1 has opened 7 behind turn 40, and 9 behind turn 80
+//!                └──40──► 5 ──60──► 6             n2 has never heard of 7, and has opened 5 behind turn 40
+//! ```
+//! The number of a generation is larger than that of the one before it, and by chance no other opening has it: two that
+//! were begun without knowing of each other are told apart.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::{crypto::random, id::Digest};
+
+use crate::order::words::WordSeal;
+use crate::store::Facts;
+
+/// What a fact is called that says where a generation of the log began.
+const BEGAN: &str = "o:";
+
+/// Where a generation of a log began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Began {
+    /// The generation before it, in which whoever has opened the log had followed it.
+    pub before: u64,
+    /// The last turn before it.
+    pub turn: u64,
+    /// What everything up to there came to.
+    pub chain: Digest,
+}
+
+/// The generation in which a log is founded.
+const FIRST: u64 = 1;
+
+/// Bytes of a beginning as it is sealed.
+const BEGAN_BYTES: usize = 48;
+
+impl Began {
+    fn bytes(&self) -> [u8; BEGAN_BYTES] {
+        let mut bytes = [0; BEGAN_BYTES];
+        let (before, rest) = bytes.split_at_mut(8);
+        let (turn, chain) = rest.split_at_mut(8);
+        before.copy_from_slice(&self.before.to_be_bytes());
+        turn.copy_from_slice(&self.turn.to_be_bytes());
+        chain.copy_from_slice(self.chain.as_bytes());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (before, rest) = bytes.split_first_chunk()?;
+        let (turn, chain) = rest.split_first_chunk()?;
+        let (before, turn) = (u64::from_be_bytes(*before), u64::from_be_bytes(*turn));
+        Some(Self { before, turn, chain: Digest(chain.try_into().ok()?) })
+    }
+
+    /// What is kept of it beside the log: a name, and what the hubs alone can make.
+    pub fn sealed(&self, generation: u64, seal: &WordSeal) -> (String, Vec<u8>) {
+        let name = format!("{BEGAN}{generation}");
+        let sealed = seal.seal(&name, &self.bytes());
+        (name, sealed)
+    }
+}
+
+/// Whether a fact is of this kind.
+pub fn is_opening(fact: &str) -> bool {
+    fact.starts_with(BEGAN)
+}
+
+/// A number for the generation behind this one. Whoever counts from the same one at another place gets another number: one
+/// in two thousand millions is the same. 2^22 openings of one log are fewer than 2^53, up to which scripts count.
+pub fn number_behind(generation: u64) -> u64 {
+    const STEP_BITS: u32 = 31;
+    let step = u32::from_be_bytes(random()) >> (u32::BITS - STEP_BITS);
+    generation.saturating_add(1).saturating_add(u64::from(step))
+}
+
+/// The openings that a log has gone through.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Line(BTreeMap<u64, Began>);
+
+impl Line {
+    /// Those that led to the generation `newest`, of all that are known.
+    pub fn to(newest: u64, known: &BTreeMap<u64, Began>) -> Self {
+        let mut line = BTreeMap::new();
+        let mut next = newest;
+        while let Some(began) = known.get(&next) {
+            line.insert(next, *began);
+            if began.before >= next {
+                break;
+            }
+            next = began.before;
+        }
+        Self(line)
+    }
+
+    /// That of a copy: what it has noted are the openings of one line.
+    pub fn noted(facts: &Facts, seal: &WordSeal) -> Self {
+        let known = sealed_in(facts.iter().map(|(name, value)| (name.as_str(), &value[..])), seal);
+        let newest = known.last_key_value().map_or(0, |(generation, _)| *generation);
+        Self::to(newest, &known)
+    }
+
+    /// The newest generation; 0 for a log that was never opened anew.
+    pub fn newest(&self) -> u64 {
+        self.0.last_key_value().map_or(0, |(generation, _)| *generation)
+    }
+
+    /// All of them.
+    pub fn openings(&self) -> &BTreeMap<u64, Began> {
+        &self.0
+    }
+
+    /// Whether the log has gone through this generation. The first ones are of every log.
+    pub fn has(&self, generation: u64) -> bool {
+        generation <= FIRST || self.0.contains_key(&generation)
+    }
+
+    fn turns_behind(&self, generation: u64) -> impl Iterator<Item = u64> {
+        self.0.range(generation.saturating_add(1)..).map(|(_, began)| began.turn)
+    }
+
+    /// The newest generation that both have gone through; 0 for what was there before all of them.
+    fn last_of_both(&self, other: &Self) -> u64 {
+        self.0.keys().rev().find(|generation| other.has(**generation)).copied().unwrap_or(0)
+    }
+
+    /// The newest generation of this one that somebody has gone through who has followed `own`, and has read a turn from
+    /// the generation `read_from`.
+    pub fn reached_by(&self, own: &Self, read_from: u64) -> u64 {
+        if self.has(read_from) { read_from } else { own.last_of_both(self) }
+    }
+
+    /// Whether the other one has gone on from where this one ends.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        let both = other.last_of_both(self);
+        self.turns_behind(both).next().is_none() && other.turns_behind(both).next().is_some()
+    }
+
+    /// Those that led to where the log is, as far as either knows: this one, or what `own` has gone through since.
+    pub fn joined(self, own: Self) -> Self {
+        if self.is_older_than(&own) { own } else { self }
+    }
+
+    /// The generation that the log is in, as far as this one or `own` knows.
+    pub fn generation(&self, own: &Self) -> u64 {
+        let newest = if self.is_older_than(own) { own.newest() } else { self.newest() };
+        newest.max(FIRST)
+    }
+
+    /// Whether a turn that was read from this generation is part of the log.
+    pub fn counts(&self, turn: u64, generation: u64) -> bool {
+        self.has(generation) && self.turns_behind(generation).all(|last| turn <= last)
+    }
+
+    /// Facts that are no openings, or are of this line.
+    pub fn filter(&self, facts: &mut Facts) {
+        let is_of_this = |name: &str| {
+            let generation = name.strip_prefix(BEGAN).and_then(|number| number.parse::<u64>().ok());
+            generation.is_some_and(|generation| self.0.contains_key(&generation))
+        };
+        facts.retain(|(name, _)| !is_opening(name) || is_of_this(name));
+    }
+}
+
+/// The openings among these, as far as a hub has sealed them.
+pub fn sealed_in<'a>(
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    seal: &WordSeal,
+) -> BTreeMap<u64, Began> {
+    let read = |(name, value): (&str, &[u8])| {
+        let generation = name.strip_prefix(BEGAN)?.parse().ok()?;
+        Some((generation, Began::read(&seal.open(name, value)?)?))
+    };
+    fields.filter_map(read).collect()
+}
+
+/// The last turn that a copy shares with the log of this line, where it has more that is not in there. The copy has gone
+/// through `own` itself, and has read its last turn, `applied`, from the generation `read_from`; `chain_at` is what everything
+/// up to a turn came to in it.
+pub fn forked_behind(
+    log: &Line,
+    own: &Line,
+    (applied, read_from): (u64, u64),
+    chain_at: impl Fn(u64) -> Option<Digest>,
+) -> Option<u64> {
+    let is_other = |began: &&Began| {
+        began.turn <= applied && chain_at(began.turn).is_some_and(|chain| chain != began.chain)
+    };
+    let other = log.0.values().find(is_other).map(|began| began.turn.saturating_sub(1));
+    let parted = if log.has(read_from) {
+        log.turns_behind(read_from).min()
+    } else {
+        // It was read in a generation that the log has not gone through.
+        let both = own.last_of_both(log);
+        let there = log.turns_behind(both).min();
+        there.map(|there| own.turns_behind(both).chain([there]).min().unwrap_or(there))
+    };
+    parted.filter(|last| *last < applied).into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(turn: u64) -> Digest {
+        Digest([u8::try_from(turn).unwrap(); 32])
+    }
+
+    /// Generations, each with the one before it and the last turn before it.
+    fn line(openings: &[(u64, u64, u64)]) -> Line {
+        let began = |before, turn| Began { before, turn, chain: chain(turn) };
+        let known =
+            openings.iter().map(|(of, before, turn)| (*of, began(*before, *turn))).collect();
+        Line::to(openings.last().map_or(0, |(of, ..)| *of), &known)
+    }
+
+    fn forked(log: &Line, own: &Line, copy: (u64, u64)) -> Option<u64> {
+        forked_behind(log, own, copy, |_| None)
+    }
+
+    #[test]
+    fn a_copy_that_has_more_than_a_later_generation_began_with_has_forked() {
+        let log = line(&[(2, 0, 10), (3, 2, 12)]);
+        for (copy, behind) in [
+            ((10, 1), None),
+            ((11, 1), Some(10)),
+            ((13, 1), Some(10)),
+            ((12, 2), None),
+            ((13, 2), Some(12)),
+            ((99, 3), None),
+        ] {
+            assert_eq!(forked(&log, &line(&[]), copy), behind, "turn and generation {copy:?}");
+        }
+    }
+
+    /// Goal: two openings that were begun without knowing of each other are told apart, whichever number is the larger one.
+    #[test]
+    fn a_copy_of_another_line_has_forked_where_the_lines_part() {
+        for (there, here) in [(5, 7), (7, 5)] {
+            let (log, own) = (line(&[(there, 0, 40)]), line(&[(here, 0, 40)]));
+            assert_eq!(forked(&log, &own, (80, here)), Some(40), "read behind it");
+            assert_eq!(forked(&log, &own, (40, 1)), None, "nothing was read behind it");
+            assert!(!log.is_older_than(&own) && !own.is_older_than(&log));
+        }
+        // The log goes back further than the other line does, or less far.
+        let own = line(&[(3, 0, 20), (7, 3, 40), (8, 7, 50)]);
+        assert_eq!(forked(&line(&[(3, 0, 20), (5, 3, 60)]), &own, (55, 8)), Some(40));
+        assert_eq!(forked(&line(&[(3, 0, 20), (5, 3, 30)]), &own, (55, 8)), Some(30));
+    }
+
+    #[test]
+    fn a_log_that_ends_where_the_copy_goes_on_is_one_of_before() {
+        let (log, own) = (line(&[(3, 0, 20)]), line(&[(3, 0, 20), (7, 3, 40)]));
+        assert!(log.is_older_than(&own) && !own.is_older_than(&log) && !log.is_older_than(&log));
+        assert_eq!(forked(&log, &own, (45, 7)), None, "it is to be put back");
+        assert_eq!(log.clone().joined(own.clone()), own);
+        assert_eq!(own.clone().joined(log), own);
+    }
+
+    #[test]
+    fn another_chain_where_a_generation_began_is_a_fork() {
+        let log = line(&[(3, 0, 20), (5, 3, 30)]);
+        let seen = |turn: u64| Some(chain(if turn < 25 { turn } else { turn + 1 }));
+        assert_eq!(forked_behind(&log, &log, (40, 5), seen), Some(29));
+        assert_eq!(forked_behind(&log, &log, (29, 3), seen), None, "it has not come that far");
+    }
+
+    #[test]
+    fn what_no_hub_has_sealed_is_no_opening() {
+        let seal = WordSeal::new(&[1; 32], [7; 16]);
+        let began = Began { before: 0, turn: 10, chain: chain(10) };
+        let right = began.sealed(9, &seal);
+        let facts = vec![
+            ("host".to_owned(), b"n1".to_vec()),
+            ("o:12".to_owned(), b"10".to_vec()),
+            ("o:13".to_owned(), right.1.clone()),
+            Began { before: 9, turn: 11, chain: chain(11) }
+                .sealed(14, &WordSeal::new(&[2; 32], [7; 16])),
+            right,
+        ];
+        assert_eq!(Line::noted(&facts, &seal), line(&[(9, 0, 10)]));
+        let mut kept = facts;
+        line(&[(9, 0, 10)]).filter(&mut kept);
+        let names: Vec<&str> = kept.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["host", "o:9"]);
+    }
+
+    #[test]
+    fn a_number_is_larger_than_the_one_before_and_seldom_the_same() {
+        let numbers: std::collections::BTreeSet<u64> = (0..64).map(|_| number_behind(5)).collect();
+        assert!(numbers.len() > 60 && numbers.iter().all(|number| *number > 5), "{numbers:?}");
+    }
+}

@@ -1,0 +1,199 @@
+//! What is said of a log beside its turns, as it lies in Redis. Whoever can write there can write anything: only what a hub
+//! can have written is taken over, and nothing of the rest gets into a copy, which would bring it to the next Redis.
+//!
+//! - `identity`, `settings`, `o:GENERATION`: sealed for the hubs.
+//! - `n:NODE`: a name, which the number is made of.
+//! - `d:NODE`: how far a hub is, and when; of no use but to wait for it.
+//! - `host`: a name in clear. It says where the agent runs, as Redis may.
+//! - `base`: it is in the file of each hub, and is never taken from here.
+
+use std::collections::BTreeMap;
+
+use chat_protocol::crypto::sha256_parts;
+use redis::{Script, aio::MultiplexedConnection};
+
+use super::{RedisLog, open::Failed};
+use crate::{
+    order::{
+        LogError,
+        opening::line::{Line, is_opening, sealed_in},
+        words::WordSeal,
+    },
+    store::Facts,
+};
+
+/// The number that the name of a hub comes to. 0 is nobody's.
+pub fn number_of(name: &str) -> u32 {
+    let digest = sha256_parts(&[b"chat-cluster/1 node", name.as_bytes()]);
+    digest.first_chunk().map_or(1, |first| u32::from_be_bytes(*first)).max(1)
+}
+
+/// Characters of the name of a hub at most: it is a file name as well.
+pub const NODE_NAME_CHARS_MAX: usize = 32;
+
+/// Whether a hub may be called this.
+pub fn is_node_name(text: &str) -> bool {
+    let is_right = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.len() <= NODE_NAME_CHARS_MAX && text.chars().all(is_right)
+}
+
+/// All of it.
+pub(super) struct Beside {
+    fields: BTreeMap<String, Vec<u8>>,
+    /// The generation that the log is open in, or was; 0 where nothing is said of it.
+    pub(super) generation: u64,
+}
+
+impl Beside {
+    /// Asks for it. What no hub can have written is put right where `known` has what belongs there.
+    pub(super) async fn ask(
+        log: &RedisLog,
+        connection: &mut MultiplexedConnection,
+        known: &Facts,
+    ) -> Result<Self, Failed> {
+        let asked = redis::cmd("HGETALL").arg(&log.place.meta).to_owned();
+        let fields: BTreeMap<String, Vec<u8>> = asked.query_async(connection).await?;
+        if fields.get("id").is_some_and(|id| *id != log.id) {
+            return Err(LogError::Foreign.into());
+        }
+        let number = |value: &Vec<u8>| std::str::from_utf8(value).ok()?.parse().ok();
+        let generation = fields.get("gen").and_then(number).unwrap_or(0);
+        let mut beside = Self { fields, generation };
+        let wrong: Vec<(String, Vec<u8>, Vec<u8>)> = beside.wrong(known, &log.seal);
+        if !wrong.is_empty() {
+            let script = Script::new(include_str!("mend.lua"));
+            let mut call = script.key(&log.place.meta);
+            for (name, there, right) in wrong {
+                tracing::warn!(
+                    name,
+                    "something was written beside the log that no server has sealed"
+                );
+                call.arg(&name).arg(there).arg(&right[..]);
+                beside.fields.insert(name, right);
+            }
+            let () = call.invoke_async(connection).await?;
+        }
+        // An opening that is missing there is one that was removed.
+        for (name, value) in known.iter().filter(|(name, _)| is_opening(name)) {
+            beside.fields.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        Ok(beside)
+    }
+
+    /// What no hub can have written, and what belongs there.
+    fn wrong(&self, known: &Facts, seal: &WordSeal) -> Vec<(String, Vec<u8>, Vec<u8>)> {
+        let wrong = known.iter().filter_map(|(name, right)| {
+            let there = self.fields.get(name)?;
+            let is_right = |value: &[u8]| is_of_a_hub(name, value, seal);
+            let is_wrong = !is_right(there) && is_right(right);
+            is_wrong.then(|| (name.clone(), there.clone(), right.clone()))
+        });
+        wrong.collect()
+    }
+
+    /// The openings that led to where the log is.
+    pub(super) fn line(&self, seal: &WordSeal) -> Line {
+        let fields = self.fields.iter().map(|(name, value)| (name.as_str(), &value[..]));
+        Line::to(self.generation, &sealed_in(fields, seal))
+    }
+
+    /// What belongs beside a log that is closed, by the copy of a hub: an old Redis that was put back knows less than the
+    /// copies do. `line` led to where the log is.
+    pub(super) fn put_back(&self, known: Facts, line: &Line) -> Facts {
+        let mut facts: BTreeMap<String, Vec<u8>> = known.into_iter().collect();
+        for (name, value) in self.fields.iter().filter(|(name, _)| is_opening(name)) {
+            facts.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        let mut facts: Facts = facts.into_iter().collect();
+        line.filter(&mut facts);
+        facts
+    }
+
+    /// What the copy of a hub takes over of a log that is open, beside what it knows.
+    pub(super) fn learnt(&self, known: Facts, seal: &WordSeal) -> Facts {
+        let mut facts: BTreeMap<String, Vec<u8>> = known.into_iter().collect();
+        for (name, value) in &self.fields {
+            if is_of_a_hub(name, value, seal) {
+                facts.insert(name.clone(), value.clone());
+            }
+        }
+        let mut facts: Facts = facts.into_iter().collect();
+        self.line(seal).filter(&mut facts);
+        facts
+    }
+}
+
+/// Whether this is something that hubs write beside a log, and a hub can have written it.
+fn is_of_a_hub(name: &str, value: &[u8], seal: &WordSeal) -> bool {
+    let text = || std::str::from_utf8(value).ok();
+    match (name, name.split_once(':')) {
+        ("identity" | "settings", _) => seal.open(name, value).is_some(),
+        ("host", _) => text().is_some_and(is_node_name),
+        (_, Some(("n", number))) => {
+            text().is_some_and(|name| is_node_name(name) && number_of(name).to_string() == number)
+        }
+        (_, Some(("d", number))) => {
+            let is_number = |word: &str| word.parse::<u64>().is_ok();
+            let words = text().is_some_and(|text| text.split(' ').all(is_number));
+            words && number.parse::<u32>().is_ok()
+        }
+        _ => is_opening(name) && seal.open(name, value).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fact(name: &str, value: &[u8]) -> (String, Vec<u8>) {
+        (name.to_owned(), value.to_vec())
+    }
+
+    /// Goal: what somebody writes beside the log who has not the key gets into no copy.
+    #[test]
+    fn what_no_hub_can_have_written_is_not_taken_over() {
+        let seal = WordSeal::new(&[1; 32], [7; 16]);
+        let name = |node: &str| format!("n:{}", number_of(node));
+        let known = vec![
+            fact("base", b"what was there"),
+            fact("identity", &seal.seal("identity", b"key")),
+            fact(&name("n1"), b"n1"),
+        ];
+        let mut fields: BTreeMap<String, Vec<u8>> = [
+            fact("base", b"something else"),
+            fact("identity", b"x"),
+            fact("host", b"n2"),
+            fact(&name("n1"), b"n9"),
+            fact(&name("n2"), b"n2"),
+            fact("d:5", b"12 1000 11"),
+            fact("d:6", b"x"),
+            fact("o:9999", b"5"),
+            fact("turn", b"5"),
+        ]
+        .into_iter()
+        .collect();
+        let beside = Beside { fields: fields.clone(), generation: 9_999 };
+        let wrong: Vec<String> =
+            beside.wrong(&known, &seal).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(wrong, ["identity".to_owned(), name("n1")]);
+        let learnt = beside.learnt(known.clone(), &seal);
+        let mut expected = known.clone();
+        expected.extend([
+            fact("d:5", b"12 1000 11"),
+            fact("host", b"n2"),
+            fact(&name("n2"), b"n2"),
+        ]);
+        expected.sort();
+        assert_eq!(learnt, expected);
+        // Of another name, or of another log, it is nothing either.
+        for sealed in [
+            seal.seal("settings", b"key"),
+            WordSeal::new(&[1; 32], [8; 16]).seal("identity", b"key"),
+        ] {
+            fields.insert("identity".to_owned(), sealed);
+            let beside = Beside { fields: fields.clone(), generation: 0 };
+            let learnt = beside.learnt(known.clone(), &seal);
+            assert!(learnt.contains(&known[1]));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! One of several becomes a server that is alone: with everything that was acknowledged, or not at all.
+
+use std::sync::Arc;
+
+use super::{RunError, Way, open_shared};
+use crate::{
+    cluster::{self, ClusterError},
+    config::{Config, Leaving, Sharing},
+    metrics::Metrics,
+    order::{Turns as _, redis::Place},
+    store::sqlite::{self, Owner},
+};
+
+/// Makes the folder that of a server which is alone. One that is so already stays as it is.
+pub(super) async fn leave(
+    config: &Config,
+    leaving: &Leaving,
+    metrics: &Arc<Metrics>,
+) -> Result<(), RunError> {
+    let Owner::Follows(was) = sqlite::owner(&config.data)? else { return Ok(()) };
+    match leaving {
+        Leaving::ReadingOn(sharing) => read_on(config, sharing, metrics).await?,
+        Leaving::AtTurn(turn) => {
+            let there = sqlite::last_turn(&config.data)?;
+            if there != *turn {
+                let data = config.data.display().to_string();
+                return Err(ClusterError::OtherTurn { data, there, said: *turn }.into());
+            }
+        }
+    }
+    sqlite::leave(&config.data, cluster::number(&was.node))?;
+    tracing::info!("this server is alone now, with everything the servers had");
+    Ok(())
+}
+
+/// Takes over what is in the log, while no other server writes there.
+async fn read_on(
+    config: &Config,
+    sharing: &Sharing,
+    metrics: &Arc<Metrics>,
+) -> Result<(), RunError> {
+    let cluster = cluster::find(config, sharing).await?;
+    let (place, node) = (cluster.place.clone(), cluster.node);
+    no_other_runs(&place, node, sharing).await?;
+    let (way, reads, snapshot) = open_shared(config, cluster, metrics).await?;
+    drop((reads, snapshot));
+    let Way::Shared(mut turns, member, _) = way else { return Err(RunError::Ending) };
+    let read = turns.catch_up().await;
+    // One that was started meanwhile may have said something since.
+    let alone = no_other_runs(&place, node, sharing).await;
+    let turn = turns.applied();
+    // The file is closed before its tables go.
+    drop(turns);
+    (*member).leave().await;
+    read?;
+    alone?;
+    tracing::info!(turn, "everything that is in the log is here");
+    Ok(())
+}
+
+async fn no_other_runs(place: &Place, node: u32, sharing: &Sharing) -> Result<(), ClusterError> {
+    let url = || sharing.redis.to_string();
+    let others = place.others(node).await;
+    let others = others.map_err(|source| ClusterError::Redis { url: url(), source })?;
+    if others > 0 {
+        return Err(ClusterError::OthersGoOn { cluster: sharing.cluster.to_string() });
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+use chat_protocol::header::MemberOperation;
+use chat_protocol::name::{ConversationId, RoomName};
+use chat_protocol::tag::label;
+use chat_testkit::device::Device;
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    budgets::MailboxLimits,
+    order::{
+        batch::{Batch, BatchId},
+        follow::Follower,
+        memory::{MemoryEnd, MemoryLog},
+        opening::line::Began,
+        shared::Shared,
+    },
+    store::{
+        AccountId, DATABASE_FILE, DeviceId, Incarnation, LogId, NewNo, NewTopic, Snapshot,
+        memory::MemoryStore,
+        sqlite::{FollowedLog, SqliteOptions},
+    },
+};
+
+const NOW: u64 = 1_790_000_000_000;
+const LOG: [u8; 16] = [2; 16];
+const KEY: [u8; 32] = [1; 32];
+
+fn clock() -> u64 {
+    NOW
+}
+
+fn seal() -> Seal {
+    Seal::new(&KEY, LOG, 1)
+}
+
+fn words() -> WordSeal {
+    WordSeal::new(&KEY, LOG)
+}
+
+/// A way to the log that does not take the first batches, for these reasons.
+struct Way {
+    turns: Shared<MemoryEnd, MemoryStore>,
+    refuses: Vec<Unkept>,
+}
+
+impl Way {
+    fn new(refuses: Vec<Unkept>) -> Self {
+        let hub = Incarnation { node: 1, life: 1 };
+        let end = MemoryLog::new(clock).join(hub, 0);
+        let turns = Shared::new(hub, end, MemoryStore::default(), Follower::new(seal()));
+        Self { turns, refuses }
+    }
+}
+
+impl Turns for Way {
+    const IS_SHARED: bool = true;
+
+    fn hub(&self) -> Incarnation {
+        self.turns.hub()
+    }
+
+    fn applied(&self) -> u64 {
+        self.turns.applied()
+    }
+
+    async fn commit(
+        &mut self,
+        at: u64,
+        now_ms: u64,
+        batch: Vec<Guarded>,
+    ) -> Result<Vec<Turn>, CommitError> {
+        match self.refuses.pop() {
+            None => self.turns.commit(at, now_ms, batch).await,
+            Some(why) => {
+                let records = Records::Own(batch.iter().map(|_| Err(why)).collect());
+                Ok(vec![Turn { now_ms, records }])
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<Vec<Turn>, CommitError> {
+        self.turns.catch_up().await
+    }
+
+    fn is_gone(&self, hub: Incarnation) -> bool {
+        self.turns.is_gone(hub)
+    }
+
+    async fn arrived(&mut self) {
+        self.turns.arrived().await;
+    }
+
+    async fn others(&mut self) -> Result<Vec<Turn>, CommitError> {
+        self.turns.others().await
+    }
+}
+
+fn router() -> Router {
+    Router::restore(Snapshot::default(), MailboxLimits::default()).unwrap()
+}
+
+fn crew() -> ConversationId {
+    ConversationId::room(&RoomName::new("crew").unwrap())
+}
+
+/// What another line of the log had: alice, and a room that she has made.
+async fn said_there() -> Vec<Proposal> {
+    let alice = Device::new("alice", 0);
+    let (mut router, mut turns) = (router(), Way::new(Vec::new()));
+    let new = NewAccount {
+        name: alice.user.clone(),
+        bundle: Arc::new(alice.bundle.clone()),
+        password: None,
+        vault: None,
+        invite: None,
+    };
+    let account = || Proposal::Account(Box::new(new.clone()));
+    take_up((&mut router, &mut turns), vec![account()], (clock, &mut Vec::new())).await.unwrap();
+    let head = router.head(&crew());
+    let (header, frame) = alice.link(&crew(), MemberOperation::Create, (head.mg, head.pm));
+    let frame = RawFrame::decode(frame).unwrap();
+    let request = request(&router, Header::Member(header), &frame, None).unwrap();
+    let Decision::Propose(link) = router.decide(NOW, &request, &mut Pending::default()) else {
+        panic!("it is lawful");
+    };
+    vec![account(), link]
+}
+
+async fn taken_up(
+    lost: Vec<Proposal>,
+    refuses: Vec<Unkept>,
+) -> (Router, Result<Tally, SalvageError>) {
+    let (mut router, mut turns) = (router(), Way::new(refuses));
+    let tally = take_up((&mut router, &mut turns), lost, (clock, &mut Vec::new())).await;
+    (router, tally)
+}
+
+/// Goal: others that are faster cost time, and nothing else.
+#[tokio::test]
+async fn what_others_have_overtaken_is_decided_again_until_it_is_kept() {
+    let (router, tally) = taken_up(said_there().await, vec![Unkept::Stale; 40]).await;
+    let expected = Tally { kept: 2, ..Tally::default() };
+    assert_eq!(tally.unwrap(), expected);
+    assert_eq!(router.head(&crew()).mg, 1);
+}
+
+/// Goal: a Redis without room is said, and what was not taken up can be taken up later.
+#[tokio::test]
+async fn without_room_it_ends_and_says_so() {
+    let (_, tally) = taken_up(said_there().await, vec![Unkept::Full]).await;
+    assert!(matches!(tally, Err(SalvageError::Full(0))), "{tally:?}");
+    let always = vec![Unkept::Stale; DECISIONS_MAX];
+    let (_, tally) = taken_up(said_there().await, always).await;
+    assert!(matches!(tally, Err(SalvageError::Overtaken(0))), "{tally:?}");
+}
+
+#[tokio::test]
+async fn what_was_refused_stays_so_and_what_is_left_out_is_counted() {
+    let mut lost = said_there().await;
+    let Some(Proposal::Link(link)) = lost.last() else { panic!("a link") };
+    let digest = RawFrame::decode(link.frame.clone()).unwrap().digest(label::MEMBER);
+    let (account, device, reason) = (AccountId(1), DeviceId(1), String::new());
+    lost.push(Proposal::No(Box::new(NewNo { account, device, digest, code: None, reason })));
+    let by = chat_testkit::name("alice");
+    for _ in 0..2 {
+        let (log, text, by) = (LogId(1), "plans".to_owned(), by.clone());
+        lost.push(Proposal::Topic(NewTopic { log, text, by }));
+    }
+    let (router, tally) = taken_up(lost, Vec::new()).await;
+    let left_out = BTreeMap::from([("topics", 2)]);
+    assert_eq!(tally.unwrap(), Tally { kept: 1, refused: 1, left_out, known: 0 });
+    assert_eq!(router.head(&crew()).mg, 0, "it must not come behind its no");
+}
+
+#[test]
+fn copies_part_where_they_come_to_something_else() {
+    let chains = |turns: &[(u64, u8)]| -> BTreeMap<u64, Digest> {
+        turns.iter().map(|(turn, chain)| (*turn, Digest([*chain; 32]))).collect()
+    };
+    let here = chains(&[(3, 3), (4, 4), (5, 5)]);
+    assert_eq!(parted(&here, &chains(&[(3, 3), (4, 4)]), None), None);
+    assert_eq!(parted(&here, &chains(&[(3, 3), (4, 9)]), None), Some(3));
+    assert_eq!(parted(&here, &chains(&[(3, 3), (4, 9)]), Some(1)), Some(3));
+    assert_eq!(parted(&here, &chains(&[(5, 9), (6, 9)]), Some(2)), Some(2), "it goes back further");
+    assert_eq!(parted(&here, &chains(&[(5, 9)]), None), Some(4));
+    assert_eq!(parted(&here, &chains(&[(8, 9)]), Some(5)), Some(5));
+}
+
+/// A folder that follows the log: openings, and the turns whose bytes it has, each with the generation it was read from.
+fn folder(openings: &[(u64, Began)], turns: &[(u64, u64)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let log = FollowedLog { log: LOG, node: "n1".to_owned() };
+    let (options, metrics) = (SqliteOptions::default(), Arc::default());
+    drop(sqlite::open_shared(folder.path(), options, metrics, (&log, 1)).unwrap());
+    let file = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    for (generation, began) in openings {
+        let (name, value) = began.sealed(*generation, &words());
+        file.execute("INSERT INTO facts (name, value) VALUES (?1, ?2)", params![name, value])
+            .unwrap();
+    }
+    for (turn, generation) in turns {
+        let id = BatchId { hub: Incarnation { node: 1, life: 1 }, seq: *turn };
+        let proposal = Proposal::Topic(NewTopic {
+            log: LogId(1),
+            text: format!("of turn {turn}"),
+            by: chat_testkit::name("alice"),
+        });
+        let guard = crate::order::Guard::default();
+        let records = vec![Guarded { proposal, guard }];
+        let batch = Batch { now_ms: NOW, at: 0, chain: Digest::ZERO, records };
+        let batch = seal().seal(id, &batch).unwrap();
+        let (turn, generation) = (turn.cast_signed(), generation.cast_signed());
+        file.execute(
+            "INSERT INTO tail (turn, time_ms, structure, generation, batch) VALUES (?1, 0, 0, ?2, ?3)",
+            params![turn, generation, batch],
+        )
+        .unwrap();
+    }
+    folder
+}
+
+fn source(folder: &TempDir) -> Source {
+    Source { folder: folder.path().to_owned(), log: LOG, seal: seal(), words: words() }
+}
+
+fn began(turn: u64) -> Began {
+    Began { before: 0, turn, chain: Digest([7; 32]) }
+}
+
+/// Goal: what only one folder has is found, also where the log was opened twice behind one turn by servers that knew nothing of
+/// each other.
+#[test]
+fn what_two_openings_behind_one_turn_have_parted_is_found() {
+    let own = folder(&[(9, began(2))], &[(2, 1), (3, 9), (4, 9)]);
+    for log in [5, 12] {
+        let data = folder(&[(log, began(2))], &[(2, 1), (3, log)]);
+        let lost = lost(&source(&own), data.path()).unwrap();
+        let texts = lost.iter().map(|proposal| match proposal {
+            Proposal::Topic(new) => new.text.as_str(),
+            _ => "",
+        });
+        assert_eq!(texts.collect::<Vec<_>>(), ["of turn 3", "of turn 4"]);
+    }
+    let same = folder(&[(9, began(2))], &[(4, 9), (5, 9)]);
+    assert!(lost(&source(&own), same.path()).unwrap().is_empty());
+}
+
+/// Goal: turns whose bytes are gone are named, and nothing is taken up as if it were all.
+#[test]
+fn a_folder_that_has_forgotten_turns_says_which() {
+    let data = folder(&[(5, began(2))], &[(2, 1)]);
+    let own = folder(&[(9, began(2))], &[(5, 9), (6, 9), (9, 9)]);
+    let error = lost(&source(&own), data.path()).unwrap_err().to_string();
+    assert!(error.contains("turns 3 to 9 that the log was opened without"), "{error}");
+    assert!(error.contains(": 3 to 4, 7 to 8 were removed"), "{error}");
+}
