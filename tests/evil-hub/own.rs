@@ -5,7 +5,7 @@ use chat_protocol::header::Header;
 use chat_testkit::middle::{Message, Passing, Way};
 use serde_json::json;
 
-use crate::{Act, VICTIM, WRITER, read};
+use crate::{Act, Switch, VICTIM, WRITER, read};
 
 /// Something that a device has said to the others, on its way to one of them.
 fn is_said(passing: &Passing) -> bool {
@@ -24,12 +24,40 @@ pub fn refused() -> Act {
     })
 }
 
+/// The same, and makes it due again: says that the writer has new keys, and has all of them shown when a device asks.
+pub fn refused_and_made_due() -> Act {
+    let mut refused = refused();
+    Box::new(move |scene, passing| {
+        if let Some(mut asked) = read::text(&passing, Way::ToHub, "BUNDLES")
+            && asked["known"].get(WRITER).is_some()
+        {
+            asked["known"][WRITER] = json!("");
+            return vec![read::with_text(&passing, &asked)];
+        }
+        let is_refused = matches!(read::frame(&passing), Some((Header::Message(header), _)) if header.cid.is_own());
+        let keys = json!({"tag": "KEYS", "users": [WRITER]});
+        let keys = is_refused.then(|| passing.with(Way::ToClient, Message::Text(keys.to_string())));
+        refused(scene, passing).into_iter().chain(keys).collect()
+    })
+}
+
 /// Loses the first thing that a device says to the others, and delivers what follows.
 pub fn lost() -> Act {
+    lost_and_shown(Switch::default())
+}
+
+/// The same. `shown` counts what follows, by which it shows that something is missing.
+pub fn lost_and_shown(shown: Switch) -> Act {
     let mut is_told = false;
     Box::new(move |_, passing| {
-        let is_first = is_said(&passing) && !std::mem::replace(&mut is_told, true);
-        if is_first { Vec::new() } else { vec![passing] }
+        if !is_said(&passing) {
+            return vec![passing];
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            return Vec::new();
+        }
+        shown.tell();
+        vec![passing]
     })
 }
 

@@ -203,6 +203,18 @@ const STORIES: &[Attack] = &[
         own::lost_setting,
     ),
     story(
+        "lost setting, cut",
+        "what is held back of what is set changes nothing for good",
+        "loses what alice's desk tells her laptop first, and ends their connections when that shows",
+        own::lost_setting_cut,
+    ),
+    story(
+        "settings storm",
+        "R39: a hub cannot exhaust its clients",
+        "refuses what alice's desk tells her laptop, and makes it due again as fast as it can",
+        own::settings_storm,
+    ),
+    story(
         "old setting",
         "of two values the later one holds, and nobody else reads it",
         "gives alice's laptop her desk's settings late, again and again, and to bob",

@@ -61,9 +61,9 @@ impl Endpoint {
             HubToClient::Counters { id, counters } => self.on_counters_page(&id, &counters),
             HubToClient::Reminded { id, .. } => {
                 let is_it = |q: &Question| matches!(q, Question::Remind { .. });
-                if self.take_question(&id, is_it).is_some() {
+                if let Some(Question::Remind { of, .. }) = self.take_question(&id, is_it) {
                     self.devices_are_known_again();
-                    self.has_reminded();
+                    self.has_reminded(&of);
                 }
             }
             HubToClient::Topic { id, cid, text, by } => {
@@ -320,7 +320,7 @@ impl Endpoint {
             if kept {
                 self.gaps.kept_request(&id);
             }
-            return;
+            return self.settings_kept();
         }
         let recipients = self.recipients(&id);
         self.out.tell(Event::Stored { id, cid, position, kept, recipients, frame });
@@ -382,8 +382,10 @@ impl Endpoint {
                 }
             }
             Some(question) => {
-                if let Question::Bundles { first, .. } = question {
-                    self.keys_answered(&first);
+                match question {
+                    Question::Bundles { first, .. } => self.keys_answered(&first),
+                    Question::Remind { of, .. } => self.has_reminded(&of),
+                    _ => {}
                 }
                 self.out.tell_word(refusal.into_complaint());
             }
@@ -410,7 +412,7 @@ impl Endpoint {
         }
         let Refusal { code, reason, .. } = refusal;
         if outgoing.quiet {
-            return self.settings_refused(now_ms, &outgoing, (&code, &reason, true));
+            return self.quiet_refused(now_ms, &outgoing, (&code, &reason, true));
         }
         if code == code::STORAGE_FULL && outgoing.is_report() {
             // Nobody would say it again, and somebody waits for it. The refused id never succeeds.

@@ -13,12 +13,23 @@ use crate::event::Alarm;
 use crate::limits::{AWAY_SOON_MS, LINE_MISSING_MS, REVOKED_HELD_MS};
 use crate::repair::Lack;
 
+/// A key in a list that was revoked. One that the hub has shown as revoked comes before others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Revoked {
+    /// No bundle says so that the hub has shown: a member has handed it over.
+    by_member: bool,
+    /// Since when that is held, Unix time in milliseconds.
+    since_ms: u64,
+    /// Whose key it is.
+    name: UserName,
+}
+
 /// How the list of an epoch differs from what is held here. Computed once, and anew when keys or members
 /// change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Audience {
-    /// Whose revoked key is in it, and since when the revocation is held, Unix time in milliseconds.
-    revoked: Option<(u64, UserName)>,
+    /// Whose revoked key is in it.
+    revoked: Option<Revoked>,
     /// Who belongs there and is not in it, sorted, and since when that is known.
     missing: BTreeMap<UserName, u64>,
 }
@@ -59,8 +70,8 @@ impl Endpoint {
         let held: Vec<UserName> = missing.map(|(name, _)| name.clone()).collect();
         let is_nobody_missing = audience.missing.is_empty();
         match audience.revoked.clone() {
-            Some((since, name)) if is_held(since, REVOKED_HELD_MS) => {
-                self.seals_for_revoked(now_ms, (writer, &name), cid);
+            Some(revoked) if is_held(revoked.since_ms, REVOKED_HELD_MS) => {
+                self.seals_for_revoked(now_ms, (writer, came_ms), cid, &revoked);
             }
             Some(_) => {}
             None => self.seals_for_revoked_no_more(writer, cid),
@@ -76,8 +87,8 @@ impl Endpoint {
         let Some(epoch) = self.epochs.get(e) else { return Audience::default() };
         let lines = epoch.list.lines().iter();
         let revoked = lines.filter_map(|line| {
-            let since = self.people.revoked_since(&line.name, &line.sk)?;
-            Some((since, line.name.clone()))
+            let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
+            Some(Revoked { by_member: !is_shown, since_ms, name: line.name.clone() })
         });
         // Who is about to be left out, because they were away for so long, is not missed.
         let (wanted, _) = self.list_at(now_ms.saturating_add(AWAY_SOON_MS), &epoch.cid);
@@ -112,15 +123,33 @@ impl Endpoint {
         self.audiences_changed();
     }
 
+    /// A writer seals for a revoked key, and is handed what revokes it. Where that is known by a member only, the hub may
+    /// never have had it, and the writer is no part of it: the alarm waits until they have it, too.
     fn seals_for_revoked(
         &mut self,
         now_ms: u64,
-        (writer, name): (&UserName, &UserName),
+        (writer, came_ms): (&UserName, u64),
         cid: &ConversationId,
+        Revoked { by_member, name, .. }: &Revoked,
     ) {
-        if !self.link.warned_of_keys.insert((cid.clone(), writer.clone())) {
+        let key = (cid.clone(), writer.clone());
+        let is_news = !self.link.warned_of_keys.contains_key(&key);
+        let is_told = self.link.warned_of_keys.entry(key.clone()).or_default();
+        if *is_told {
             return;
         }
+        if *by_member {
+            if is_news {
+                return self.plan_repair(now_ms, cid, writer, Lack::Keys(name.clone()));
+            }
+            let repaired = self.repaired_since(cid, writer, Lack::Keys(name.clone()));
+            let is_known = repaired.is_some_and(|at| at.saturating_add(REVOKED_HELD_MS) <= came_ms);
+            // What the server shows of these people is asked first.
+            if !is_known || !self.ensure_view(cid) {
+                return;
+            }
+        }
+        self.link.warned_of_keys.insert(key, true);
         let detail = format!(
             "{writer} still seals for a device that {name} has revoked: the server does not show it to \
              {writer}, so whoever has that device can read what {writer} says in {cid}",

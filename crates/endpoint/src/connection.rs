@@ -18,7 +18,6 @@ use crate::offers::Checking;
 use crate::position::Position;
 use crate::repair::{Lack, Repair};
 use crate::rollback::Behind;
-use crate::settings::SettingsDue;
 
 /// What belongs to one connection, or can be asked for again.
 #[derive(Debug, Default)]
@@ -71,8 +70,6 @@ pub(crate) struct Link {
     pub(crate) banned_by: Option<UserName>,
     /// Listed offers whose owners' bundles are on their way.
     pub(crate) checking: BTreeMap<MessageId, Checking>,
-    /// What is to be said about settings.
-    pub(crate) settings: SettingsDue,
     /// Parts of the epochs whose KEYs wait.
     pub(crate) parts: BTreeMap<Digest, Parts>,
     /// Parts are missing that a new connection may bring.
@@ -115,8 +112,8 @@ pub(crate) struct Link {
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
     /// Rooms, writers who still seal for somebody who has gone, and by which link, as the host was told.
     pub(crate) warned: BTreeSet<(ConversationId, UserName, u32)>,
-    /// The same of those who still seal for a revoked key.
-    pub(crate) warned_of_keys: BTreeSet<(ConversationId, UserName)>,
+    /// The same of those who still seal for a revoked key, and whether the host was told.
+    pub(crate) warned_of_keys: BTreeMap<(ConversationId, UserName), bool>,
     /// Whom what this user says does not reach, as the host was told; and whom what others say does not, by writer.
     pub(crate) left_out: BTreeMap<ConversationId, BTreeSet<UserName>>,
     pub(crate) left_out_by: BTreeMap<(ConversationId, UserName), BTreeSet<UserName>>,

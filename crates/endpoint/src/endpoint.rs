@@ -282,7 +282,7 @@ impl Endpoint {
         let due: Vec<_> = self.due_rooms().cloned().collect();
         self.link.dirty.extend(due);
         self.judge_parked(now_ms);
-        self.bring_settings(now_ms);
+        self.settings_connected(now_ms);
         self.gaps.came(now_ms, None);
         self.pump(now_ms);
     }

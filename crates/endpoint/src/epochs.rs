@@ -312,7 +312,9 @@ impl Endpoint {
         }
         if self.is_of_others(&header.cid) {
             let (by, cid) = (&header.from, header.cid.spoken());
-            let detail = format!("{by} has made a key of {cid} for you, and you are none of them");
+            let detail = format!(
+                "the server has given you a key that {by} has made for {cid}, and you are none of them"
+            );
             self.out.alarm(Alarm::NotAMember, by, &detail);
             return Received::Done;
         }

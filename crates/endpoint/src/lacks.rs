@@ -11,15 +11,25 @@ use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
 use crate::limits::{AWAY_SOON_MS, BEHIND_GRACE_MS, REMIND_WAIT_MS};
-use crate::questions::Question;
 
 /// What is done about the bundles of a person that the hub lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
     /// The hub is told at this time, Unix time in milliseconds, if nobody else has done it by then.
     Tell(u64),
-    /// It was told. What it still lacks at this time it does not take.
+    /// It was told. What it still lacks at this time it does not take, or not soon.
     Told(u64),
+    /// It has put that off, and takes it later if at all. Only what is for this person alone waits for that.
+    PutOff,
+}
+
+impl Lack {
+    fn due_ms(self) -> Option<u64> {
+        match self {
+            Self::Tell(at) | Self::Told(at) => Some(at),
+            Self::PutOff => None,
+        }
+    }
 }
 
 /// What the hub lacks, by its word on one connection.
@@ -55,7 +65,9 @@ impl Endpoint {
         if !is_news {
             let differs = offered.is_some_and(|offered| self.has_other_devices(name, &offered));
             self.note_differing(name, differs);
-            self.lacks_no_more(name);
+            if !(differs && self.out.questions.is_telling(name)) {
+                self.lacks_no_more(name);
+            }
             return;
         }
         // One's own are brought at once: nobody is surer to have them.
@@ -118,12 +130,12 @@ impl Endpoint {
     }
 
     /// Notes whether a person is left out of what is sealed in rooms, because no key with their devices is taken: not
-    /// before the hub has refused one, nor while it is about to learn what it lacks.
+    /// before the hub has refused one, nor while it may yet learn in a moment what it lacks of this person. What it puts
+    /// off, and what it lacks of others, is no reason to wait: whose devices they are could see to it that it never ends.
     fn note_differing(&mut self, name: &UserName, differs: bool) {
-        // One that was put off is said again.
-        let is_telling = self.out.questions.any(|q| matches!(q, Question::Remind { .. }));
         let lacks = &mut self.link.lacks;
-        let is_concluded = lacks.has_refused && !lacks.of.contains_key(name) && !is_telling;
+        let is_open = matches!(lacks.of.get(name), Some(Lack::Tell(_) | Lack::Told(_)));
+        let is_concluded = lacks.has_refused && !is_open;
         let is_news = match differs {
             true if is_concluded && *name != self.device.user => {
                 lacks.differing.insert(name.clone())
@@ -195,24 +207,35 @@ impl Endpoint {
         }
     }
 
-    /// Whether the hub is about to be told of keys that an epoch of this conversation needs.
+    /// Whether the hub is about to be told of keys that an epoch of this conversation needs. Nobody waits for those of
+    /// whom the epoch leaves out.
     pub(crate) fn hub_lacks_keys_for(&self, cid: &ConversationId) -> bool {
-        !self.link.lacks.of.is_empty()
-            && self.people_of(cid).iter().any(|name| self.link.lacks.of.contains_key(name))
+        let awaits = |name: &UserName| match self.link.lacks.of.get(name) {
+            Some(Lack::Tell(_) | Lack::Told(_)) => !self.is_left_out(cid, name),
+            Some(Lack::PutOff) => cid.is_direct(),
+            None => false,
+        };
+        !self.link.lacks.of.is_empty() && self.people_of(cid).iter().any(awaits)
+    }
+
+    /// Whether the hub may still learn what it lacks of a person.
+    pub(crate) fn is_being_told_of(&self, name: &UserName) -> bool {
+        self.link.lacks.of.contains_key(name)
+    }
+
+    /// Whether the hub was not told of a bundle on this connection. From now on it was.
+    pub(crate) fn is_told_first_time(&mut self, bundle: &Bundle) -> bool {
+        self.link.lacks.told.insert(bundle.digest())
     }
 
     /// When the next is to be done about what the hub lacks.
     pub(crate) fn lacks_deadline(&self) -> Option<u64> {
-        let due = self.link.lacks.of.values().map(|(Lack::Tell(at) | Lack::Told(at))| *at);
-        due.min()
+        self.link.lacks.of.values().filter_map(|lack| lack.due_ms()).min()
     }
 
     /// Tells the hub what it lacks.
     pub(crate) fn tell_lacks(&mut self, now_ms: u64) {
-        let is_due = |lack: &Lack| {
-            let (Lack::Tell(at) | Lack::Told(at)) = lack;
-            *at <= now_ms
-        };
+        let is_due = |lack: &Lack| lack.due_ms().is_some_and(|at| at <= now_ms);
         let due = self.link.lacks.of.iter().filter(|(_, lack)| is_due(lack));
         let due: Vec<(UserName, Lack)> = due.map(|(name, lack)| (name.clone(), *lack)).collect();
         let mut bundles = Vec::new();
@@ -227,18 +250,27 @@ impl Endpoint {
                     let until = Lack::Told(now_ms.saturating_add(BEHIND_GRACE_MS));
                     self.link.lacks.of.insert(name, until);
                 }
-                Lack::Told(_) => self.lacks_no_more(&name),
+                Lack::Told(_) | Lack::PutOff => {
+                    self.lacks_no_more(&name);
+                    if self.out.questions.is_telling(&name) {
+                        self.link.lacks.of.insert(name, Lack::PutOff);
+                    }
+                }
             }
         }
         self.send_reminders(bundles, Vec::new());
     }
 
-    /// The hub has taken what it was told.
-    pub(crate) fn has_reminded(&mut self) {
-        let told = self.link.lacks.of.iter().filter(|(_, lack)| matches!(lack, Lack::Told(_)));
-        let told: Vec<UserName> = told.map(|(name, _)| name.clone()).collect();
-        for name in &told {
-            self.lacks_no_more(name);
+    /// The hub has answered what it was told of these people: it has taken it, or it does not.
+    pub(crate) fn has_reminded(&mut self, of: &BTreeSet<UserName>) {
+        for name in of {
+            if !self.out.questions.is_telling(name) && !self.is_to_be_told_of(name) {
+                self.lacks_no_more(name);
+            }
         }
+    }
+
+    fn is_to_be_told_of(&self, name: &UserName) -> bool {
+        matches!(self.link.lacks.of.get(name), Some(Lack::Tell(_)))
     }
 }

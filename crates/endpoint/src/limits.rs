@@ -108,8 +108,34 @@ pub const SETTINGS_AGAIN_MS: u64 = 24 * 3600 * 1000;
 /// Who misses something of what is set waits so long before it asks: more may be missing, or come.
 pub const SETTINGS_ASK_DELAY_MS: u64 = 1_000;
 
-/// And asks, and answers, once in this time: a hub that loses each second message makes no more of it.
+/// And asks again after this time, doubled each time up to [`SETTINGS_WAIT_MAX_MS`], until it is answered; and answers once
+/// in this time: a hub that loses each second message makes no more of it.
 pub const SETTINGS_ASK_MIN_MS: u64 = 60_000;
+
+/// Everything that is set may be told again after this time, doubled each time up to [`SETTINGS_WAIT_MAX_MS`], until it was
+/// not for that long: a hub that refuses it makes it due again by one short message.
+pub const SETTINGS_TELL_MIN_MS: u64 = 2_000;
+
+/// See [`SETTINGS_TELL_MIN_MS`].
+pub const SETTINGS_WAIT_MAX_MS: u64 = 3600 * 1000;
+
+/// Devices that are told that all was told because they have asked: as many as an account may have.
+pub const SETTINGS_ASKERS_MAX: usize = 32;
+
+/// People who have allowed this user to see when they were heard of last: more than anybody writes to.
+pub const ALLOWS_MAX: usize = 256;
+
+/// People to whom this user has said so.
+pub const TOLD_MAX: usize = 512;
+
+/// Rows of those who were answered in an absence: the key of each has one of so many numbers.
+pub const ANSWERED_MAX: usize = 512;
+
+/// People to whom this user has written, the latest first.
+pub const WRITTEN_MAX: usize = 1_024;
+
+/// When that was is noted anew after this time, and not with each message.
+pub const WRITTEN_AGAIN_MS: u64 = 24 * 3600 * 1000;
 
 /// Settings of kinds that this program does not know and keeps for one that does.
 pub const SETTINGS_OTHER_MAX: usize = 64;

@@ -200,6 +200,9 @@ impl Endpoint {
             Content::Text(text.to_owned())
         };
         let tag = Tag::of_words(&cid);
+        if let Some(to) = self.other(&cid) {
+            self.note_written(now_ms, &to);
+        }
         Ok(self.draft(now_ms, cid, tag, None, &content))
     }
 

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use chat_protocol::b64::B64Vec;
 use chat_protocol::crypto::{VerifyingKey, WrapKey, sha256};
 use chat_protocol::frame::{RawFrame, VerifiedBatches};
-use chat_protocol::header::Header;
 use chat_protocol::hub::PersonBundles;
 use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark, Held};
@@ -23,9 +22,10 @@ use crate::endpoint::{Device, Endpoint};
 use crate::limits::BUNDLES_CACHED_MAX;
 use crate::table::{Kind, Table};
 
-pub(crate) use pins::Accepted;
+pub(crate) use given::Gave;
 use pins::Pin;
 pub use pins::Pinned;
+pub(crate) use pins::{Accepted, SAME_NUMBER};
 pub(crate) use word::TargetBundles;
 use word::Word;
 
@@ -127,7 +127,7 @@ pub(crate) struct People {
     numbers: HashMap<(UserName, Nonce16, u32), Digest>,
     /// Encryption keys, parsed when they are first wrapped for.
     wrap: HashMap<KeyId, Arc<WrapKey>>,
-    /// When this process first saw a signing key of somebody, and that it was revoked, Unix time in
+    /// When this process first saw a signing key of somebody, and that the hub showed it as revoked, Unix time in
     /// milliseconds; not of what it found when it began.
     seen: HashMap<(UserName, KeyId), u64>,
     revoked: HashMap<(UserName, KeyId), u64>,
@@ -194,7 +194,7 @@ impl People {
             self.former.keep(&bundle);
         }
         self.insert(now_ms, &Arc::clone(&self.own));
-        self.derive_given();
+        self.settle_all_given(now_ms);
     }
 
     /// A bundle that proves itself.
@@ -206,19 +206,6 @@ impl People {
     pub(crate) fn held(&self, name: &UserName) -> impl Iterator<Item = Bundle> {
         let held = self.pins.get(name).into_iter().flat_map(|pin| &pin.bundles);
         held.filter_map(|bytes| self.verify(bytes))
-    }
-
-    /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
-    /// device: as it was signed.
-    pub(crate) fn bundle_behind(&self, link: &RawFrame) -> Option<B64Vec> {
-        let Ok(Header::Member(link)) = Header::parse(link.header()) else { return None };
-        let publishes =
-            |bundle: &Bundle| bundle.header().sk.iter().any(|published| published.kid == link.sk);
-        if self.devices(&link.from).any(publishes) {
-            return None;
-        }
-        let found = self.held(&link.from).find(|bundle| publishes(bundle));
-        found.map(|bundle| B64Vec(bundle.bytes().to_vec()))
     }
 
     /// What is held of a person's bundles, to be compared by the hub (rule R37).
@@ -292,13 +279,15 @@ impl People {
     /// Whether a device of a person has revoked a signing key, by the hub or by what a member has handed over.
     pub(crate) fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
-            || self.given.revokes(name, sk)
+            || self.given.revoked_since(name, sk).is_some()
     }
 
-    /// Since when it is held that a key was revoked, if it was; 0 for long ago.
-    pub(crate) fn revoked_since(&self, name: &UserName, sk: &KeyId) -> Option<u64> {
+    /// Since when it is held that a key was revoked, if it was, and whether the hub has shown that; 0 for long ago.
+    pub(crate) fn revoked_since(&self, name: &UserName, sk: &KeyId) -> Option<(u64, bool)> {
         let since = || self.revoked.get(&(name.clone(), *sk)).copied().unwrap_or(0);
-        self.is_revoked(name, sk).then(since)
+        let is_shown = self.devices(name).any(|bundle| bundle.header().rev.contains(sk));
+        let given = || Some((self.given.revoked_since(name, sk)?, false));
+        is_shown.then(|| (since(), true)).or_else(given)
     }
 
     /// Since when a signing key is known; 0 for long ago.

@@ -154,10 +154,10 @@ impl Endpoint {
             if let Some(refusal) = self.is_replaced(&other) {
                 return Some(refusal);
             }
-            if self.is_differing(&other) {
+            if self.is_differing(&other) && !self.is_being_told_of(&other) {
                 let reason = format!(
                     "the server has other devices of {other} than you know, and takes no key for those; \
-                     {other} must sign in with a new device"
+                     it does when {other}'s device has published its next key, or was revoked"
                 );
                 return Some((code::UNTRUSTED, reason));
             }
@@ -190,7 +190,7 @@ impl Endpoint {
         let Some(outgoing) = self.end_draft(key) else { return };
         let may_start_until_ms = self.note_refused(now_ms, &outgoing);
         if outgoing.quiet {
-            return self.settings_refused(now_ms, &outgoing, (code, reason, false));
+            return self.quiet_refused(now_ms, &outgoing, (code, reason, false));
         }
         let (id, code, reason) = (outgoing.id, code.to_owned(), reason.to_owned());
         self.out.tell(Event::Refused { id, code, reason, by_hub: false, may_start_until_ms });

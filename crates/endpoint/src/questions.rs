@@ -1,7 +1,7 @@
 //! What this device has asked the hub, or said to it, and what has no answer yet: one map, so that an answer finds
 //! what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::hub::{ClientToHub, EpochHead};
@@ -28,7 +28,8 @@ pub(crate) enum Question {
     /// How far the hub has seen this device's key in these.
     Counters { cids: Vec<ConversationId> },
     /// What the hub forgot was told it again: bundles and links, said once more where the hub puts them off.
-    Remind { bundles: Vec<B64Vec>, links: Vec<B64Vec> },
+    /// `of`: whose bundles.
+    Remind { of: BTreeSet<UserName>, bundles: Vec<B64Vec>, links: Vec<B64Vec> },
     /// About the list of shared files; asked again as it was.
     Files(Box<ClientToHub>),
     /// A message of this device, or a draft of one, by its key among the outgoing.
@@ -83,6 +84,11 @@ impl Questions {
     /// Whether a question like this is open.
     pub(crate) fn any(&self, is_it: impl Fn(&Question) -> bool) -> bool {
         self.0.values().any(is_it)
+    }
+
+    /// Whether the hub was told bundles of a person that it has lost, and has not answered, or has put that off.
+    pub(crate) fn is_telling(&self, name: &UserName) -> bool {
+        self.any(|question| matches!(question, Question::Remind { of, .. } if of.contains(name)))
     }
 
     /// Whether this user is about to come into a room that everybody is in.

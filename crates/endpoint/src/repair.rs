@@ -3,7 +3,7 @@
 //! Links that were handed over are never applied: the chain held here stays what the hub serves. They
 //! are verified on a copy, the hub is reminded of them, and what an admin takes away by them counts at
 //! once for what is sealed here. So a member that keeps a link from an honest hub forks nothing. Bundles that were
-//! handed over verify links and take keys away, and make no device.
+//! handed over verify links and revoke keys, and make no device; see [`crate::people`].
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,18 @@ use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Grant, LinkRequest, LinkRun};
 use chat_protocol::frame::RawFrame;
 use chat_protocol::id::Digest;
-use chat_protocol::keys::{BundleHeader, key_id};
+use chat_protocol::keys::{Bundle, BundleHeader, key_id};
 use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
 use chat_protocol::members::Place;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::{Tag, label};
 
 use crate::endpoint::Endpoint;
+use crate::event::Alarm;
 use crate::limits::{
     REPAIR_AGAIN_MS, REPAIR_WAIT_MAX_MS, REPAIR_WAIT_MIN_MS, REPAIR_WAIT_PERSON_MS,
 };
+use crate::people::{Gave, SAME_NUMBER};
 
 /// What a writer lacks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +76,17 @@ impl Endpoint {
         self.link.repairs.insert(key, repair);
     }
 
+    /// Since when a writer has what was to be handed over, if that was done, Unix time in milliseconds.
+    pub(crate) fn repaired_since(
+        &self,
+        cid: &ConversationId,
+        writer: &UserName,
+        lack: Lack,
+    ) -> Option<u64> {
+        let repair = self.link.repairs.get(&(cid.clone(), writer.clone(), lack))?;
+        repair.is_done.then_some(repair.due_ms)
+    }
+
     /// When the next is to be handed over.
     pub(crate) fn repair_deadline(&self) -> Option<u64> {
         let open = self.link.repairs.values().filter(|repair| !repair.is_done);
@@ -98,7 +111,7 @@ impl Endpoint {
                         self.hand_over_links(now_ms, &cid, &writer, from);
                     }
                 }
-                Lack::Keys(name) if self.link.warned_of_keys.contains(&key) => {
+                Lack::Keys(name) if self.link.warned_of_keys.contains_key(&key) => {
                     let bundles = self.bundles_to_hand_over(&[], &[name]);
                     let content = Content::Grant(Grant { bundles, ..Grant::default() });
                     self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
@@ -108,22 +121,37 @@ impl Endpoint {
         }
     }
 
-    /// The bundles that verify these links and the newest of these people, as far as one message carries
-    /// them.
-    fn bundles_to_hand_over(&self, links: &[B64Vec], names: &[UserName]) -> Vec<B64Vec> {
+    /// The bundles that verify these links, then what is known of these people: which of their keys are revoked first,
+    /// be it that the hub has shown it or a member has handed it over.
+    pub(crate) fn bundles_about<'a>(
+        &self,
+        links: &[B64Vec],
+        names: impl IntoIterator<Item = &'a UserName>,
+    ) -> Vec<B64Vec> {
         let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
-        let old = signed.filter_map(|link| self.people.bundle_behind(&link));
-        let newest = names.iter().flat_map(|name| self.people.devices(name));
-        let newest = newest.map(|bundle| B64Vec(bundle.bytes().to_vec()));
-        let (mut bundles, mut room) = (Vec::new(), GRANT_BUNDLES_BYTES_MAX);
-        for bundle in old.chain(newest) {
-            if bundles.contains(&bundle) {
-                continue;
-            }
-            let Some(rest) = room.checked_sub(bundle.0.len()) else { break };
-            room = rest;
-            bundles.push(bundle);
+        let mut bundles: Vec<B64Vec> =
+            signed.filter_map(|link| self.people.bundle_behind(&link)).collect();
+        for name in names {
+            let given = self.people.given_revoking(name);
+            let shown = self.people.devices(name);
+            let (revoking, others): (Vec<&Bundle>, Vec<&Bundle>) =
+                shown.partition(|bundle| !bundle.header().rev.is_empty());
+            let all = given.iter().chain(revoking).chain(others);
+            bundles.extend(all.map(|bundle| B64Vec(bundle.bytes().to_vec())));
         }
+        let mut met = BTreeSet::new();
+        bundles.retain(|B64Vec(bytes)| met.insert(bytes.clone()));
+        bundles
+    }
+
+    /// As many of them as one message carries.
+    fn bundles_to_hand_over(&self, links: &[B64Vec], names: &[UserName]) -> Vec<B64Vec> {
+        let mut bundles = self.bundles_about(links, names);
+        let mut room = Some(GRANT_BUNDLES_BYTES_MAX);
+        bundles.retain(|bundle| {
+            room = room.and_then(|room| room.checked_sub(bundle.0.len()));
+            room.is_some()
+        });
         bundles
     }
 
@@ -192,12 +220,30 @@ impl Endpoint {
                 continue;
             }
             if let Some(bundle) = self.people.verify(bytes) {
-                self.people.give(now_ms, &bundle);
-                self.audiences_changed();
+                self.take_handed(now_ms, &bundle);
             }
         }
         for run in runs {
             self.check_run(run);
+        }
+    }
+
+    /// Takes what a bundle proves that a member has handed over.
+    fn take_handed(&mut self, now_ms: u64, bundle: &Bundle) {
+        let name = &bundle.header().u;
+        match self.people.give(now_ms, bundle) {
+            Gave::Nothing | Gave::Keys => {}
+            Gave::Revokes => {
+                // Whether the hub shows the same is asked before anything is sealed for them.
+                self.audiences_changed();
+                self.on_keys(std::slice::from_ref(name));
+            }
+            Gave::RevokesOwn => {
+                if self.is_told_first_time(bundle) {
+                    self.send_reminders(vec![B64Vec(bundle.bytes().to_vec())], Vec::new());
+                }
+            }
+            Gave::Contradicts => self.out.alarm(Alarm::BadChain, name, SAME_NUMBER),
         }
     }
 
@@ -231,7 +277,9 @@ impl Endpoint {
             return;
         }
         self.strike_by(cid, &taken, &copy);
-        self.send_reminders(Vec::new(), news);
+        let signers: BTreeSet<&UserName> = taken.iter().map(|link| &link.from).collect();
+        let bundles = self.bundles_about(&news, signers);
+        self.send_reminders(bundles, news);
         self.start_refresh(cid, false);
     }
 

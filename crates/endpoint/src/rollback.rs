@@ -8,9 +8,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use chat_protocol::b64::B64Vec;
-use chat_protocol::frame::RawFrame;
 use chat_protocol::hub::{ClientToHub, EpochHead, Head, Log};
 use chat_protocol::id::{Digest, MessageId};
+use chat_protocol::keys::BundleHeader;
 use chat_protocol::limits::REMIND_BYTES_MAX;
 use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, UserName};
@@ -288,6 +288,7 @@ impl Endpoint {
         self.positions.begin_era();
         self.mark_all_epochs();
         self.removals_are_due_again();
+        self.settings_may_be_lost(self.link.clock_ms);
         let detail = "the server shows an older state than it had, as after a restore from a \
             backup; what it lost is told it again, and what is missing is asked for";
         self.out.alarm(Alarm::RolledBack, &UserName::server(), detail);
@@ -330,11 +331,7 @@ impl Endpoint {
         let signers: BTreeSet<&UserName> = lost.iter().map(|link| &link.by).collect();
         let links: Vec<B64Vec> = lost.iter().filter_map(|link| link.frame.clone()).collect();
         // Those of the keys that signed the links come first: the hub takes only newer ones behind.
-        let signed = links.iter().filter_map(|link| RawFrame::decode(link.0.clone().into()).ok());
-        let mut bundles: Vec<B64Vec> =
-            signed.filter_map(|frame| self.people.bundle_behind(&frame)).collect();
-        let newest = signers.into_iter().flat_map(|name| self.people.devices(name));
-        bundles.extend(newest.map(|bundle| B64Vec(bundle.bytes().to_vec())));
+        let bundles = self.bundles_about(&links, signers);
         self.send_reminders(bundles, links);
     }
 
@@ -362,7 +359,9 @@ impl Endpoint {
 
     /// Sends one reminder; the id under which it is answered.
     pub(crate) fn send_reminder(&mut self, bundles: Vec<B64Vec>, links: Vec<B64Vec>) -> MessageId {
-        let again = Question::Remind { bundles: bundles.clone(), links: links.clone() };
+        let of = bundles.iter().filter_map(|bundle| BundleHeader::peek(&bundle.0));
+        let of = of.map(|header| header.u).collect();
+        let again = Question::Remind { of, bundles: bundles.clone(), links: links.clone() };
         let id = self.request(again);
         self.out.text(&ClientToHub::Remind { id, bundles, links });
         id

@@ -2,16 +2,17 @@
 //!
 //! Each device keeps what is set, and each message tells whole values with their times (see
 //! [`chat_protocol::content::settings`]): one that is late, or comes twice, changes nothing. What never comes is told
-//! again: a device tells everything once a day, to a device whose signing key it has not told it, and to one that asks
-//! because it misses something.
+//! again (`told.rs`): a device tells everything once a day, to a device whose signing key it has not told it, and to one
+//! that asks because it misses something, and asks until it is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod told;
+
+use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::content::Content;
 use chat_protocol::content::settings::{SETTINGS_PER_MESSAGE_MAX, Setting};
 use chat_protocol::hub::HubStage;
-use chat_protocol::id::KeyId;
 use chat_protocol::limits::INTEGER_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
@@ -20,11 +21,13 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::limits::{
-    SETTING_AHEAD_MAX_MS, SETTINGS_AGAIN_MS, SETTINGS_ASK_DELAY_MS, SETTINGS_ASK_MIN_MS,
-    SETTINGS_OTHER_MAX,
+    ALLOWS_MAX, ANSWERED_MAX, SETTING_AHEAD_MAX_MS, SETTINGS_OTHER_MAX, TOLD_MAX, WRITTEN_AGAIN_MS,
+    WRITTEN_MAX,
 };
 use crate::outgoing::Outgoing;
 use crate::store::Records;
+
+pub(crate) use told::{Missed, SettingsPace, Told};
 
 /// Settings that are kept: the people and rooms that somebody ignores or mutes. What is set beyond it is not kept.
 pub const SETTINGS_MAX: usize = 2_048;
@@ -67,6 +70,9 @@ pub const ANSWERED: &str = "answered:";
 /// A device misses something that was said: whoever else hears it tells all that is set. Kept by nobody.
 const ASK: &str = "ask";
 
+/// Before the device that has asked: with this all is told that is set, and the time is that of the question. Kept by nobody.
+const ALL: &str = "all:";
+
 /// Whether what somebody says is hidden, by these settings.
 pub fn ignores(settings: &BTreeMap<String, String>, user: &UserName) -> bool {
     settings.get(&format!("{IGNORE}{user}")).is_some_and(|value| value == "on")
@@ -83,13 +89,6 @@ pub fn of_rows(rows: &Records) -> Result<BTreeMap<String, String>, serde_json::E
 
 /// How the keys of their rows begin.
 const SETTING_ROW: &str = "setting/";
-
-/// Whether a key is one whose meaning is known here.
-fn is_known_kind(key: &str) -> bool {
-    key == AWAY
-        || key == SEEN
-        || [IGNORE, MUTE, ANSWERED, ALLOWS, TOLD].iter().any(|kind| key.starts_with(kind))
-}
 
 /// A value that holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,32 +108,37 @@ fn is_ahead(now_ms: u64, at: u64) -> bool {
     at > now_ms.saturating_add(SETTING_AHEAD_MAX_MS)
 }
 
-/// To whom everything was told that is set.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Told {
-    /// The signing keys of this user's other devices.
-    to: BTreeSet<KeyId>,
-    /// When, Unix time in milliseconds.
-    at_ms: u64,
+/// The kinds of settings of which a number of their own is kept: however many there are, none takes the place of what a
+/// person sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What a person sets.
+    Own,
+    Answered,
+    Allows,
+    Told,
+    /// One that is not known here.
+    Other,
 }
 
-/// The one row of [`Told`].
-const ALL: &str = "all";
+impl Kind {
+    fn of(key: &str) -> Self {
+        let begins = [(ANSWERED, Self::Answered), (ALLOWS, Self::Allows), (TOLD, Self::Told)];
+        let kind = begins.iter().find(|(begin, _)| key.starts_with(begin)).map(|(_, kind)| *kind);
+        let is_own =
+            key == AWAY || key == SEEN || [IGNORE, MUTE].iter().any(|own| key.starts_with(own));
+        kind.unwrap_or(if is_own { Self::Own } else { Self::Other })
+    }
 
-/// What is to be said about settings on a connection, Unix time in milliseconds.
-#[derive(Debug, Default)]
-pub(crate) struct SettingsDue {
-    /// The others are asked for what was missed.
-    ask_ms: Option<u64>,
-    /// Somebody has asked.
-    tell_ms: Option<u64>,
-}
-
-/// When that was last done, whatever the connection.
-#[derive(Debug, Default)]
-pub(crate) struct SettingsPace {
-    asked_ms: u64,
-    answered_ms: u64,
+    fn max(self) -> usize {
+        match self {
+            Self::Own => SETTINGS_MAX,
+            Self::Answered => ANSWERED_MAX,
+            Self::Allows => ALLOWS_MAX,
+            Self::Told => TOLD_MAX,
+            Self::Other => SETTINGS_OTHER_MAX,
+        }
+    }
 }
 
 impl Endpoint {
@@ -144,20 +148,23 @@ impl Endpoint {
         all.map(|(key, kept)| (key.to_owned(), kept.v.clone())).collect()
     }
 
-    /// Sets something here and on this user's other devices. What is longer than a setting may be is passed over.
+    /// Sets something here and on this user's other devices. What is longer than a setting may be is passed over, and what
+    /// is set already is said once more: another device may not know it.
     pub fn set(&mut self, now_ms: u64, changes: &[(String, String)]) {
         let mut set = Vec::new();
         for (key, value) in changes {
-            let known = self.state.settings.get(key.as_str());
-            let at = known.map_or(now_ms, |known| now_ms.max(known.at(now_ms).saturating_add(1)));
-            if known.is_some_and(|known| known.v == *value && !is_ahead(now_ms, known.at)) {
-                continue;
-            }
             // Of what was read nothing is asked: it is worth no question whether there is another device by now.
             let is_alone = || self.other_lines(now_ms).is_empty();
             if key.starts_with(READ) && (!self.link.online || is_alone()) {
                 continue;
             }
+            let known = self.state.settings.get(key.as_str());
+            let is_set = known.filter(|k| k.v == *value && !is_ahead(now_ms, k.at));
+            if let Some(known) = is_set {
+                set.extend(Setting::new(key, value, known.at));
+                continue;
+            }
+            let at = known.map_or(now_ms, |known| now_ms.max(known.at(now_ms).saturating_add(1)));
             let Some(setting) = Setting::new(key, value, at.min(INTEGER_MAX)) else { continue };
             if self.keep_setting(&setting, true) {
                 set.push(setting);
@@ -168,48 +175,9 @@ impl Endpoint {
                 self.out.complain(code::TOO_MANY, &reason);
             }
         }
-        if set.is_empty() {
-            return;
+        if !set.is_empty() {
+            self.tell_set(now_ms, set);
         }
-        // Whoever is no line any more is told everything when they are back.
-        let lines = self.other_lines(now_ms);
-        let told = self.state.told.get(ALL).cloned().unwrap_or_default();
-        let is_fresh = now_ms.saturating_sub(told.at_ms) < SETTINGS_AGAIN_MS;
-        if lines.is_empty() || (lines.is_subset(&told.to) && is_fresh) {
-            if told.to != lines && self.state.told.get(ALL).is_some() {
-                self.state.told.put(ALL, Told { to: lines, ..told });
-            }
-            self.say_settings(now_ms, &set);
-        } else {
-            set.retain(|setting| setting.k.starts_with(READ));
-            self.say_all_settings(now_ms, set);
-        }
-    }
-
-    /// The signing keys of this user's other devices that something would be sealed for.
-    fn other_lines(&self, now_ms: u64) -> BTreeSet<KeyId> {
-        let own = self.device.keys.signing_id();
-        let lines = self.lines_of(now_ms, &self.device.user).into_iter();
-        lines.map(|line| line.sk).filter(|sk| *sk != own).collect()
-    }
-
-    /// There may be a device that was not told what is set, or the hub has refused it before.
-    pub(crate) fn bring_settings(&mut self, now_ms: u64) {
-        let lines = self.other_lines(now_ms);
-        let told = self.state.told.get(ALL);
-        if !told.map_or(lines.is_empty(), |told| lines.is_subset(&told.to)) {
-            self.say_all_settings(now_ms, Vec::new());
-        }
-    }
-
-    /// Tells all that is set, and this.
-    fn say_all_settings(&mut self, now_ms: u64, more: Vec<Setting>) {
-        let all = self.state.settings.iter().filter(|(_, kept)| !is_ahead(now_ms, kept.at));
-        let all = all.filter_map(|(key, kept)| Setting::new(key, &kept.v, kept.at));
-        let all: Vec<Setting> = all.chain(more).collect();
-        let told = Told { to: self.other_lines(now_ms), at_ms: now_ms };
-        self.state.told.put(ALL, told);
-        self.say_settings(now_ms, &all);
     }
 
     /// Tells it, if there is anybody: that is known when it is sealed, by the newest keys of this user.
@@ -227,14 +195,38 @@ impl Endpoint {
     /// Another device of this user has said what is set.
     pub(crate) fn on_settings(&mut self, now_ms: u64, set: Vec<Setting>) {
         let mut changed = Vec::new();
-        for setting in set.into_iter().filter(|setting| !is_ahead(now_ms, setting.at)) {
+        for setting in set {
+            // By the clock of who has asked.
             if setting.k == ASK {
-                let from = self.pace.settings.answered_ms.saturating_add(SETTINGS_ASK_MIN_MS);
-                self.link.settings.tell_ms.get_or_insert(from.max(now_ms));
-                continue;
+                self.is_asked_for_settings(now_ms, &setting);
+            } else if setting.k.starts_with(ALL) {
+                self.is_told_all(&setting);
+            } else if is_ahead(now_ms, setting.at) {
+                self.miss_ahead(now_ms);
+            } else if self.beats(now_ms, &setting) && self.keep_setting(&setting, false) {
+                changed.push((setting.k, setting.v));
             }
-            let known = self.state.settings.get(setting.k.as_str());
-            if known.is_none_or(|known| setting.beats(&known.v, known.at(now_ms)))
+        }
+        if !changed.is_empty() {
+            self.out.tell(Event::Settings { changed });
+        }
+    }
+
+    fn beats(&self, now_ms: u64, setting: &Setting) -> bool {
+        let known = self.state.settings.get(setting.k.as_str());
+        known.is_none_or(|known| setting.beats(&known.v, known.at(now_ms)))
+    }
+
+    /// Somebody else has said of themselves what is theirs to say. The copies of what this user says to them mean nothing.
+    pub(crate) fn on_settings_of(&mut self, now_ms: u64, from: &UserName, set: Vec<Setting>) {
+        if *from == self.device.user {
+            return;
+        }
+        let of = |one: Setting| Setting::new(&format!("{ALLOWS}{from}"), &one.v, one.at);
+        let mut changed = Vec::new();
+        for setting in set.into_iter().filter_map(of) {
+            if !is_ahead(now_ms, setting.at)
+                && self.beats(now_ms, &setting)
                 && self.keep_setting(&setting, false)
             {
                 changed.push((setting.k, setting.v));
@@ -245,11 +237,19 @@ impl Endpoint {
         }
     }
 
-    /// Somebody else has said of themselves what is theirs to say. The copies of what this user says to them mean nothing.
-    pub(crate) fn on_settings_of(&mut self, now_ms: u64, from: &UserName, set: Vec<Setting>) {
-        if *from != self.device.user {
-            let of = |one: Setting| Setting::new(&format!("{ALLOWS}{from}"), &one.v, one.at);
-            self.on_settings(now_ms, set.into_iter().filter_map(of).collect());
+    /// This user has written to somebody, on this device or another one.
+    pub(crate) fn note_written(&mut self, now_ms: u64, to: &UserName) {
+        let written = &mut self.state.written;
+        let is_recent = |at: &u64| (*at..at.saturating_add(WRITTEN_AGAIN_MS)).contains(&now_ms);
+        if *to == self.device.user || to.is_server() || written.get(to).is_some_and(is_recent) {
+            return;
+        }
+        written.put(to, now_ms);
+        if written.len() > WRITTEN_MAX {
+            let oldest = written.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone());
+            if let Some(oldest) = oldest.and_then(|name| UserName::new(&name).ok()) {
+                written.remove(&oldest);
+            }
         }
     }
 
@@ -258,15 +258,49 @@ impl Endpoint {
     pub fn allow_seen(&mut self, now_ms: u64, to: &UserName, on: bool) {
         let (told, value) = (format!("{TOLD}{to}"), if on { "on" } else { "off" });
         let known = self.state.settings.get(told.as_str());
-        let is_full = known.is_none() && self.state.settings.len() >= SETTINGS_MAX;
         let is_told = known.map_or(!on, |known| known.v == value);
-        if is_told || is_full || *to == self.device.user {
+        let at = known.map_or(now_ms, |known| now_ms.max(known.at.saturating_add(1)));
+        if is_told || *to == self.device.user {
             return;
         }
-        let at = known.map_or(now_ms, |known| now_ms.max(known.at.saturating_add(1)));
+        // Whom this device cannot remember to have told it tells nothing.
+        if known.is_none() && !self.make_room_of_kind(&told, at) {
+            return;
+        }
         if let Some(setting) = Setting::new(SEEN, value, at.min(INTEGER_MAX)) {
             self.draft_quietly(now_ms, to, Tag::Dm, &Content::Settings(vec![setting]));
             self.set(now_ms, &[(told, value.to_owned())]);
+        }
+    }
+
+    /// What was said to somebody about this was refused, or could not be said: they know what they were told before.
+    fn seen_refused(&mut self, now_ms: u64, to: &UserName, set: &[Setting]) {
+        let [said] = set else { return };
+        let told = format!("{TOLD}{to}");
+        // Something else may have been said since.
+        let known = self.state.settings.get(told.as_str());
+        if known.is_some_and(|known| known.v == said.v) {
+            let before = if said.v == "on" { "off" } else { "on" };
+            self.set(now_ms, &[(told, before.to_owned())]);
+        }
+    }
+
+    /// A message of which the host hears nothing was refused, or can never be sent.
+    pub(crate) fn quiet_refused(&mut self, now_ms: u64, said: &Outgoing, no: (&str, &str, bool)) {
+        match (said.content(), self.other(&said.cid)) {
+            (Some(Content::Settings(set)), _) if self.is_own(&said.cid) => {
+                self.settings_refused(now_ms, &set, no);
+            }
+            (Some(Content::Settings(set)), Some(to)) => self.seen_refused(now_ms, &to, &set),
+            (Some(Content::Auto(_)), Some(to)) => {
+                let (code, reason, by_hub) = no;
+                let reason = format!(
+                    "{to} was not told that you are away, whatever your history says: {reason}"
+                );
+                let (stage, code) = (HubStage::Stored, code.to_owned());
+                self.out.tell_word(Event::Complaint { stage, code, reason, by_hub });
+            }
+            _ => {}
         }
     }
 
@@ -275,19 +309,47 @@ impl Endpoint {
         if setting.k.starts_with(READ) {
             return true;
         }
-        let settings = &self.state.settings;
-        if settings.get(setting.k.as_str()).is_none() {
-            let others = settings.iter().filter(|(key, _)| !is_known_kind(key)).count();
-            if !is_known_kind(&setting.k) && others >= SETTINGS_OTHER_MAX {
-                return false;
-            }
-            if settings.len() >= SETTINGS_MAX && !self.make_room_for_setting(is_own) {
-                return false;
-            }
+        let is_new = self.state.settings.get(setting.k.as_str()).is_none();
+        if is_new
+            && (!self.make_room_of_kind(&setting.k, setting.at)
+                || (self.state.settings.len() >= SETTINGS_MAX
+                    && !self.make_room_for_setting(is_own)))
+        {
+            return false;
         }
         let kept = Kept { v: setting.v.clone(), at: setting.at };
         self.state.settings.put(setting.k.as_str(), kept);
         true
+    }
+
+    /// Whether there is room for one more key of its kind. Of what people allow, and of whom that was told, the oldest `off`
+    /// gives way: it says no more than nothing does. Then of what people allow the oldest, of whom this user has not written
+    /// to first, because anybody can have any number of names; and none for what comes after it in this order.
+    fn make_room_of_kind(&mut self, key: &str, at: u64) -> bool {
+        let kind = Kind::of(key);
+        let settings = &self.state.settings;
+        let alike = || settings.iter().filter(move |(key, _)| Kind::of(key) == kind);
+        if alike().count() < kind.max() {
+            return true;
+        }
+        let written = |key: &str| {
+            let name = key.strip_prefix(ALLOWS).and_then(|name| UserName::new(name).ok());
+            name.is_some_and(|name| self.state.written.get(&name).is_some())
+        };
+        let goes = match kind {
+            Kind::Allows => {
+                let rank = |key: &str, at| (written(key), at);
+                let last = alike().min_by_key(|(key, kept)| (kept.v == "on", rank(key, kept.at)));
+                last.filter(|(last, kept)| kept.v != "on" || rank(last, kept.at) < rank(key, at))
+            }
+            Kind::Told => {
+                alike().filter(|(_, kept)| kept.v != "on").min_by_key(|(_, kept)| kept.at)
+            }
+            Kind::Own | Kind::Answered | Kind::Other => None,
+        };
+        let goes = goes.map(|(key, _)| key.clone());
+        kind == Kind::Own
+            || goes.is_some_and(|key| self.state.settings.remove(key.as_str()).is_some())
     }
 
     /// The oldest value that says nothing gives way; for what is set here one that takes something back, too.
@@ -296,54 +358,6 @@ impl Endpoint {
         let idle = self.state.settings.iter().filter(|(_, kept)| says_nothing(kept));
         let oldest = idle.min_by_key(|(_, kept)| kept.at).map(|(key, _)| key.clone());
         oldest.is_some_and(|key| self.state.settings.remove(key.as_str()).is_some())
-    }
-
-    /// The hub has refused to take what is set, or it cannot be said: the others do not know it. It is told again on
-    /// the next connection, and with the next thing that is set.
-    pub(crate) fn settings_refused(
-        &mut self,
-        now_ms: u64,
-        said: &Outgoing,
-        no: (&str, &str, bool),
-    ) {
-        let Some(Content::Settings(set)) = said.content() else { return };
-        // What was read is worth no word, and nothing else is told again because of it.
-        let is_kept = set.iter().any(|setting| !setting.k.starts_with(READ) && setting.k != ASK);
-        let was_told = is_kept && self.state.told.remove(ALL).is_some();
-        if !was_told || self.other_lines(now_ms).is_empty() {
-            return;
-        }
-        let (code, reason, by_hub) = no;
-        let reason = format!("your other devices do not know what you have set: {reason}");
-        let (stage, code) = (HubStage::Stored, code.to_owned());
-        self.out.tell(Event::Complaint { stage, code, reason, by_hub });
-    }
-
-    /// Something that another device of this user has said did not come, or cannot be read.
-    pub(crate) fn miss_settings(&mut self, now_ms: u64) {
-        let from = self.pace.settings.asked_ms.saturating_add(SETTINGS_ASK_MIN_MS);
-        let soon = now_ms.saturating_add(SETTINGS_ASK_DELAY_MS);
-        self.link.settings.ask_ms.get_or_insert(from.max(soon));
-    }
-
-    /// When the next is to be said about settings.
-    pub(crate) fn settings_deadline(&self) -> Option<u64> {
-        let SettingsDue { ask_ms, tell_ms } = self.link.settings;
-        ask_ms.into_iter().chain(tell_ms).min()
-    }
-
-    /// Says what is due.
-    pub(crate) fn settle_settings(&mut self, now_ms: u64) {
-        let is_due = |due: &mut u64| *due <= now_ms;
-        let asks = self.link.settings.ask_ms.take_if(is_due).is_some();
-        if asks && let Some(ask) = Setting::new(ASK, &self.device.dev.to_string(), now_ms) {
-            self.pace.settings.asked_ms = now_ms;
-            self.say_settings(now_ms, &[ask]);
-        }
-        if self.link.settings.tell_ms.take_if(is_due).is_some() {
-            self.pace.settings.answered_ms = now_ms;
-            self.say_all_settings(now_ms, Vec::new());
-        }
     }
 
     /// Another process of this device may have set something: what is other than before is told.
@@ -355,3 +369,6 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::grants::Parked;
 use crate::offers::SeenOffer;
 use crate::removed::Removed;
 use crate::rooms::{Struck, Unproved};
-use crate::settings::{Kept, Told};
+use crate::settings::{Kept, Missed, Told};
 use crate::table::{Kind, Table};
 use crate::views::KeptLink;
 
@@ -105,6 +105,10 @@ pub(crate) struct State {
     pub(crate) settings: Table<Kept>,
     /// To whom that was told.
     pub(crate) told: Table<Told>,
+    /// That something of it is missing here.
+    pub(crate) missed: Table<Missed>,
+    /// When this user has last written to people, about, Unix time in milliseconds.
+    pub(crate) written: Table<u64, UserName>,
     /// Shown messages whose senders say that the hub refused them, as in `received`.
     pub(crate) disowned: Table<bool>,
     /// Whom epochs must be made for, as long as the tables stay as they are. No table: it follows from them.
@@ -112,7 +116,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn rows(&mut self) -> [Kind<'_>; 16] {
+    pub(crate) fn rows(&mut self) -> [Kind<'_>; 18] {
         [
             ("room", &mut self.rooms),
             ("link", &mut self.links),
@@ -130,6 +134,8 @@ impl State {
             ("disowned", &mut self.disowned),
             ("setting", &mut self.settings),
             ("told", &mut self.told),
+            ("missed", &mut self.missed),
+            ("written", &mut self.written),
         ]
     }
 }

@@ -22,8 +22,8 @@ impl Endpoint {
 
     /// Whether nothing is sealed for a member: their identity is not the one that the chain names, or not
     /// the one that the hub has keys of; the hub was asked and has shown no key of theirs; it knows no account of
-    /// theirs, or says that it was deleted, or has other devices of theirs than are held here; their link counts by the
-    /// hub's word only; or they have lost their place by a link that the hub does not show.
+    /// theirs, or says that it was deleted, or has other devices of theirs than are held here, or than are good by what a
+    /// member has handed over; their link counts by the hub's word only; or they have lost their place by a link that the hub does not show.
     pub(crate) fn is_left_out(&self, cid: &ConversationId, name: &UserName) -> bool {
         let is_other_room_member = !cid.is_direct() && *name != self.device.user;
         is_other_room_member
@@ -32,6 +32,7 @@ impl Endpoint {
                 || self.people.is_replaced(name)
                 || self.is_unknown_to_hub(name)
                 || self.is_differing(name)
+                || self.people.is_disputed(name)
                 || self.people.is_gone(name)
                 || self.is_unproved(cid, name)
                 || self.is_struck(cid, name))

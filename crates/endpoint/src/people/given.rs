@@ -1,15 +1,21 @@
-//! Bundles that members have handed over (rule R33). They verify links and take keys away, and make no device: nothing is
-//! sealed for what the hub has not shown of a person, and it is news when the hub shows it. So whoever hands over what the
-//! hub has not, and never will, changes what nobody seals for.
+//! Bundles that members have handed over (rule R33), believed for what they prove and nothing else: keys by which links
+//! were signed; and, where a bundle is newer than what the hub has shown of its device, that keys are revoked. They make no
+//! device: nothing is sealed for what the hub has not shown of a person, and it is news when the hub shows it. Of whom they
+//! revoke a device that the hub shows as good, nothing is sealed in rooms until it shows the same; nobody else waits for that.
+//!
+//! What the hub has shown decides: a bundle that contradicts it is forgotten, and one that is older than it, or says
+//! nothing more, revokes nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chat_protocol::b64::B64Vec;
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::Header;
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
 
-use super::{BundleCache, People, Signer, Signers};
+use super::{People, Signer, Signers};
 use crate::limits::{GIVEN_BYTES_MAX, GIVEN_PERSON_MAX};
 use crate::table::Table;
 
@@ -18,8 +24,43 @@ use crate::table::Table;
 pub(super) struct Given {
     /// Of each person, in the order in which it came.
     rows: Table<Vec<B64Vec>, UserName>,
+    /// What follows from them.
+    proved: HashMap<UserName, Proved>,
+}
+
+/// What the bundles of a person prove that were handed over.
+#[derive(Debug, Default)]
+struct Proved {
     signers: Signers,
-    revoked: HashMap<UserName, BTreeSet<KeyId>>,
+    /// Known keys that only these bundles revoke, and since when that is held, Unix time in milliseconds; 0 for what
+    /// was found at the start.
+    revoked: BTreeMap<KeyId, u64>,
+}
+
+/// What a bundle is beside those that the hub has shown of its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Newer,
+    /// Not newer than the newest.
+    Old,
+    /// Another one has its number, or its place (rule R14).
+    Contradicting,
+}
+
+/// What became of a bundle that was handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gave {
+    /// It says nothing that is not known.
+    Nothing,
+    /// It is kept for the keys by which links were signed.
+    Keys,
+    /// It is kept, and revokes a key.
+    Revokes,
+    /// It revokes a key of this user. The hub is told of it, and its answer is awaited: nobody stops a device by handing
+    /// it something.
+    RevokesOwn,
+    /// It contradicts another one of its device, and nothing comes of it.
+    Contradicts,
 }
 
 impl Given {
@@ -27,41 +68,19 @@ impl Given {
         &mut self.rows
     }
 
-    fn insert(&mut self, bundle: &Bundle) {
-        let header = bundle.header();
-        self.signers.keep(bundle);
-        self.revoked.entry(header.u.clone()).or_default().extend(header.rev.iter().copied());
-    }
-
-    /// Whether a signing key of a person is revoked by what was handed over.
-    pub(super) fn revokes(&self, name: &UserName, sk: &KeyId) -> bool {
-        self.revoked.get(name).is_some_and(|revoked| revoked.contains(sk))
+    /// Since when it is held that a signing key of a person is revoked by what was handed over, if it is.
+    pub(super) fn revoked_since(&self, name: &UserName, sk: &KeyId) -> Option<u64> {
+        self.proved.get(name)?.revoked.get(sk).copied()
     }
 
     /// The keys of a person that are revoked so.
     pub(super) fn revoked(&self, name: &UserName) -> impl Iterator<Item = KeyId> {
-        self.revoked.get(name).into_iter().flatten().copied()
+        let proved = self.proved.get(name).into_iter();
+        proved.flat_map(|proved| proved.revoked.keys()).copied()
     }
 
     fn bytes(&self) -> usize {
         self.rows.iter().map(|(_, bundles)| size_of(bundles)).sum()
-    }
-
-    /// Forgets the oldest bundle of a person, one that revokes nothing before others; whether there was any.
-    fn forget_one(&mut self, cache: &BundleCache, name: &UserName) -> bool {
-        let Some(bundles) = self.rows.get_mut(name) else { return false };
-        let revokes = |B64Vec(bytes): &B64Vec| {
-            let bundle = cache.verify(bytes.clone().into());
-            bundle.is_some_and(|bundle| !bundle.header().rev.is_empty())
-        };
-        let at = bundles.iter().position(|bundle| !revokes(bundle)).unwrap_or(0);
-        if at < bundles.len() {
-            bundles.remove(at);
-        }
-        if bundles.is_empty() {
-            self.rows.remove(name);
-        }
-        true
     }
 }
 
@@ -69,80 +88,185 @@ fn size_of(bundles: &[B64Vec]) -> usize {
     bundles.iter().map(|bundle| bundle.0.len()).sum()
 }
 
+fn publishes(bundle: &Bundle, sk: &KeyId) -> bool {
+    bundle.header().sk.iter().any(|published| published.kid == *sk)
+}
+
 impl People {
     /// Takes a verified bundle of somebody that a member has handed over, if it says anything that is not known. Of
     /// whom the most is kept gives way.
-    pub(crate) fn give(&mut self, now_ms: u64, bundle: &Bundle) {
-        let header = bundle.header();
-        let name = &header.u;
-        if !self.is_news(bundle) {
-            return;
+    pub(crate) fn give(&mut self, now_ms: u64, bundle: &Bundle) -> Gave {
+        let name = &bundle.header().u;
+        if self.age(bundle) == Age::Contradicting || self.contradicts_given(bundle) {
+            return Gave::Contradicts;
         }
-        for sk in &header.rev {
-            self.revoked.entry((name.clone(), *sk)).or_insert(now_ms);
+        let revokes = self.revokes(bundle);
+        if !revokes.is_empty() && *name == self.me {
+            return Gave::RevokesOwn;
         }
-        let bytes = B64Vec(bundle.bytes().to_vec());
+        let given = &self.given;
+        let revokes = revokes.iter().any(|sk| given.revoked_since(name, sk).is_none());
+        let is_unknown = |sk: &KeyId| self.signer_of_link(name, sk).is_none();
+        if !revokes && !bundle.header().sk.iter().any(|key| is_unknown(&key.kid)) {
+            return Gave::Nothing;
+        }
         let held = self.given.rows.entry(name, Vec::new);
-        held.push(bytes);
-        let is_full = held.len() > GIVEN_PERSON_MAX;
-        self.given.insert(bundle);
-        if is_full {
-            self.given.forget_one(&self.verified, name);
+        held.push(B64Vec(bundle.bytes().to_vec()));
+        if held.len() > GIVEN_PERSON_MAX {
+            self.forget_given(now_ms, name);
         }
-        let mut has_forgotten = is_full;
+        self.settle_given(now_ms, name);
         while self.given.bytes() > GIVEN_BYTES_MAX {
             let most = self.given.rows.iter().max_by_key(|(_, bundles)| size_of(bundles));
             let Some(most) = most.and_then(|(name, _)| UserName::new(name).ok()) else { break };
-            has_forgotten |= self.given.forget_one(&self.verified, &most);
+            self.forget_given(now_ms, &most);
         }
-        if has_forgotten {
-            self.derive_given();
-        }
-        self.changes = self.changes.saturating_add(1);
+        if revokes { Gave::Revokes } else { Gave::Keys }
     }
 
-    /// Whether a bundle brings a key that is not known, or takes one away that is.
-    fn is_news(&self, bundle: &Bundle) -> bool {
+    fn age(&self, bundle: &Bundle) -> Age {
         let header = bundle.header();
-        let is_unknown = |sk: &KeyId| self.signer_of_link(&header.u, sk).is_none();
-        header.sk.iter().any(|key| is_unknown(&key.kid))
-            || header.rev.iter().any(|sk| !self.is_revoked(&header.u, sk))
+        if self.is_fork(bundle) {
+            return Age::Contradicting;
+        }
+        let newest = self.devices(&header.u).find(|newest| newest.header().dev == header.dev);
+        match newest {
+            Some(newest) if header.seq <= newest.header().seq => Age::Old,
+            Some(newest) if bundle.follows(newest).is_err() => Age::Contradicting,
+            _ => Age::Newer,
+        }
     }
 
-    /// What follows from the rows is found anew. Bundles of another identity than the expected one are forgotten.
-    pub(super) fn derive_given(&mut self) {
-        self.given.signers = Signers::default();
-        self.given.revoked.clear();
+    /// What a person's bundles are that were handed over.
+    fn given_of(&self, name: &UserName) -> impl Iterator<Item = Bundle> {
+        let bundles = self.given.rows.get(name).into_iter().flatten();
+        bundles.filter_map(|bytes| self.verify(bytes))
+    }
+
+    fn contradicts_given(&self, bundle: &Bundle) -> bool {
+        let header = bundle.header();
+        self.given_of(&header.u).any(|given| {
+            let (dev, seq) = (given.header().dev, given.header().seq);
+            (dev, seq) == (header.dev, header.seq) && given.digest() != bundle.digest()
+        })
+    }
+
+    /// The known keys of a person that a bundle revokes and no bundle that the hub has shown. Of a device of which the
+    /// hub has shown a newer bundle that says all.
+    fn revokes(&self, bundle: &Bundle) -> BTreeSet<KeyId> {
+        let header = bundle.header();
+        if self.age(bundle) != Age::Newer {
+            return BTreeSet::new();
+        }
+        let shown = self.devices(&header.u).flat_map(|bundle| &bundle.header().rev);
+        let shown: HashSet<&KeyId> = shown.collect();
+        let known = |sk: &&KeyId| self.signers.of(&header.u, sk).is_some() && !shown.contains(sk);
+        header.rev.iter().filter(known).copied().collect()
+    }
+
+    /// Forgets a bundle of a person: the oldest one that revokes nothing, or nothing that another one does not
+    /// revoke, before any other.
+    fn forget_given(&mut self, now_ms: u64, name: &UserName) {
+        let revoked: Vec<BTreeSet<KeyId>> =
+            self.given_of(name).map(|bundle| self.revokes(&bundle)).collect();
+        let is_covered = |at: usize| {
+            let (mine, all) = (revoked.get(at), revoked.iter().enumerate());
+            let mut others = all.filter(|(other, _)| *other != at);
+            mine.is_some_and(|mine| others.any(|(_, other)| mine.is_subset(other)))
+        };
+        let nothing = revoked.iter().position(BTreeSet::is_empty);
+        let spare = nothing.or_else(|| (0..revoked.len()).find(|at| is_covered(*at)));
+        let Some(bundles) = self.given.rows.get_mut(name) else { return };
+        let at = spare.unwrap_or(0);
+        if at < bundles.len() {
+            bundles.remove(at);
+        }
+        if bundles.is_empty() {
+            self.given.rows.remove(name);
+        }
+        self.settle_given(now_ms, name);
+    }
+
+    /// What is held of somebody has changed: what follows from the bundles that were handed over is found anew. Those of
+    /// another identity than the expected one are forgotten, and those that say nothing more. Whether one contradicts
+    /// what the hub has shown: it is forgotten, too.
+    pub(super) fn settle_given(&mut self, now_ms: u64, name: &UserName) -> bool {
+        let before = self.given.proved.remove(name).unwrap_or_default();
+        let Some(count) = self.given.rows.get(name).map(Vec::len) else { return false };
+        let identity = self.identity(name);
+        let (mut proved, mut kept, mut contradicts) = (Proved::default(), Vec::new(), false);
+        for bundle in self.given_of(name) {
+            if identity.is_some_and(|identity| identity != bundle.identity()) {
+                continue;
+            }
+            if self.age(&bundle) == Age::Contradicting {
+                contradicts = true;
+                continue;
+            }
+            let revokes = self.revokes(&bundle);
+            let is_unknown = |sk: &KeyId| self.signers.of(name, sk).is_none();
+            let keys = bundle.header().sk.iter().any(|key| is_unknown(&key.kid));
+            if *name != self.me {
+                let since = |sk: &KeyId| before.revoked.get(sk).copied().unwrap_or(now_ms);
+                proved.revoked.extend(revokes.iter().map(|sk| (*sk, since(sk))));
+            }
+            if keys || !revokes.is_empty() {
+                proved.signers.keep(&bundle);
+                kept.push(B64Vec(bundle.bytes().to_vec()));
+            }
+        }
+        if !before.revoked.keys().eq(proved.revoked.keys()) {
+            self.changes = self.changes.saturating_add(1);
+        }
+        if kept.is_empty() {
+            self.given.rows.remove(name);
+            return contradicts;
+        }
+        if kept.len() < count {
+            self.given.rows.put(name, kept);
+        }
+        self.given.proved.insert(name.clone(), proved);
+        contradicts
+    }
+
+    /// The same of everybody.
+    pub(super) fn settle_all_given(&mut self, now_ms: u64) {
         let names = self.given.rows.iter().filter_map(|(name, _)| UserName::new(name).ok());
-        for name in names.collect::<Vec<_>>() {
-            let identity = self.identity(&name);
-            let held = self.given.rows.get(&name).map_or(&[][..], Vec::as_slice);
-            let mut bundles: Vec<Bundle> =
-                held.iter().filter_map(|bytes| self.verify(bytes)).collect();
-            let count = held.len();
-            bundles.retain(|bundle| identity.is_none_or(|identity| identity == bundle.identity()));
-            if bundles.is_empty() {
-                self.given.rows.remove(&name);
-            } else if bundles.len() < count {
-                let kept = bundles.iter().map(|bundle| B64Vec(bundle.bytes().to_vec())).collect();
-                self.given.rows.put(&name, kept);
-            }
-            for bundle in &bundles {
-                self.given.insert(bundle);
-            }
+        let names: BTreeSet<UserName> = names.collect();
+        self.given.proved.retain(|name, _| names.contains(name));
+        for name in names {
+            self.settle_given(now_ms, &name);
         }
     }
 
     /// The owner and parsed form of a signing key by which a link can be verified.
     pub(crate) fn signer_of_link(&self, name: &UserName, sk: &KeyId) -> Option<&Signer> {
-        self.signer_of_any_time(name, sk).or_else(|| self.given.signers.of(name, sk))
+        let given = || self.given.proved.get(name)?.signers.of(name, sk);
+        self.signer_of_any_time(name, sk).or_else(given)
     }
 
-    /// Bundles that were handed over and take a key of a person away that the hub shows: it is told of them.
+    /// Bundles that were handed over and revoke a key of a person that no bundle revokes which the hub has shown: it, and
+    /// who seals for that key, is told of them.
     pub(crate) fn given_revoking(&self, name: &UserName) -> Vec<Bundle> {
-        let bundles = self.given.rows.get(name).into_iter().flatten();
-        let bundles = bundles.filter_map(|bytes| self.verify(bytes));
-        let is_known = |sk: &KeyId| self.devices(name).any(|b| b.header().rev.contains(sk));
-        bundles.filter(|bundle| bundle.header().rev.iter().any(|sk| !is_known(sk))).collect()
+        self.given_of(name).filter(|bundle| !self.revokes(bundle).is_empty()).collect()
+    }
+
+    /// Whether the hub shows a device of somebody as good that a bundle revokes which a member has handed over.
+    pub(crate) fn is_disputed(&self, name: &UserName) -> bool {
+        let Some(proved) = self.given.proved.get(name) else { return false };
+        let mut newest = self.devices(name).filter_map(|bundle| bundle.header().sk.first());
+        !proved.revoked.is_empty() && newest.any(|sk| proved.revoked.contains_key(&sk.kid))
+    }
+
+    /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
+    /// device: as it was signed.
+    pub(crate) fn bundle_behind(&self, link: &RawFrame) -> Option<B64Vec> {
+        let Ok(Header::Member(link)) = Header::parse(link.header()) else { return None };
+        if self.devices(&link.from).any(|bundle| publishes(bundle, &link.sk)) {
+            return None;
+        }
+        let mut held = self.held(&link.from).chain(self.given_of(&link.from));
+        let found = held.find(|bundle| publishes(bundle, &link.sk));
+        found.map(|bundle| B64Vec(bundle.bytes().to_vec()))
     }
 }

@@ -14,6 +14,9 @@ use crate::limits::{DEVICES_HELD_MAX, FORMER_IDENTITIES_MAX, REFUSED_IDENTITIES_
 use crate::out::Out;
 use crate::trust::TrustError;
 
+/// What an alarm says of a person who has signed two bundles of a device with one number (rule R14).
+pub(crate) const SAME_NUMBER: &str = "two different bundles have the same number";
+
 /// What a device keeps about a person: all of it signed by that person's keys, or decided by this
 /// user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -212,13 +215,13 @@ impl People {
             return Accepted::Stranger(self.meet_stranger(other.as_ref().unwrap_or(name), bundle));
         }
         let newest = self.devices(name).find(|b| b.header().dev == bundle.header().dev);
-        let older = newest.is_some_and(|stored| stored.header().seq > bundle.header().seq);
-        let conflicting = newest.is_some_and(|stored| bundle.follows(stored).is_err()) && !older;
-        if conflicting || self.is_fork(bundle) {
-            out.alarm(Alarm::BadChain, name, "two different bundles have the same number");
+        let is_newer = newest.is_some_and(|stored| stored.header().seq < bundle.header().seq);
+        let is_unlinked = is_newer && newest.is_some_and(|stored| bundle.follows(stored).is_err());
+        let is_new = newest.is_none();
+        if self.is_fork(bundle) {
+            out.alarm(Alarm::BadChain, name, SAME_NUMBER);
             return Accepted::Fork;
         }
-        let is_new = newest.is_none();
         if is_new && self.wrapped_for(now_ms, name, |_| false).count() >= DEVICES_HELD_MAX {
             out.alarm(Alarm::BadChain, name, "more devices are offered than one person may have");
             return Accepted::Fork;
@@ -228,7 +231,15 @@ impl People {
         if !pin.bundles.contains(&bytes) {
             pin.bundles.push(bytes);
         }
+        if is_unlinked {
+            // Two have the number before it. The person goes on from the other one, and so does who holds this one:
+            // else what is told here would stay, and the hub's list and the one that is made here would differ for ever.
+            out.alarm(Alarm::BadChain, name, SAME_NUMBER);
+        }
         self.insert(now_ms, bundle);
+        if self.settle_given(now_ms, name) {
+            out.alarm(Alarm::BadChain, name, SAME_NUMBER);
+        }
         Accepted::Kept
     }
 

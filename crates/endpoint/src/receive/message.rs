@@ -366,6 +366,9 @@ impl Endpoint {
             Hand::Granted(by) => (None, Some(by)),
         };
         let is_gone = *hand == Hand::Log && self.has_gone(&header.cid, &header.from);
+        if let Some(to) = self.other(&header.cid).filter(|_| header.from == self.device.user) {
+            self.note_written(self.link.clock_ms, &to);
+        }
         self.out.tell(Event::Message {
             frame: self.keep(opened, key),
             gone: is_gone,

@@ -1,5 +1,6 @@
 //! What a person's devices tell each other is set.
 
+use chat_endpoint::limits::{SETTINGS_ASK_MIN_MS, SETTINGS_WAIT_MAX_MS};
 use chat_endpoint::settings::SETTINGS_MAX;
 use chat_endpoint::{Alarm, Event};
 use chat_protocol::content::Content;
@@ -412,4 +413,261 @@ fn keys_without_a_meaning_take_no_room_and_a_full_table_is_told() {
     set(&mut hub, 0, "ignore:bob", "on");
     hub.run();
     assert_eq!((complaints(&hub, 0), value(&hub, 0, "ignore:bob")), (1, "on".to_owned()));
+}
+
+/// Two devices of alice who have told each other something, and the first one's next word to the other is lost.
+fn one_lost() -> (TestHub, usize) {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let laptop = hub.joins_sibling(0, None);
+    set(&mut hub, 0, "mute:room:ops", "on");
+    hub.run();
+    lose_first(&mut hub, "alice");
+    set(&mut hub, 0, "ignore:bob", "on");
+    hub.run();
+    assert_eq!(value(&hub, laptop, "ignore:bob"), "", "the hub's lie");
+    (hub, laptop)
+}
+
+/// What the first device says, and the other one has, before anything is asked.
+fn gap_is_seen(hub: &mut TestHub, laptop: usize) {
+    set(hub, 0, "mute:room:ops", "off");
+    while hub.turn() {}
+    assert_eq!(value(hub, laptop, "mute:room:ops"), "off");
+    assert_eq!(value(hub, laptop, "ignore:bob"), "", "nobody has asked yet");
+}
+
+/// Goal: what was missed is asked for on the next connection, and by the next process, where the hub ends the one on which
+/// it was seen.
+/// Before: it was shown once and never asked for.
+#[test]
+fn what_was_missed_is_asked_for_on_the_next_connection() {
+    for restarts in [false, true] {
+        let (mut hub, laptop) = one_lost();
+        gap_is_seen(&mut hub, laptop);
+        if restarts {
+            hub.restarts(laptop);
+        } else {
+            hub.disconnect(laptop);
+            hub.comes(laptop);
+        }
+        assert_eq!(value(&hub, laptop, "ignore:bob"), "on", "{restarts}");
+        let frames = hub.seen.len();
+        hub.now += SETTINGS_WAIT_MAX_MS;
+        hub.run();
+        assert_eq!(hub.seen.len(), frames, "that is the end of it");
+    }
+}
+
+/// Goal: a question that is refused, or lost, or whose answer is, is asked again until it is answered; less and less often.
+/// Before: it was asked once.
+#[test]
+fn what_was_missed_is_asked_for_until_it_is_answered() {
+    let (mut hub, laptop) = one_lost();
+    gap_is_seen(&mut hub, laptop);
+    hub.faults.refuse = 1;
+    let second = hub.now + 2_000;
+    while hub.step(second) {}
+    assert_eq!((hub.faults.refuse, complaints(&hub, laptop)), (0, 0), "it was asked");
+    // Then all that the first device says is lost, for some hours.
+    hub.rule =
+        Some(Box::new(move |index, _| if index == laptop { Fate::Lost } else { Fate::Good }));
+    let frames = hub.seen.len();
+    let end = hub.now + 4 * SETTINGS_WAIT_MAX_MS;
+    while hub.step(end) {}
+    let asked = hub.seen.len() - frames;
+    assert!((8..40).contains(&asked), "{asked} messages");
+    assert_eq!(value(&hub, laptop, "ignore:bob"), "");
+    hub.rule = None;
+    let end = hub.now + 2 * SETTINGS_WAIT_MAX_MS;
+    while hub.step(end) {}
+    assert_eq!(value(&hub, laptop, "ignore:bob"), "on");
+}
+
+/// Goal: a device that is asked answers, also where its connection ends first.
+#[test]
+fn a_question_outlives_the_connection_of_who_is_asked() {
+    let (mut hub, laptop) = one_lost();
+    // It has answered just now, so it waits.
+    for key in ["mute:room:a", "mute:room:b"] {
+        gap_is_seen(&mut hub, laptop);
+        let end = hub.now + 2_000;
+        while hub.step(end) {}
+        lose_first(&mut hub, "alice");
+        set(&mut hub, 0, key, "on");
+        set(&mut hub, 0, "mute:room:ops", "on");
+        while hub.turn() {}
+    }
+    hub.disconnect(0);
+    hub.comes(0);
+    let end = hub.now + 3 * SETTINGS_ASK_MIN_MS;
+    while hub.step(end) {}
+    for key in ["ignore:bob", "mute:room:a", "mute:room:b"] {
+        assert_eq!(value(&hub, laptop, key), "on", "{key}");
+    }
+}
+
+/// Goal: a hub that refuses what is set, and makes it due again as fast as it can, gets it at a pace, and has one line.
+/// Before: all was said again with each of its answers about the user's own keys, with a line each time.
+#[test]
+fn what_is_refused_again_and_again_is_told_at_a_pace() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    hub.joins_sibling(0, None);
+    for room in 0..100 {
+        set(&mut hub, 0, &format!("mute:room:r{room}"), "on");
+    }
+    hub.run();
+    (hub.faults.refuse, hub.faults.tells_all) = (usize::MAX, true);
+    set(&mut hub, 0, "ignore:bob", "on");
+    while hub.turn() {}
+    let frames = hub.seen.len();
+    let refused = |hub: &TestHub| hub.withheld.len();
+    let before = refused(&hub);
+    for _ in 0..200 {
+        hub.now += 100;
+        hub.tell_one_of_keys(0, "alice");
+        let end = hub.now + 1;
+        while hub.step(end) {}
+    }
+    let said = refused(&hub) - before;
+    assert!(said < 40, "{said} messages in 20 s");
+    assert_eq!((frames > 0, complaints(&hub, 0)), (true, 1));
+}
+
+/// Goal: a hub that keeps what is set without an answer gets no more of it, however often the other device asks.
+#[test]
+fn nothing_is_told_again_while_it_has_no_answer() {
+    let (mut hub, laptop) = one_lost();
+    hub.rule =
+        Some(Box::new(move |index, _| if index == laptop { Fate::Lost } else { Fate::Good }));
+    hub.rule = None;
+    gap_is_seen(&mut hub, laptop);
+    hub.faults.hold_answers = true;
+    set(&mut hub, 0, "mute:room:ops", "on");
+    while hub.turn() {}
+    let open = hub.peers[0].endpoint.unanswered();
+    let own = ConversationId::own(&name("alice"));
+    let mut asker = hub.forge_for(own, &[laptop, 0]);
+    for minute in 0..10 {
+        let ask = told("ask", "AAAAAAAAAAAAAAAAAAAAAA", hub.now);
+        let frame = asker.tell(Tag::Dm, &name("alice"), &ask);
+        hub.hand(0, &frame);
+        let end = hub.now + 60_000;
+        while hub.step(end) {}
+        assert_eq!(hub.peers[0].endpoint.unanswered(), open, "{minute}");
+    }
+}
+
+/// Goal: what was refused of what is said to somebody else is no matter of one's own devices, and is said again with the next
+/// text; what they were told before is what they know.
+/// Before: the user was told that their own devices do not know what is set, all was told again, and consent was never
+/// taken back.
+#[test]
+fn a_refused_word_about_being_seen_is_said_again() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    let laptop = hub.joins_sibling(0, None);
+    set(&mut hub, 0, "mute:room:ops", "on");
+    hub.run();
+    let allow = |hub: &mut TestHub, on: bool, refused: usize| {
+        let now = hub.now;
+        hub.peers[0].endpoint.tell_user(now, &name("bob"), "hello").unwrap();
+        hub.run();
+        hub.faults.refuse = refused;
+        hub.peers[0].endpoint.allow_seen(now, &name("bob"), on);
+        hub.run();
+        hub.faults.refuse = 0;
+    };
+    let told_all = |hub: &TestHub| settings_heard(hub, laptop);
+    for on in [true, false] {
+        let (before, v) = (value(&hub, 1, "allows:alice"), if on { "on" } else { "off" });
+        allow(&mut hub, on, 1);
+        assert_eq!(value(&hub, 1, "allows:alice"), before, "refused");
+        allow(&mut hub, on, 0);
+        assert_eq!(value(&hub, 1, "allows:alice"), v);
+        assert_eq!(value(&hub, laptop, "told:bob"), v);
+    }
+    // A name that nobody has.
+    let now = hub.now;
+    hub.peers[0].endpoint.allow_seen(now, &name("nobody"), true);
+    hub.run();
+    assert_eq!(value(&hub, 0, "told:nobody"), "off");
+    assert_eq!((complaints(&hub, 0), complaints(&hub, laptop)), (0, 0));
+    assert!(told_all(&hub) > 0);
+}
+
+/// Goal: what is set again is said again, because a person does that where another device does not know it.
+/// Before: nothing was said.
+#[test]
+fn what_is_set_again_is_said_again() {
+    let (mut hub, laptop) = one_lost();
+    hub.rule = None;
+    set(&mut hub, 0, "ignore:bob", "on");
+    while hub.turn() {}
+    assert_eq!(value(&hub, laptop, "ignore:bob"), "on");
+    assert_eq!(settings_heard(&hub, 0), 0);
+}
+
+/// Goal: what the hub has lost at the end of what was set, when it went back, is told again by itself.
+/// Before: with the next thing that was set.
+#[test]
+fn what_a_restored_hub_has_lost_at_the_end_is_told_again() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let laptop = hub.joins_sibling(0, None);
+    for text in ["one", "two"] {
+        let now = hub.now;
+        hub.peers[0].endpoint.say(now, &lobby(), text).unwrap();
+        hub.run();
+    }
+    set(&mut hub, 0, "mute:room:ops", "on");
+    hub.run();
+    let older = hub.snapshot();
+    hub.disconnect(laptop);
+    set(&mut hub, 0, "ignore:bob", "on");
+    hub.run();
+    hub.rolls_back(&older);
+    hub.run();
+    assert_eq!(value(&hub, laptop, "ignore:bob"), "on");
+}
+
+/// Goal: a clock that was ahead when all was told, and is right now, ends no daily telling.
+/// Before: nothing was told until the time came that the clock had shown.
+#[test]
+fn a_clock_that_was_put_back_ends_no_telling() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let laptop = hub.joins_sibling(0, None);
+    hub.now += 300 * DAY_MS / 24;
+    hub.restarts(0);
+    hub.restarts(laptop);
+    set(&mut hub, 0, "mute:room:ops", "on");
+    hub.run();
+    lose_first(&mut hub, "alice");
+    set(&mut hub, 0, "ignore:bob", "on");
+    hub.run();
+    // An hour back, then a setting: the one before was told in the future.
+    hub.now -= DAY_MS / 12;
+    hub.disconnect(0);
+    hub.comes(0);
+    set(&mut hub, 0, "read:room:ops", "x");
+    let end = hub.now + 3_000;
+    while hub.step(end) {}
+    assert_eq!(value(&hub, laptop, "ignore:bob"), "on");
+}
+
+/// Goal: what lies ahead of a clock is told, and asked for when the clock may be right.
+/// Before: it was passed over without a word, and for good.
+#[test]
+fn what_lies_ahead_is_told_and_asked_for_on_the_next_connection() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let laptop = hub.joins_sibling(0, None);
+    set(&mut hub, 0, "mute:room:ops", "on");
+    hub.run();
+    let now = hub.now;
+    // The clock of the first device is two days ahead of the other one's.
+    hub.peers[0].endpoint.set(now + 2 * DAY_MS, &[("ignore:bob".to_owned(), "on".to_owned())]);
+    hub.run();
+    assert_eq!((value(&hub, laptop, "ignore:bob"), complaints(&hub, laptop)), (String::new(), 1));
+    hub.now += 2 * DAY_MS;
+    hub.disconnect(laptop);
+    hub.comes(laptop);
+    assert_eq!(value(&hub, laptop, "ignore:bob"), "on");
+    assert_eq!(complaints(&hub, laptop), 1);
 }

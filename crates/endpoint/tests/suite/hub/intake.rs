@@ -208,6 +208,17 @@ impl TestHub {
         self.answer(index, &HubToClient::Members { id, cid, links, more, closed });
     }
 
+    /// Whether an honest hub takes a bundle that somebody brings back: of the identity that it has for the name, of a
+    /// device that it does not know or with a higher number.
+    fn takes_reminded(&self, bundle: &Bundle) -> bool {
+        let header = bundle.header();
+        let known = self.people.get(&header.u).map(Vec::as_slice).unwrap_or_default();
+        let is_newer =
+            |known: &Bundle| known.header().dev != header.dev || known.header().seq < header.seq;
+        let is_theirs = known.first().is_some_and(|known| known.identity() == bundle.identity());
+        is_theirs && known.iter().all(is_newer)
+    }
+
     /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
     fn reminded(&mut self, index: usize, id: MessageId, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
         if take_one(&mut self.faults.puts_off_reminders) {
@@ -224,12 +235,19 @@ impl TestHub {
         if self.faults.learns_devices && !bundles.is_empty() {
             self.faults.refuses_devices = None;
         }
+        let mut users = Vec::new();
         for B64Vec(bytes) in bundles {
             let bundle = Bundle::verify(bytes.into()).unwrap();
-            let known = self.people.entry(bundle.header().u.clone()).or_default();
-            if known.iter().all(|other| other.digest() != bundle.digest()) {
-                known.push(bundle);
+            let user = bundle.header().u.clone();
+            if self.takes_reminded(&bundle) {
+                self.people.entry(user.clone()).or_default().push(bundle);
+                users.push(user);
             }
+        }
+        if !users.is_empty() {
+            users.sort_unstable();
+            users.dedup();
+            self.tell_all(&HubToClient::Keys { users });
         }
         for B64Vec(bytes) in links {
             let frame = RawFrame::decode(bytes.into()).unwrap();
