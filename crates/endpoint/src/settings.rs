@@ -144,9 +144,10 @@ impl Endpoint {
         all.map(|(key, kept)| (key.to_owned(), kept.v.clone())).collect()
     }
 
-    /// Sets something here and on this user's other devices. What is longer than a setting may be is passed over.
-    pub fn set(&mut self, now_ms: u64, changes: &[(String, String)]) {
-        let mut set = Vec::new();
+    /// Sets something here and on this user's other devices. What is longer than a setting may be is passed over. Returns
+    /// whether there was room for all of it; else the host is told so.
+    pub fn set(&mut self, now_ms: u64, changes: &[(String, String)]) -> bool {
+        let (mut set, mut has_room) = (Vec::new(), true);
         for (key, value) in changes {
             let known = self.state.settings.get(key.as_str());
             let at = known.map_or(now_ms, |known| now_ms.max(known.at(now_ms).saturating_add(1)));
@@ -166,10 +167,11 @@ impl Endpoint {
                     "{SETTINGS_MAX} things are set already, and this one is not kept; take others back first"
                 );
                 self.out.complain(code::TOO_MANY, &reason);
+                has_room = false;
             }
         }
         if set.is_empty() {
-            return;
+            return has_room;
         }
         // Whoever is no line any more is told everything when they are back.
         let lines = self.other_lines(now_ms);
@@ -184,6 +186,7 @@ impl Endpoint {
             set.retain(|setting| setting.k.starts_with(READ));
             self.say_all_settings(now_ms, set);
         }
+        has_room
     }
 
     /// The signing keys of this user's other devices that something would be sealed for.

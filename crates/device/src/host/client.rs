@@ -33,7 +33,7 @@ mod files;
 mod people;
 mod settings;
 
-pub use crate::driver::{Decision, RENEWING};
+pub use crate::driver::{BY_WILL, Decision, RENEWING};
 pub use people::{DecideError, RenewError};
 
 /// Orders that wait for the driver; whoever gives more waits too.
@@ -184,6 +184,8 @@ pub struct Status {
     pub addresses: Vec<ServerUrl>,
     /// After this time the next attempt to connect begins, while one is waited for.
     pub retry_in: Option<Duration>,
+    /// It has gone away by [`Client::go_away`]: nothing is tried before [`Client::come_back`].
+    pub is_away: bool,
     /// How long the last answer took, in microseconds.
     pub answer_us: Option<u64>,
     /// How many seconds the server has owed an answer, if that is long.
@@ -420,9 +422,10 @@ impl Client {
         self.begin(move |turn| turn.answer(move |driver| driver.ask_to_go(goodbye))).await;
     }
 
-    /// Connects again after [`Client::go_away`].
-    pub async fn come_back(&self) {
-        self.begin(|turn| turn.answer(Driver::ask_to_come_back)).await;
+    /// Connects again after [`Client::go_away`], and at once where the next attempt is waited for. Returns whether there
+    /// is a connection already: what the host was told last may be older than that.
+    pub async fn come_back(&self) -> bool {
+        self.ask_driver(Driver::ask_to_come_back).await.unwrap_or(false)
     }
 
     /// Leaves: sends the receipts that are owed, waits for the answers while there is a

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chat_device::client::RENEWING;
+use chat_device::client::{BY_WILL, RENEWING};
 use chat_device::clock::now_ms;
 use chat_device::recipient::Recipient;
 use chat_endpoint::Event;
@@ -17,7 +17,7 @@ use super::commands::{not_started, not_waited_for, starts_until};
 use super::days::Days;
 use super::objects::Objects;
 use super::output::OutputLines;
-use super::{Detail, Lines, clocks, files, identity, person, plain, rooms};
+use super::{Detail, Lines, clocks, files, identity, person, plain, rooms, session};
 use crate::item::{Asked, Connection, Item, Own, What};
 
 /// One thing as a line and as an object, where there is one.
@@ -178,7 +178,7 @@ impl Lines {
             ConversationKind::Room(room) if room.is_all() => Tag::Broadcast,
             _ => Tag::Text,
         };
-        let mark = if own.is_veiled { "~ " } else { "" };
+        let mark = super::veil_mark(own.is_veiled);
         let hand = if own.is_command { " runs" } else { "" };
         self.marked((cid, tag), &self.me, &own.text, own.sent_ms, (mark, hand))
     }
@@ -192,6 +192,11 @@ pub(crate) fn both(line: impl Into<String>, object: Value) -> Form {
 /// Something that only people are told.
 pub(super) fn line(line: impl Into<String>) -> Form {
     (Some(line.into()), None)
+}
+
+/// There is nothing on a list that was asked for: people are told so in these words.
+pub(super) fn empty(line: impl Into<String>, list: &str) -> Form {
+    both(line, json!({"event": "empty", "list": list}))
 }
 
 /// What is no event of the device.
@@ -256,10 +261,10 @@ fn told_of(me: &UserName, connection: &Connection) -> Form {
             both("· the server answers again", json!({"event": "connection", "state": "answering"}))
         }
         Connection::Offline(reason) => both(
-            if reason == RENEWING {
-                format!("· {reason}; the connection comes back by itself")
-            } else {
-                format!("! offline: {reason}; what you type is sent later")
+            match reason.as_str() {
+                RENEWING => format!("· {reason}; the connection comes back by itself"),
+                BY_WILL => format!("· {}; what you type is sent then", session::AWAY),
+                reason => format!("! offline: {reason}; what you type is sent later"),
             },
             json!({"event": "connection", "state": "offline", "reason": reason}),
         ),
