@@ -45,6 +45,9 @@ pub struct Record {
     /// It came by the feed of who wrote it, who has said it in this open room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said_in: Option<RoomName>,
+    /// It went under the veil; `text` is what was under it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub veiled: bool,
 }
 
 /// What has become of a message.
