@@ -95,7 +95,7 @@ fn ctrl_c_between_two_lines_gives_up_what_was_typed_before_it() {
     chat.wait_for("\n");
     chat.interrupt();
     scene.server.program().signal(Signal::CONT);
-    chat.wait_for("Ctrl-C again, or /quit, leaves");
+    chat.wait_for("this line was not sent; Up brings it back");
     chat.type_line("all of it");
     let said = bob.stdout.wait_for_part("#ops alice: ");
     assert!(said.ends_with("#ops alice: all of it"), "{said}");
