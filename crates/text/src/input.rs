@@ -49,13 +49,17 @@ const SECRET: [&str; 2] = ["password", "passwd"];
 /// Whether a line may hold a password: it is for a command that asks for one, or a slip away from that. Nobody is
 /// shown it again, and it is kept nowhere.
 pub fn may_hold_password(line: &str) -> bool {
-    let command = line.trim_start().strip_prefix(['/', LIKE_A_SLASH]).map(str::to_ascii_lowercase);
     let is_near = |error: &InputError| match error {
         InputError::UnknownCommand { suggestion: Some(near), .. } => SECRET.contains(near),
         _ => false,
     };
+    asks_for_password(line) || parse(line).as_ref().is_err_and(is_near)
+}
+
+/// Whether a line is for one of these commands, also behind a space too many.
+fn asks_for_password(line: &str) -> bool {
+    let command = line.trim_start().strip_prefix(['/', LIKE_A_SLASH]).map(str::to_ascii_lowercase);
     command.is_some_and(|command| SECRET.iter().any(|word| command.starts_with(word)))
-        || parse(line).as_ref().is_err_and(is_near)
 }
 
 /// What a line asks for.
@@ -302,6 +306,10 @@ pub fn parse(line: &str) -> Result<Input, InputError> {
     if let Some(sign) = looks_like(line) {
         return Err(sign);
     }
+    // With a space before it it would be said to a room.
+    if asks_for_password(line) && line.split_whitespace().nth(1).is_some() {
+        return Err(InputError::TypedInSight { command: SECRET[0] });
+    }
     match line.split_once('*') {
         Some((name, message)) if !message.trim().is_empty() => starred(line, name, message.trim()),
         _ => text(line),
@@ -428,6 +436,17 @@ mod tests {
         ] {
             assert_eq!(may_hold_password(line), is_secret, "{line}");
         }
+    }
+
+    /// Goal: a space too many before the command says no password to a room. (The build before did that.)
+    #[test]
+    fn a_password_behind_a_space_is_not_said() {
+        for line in [" /password hunter2", "\u{3000}/passwd hunter2", "\t /Password hunter2"] {
+            let error = InputError::TypedInSight { command: "password" };
+            assert_eq!(parse(line), Err(error), "{line}");
+        }
+        let text = " /password".to_owned();
+        assert_eq!(parse(&text), Ok(Input::Text { text }));
     }
 
     #[test]
