@@ -57,6 +57,7 @@ pub(crate) fn fill(
             text: Some(text),
             sent_ms: start_ms + number * 1_000,
             said_in: None,
+            veiled: false,
         };
         let state = State::Received { position: number, peer: Standing::Known };
         said.push(Said::New { record, state, frame: None });

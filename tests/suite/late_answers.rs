@@ -1,9 +1,69 @@
 //! What a person or a script does while an answer is due: it reaches whom it was meant for, or nobody, and a failure
 //! that comes late is a failure.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use chat_tests::{LIMIT, PASSWORD, Program, Scene, Signal, types};
+use chat_protocol::frame::Binary;
+use chat_protocol::header::Header;
+use chat_protocol::hub::{self, HubToClient};
+use chat_protocol::name::{ConversationId, RoomName};
+use chat_testkit::middle::{Message, Passing, Way};
+use chat_tests::{LIMIT, PASSWORD, Program, Proxy, Scene, Signal, operator, types};
+
+/// Whether this is the link by which somebody comes into the lobby.
+fn is_link_of_lobby(message: &Message) -> bool {
+    let Message::Binary(bytes) = message else { return false };
+    let Ok(Binary::Frame(frame)) = Binary::decode(bytes.clone()) else { return false };
+    let Ok(Header::Member(link)) = Header::parse(frame.header()) else { return false };
+    link.cid == ConversationId::room(&RoomName::lobby())
+}
+
+fn lists_rooms(message: &Message) -> bool {
+    let Message::Text(text) = message else { return false };
+    matches!(hub::read(text), Ok(HubToClient::Rooms { .. }))
+}
+
+/// Goal: what somebody new types at the first prompt is said in the lobby. (The build before believed a list of rooms that
+/// the server had made before it took the link by which they come in, and told them that they were in no room.) Method: a
+/// proxy holds that link back until the line was typed, and says when the list has come.
+#[test]
+fn the_first_line_of_somebody_new_is_said_in_the_lobby() {
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let is_let_in = Arc::new(AtomicBool::new(false));
+    let (lets_in, mut held) = (Arc::clone(&is_let_in), Vec::new());
+    let middle = move |passing: Passing| {
+        if lets_in.load(Ordering::SeqCst) {
+            let mut now = std::mem::take(&mut held);
+            now.push(passing);
+            return now;
+        }
+        match passing.way {
+            Way::ToHub if is_link_of_lobby(&passing.message) => {
+                held.push(passing);
+                Vec::new()
+            }
+            Way::ToClient if lists_rooms(&passing.message) => {
+                let text = "the rooms are listed".to_owned();
+                let told = Message::Text(hub::write(&HubToClient::Announce { text }));
+                vec![passing.clone(), passing.with(Way::ToClient, told)]
+            }
+            _ => vec![passing],
+        }
+    };
+    let proxy = Proxy::through(scene.server.address(), Box::new(middle), None);
+    let mut chat = scene.rig.client("newcomer", &proxy.url()).at_terminal_before(&[], "");
+    chat.wait_for("the rooms are listed");
+    chat.type_line("hello, pier");
+    chat.types("/pending", "TEXT in #lobby: hello, pier");
+    is_let_in.store(true, Ordering::SeqCst);
+    // With what passes next the link goes on its way.
+    operator(&scene.rig, &["announce", "tea is ready"]).assert_code(0);
+    bob.stdout.wait_for_part("#lobby newcomer: hello, pier");
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
+}
 
 /// Goal: a line that is half typed when a room is refused is not said elsewhere. (The build before said it in the
 /// lobby.) Method: the server stands still until the prompt says the new room.

@@ -32,9 +32,9 @@ fn messages_that_arrive_in_any_mode_of_the_editor_stop_nothing() {
             bob.type_line(&format!("{mode} number {number}"));
         }
         bob.stdout.wait_for_count(8 * place, |line| line.contains("delivered to alice"));
-        // Ends whatever mode it is, and the line in it.
+        // Ends whatever mode it is, and the line in it, where there is one by then.
         chat.type_keys(b"\x1b[201~\x07\x03");
-        chat.wait_for("Ctrl-C again, or /quit, leaves");
+        chat.wait_for_one(&["Ctrl-C again, or /quit, leaves", "this line was not sent; Up brings"]);
         chat.type_line(&format!("after {mode}"));
         bob.stdout.wait_for_part(&format!("alice: after {mode}"));
     }
@@ -95,7 +95,7 @@ fn ctrl_c_between_two_lines_gives_up_what_was_typed_before_it() {
     chat.wait_for("\n");
     chat.interrupt();
     scene.server.program().signal(Signal::CONT);
-    chat.wait_for("Ctrl-C again, or /quit, leaves");
+    chat.wait_for("this line was not sent; Up brings it back");
     chat.type_line("all of it");
     let said = bob.stdout.wait_for_part("#ops alice: ");
     assert!(said.ends_with("#ops alice: all of it"), "{said}");

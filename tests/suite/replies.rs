@@ -37,6 +37,18 @@ fn after_a_start_an_answer_is_for_who_wrote_last() {
     assert_eq!(again.wait(), Some(0));
 }
 
+/// Goal: a script answers whom a person would. (The build before knew nobody from before its start.)
+#[test]
+fn a_script_answers_who_wrote_before_its_start() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let mut alice = scene.person("alice");
+    writes(&mut bob, "shall we");
+    alice.stdout.wait_for_part("shall we");
+    alice.finish().assert_code(0);
+    scene.client("alice").pipe(&["/reply yes"], &[]).assert_code(0);
+    bob.stdout.wait_for_part("alice → you: yes");
+}
+
 /// Goal: what is quoted is the newest that one sees, and nobody is told whom one ignores. (The build before quoted
 /// what is hidden.)
 #[test]

@@ -268,7 +268,7 @@ fn the_options_of_the_readme_exist() {
 #[test]
 fn the_slash_commands_of_the_readme_exist() {
     let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    let section = readme.split("## Commands of the line mode").nth(1).unwrap();
+    let section = readme.split("## Commands of the chat").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let quoted = section.split('`').skip(1).step_by(2);
     let words = quoted.filter(|code| code.starts_with('/'));

@@ -31,3 +31,27 @@ fn the_veil_of_the_chat_covers_every_way_to_say_something_until_it_is_off() {
     let clear = bobs.stdout.wait_for_part("alice → you: four");
     assert!(!clear.contains('~'), "{clear}");
 }
+
+/// Goal: what was covered stays so when it is shown again, and when it is quoted by somebody who has no veil on. (The build
+/// before kept no mark, and quoted it to the room in clear.)
+#[test]
+fn what_was_said_under_the_veil_keeps_its_mark() {
+    let scene = Scene::empty();
+    let (alice, bob) = (scene.client("alice"), scene.client("bob"));
+    bob.run(&["users"]).assert_code(0);
+    alice.run(&["send", "bob", "--veil", "It was Zoe"]).assert_code(0);
+    bob.run_known(&["listen", "--count", "1"]).assert_code(0);
+    for (from, line) in [(&bob, "~ alice → you: It was Zoe"), (&alice, "~ you → bob: It was Zoe")]
+    {
+        let other = if line.contains("alice") { "alice" } else { "bob" };
+        let shown = from.run_known(&["history", other]).expect_code(0);
+        assert!(shown.stdout.contains(line), "{shown:?}");
+        let object = from.run_known(&["history", other, "--json"]).expect_code(0);
+        assert_eq!(object.events_named("history")[0]["veiled"], true, "{object:?}");
+    }
+    bob.pipe(&["/query alice", "/reply ^1 no!", "in clear"], &[]).assert_code(0);
+    let heard = alice.run_known(&["listen", "--count", "2", "--json"]).expect_code(0);
+    assert_eq!(heard.texts(), ["> alice: It was Zoe\nno!", "in clear"]);
+    let marks = heard.events_named("message");
+    assert_eq!((&marks[0]["veiled"], marks[1].get("veiled")), (&true.into(), None));
+}

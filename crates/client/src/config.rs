@@ -118,7 +118,7 @@ pub struct Common {
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mode {
-    /// Talk, line by line.
+    /// Talk.
     Interactive,
     /// Many clients and a report.
     Emulate(Emulation),
@@ -160,8 +160,12 @@ impl Config {
     pub(crate) fn read(words: Vec<OsString>) -> Result<Self, ConfigError> {
         // As for all variables: an empty one is not set.
         let password = std::env::var_os("CHAT_PASSWORD").filter(|password| !password.is_empty());
+        if let Some((flag, verb)) = arguments::idle_flag(&words) {
+            return Err(ConfigError::OfChat { flag, verb });
+        }
         let (words, configured) = merged::merged(words)?;
-        let mut config = Self::new(words, password)?;
+        let mut config =
+            Self::new(words, password).map_err(|error| configured.with_place(error))?;
         config.common.configured = configured;
         Ok(config)
     }
@@ -176,8 +180,8 @@ impl Config {
             words.extend(["--profile".into(), profile.into()]);
         }
         words.extend(["config".into(), "show".into()]);
-        let (words, _) = merged::merged(words)?;
-        Self::new(words, None).map(drop)
+        let (words, configured) = merged::merged(words)?;
+        Self::new(words, None).map(drop).map_err(|error| configured.with_place(error))
     }
 
     /// Checks `arguments` (the program's name first). `password` is the environment's, used when

@@ -136,9 +136,11 @@ pub fn is_plain() -> bool {
     env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || is_dumb()
 }
 
-/// Whether a terminal knows no sequences, or whoever listens to it must not hear them.
+/// Whether a terminal knows no sequences, as its name in TERM says or as it has none, or whoever listens to it must not
+/// hear them.
 pub fn is_dumb() -> bool {
-    env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
+    let name = env::var("TERM").unwrap_or_default();
+    matches!(name.as_str(), "" | "dumb" | "unknown")
 }
 
 #[cfg(test)]

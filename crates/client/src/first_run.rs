@@ -3,6 +3,7 @@
 use std::io;
 
 use chat_device::client::Client;
+use chat_device::home::KnownServers;
 use chat_device::server_url::{ServerUrl, Trust};
 use chat_protocol::name::UserName;
 
@@ -20,8 +21,8 @@ const HELP: [&str; 5] = [
     "  /help                  all commands; Ctrl-D or /quit leaves",
 ];
 
-/// Asks for the server where nobody has ever said one: no home, no name and no address on this machine. Nothing where
-/// it is no first start.
+/// Asks for the server where nobody has ever said one: no name and no address on this machine. A first start that did not
+/// come to its end left a home behind; what it met is offered again. Nothing where it is no first start.
 pub(crate) fn begun(common: &Common) -> Result<Option<Common>, Failure> {
     let is_default = |key: &str| {
         let shown = common.configured.shown.iter().find(|shown| shown.key == key);
@@ -29,13 +30,19 @@ pub(crate) fn begun(common: &Common) -> Result<Option<Common>, Failure> {
     };
     let is_first = common.user.is_none()
         && is_default("server")
-        && !common.home.exists()
         && common.configured.path.as_ref().is_some_and(|path| !path.exists())
         && TerminalPrompt::is_possible();
     let (true, [usual, ..]) = (is_first, &common.servers[..]) else { return Ok(None) };
     TerminalPrompt::say("This is the first start here. Enter takes what stands in brackets.");
-    let server = asked(usual, common.trust == Trust::Anybody)?;
+    let met = met(common);
+    let server = asked(met.as_ref().unwrap_or(usual), common.trust == Trust::Anybody)?;
     Ok(Some(Common { servers: vec![server], ..common.clone() }))
+}
+
+/// A server that the home knows; a home that cannot be read says so when it is needed.
+fn met(common: &Common) -> Option<ServerUrl> {
+    let known = KnownServers::load(&common.home).ok()?.all();
+    known.iter().find_map(|(url, _)| url.parse().ok())
 }
 
 /// An address that is not encrypted is taken where that was asked for.

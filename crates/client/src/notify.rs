@@ -22,6 +22,10 @@ use crate::diagnostics::is_dumb;
 /// Notices follow each other no faster: what was missed while one was away is no alarm clock.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The terminal keeps the title of its window, and puts it back. One that cannot passes over both.
+const KEEP_TITLE: &str = "\u{1b}[22;2t";
+const GIVE_TITLE_BACK: &str = "\u{1b}[23;2t";
+
 /// Where notices go.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
@@ -85,6 +89,9 @@ impl Notifier {
         let count = if new > 0 { format!("({new}) ") } else { String::new() };
         let title = format!("{count}chat: {}", talk.me());
         if self.title.as_ref() != Some(&title) {
+            if self.title.is_none() {
+                write(KEEP_TITLE);
+            }
             write(&format!("\u{1b}]2;{title}\u{1b}\\"));
             self.title = Some(title);
         }
@@ -95,7 +102,8 @@ impl Notifier {
     /// The title is the terminal's again.
     fn give_title_back(&mut self) {
         if self.title.take().is_some() {
-            write("\u{1b}]2;\u{1b}\\");
+            // Where the terminal has kept none, there is none.
+            write(&format!("\u{1b}]2;\u{1b}\\{GIVE_TITLE_BACK}"));
         }
     }
 }
@@ -117,11 +125,15 @@ fn told_of(talk: &Talk, item: &Item) -> Option<(Kind, UserName, Option<String>, 
                 let is_named = names(&text, talk.me());
                 let kind = match cid.kind() {
                     ConversationKind::Direct(..) => Kind::Direct,
+                    ConversationKind::Room(_) | ConversationKind::Feed(_) if is_named => {
+                        Kind::Mention
+                    }
                     ConversationKind::Feed(_) => Kind::Followed,
-                    ConversationKind::Room(_) if is_named => Kind::Mention,
                     ConversationKind::Room(_) => return None,
                 };
                 let place = (!cid.is_direct()).then(|| cid.spoken());
+                // Whoever sits beside the screen has not asked to see it.
+                let text = if *veiled { "~".to_owned() } else { text };
                 Some((kind, from.clone(), place, text))
             }
             _ => None,

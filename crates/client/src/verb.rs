@@ -203,7 +203,7 @@ pub(crate) const EXAMPLES: &Examples = &[
     (
         "",
         "\
-chat-client --user alice                                  # talk, line by line
+chat-client --user alice                                  # talk
 chat-client --user alice send bob \"hello\"                 # one message; `-` reads standard input
 chat-client --user alice listen --for 10s --json          # what was missed, then what comes
 chat-client --user alice run server -- uname -a           # a command on the server's machine

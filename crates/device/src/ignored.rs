@@ -152,6 +152,7 @@ mod tests {
                 text: text.map(str::to_owned),
                 sent_ms: 1,
                 said_in: None,
+                veiled: false,
             },
             state,
             confirmed: Vec::new(),

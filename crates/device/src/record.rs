@@ -26,6 +26,9 @@ pub struct Record {
     /// It came by the feed of who wrote it, who has said it in this open room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said_in: Option<RoomName>,
+    /// It went under the veil; `text` is what was under it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub veiled: bool,
 }
 
 /// What has become of a message.
@@ -165,13 +168,14 @@ impl Said {
             } => {
                 // As it was read: a search finds what people have seen.
                 let text = Some(if veiled { veil::unshift(&text) } else { text });
-                let record = Record { id, cid, tag: Some(tag), from, text, sent_ms, said_in };
+                let tag = Some(tag);
+                let record = Record { id, cid, tag, from, text, sent_ms, said_in, veiled };
                 Some(Self::New { record, state: State::Received { position, peer }, frame })
             }
             // Anybody can make a header that nobody has signed.
             Event::Unreadable { cid, from, id, reason, signed: true } => {
-                let (tag, text, said_in) = (None, None, None);
-                let record = Record { id, cid, tag, from, text, sent_ms: 0, said_in };
+                let (tag, text, said_in, sent_ms, veiled) = (None, None, None, 0, false);
+                let record = Record { id, cid, tag, from, text, sent_ms, said_in, veiled };
                 Some(Self::New { record, state: State::Unreadable { reason }, frame: None })
             }
             _ => None,

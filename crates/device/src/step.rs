@@ -257,8 +257,9 @@ impl<H> Turn<'_, H> {
         let cid = to.conversation(&from).ok_or(SendError::ToOneself)?;
         let id = self.core.endpoint.send(self.now_ms, cid.clone(), &text, veiled)?;
         if self.core.home.is_some() {
-            let (tag, text) = (Some(Tag::of_words(&cid)), Some(text));
-            let record = Record { id, cid, tag, from, text, sent_ms: self.now_ms, said_in: None };
+            let (tag, text, said_in) = (Some(Tag::of_words(&cid)), Some(text), None);
+            let sent_ms = self.now_ms;
+            let record = Record { id, cid, tag, from, text, sent_ms, said_in, veiled };
             self.taken.history.push(Said::typed(record));
         }
         Ok(self.expect(id))
@@ -272,7 +273,8 @@ impl<H> Turn<'_, H> {
         let said = self.core.endpoint.answer_for_away(self.now_ms, to, why);
         if let Some(id) = said.filter(|_| self.core.home.is_some()) {
             let (tag, text) = (Some(Tag::Dm), Some(format!("{AWAY_MARK}{why}")));
-            let record = Record { id, cid, tag, from, text, sent_ms: self.now_ms, said_in: None };
+            let (sent_ms, said_in, veiled) = (self.now_ms, None, false);
+            let record = Record { id, cid, tag, from, text, sent_ms, said_in, veiled };
             let state = State::Received { position: 0, peer: Standing::Known };
             self.taken.history.push(Said::New { record, state, frame: None });
         }

@@ -153,7 +153,10 @@ impl Endpoint {
         if let Some(last) = last {
             self.ask_page(Question::Rooms { after: Some(last) });
         }
-        self.out.tell(Event::Rooms { rooms, more });
+        let is_entering =
+            |info: &&RoomInfo| !info.member && self.is_joining(&ConversationId::room(&info.room));
+        let entering = rooms.iter().filter(is_entering).map(|info| info.room.clone()).collect();
+        self.out.tell(Event::Rooms { rooms, entering, more });
     }
 
     /// A page of the people has come.

@@ -455,6 +455,8 @@ pub enum Event {
     Rooms {
         /// Rooms in the order of their names.
         rooms: Vec<RoomInfo>,
+        /// Those of them that this device is about to come into: that this user is in none of them is from before.
+        entering: Vec<RoomName>,
         /// More pages follow by themselves.
         more: bool,
     },

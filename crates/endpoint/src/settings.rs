@@ -149,9 +149,10 @@ impl Endpoint {
     }
 
     /// Sets something here and on this user's other devices. What is longer than a setting may be is passed over, and what
-    /// is set already is said once more: another device may not know it.
-    pub fn set(&mut self, now_ms: u64, changes: &[(String, String)]) {
-        let mut set = Vec::new();
+    /// is set already is said once more: another device may not know it. Returns whether there was room for all of it;
+    /// else the host is told so.
+    pub fn set(&mut self, now_ms: u64, changes: &[(String, String)]) -> bool {
+        let (mut set, mut has_room) = (Vec::new(), true);
         for (key, value) in changes {
             // Of what was read nothing is asked: it is worth no question whether there is another device by now.
             let is_alone = || self.other_lines(now_ms).is_empty();
@@ -173,11 +174,13 @@ impl Endpoint {
                     "{SETTINGS_MAX} things are set already, and this one is not kept; take others back first"
                 );
                 self.out.complain(code::TOO_MANY, &reason);
+                has_room = false;
             }
         }
         if !set.is_empty() {
             self.tell_set(now_ms, set);
         }
+        has_room
     }
 
     /// Tells it, if there is anybody: that is known when it is sealed, by the newest keys of this user.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_device::names::Names;
 use chat_protocol::name::SERVER;
-use chat_text::slash::{self, Completion};
+use chat_text::settings::{self, KEYS};
+use chat_text::slash::{self, Completion, SlashRow};
 
 /// Names to complete. They grow while the talk goes on.
 #[derive(Debug, Clone)]
@@ -45,28 +46,67 @@ impl Words {
             let names = slash::complete(command).into_iter();
             return (1, names.map(|name| format!("{name} ")).collect());
         };
-        if rest.contains(' ') {
-            return (line.len(), Vec::new());
-        }
-        let start = line.len() - rest.len();
-        let completion = slash::find(word).map_or(Completion::Nothing, |row| row.completion);
-        let found = match completion {
-            Completion::Nothing => Vec::new(),
-            Completion::SlashCommands => {
-                slash::complete(rest).into_iter().map(str::to_owned).collect()
-            }
-            Completion::Users => matching(rest, " "),
-            Completion::Rooms => self.rooms_like(rest),
-            Completion::Targets => {
-                let mut found = matching(rest, " ");
-                if SERVER.starts_with(rest) {
-                    found.push(format!("{SERVER} "));
+        let (before, begun) = rest.rsplit_once(' ').unwrap_or(("", rest));
+        let before: Vec<&str> = before.split_whitespace().collect();
+        let mut found = Vec::new();
+        for offer in slash::find(word).map(|row| offers(row, &before)).unwrap_or_default() {
+            match offer {
+                Offer::Of(Completion::Nothing) => {}
+                Offer::Of(Completion::SlashCommands) => {
+                    found.extend(slash::complete(begun).into_iter().map(str::to_owned));
                 }
-                found
+                Offer::Of(Completion::Users) => found.extend(matching(begun, " ")),
+                Offer::Of(Completion::Rooms) => found.extend(self.rooms_like(begun)),
+                Offer::Of(Completion::Targets) => {
+                    found.extend(matching(begun, " "));
+                    found.extend(SERVER.starts_with(begun).then(|| format!("{SERVER} ")));
+                }
+                Offer::Word(word) => {
+                    found.extend(word.starts_with(begun).then(|| format!("{word} ")));
+                }
             }
-        };
-        (start, found)
+        }
+        (line.len() - begun.len(), found)
     }
+}
+
+/// Something that a word can become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// One of these.
+    Of(Completion),
+    /// This word.
+    Word(&'static str),
+}
+
+/// What the word behind these words of a command can become. Of the first the table says it; of the others its usage does,
+/// as do the words in small letters there.
+fn offers(row: &'static SlashRow, before: &[&str]) -> Vec<Offer> {
+    let parts = row.usage.split_whitespace().skip(1).map(|part| part.trim_matches(['[', ']']));
+    // What begins with two dashes may be left out.
+    let mut parts = parts.filter(|part| !part.starts_with("--"));
+    let first = before.is_empty().then_some(Offer::Of(row.completion));
+    let part = parts.nth(before.len()).unwrap_or_default();
+    let others = part.split('|').flat_map(|one| match one {
+        "USER" if !before.is_empty() => vec![Offer::Of(Completion::Users)],
+        "ROOM" if !before.is_empty() => vec![Offer::Of(Completion::Rooms)],
+        "WHERE" => vec![Offer::Of(Completion::Rooms)],
+        "KEY" => KEYS.iter().map(|key| Offer::Word(key.name)).collect(),
+        "VALUE" => before.first().map(|key| values(key)).unwrap_or_default(),
+        "NAME" => values(row.name),
+        word if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+            vec![Offer::Word(word)]
+        }
+        _ => Vec::new(),
+    });
+    first.into_iter().chain(others).collect()
+}
+
+/// The values of a setting, as far as each is one word.
+fn values(key: &str) -> Vec<Offer> {
+    let values = settings::find(key).map_or("", |key| key.values);
+    let values = values.split(", ").flat_map(|some| some.split(" or "));
+    values.filter(|value| !value.contains(' ')).map(Offer::Word).collect()
 }
 
 #[cfg(test)]
@@ -87,11 +127,20 @@ mod tests {
             ("hello bo", 0, &[]),
             ("/he", 1, &["help "]),
             ("/msg al", 5, &["alice "]),
-            ("/msg alice al", 13, &[]),
+            ("/msg alice al", 11, &[]),
             ("/run ser", 5, &["server "]),
             ("/help vers", 6, &["version"]),
             ("/join o", 6, &["ops "]),
             ("/join #L", 6, &["#lobby "]),
+            ("/send plan.pdf bo", 15, &["Bob ", "bobby "]),
+            ("/subscribers r", 13, &["remove "]),
+            ("/subscribers remove al", 20, &["alice "]),
+            ("/devices re", 9, &["revoke "]),
+            ("/veil o", 6, &["on ", "off "]),
+            ("/theme c", 7, &["contrast "]),
+            ("/set them", 5, &["theme "]),
+            ("/set theme p", 11, &["plain "]),
+            ("/history #l", 9, &["#lobby "]),
             ("", 0, &[]),
         ] {
             let (at, found) = words.candidates(line);

@@ -145,6 +145,14 @@ impl Conversations {
         }
     }
 
+    /// Nothing that has come there counts as new any more: whose words it is are hidden.
+    pub(crate) fn passes_over(&mut self, cid: &ConversationId) {
+        if let Some(one) = self.all.get_mut(cid) {
+            (one.unread, one.mentions) = (0, 0);
+            one.new.clear();
+        }
+    }
+
     /// Only what names this user is noise there, or all is again.
     pub fn mute(&mut self, cid: &ConversationId, is_muted: bool) {
         if !is_muted {
@@ -282,14 +290,14 @@ impl Conversations {
                 }
                 _ => self.at(cid).is_in = true,
             },
-            Event::Rooms { rooms, .. } => {
+            Event::Rooms { rooms, entering, .. } => {
                 for info in rooms {
                     let cid = ConversationId::room(&info.room);
                     if info.member {
                         let one = self.at(&cid);
                         one.is_in = true;
                         (one.topic, one.keep_ms) = (info.topic.clone(), Some(info.keep_ms));
-                    } else {
+                    } else if !entering.contains(&info.room) {
                         self.is_out(&cid);
                     }
                 }
@@ -337,11 +345,10 @@ impl Conversations {
     /// The conversation, made where it is not known yet.
     fn at(&mut self, cid: &ConversationId) -> &mut Conversation {
         if self.all.len() >= CONVERSATIONS_MAX && !self.all.contains_key(cid) {
-            let idle = |one: &&Conversation| {
-                one.unread == 0 && one.draft.is_empty() && self.here.as_ref() != Some(&one.cid)
-            };
-            let oldest = self.all.values().filter(idle).min_by_key(|one| one.last_ms);
-            let oldest = oldest.or(self.all.values().next()).map(|one| one.cid.clone());
+            // What somebody has begun to write is nowhere else, and what is new is told once.
+            let worth = |one: &&Conversation| (!one.draft.is_empty(), one.unread > 0, one.last_ms);
+            let others = self.all.values().filter(|one| self.here.as_ref() != Some(&one.cid));
+            let oldest = others.min_by_key(worth).map(|one| one.cid.clone());
             if let Some(oldest) = oldest {
                 self.all.remove(&oldest);
             }
@@ -570,6 +577,22 @@ mod tests {
         assert!(all.get(&cid("room:ops")).unwrap().is_in);
         all.note(&Event::Left { id: None, cid: cid("room:ops"), position: None });
         assert!(!all.get(&cid("room:ops")).unwrap().is_in);
+    }
+
+    /// Goal: however many write at once, what was begun stays, and so does what is looked at. (The build before forgot the
+    /// first by its name.)
+    #[test]
+    fn what_was_begun_is_forgotten_last() {
+        let mut all = Conversations::new(user("alice"));
+        all.look_at(Some(cid("dm:aaa:alice")));
+        all.leave_draft_in(&cid("dm:aab:alice"), "half a sentence".to_owned());
+        for number in 0..CONVERSATIONS_MAX * 2 {
+            let from = format!("b{number}");
+            all.note(&message(&format!("dm:alice:{from}"), &from, "hello"));
+        }
+        assert_eq!(all.iter().count(), CONVERSATIONS_MAX);
+        assert!(all.get(&cid("dm:aaa:alice")).is_some(), "it is open");
+        assert_eq!(all.get(&cid("dm:aab:alice")).unwrap().draft, "half a sentence");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chat_device::client::ClientEvent;
+use chat_device::sign_in::aside;
 use chat_files::part;
 use chat_files::transfer::{Findings, Listed, Offered, TransferError, TransferEvent, Transfers};
 use chat_protocol::name::{ConversationId, UserName};
@@ -123,8 +124,8 @@ impl Talk {
             }
             FileCommand::Accept { n } => self.accept(n),
             FileCommand::Decline { n } => self.decline(n).await,
-            FileCommand::Transfers => self.list_transfers(),
-            FileCommand::CleanTransfers => self.clean_transfers(),
+            FileCommand::Transfers => self.list_transfers().await,
+            FileCommand::CleanTransfers => self.clean_transfers().await,
             FileCommand::Cancel { n } => {
                 if self.files.transfers.cancel(n) {
                     return Told::default();
@@ -169,18 +170,22 @@ impl Talk {
     }
 
     /// Removes the parts of files that nobody fetches now.
-    fn clean_transfers(&self) -> Told {
-        let folder = self.files.transfers.downloads();
-        match part::clean(folder) {
-            Ok(parts) => Answer::Cleaned(folder.to_owned(), parts).into(),
+    async fn clean_transfers(&self) -> Told {
+        let folder = self.files.transfers.downloads().to_owned();
+        let cleaned = aside(move || part::clean(&folder).map(|parts| (folder, parts)));
+        match cleaned.await {
+            Ok(Ok((folder, parts))) => Answer::Cleaned(folder, parts).into(),
+            Ok(Err(error)) => Told::error(error.to_string()),
             Err(error) => Told::error(error.to_string()),
         }
     }
 
-    fn list_transfers(&self) -> Told {
+    async fn list_transfers(&self) -> Told {
         let running = self.fetching().map(|(n, file)| (n, file.name.clone())).collect();
         // A folder that cannot be read has no parts.
-        let mut parts = part::in_folder(self.files.transfers.downloads()).unwrap_or_default();
+        let folder = self.files.transfers.downloads().to_owned();
+        let parts = aside(move || part::in_folder(&folder).unwrap_or_default()).await;
+        let mut parts = parts.unwrap_or_default();
         parts.retain(|of| self.fetching().all(|(_, file)| file.name != of.manifest.name));
         let offered = self.files.transfers.waiting(|user| !self.is_ignored(user));
         Answer::Transfers(running, offered, parts).into()

@@ -219,8 +219,9 @@ impl Talk {
         None
     }
 
-    async fn set_own(&self, key: String, value: String) {
-        self.client.set(vec![(key, value)]).await;
+    /// Sets something; where there is no room for it, the device says so.
+    async fn set_own(&self, key: String, value: String) -> bool {
+        self.client.set(vec![(key, value)]).await
     }
 
     /// Does what was asked for.
@@ -234,15 +235,19 @@ impl Talk {
             NoiseCommand::Mute(Some(room), on) => {
                 let room = self.rooms.known(room);
                 let cid = ConversationId::room(&room);
+                if !self.set_own(format!("{MUTE}{cid}"), on_off(on)).await {
+                    return Told::default();
+                }
                 self.conversations.mute(&cid, on);
-                self.set_own(format!("{MUTE}{cid}"), on_off(on)).await;
                 Answer::Muted(room, on, false).into()
             }
             NoiseCommand::Away(why) => {
                 let Some(status) = self.client.status().await else { return Told::default() };
                 let dev = status.dev.to_string();
                 let away = Away { dev, since_ms: now_ms(), why: why.clone() };
-                self.set_own(AWAY.to_owned(), away.value()).await;
+                if !self.set_own(AWAY.to_owned(), away.value()).await {
+                    return Told::default();
+                }
                 self.noise.away = Some(away);
                 Answer::Away(Some(why), false).into()
             }
@@ -258,8 +263,13 @@ impl Talk {
         if user == self.me {
             return Told::error("nobody ignores themselves");
         }
-        self.set_own(format!("{IGNORE}{user}"), on_off(on)).await;
+        if !self.set_own(format!("{IGNORE}{user}"), on_off(on)).await {
+            return Told::default();
+        }
         self.noise.ignored.set(&user, on);
+        if on && let Ok(cid) = ConversationId::direct(&self.me, &user) {
+            self.conversations.passes_over(&cid);
+        }
         Answer::Ignored(user, on, false).into()
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chat_device::history::Record;
+use chat_device::history::{History, Record};
 use chat_device::recipient::Recipient;
 use chat_endpoint::Event;
 use chat_protocol::name::{ConversationId, UserName};
@@ -75,19 +75,20 @@ impl Writers {
 }
 
 impl Talk {
-    /// Where an answer goes, and its text; or what is said instead.
+    /// Where an answer goes, its text, and whether it goes under the veil; or what is said instead. What was said under
+    /// the veil is not quoted without it.
     pub(crate) async fn reply(
         &self,
         place: Recipient,
         quoted: Option<usize>,
         text: String,
-    ) -> Result<(Recipient, String), Told> {
+    ) -> Result<(Recipient, String, bool), Told> {
         if let Some(number) = quoted {
-            let quote = self.quote(&place, number).await?;
-            return Ok((place, format!("{quote}\n{text}")));
+            let (quote, is_veiled) = self.quote(&place, number).await?;
+            return Ok((place, format!("{quote}\n{text}"), is_veiled || self.is_veiled()));
         }
         match self.writers.meant(Instant::now(), |user| !self.is_ignored(user)) {
-            Some(Ok(user)) => Ok((Recipient::User(user.clone()), text)),
+            Some(Ok(user)) => Ok((Recipient::User(user.clone()), text, self.is_veiled())),
             Some(Err((last, before))) => Err(Told::error(format!(
                 "nothing was sent: {last} has just written, too. To write to {last}: {last}*TEXT; \
                  to {before}: {before}*TEXT"
@@ -107,12 +108,12 @@ impl Talk {
     /// Who wrote last, as the home has it. What somebody is, a person or a machine, is the server's word and decides
     /// nothing here.
     async fn last_writer(&self) -> Option<UserName> {
-        let mut direct: Vec<(u64, ConversationId)> = self
-            .conversations
-            .iter()
-            .filter(|one| one.cid.is_direct() && one.last_ms > 0)
-            .map(|one| (one.last_ms, one.cid.clone()))
-            .collect();
+        // A script knows no conversations of before, and its answers go where those of a person would.
+        let known = self.client.read_history(History::conversations).await;
+        let known = known.and_then(Result::ok).unwrap_or_default().into_iter();
+        let direct = known.filter(|(cid, _)| cid.is_direct());
+        let mut direct: Vec<(u64, ConversationId)> =
+            direct.map(|(cid, at_ms)| (at_ms, cid)).collect();
         direct.sort_unstable_by(|one, other| other.cmp(one));
         let mut newest: Option<(u64, UserName)> = None;
         for (_, cid) in direct.into_iter().take(RECENT.0) {
@@ -133,8 +134,9 @@ impl Talk {
         record.from != self.me && record.text.is_some() && !self.is_ignored(&record.from)
     }
 
-    /// The line of a message of somebody else in the current conversation, the newest being 1.
-    async fn quote(&self, place: &Recipient, number: usize) -> Result<String, Told> {
+    /// The line of a message of somebody else in the current conversation, the newest being 1, and whether it was said
+    /// under the veil.
+    async fn quote(&self, place: &Recipient, number: usize) -> Result<(String, bool), Told> {
         let nothing =
             || Told::error("there is no such message here; ^1 is the newest of somebody else");
         if self.rooms.current.is_none() {
@@ -144,9 +146,9 @@ impl Talk {
         let page = self.earlier(&cid, None, LOOKED_AT_MAX).await;
         let theirs = page.into_iter().map(|entry| entry.record).rev();
         let theirs = theirs.filter(|record| self.is_of_others(record));
-        let mut said = theirs.filter_map(|record| Some((record.from, record.text?)));
-        let (from, text) = said.nth(number.saturating_sub(1)).ok_or_else(nothing)?;
-        Ok(format!("> {from}: {}", shortened(&text)))
+        let mut said = theirs.filter_map(|record| Some((record.from, record.text?, record.veiled)));
+        let (from, text, veiled) = said.nth(number.saturating_sub(1)).ok_or_else(nothing)?;
+        Ok((format!("> {from}: {}", shortened(&text)), veiled))
     }
 }
 

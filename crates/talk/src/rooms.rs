@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat_device::recipient::Recipient;
-use chat_endpoint::{RoomAction, Roster};
+use chat_endpoint::{Event, RoomAction, Roster};
 use chat_protocol::hub::RoomInfo;
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName};
@@ -51,8 +51,11 @@ pub(crate) struct Rooms {
     pub(crate) current: Option<Recipient>,
     /// Whether this user is in the lobby, where whoever leaves another room goes.
     is_in_lobby: bool,
-    /// The server has said at the start that this user is not in the lobby. A new account joins it
-    /// meanwhile.
+    /// By the server's list this user is not in the lobby, and is on the way into it: what they say there waits until the
+    /// server has answered.
+    enters_lobby: bool,
+    /// The server has said at the start that this user is not in the lobby, and no link was under way that lets them
+    /// in. One may come.
     is_unsettled: bool,
     /// A link has let this user into the lobby since, and none out: a list that was asked for before says no more.
     has_entered_lobby: bool,
@@ -102,6 +105,7 @@ impl Default for Rooms {
         Self {
             current: None,
             is_in_lobby: true,
+            enters_lobby: false,
             is_unsettled: false,
             has_entered_lobby: false,
             is_veiled: false,
@@ -272,6 +276,14 @@ impl Talk {
     pub(crate) async fn ask_room_names(&mut self) {
         self.rooms.wanted.clear();
         self.ask_rooms(Wanted::Names).await;
+    }
+
+    /// The server refuses something: perhaps the way into the lobby. The list tells whether this user is there.
+    pub(crate) async fn ask_about_lobby(&mut self, event: &Event) {
+        let is_refusal = matches!(event, Event::Complaint { by_hub: true, .. });
+        if is_refusal && std::mem::take(&mut self.rooms.enters_lobby) {
+            self.ask_rooms(Wanted::Names).await;
+        }
     }
 
     async fn ask_rooms(&mut self, wanted: Wanted) -> Told {

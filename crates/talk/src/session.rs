@@ -78,7 +78,6 @@ impl Talk {
     /// Does what is asked about the connection.
     pub(crate) async fn about_link(&mut self, command: LinkCommand) -> Told {
         match command {
-            LinkCommand::Connect if self.is_online() => return Answer::IsOnline(true).into(),
             LinkCommand::Disconnect if !self.is_online() => {
                 self.client.go_away(true).await;
                 return Answer::IsOnline(false).into();
@@ -90,7 +89,10 @@ impl Talk {
             LinkCommand::Connect => {}
             LinkCommand::Reconnect => self.client.go_away(true).await,
         }
-        self.client.come_back().await;
+        // What was told here last may be of the connection that was left a moment ago: the device knows.
+        if self.client.come_back().await {
+            return Answer::IsOnline(true).into();
+        }
         self.awaited.returns_until = Some(Instant::now() + RETURN_TIMEOUT);
         Told::default()
     }

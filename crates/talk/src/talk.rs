@@ -278,11 +278,12 @@ impl Talk {
             Ok(meaning) => meaning,
             Err(told) => return told,
         };
-        let (to, text) = match input {
+        let veil = self.rooms.is_veiled;
+        let (to, text, is_veiled) = match input {
             Input::Nothing => return Told::default(),
-            Input::Text { text } => (place, text),
-            Input::Broadcast { text } => (Recipient::All, text),
-            Input::Direct { to, text } => (Recipient::User(to), text),
+            Input::Text { text } => (place, text, veil),
+            Input::Broadcast { text } => (Recipient::All, text, veil),
+            Input::Direct { to, text } => (Recipient::User(to), text, veil),
             Input::Slash(SlashCommand::Run { target, argv, again }) => {
                 return self.run(line, target, argv, again).await;
             }
@@ -294,12 +295,11 @@ impl Talk {
             }
             Input::Slash(command) => return self.answer(command).await,
         };
-        let sent = self.client.send(&to, &text, self.rooms.is_veiled).await;
+        let sent = self.client.send(&to, &text, is_veiled).await;
         if let (Ok(_), Recipient::User(user)) = (&sent, &to) {
             self.allow_seen(user).await;
         }
-        let own =
-            Own { text, is_command: false, is_veiled: self.rooms.is_veiled, sent_ms: now_ms() };
+        let own = Own { text, is_command: false, is_veiled, sent_ms: now_ms() };
         self.is_on_its_way(line, sent, &to, own)
     }
 
@@ -452,6 +452,7 @@ impl Talk {
             let members = self.members(&cid).await;
             return members.and(self.grant_asked(&cid).await).and(self.looked_up(&cid).await);
         }
+        self.ask_about_lobby(&event).await;
         let fault = self.fault(&event);
         self.learn(&event);
         let warnings = self.warnings(&event);
@@ -474,7 +475,7 @@ impl Talk {
             Event::Subscriptions { follows, subscribers } => {
                 return self.followed(follows, subscribers);
             }
-            Event::Rooms { rooms, more } => return self.listed_rooms(rooms, more),
+            Event::Rooms { rooms, more, .. } => return self.listed_rooms(rooms, more),
             Event::Presence { .. } => {
                 let others = self.noise.ignored.without_presence(event);
                 match self.settings.presence.wanted(&others) {

@@ -44,6 +44,25 @@ const LIKE_A_STAR: [char; 3] = ['\u{ff0a}', '\u{fe61}', '\u{2217}'];
 /// The slash of East Asian keyboards.
 const LIKE_A_SLASH: char = '\u{ff0f}';
 
+/// Commands behind which somebody may type a password, although they ask for it by themselves.
+const SECRET: [&str; 2] = ["password", "passwd"];
+
+/// Whether a line may hold a password: it is for a command that asks for one, or a slip away from that. Nobody is
+/// shown it again, and it is kept nowhere.
+pub fn may_hold_password(line: &str) -> bool {
+    let is_near = |error: &InputError| match error {
+        InputError::UnknownCommand { suggestion: Some(near), .. } => SECRET.contains(near),
+        _ => false,
+    };
+    asks_for_password(line) || parse(line).as_ref().is_err_and(is_near)
+}
+
+/// Whether a line is for one of these commands, also behind a space too many.
+fn asks_for_password(line: &str) -> bool {
+    let command = line.trim_start().strip_prefix(['/', LIKE_A_SLASH]).map(str::to_ascii_lowercase);
+    command.is_some_and(|command| SECRET.iter().any(|word| command.starts_with(word)))
+}
+
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -288,6 +307,10 @@ pub fn parse(line: &str) -> Result<Input, InputError> {
     if let Some(sign) = looks_like(line) {
         return Err(sign);
     }
+    // With a space before it it would be said to a room.
+    if asks_for_password(line) && line.split_whitespace().nth(1).is_some() {
+        return Err(InputError::TypedInSight { command: SECRET[0] });
+    }
     match line.split_once('*') {
         Some((name, message)) if !message.trim().is_empty() => starred(line, name, message.trim()),
         _ => text(line),
@@ -298,6 +321,13 @@ pub fn parse(line: &str) -> Result<Input, InputError> {
 /// comes from a file or a page that the line was copied from.
 fn seen(line: &str) -> &str {
     line.trim_end_matches(['\r', '\n']).trim_start_matches(is_hidden)
+}
+
+/// The same of each line of a text, for a place where what is hidden becomes visible: as letters it would be a part of the
+/// name behind it, and what was for one person would be said to a room.
+pub fn seen_lines(text: &str) -> String {
+    let lines = text.split('\n').map(|line| line.trim_start_matches(|c| c != '\r' && is_hidden(c)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Whether nobody sees this character, or it acts on the terminal.
@@ -390,6 +420,45 @@ mod tests {
             Ok(Input::Broadcast { text }) => format!("all:{text}"),
             Ok(Input::Slash(command)) => format!("{command:?}"),
             Err(error) => format!("error:{error}"),
+        }
+    }
+
+    #[test]
+    fn what_may_hold_a_password_is_known_by_its_command_or_a_slip_of_it() {
+        for (line, is_secret) in [
+            ("/password hunter2", true),
+            (" /PASSWD hunter2", true),
+            ("\u{ff0f}password hunter2", true),
+            ("/pasword hunter2", true),
+            ("/jion ops", false),
+            ("//password is a word", false),
+            ("password: ask bob", false),
+            ("bob*/password", false),
+        ] {
+            assert_eq!(may_hold_password(line), is_secret, "{line}");
+        }
+    }
+
+    /// Goal: a space too many before the command says no password to a room. (The build before did that.)
+    #[test]
+    fn a_password_behind_a_space_is_not_said() {
+        for line in [" /password hunter2", "\u{3000}/passwd hunter2", "\t /Password hunter2"] {
+            let error = InputError::TypedInSight { command: "password" };
+            assert_eq!(parse(line), Err(error), "{line}");
+        }
+        let text = " /password".to_owned();
+        assert_eq!(parse(&text), Ok(Input::Text { text }));
+    }
+
+    #[test]
+    fn each_line_begins_with_what_is_seen() {
+        for (text, seen) in [
+            ("\u{feff}bob*hi", "bob*hi"),
+            ("look:\r\n\u{200b}\u{1b}/msg bob hi", "look:\r\n/msg bob hi"),
+            ("\n\n a\u{202e}b", "\n\n a\u{202e}b"),
+            ("\tindented\r\n", "\tindented\r\n"),
+        ] {
+            assert_eq!(seen_lines(text), seen, "{text:?}");
         }
     }
 

@@ -240,7 +240,27 @@ fn assign<T>(value: Option<T>, place: &mut T) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+
+    /// Goal: the page about the client names each setting, with its values.
+    #[test]
+    fn the_page_about_the_client_lists_the_settings() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CLIENT.md");
+        let page = fs::read_to_string(page).unwrap();
+        let name_of = |key: &Key| format!("`{}`", key.name);
+        for key in KEYS {
+            let row = page.lines().find(|row| row.starts_with('|') && row.contains(&name_of(key)));
+            let row = row.unwrap_or_else(|| panic!("{} is not on the page", key.name));
+            // The file has the words of its language for these two.
+            let values = key.values.replace("on or off", "true, false").replace(" or ", ", ");
+            for value in values.split(", ").filter(|value| !value.contains(' ')) {
+                assert!(row.contains(&format!("`{value}`")), "{row}: {value}");
+            }
+        }
+    }
 
     #[test]
     fn every_key_takes_its_example_and_its_own_value_and_refuses_nonsense() {

@@ -185,8 +185,7 @@ impl Lines {
         let Event::Message { healed_by, granted_by, gone, peer, hub_ms, .. } = event else {
             return None;
         };
-        // The mark stands where no text can put one.
-        let mark = if *veiled { "~ " } else { "" };
+        let mark = veil_mark(*veiled);
         let text = if *veiled { veil::unshift(text) } else { text.clone() };
         let mut hand = healing::mark(healed_by.as_ref(), granted_by.as_ref(), *gone);
         // One of both clocks is wrong, or it waited on its way.
@@ -232,21 +231,9 @@ impl Lines {
         format!("{}{mark}[{who}{place}]{hand} {text}", self.stamp(sent_ms))
     }
 
-    /// The line for something that was said, with what stands behind its writer's name. `sent_ms` is
+    /// The line for something that was said, with what stands before and behind its writer's name. `sent_ms` is
     /// Unix time in milliseconds.
-    pub fn said(
-        &self,
-        place: (&ConversationId, Tag),
-        from: &UserName,
-        text: &str,
-        sent_ms: u64,
-        hand: &str,
-    ) -> String {
-        self.marked(place, from, text, sent_ms, ("", hand))
-    }
-
-    /// The same with a mark before who said it, and one after.
-    fn marked(
+    pub(crate) fn marked(
         &self,
         (cid, tag): (&ConversationId, Tag),
         from: &UserName,
@@ -327,6 +314,11 @@ pub fn clocks(own_ms: u64, server_ms: u64) -> Option<String> {
              wrong, commands and keys can be refused for their time"
         )
     })
+}
+
+/// What stands before who said something under the veil, where no text can put it.
+pub(crate) fn veil_mark(veiled: bool) -> &'static str {
+    if veiled { "~ " } else { "" }
 }
 
 /// One person of a list.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use chat_protocol::name::ConversationId;
 use chat_protocol::sanitise;
+use chat_text::input::{may_hold_password, seen_lines};
 use ratatui_textarea::{CursorMove, DataCursor, TextArea};
 
 use crate::keys::Action;
@@ -59,7 +60,7 @@ impl Composer {
     pub(crate) fn set(&mut self, text: &str) {
         self.completion = None;
         self.area.clear();
-        self.area.insert_str(sanitise::text(text));
+        self.area.insert_str(shown(text));
     }
 
     /// Takes what is typed, with everything that could be undone.
@@ -73,8 +74,11 @@ impl Composer {
         text
     }
 
-    /// Notes what was sent in a conversation, so that it can be had again.
+    /// Notes what was sent in a conversation, so that it can be had again. A password cannot.
     pub(crate) fn was_sent(&mut self, cid: &ConversationId, text: &str) {
+        if may_hold_password(text) {
+            return;
+        }
         if self.sent.len() >= CONVERSATIONS_MAX && !self.sent.contains_key(cid) {
             // The one with the fewest lines is missed least.
             let least = self.sent.iter().min_by_key(|(_, sent)| sent.len());
@@ -125,7 +129,7 @@ impl Composer {
     /// Inserts a text that comes from elsewhere: what nobody would see in it becomes visible.
     pub(crate) fn paste(&mut self, text: &str) {
         self.completion = None;
-        self.area.insert_str(sanitise::text(text));
+        self.area.insert_str(shown(text));
     }
 
     /// Does what a key is for, if it is for what is typed.
@@ -250,6 +254,12 @@ impl Composer {
         let rows: Vec<String> = rows.into_iter().skip(first).take(ROWS_MAX).collect();
         Typed { rows, cursor: (cursor.0, cursor.1 - first) }
     }
+}
+
+/// A text from elsewhere as it is typed: what nobody would see in it becomes visible, but at the start of a line, where it
+/// counts for nothing.
+fn shown(text: &str) -> String {
+    sanitise::text(&seen_lines(text)).into_owned()
 }
 
 /// Column and row behind the beginning of a line that is broken into parts.

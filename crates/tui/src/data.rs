@@ -145,6 +145,8 @@ pub enum Link {
     Silent(u64),
     /// It is gone; the next attempt begins in so many seconds, if that is known.
     Offline(Option<u64>),
+    /// It is gone, and nothing is tried before somebody says so.
+    Away,
 }
 
 /// What the status line tells.

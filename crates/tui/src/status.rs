@@ -108,6 +108,7 @@ fn link(link: Link) -> Option<String> {
     match link {
         Link::Online => None,
         Link::Silent(seconds) => Some(format!("no answer for {seconds} s")),
+        Link::Away => Some("offline until /connect".to_owned()),
         Link::Offline(None) => Some("offline".to_owned()),
         Link::Offline(Some(0)) => Some("offline, connecting".to_owned()),
         Link::Offline(Some(seconds)) => Some(format!("offline, again in {seconds} s")),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chat_device::history::{Entry, State};
+use chat_device::ignored::HIDDEN;
 use chat_endpoint::{Event, Standing};
 use chat_files::transfer::TransferEvent;
 use chat_protocol::id::MessageId;
@@ -279,7 +280,12 @@ impl Teller {
             State::Unreadable { reason } => {
                 (Lines::unreadable(&record.cid, &record.from, reason), Kind::Alarm)
             }
-            _ => (deed.unwrap_or(said).to_owned(), self.kind(&record.from)),
+            // Nobody has said that.
+            _ if said == HIDDEN => (said.to_owned(), Kind::Notice),
+            _ => {
+                let sign = if record.veiled { "~ " } else { "" };
+                (format!("{sign}{}", deed.unwrap_or(said)), self.kind(&record.from))
+            }
         };
         let peer = match entry.state {
             State::Received { peer, .. } => peer,

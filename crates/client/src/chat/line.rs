@@ -324,7 +324,12 @@ impl Desk {
                 );
                 Told::default()
             }
-            Some(Typed::Interrupt) => self.interrupted(talk),
+            Some(Typed::Interrupt { was_begun: true }) if talk.asked().is_none() => {
+                self.interrupted_at = None;
+                self.screen.print("· this line was not sent; Up brings it back");
+                Told::default()
+            }
+            Some(Typed::Interrupt { .. }) => self.interrupted(talk),
             Some(Typed::End) | None => {
                 talk.leaves().await;
                 Told::over()

@@ -21,9 +21,6 @@ const UNWRITTEN_MAX: usize = 10;
 /// The row of the home.
 const ROW: &str = "typed";
 
-/// Commands behind which somebody may type a password, although they ask for it by themselves.
-const SECRET: [&str; 2] = ["/password", "/passwd"];
-
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct TypedLine {
@@ -105,9 +102,8 @@ impl TypedLines {
 
 /// A line that was not understood may be a slip in a command with a password, so it is none either.
 fn is_kept(line: &str) -> bool {
-    let is_secret = |word: &&str| line.trim_start().to_ascii_lowercase().starts_with(*word);
     let is_short = !line.trim().is_empty() && line.len() <= LINE_BYTES_MAX;
-    is_short && !SECRET.iter().any(is_secret) && input::parse(line).is_ok()
+    is_short && !input::may_hold_password(line) && input::parse(line).is_ok()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use chat_manual::{COMMON, Section};
 use chat_protocol::id::KeyId;
 use chat_protocol::name::{SERVER, UserName};
 use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::parser::ValueSource;
 use clap::{ArgAction, Args, Command, CommandFactory as _, FromArgMatches as _, Parser};
 use clap_complete::Shell;
 
@@ -218,6 +219,10 @@ pub struct EmulatorArguments {
     pub max_lost: Option<u64>,
 }
 
+/// Flags that say how one talks: a verb would take them and do nothing.
+const OF_CHAT: [&str; 7] =
+    ["tui", "line", "plain", "ui", "no_mouse", "high_contrast", "stop_on_error"];
+
 impl Arguments {
     /// Reads the words of a command line, the program's name first. Returns also the name of the verb, if there is
     /// one.
@@ -250,6 +255,16 @@ fn parsed(words: &[OsString]) -> Result<(Arguments, String), clap::Error> {
     let name = matches.subcommand_name().unwrap_or_default().to_owned();
     let read = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     Ok((read, name))
+}
+
+/// A flag of these words that says how one talks, and the verb beside it, which talks with nobody. For the words as they
+/// were typed: the file of configuration speaks for all that is started.
+pub(super) fn idle_flag(words: &[OsString]) -> Option<(String, String)> {
+    let matches = matched(words).ok()?;
+    let verb = matches.subcommand_name()?.to_owned();
+    let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let flag = OF_CHAT.into_iter().find(is_given)?;
+    Some((flag.replace('_', "-"), verb))
 }
 
 /// What a command line comes to, before it is checked.

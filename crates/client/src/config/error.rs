@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::file::FileError;
+use super::file::{FileError, Origin};
 use super::{PasswordError, ServerUrl, ServerUrlError};
 use crate::exit::ExitStatus;
 
@@ -16,6 +16,22 @@ pub enum ConfigError {
     /// Two things to do at once.
     #[error("--emulate takes no command; leave out one of the two")]
     EmulateWithVerb,
+    /// A flag that would do nothing.
+    #[error("--{flag} is for the chat; {verb} does not take it")]
+    OfChat {
+        /// The flag.
+        flag: String,
+        /// The command.
+        verb: String,
+    },
+    /// A value of the file of configuration cannot be used.
+    #[error("{origin}: {source}")]
+    InFile {
+        /// Where it stands.
+        origin: Origin,
+        /// What is wrong with it.
+        source: Box<Self>,
+    },
     /// The file of configuration cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
@@ -54,6 +70,16 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// The option whose value is wrong.
+    pub(super) fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Server(_) | Self::PlainBeyondLoopback { .. } => Some("server"),
+            Self::Password { .. } => Some("password_file"),
+            Self::KeyBits(_) => Some("key_bits"),
+            _ => None,
+        }
+    }
+
     /// 2, but 0 for `--help` and `--version`.
     pub fn exit_status(&self) -> ExitStatus {
         match self {

@@ -38,6 +38,20 @@ pub struct Configured {
     pub shown: Vec<Shown>,
 }
 
+impl Configured {
+    /// The same error, with the place in the file where the value stands that is wrong.
+    pub(super) fn with_place(&self, error: ConfigError) -> ConfigError {
+        let is_it = |shown: &&Shown| Some(shown.key.as_str()) == error.key();
+        let origin = self.shown.iter().find(is_it).map(|shown| shown.origin.clone());
+        match origin {
+            Some(origin @ (Origin::File(..) | Origin::Profile(..))) => {
+                ConfigError::InFile { origin, source: Box::new(error) }
+            }
+            _ => error,
+        }
+    }
+}
+
 /// Puts what the file says into the words of a command line. A command line that is wrong stays as it is: it is
 /// refused later.
 ///

@@ -100,6 +100,21 @@ fn what_signs_in_must_not_ask_for_a_name_and_the_rest_needs_none() {
 }
 
 #[test]
+fn a_flag_that_would_do_nothing_is_known() {
+    for (line, flag) in [
+        ("users --plain", Some("plain")),
+        ("--stop-on-error send bob hi", Some("stop-on-error")),
+        ("--ui line listen", Some("ui")),
+        ("--plain", None),
+        ("users --json", None),
+    ] {
+        let words = std::iter::once("chat-client").chain(line.split(' ')).map(OsString::from);
+        let found = arguments::idle_flag(&words.collect::<Vec<_>>());
+        assert_eq!(found.map(|(flag, _)| flag).as_deref(), flag, "{line}");
+    }
+}
+
+#[test]
 fn the_emulator_has_its_flags() {
     let plain = Emulation {
         clients: 20,

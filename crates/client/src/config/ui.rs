@@ -1,11 +1,11 @@
 //! What somebody talks with: the full screen, lines, or records for a script.
 
-use std::env;
 use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
 
 use super::Common;
+use crate::diagnostics::is_dumb;
 
 /// What somebody talks with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,10 +30,9 @@ pub(crate) struct Ground {
 impl Ground {
     /// That of this process.
     pub(crate) fn found() -> Self {
-        let term = env::var("TERM").unwrap_or_default();
         Self {
             is_terminal: io::stdin().is_terminal() && io::stdout().is_terminal(),
-            has_cursor: !matches!(term.as_str(), "" | "dumb" | "unknown"),
+            has_cursor: !is_dumb(),
         }
     }
 }

@@ -32,6 +32,9 @@ use chat_text::show::files as show;
 /// Files of one name that are listed as choices: a screenful.
 const CHOICES_MAX: usize = 20;
 
+/// How often it is told how much of a file is here, where no bar shows it.
+const PROGRESS: Duration = Duration::from_secs(10);
+
 /// A task whose notifications about files go to its transfers.
 struct Desk {
     task: Task,
@@ -394,13 +397,19 @@ async fn fetched(
 ) -> Result<(PathBuf, TransferEvent), Failure> {
     let bar = bar(common);
     let json = common.json;
+    let is_told = bar.is_hidden() && !json && common.verbosity > Verbosity::Quiet;
+    let mut told = Instant::now();
     let ended = desk
         .until(std::future::pending(), |event| match event {
             TransferEvent::Fetched { ref path, .. } => Ok(Some(Ok((path.clone(), event)))),
             TransferEvent::Failed { error, .. } => Ok(Some(Err(failed(&error)))),
-            TransferEvent::Progress { done, size, .. } => {
+            TransferEvent::Progress { done, size, rate, .. } => {
                 bar.set_length(size);
                 bar.set_position(done);
+                if is_told && told.elapsed() >= PROGRESS {
+                    told = Instant::now();
+                    note(&format!("· {}", show::progress(done, size, rate)));
+                }
                 if json { Ok(print_lines(true, show::event(&event, Some(name)))?) } else { Ok(()) }
                     .map(|()| None)
             }

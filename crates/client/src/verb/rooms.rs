@@ -13,7 +13,7 @@ use chat_text::show::rooms::{room, room_object};
 /// Prints the rooms, in the order of their names.
 pub async fn rooms(common: &Common) -> Result<ExitStatus, Failure> {
     list::print(common, Client::rooms, |task, event| {
-        let Event::Rooms { rooms, more } = event else { return Ok(Page::Other) };
+        let Event::Rooms { rooms, more, .. } = event else { return Ok(Page::Other) };
         for info in rooms {
             if task.is_json {
                 print_json(vec![room_object(info)])?;

@@ -25,7 +25,7 @@ mod files;
 mod people;
 mod settings;
 
-pub use crate::driver::{Decision, RENEWING};
+pub use crate::driver::{BY_WILL, Decision, RENEWING};
 pub use crate::event::{ClientEvent, RenewError, Status, Stopped};
 pub use crate::sign_in::{Account, ClientOptions};
 pub use people::DecideError;
@@ -303,9 +303,10 @@ impl Client {
         self.begin(move |turn| turn.answer(move |driver| driver.ask_to_go(goodbye))).await;
     }
 
-    /// Connects again after [`Client::go_away`].
-    pub async fn come_back(&self) {
-        self.begin(|turn| turn.answer(Driver::ask_to_come_back)).await;
+    /// Connects again after [`Client::go_away`], and at once where the next attempt is waited for. Returns whether there
+    /// is a connection already: what the host was told last may be older than that.
+    pub async fn come_back(&self) -> bool {
+        self.ask_driver(Driver::ask_to_come_back).await.unwrap_or(false)
     }
 
     /// Leaves: sends the receipts that are owed, waits for the answers while there is a

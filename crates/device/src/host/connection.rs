@@ -16,7 +16,7 @@ use chat_protocol::hub::{self, HubToClient};
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
-use futures_util::{FutureExt as _, Sink as _, Stream as _};
+use futures_util::{FutureExt as _, Sink as _, Stream as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::client::TlsStream;
@@ -443,6 +443,18 @@ impl Socket {
             Ok::<(), ConnectError>(())
         };
         // Nothing is lost: what has no answer is sent again on the next connection.
+        timeout(CLOSE_TIMEOUT, goodbye).await.ok();
+    }
+
+    /// The same, and waits until the server has heard it: it takes this device in again only then.
+    pub async fn part(mut self) {
+        let goodbye = async {
+            self.write().await?;
+            self.stream.close(None).await.ok();
+            // What still comes is told again on the next connection.
+            while let Some(Ok(_)) = self.stream.next().await {}
+            Ok::<(), ConnectError>(())
+        };
         timeout(CLOSE_TIMEOUT, goodbye).await.ok();
     }
 

@@ -18,6 +18,7 @@ use chat_oplog::CryptoTrace;
 use chat_protocol::code;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::now_ms;
@@ -48,6 +49,9 @@ type Input = crate::step::Input<Driver>;
 type Released = crate::step::Released<Driver>;
 pub(crate) type Turn<'a> = crate::step::Turn<'a, Driver>;
 pub(crate) type Work = crate::step::Work<Driver>;
+
+/// Why a connection ends that does not come back by itself.
+pub const BY_WILL: &str = "away by its own will";
 
 /// What one step takes in at most: four times what one signature covers.
 const STEP_INPUTS_MAX: usize = 256;
@@ -106,6 +110,8 @@ pub(crate) struct Driver {
     /// Events that the host has no room for yet.
     pending: VecDeque<ClientEvent>,
     link: Link,
+    /// The goodbye of the connection before. The server refuses a device that is still there.
+    closing: Option<JoinHandle<()>>,
     flushes: Vec<oneshot::Sender<bool>>,
     /// Who waits for new keys to be published.
     renewals: Vec<oneshot::Sender<Result<(), RenewError>>>,
@@ -155,6 +161,7 @@ impl Driver {
             events,
             pending: VecDeque::new(),
             link: Link::Down,
+            closing: None,
             flushes: Vec::new(),
             renewals: Vec::new(),
             asked: Asked::default(),
@@ -344,7 +351,8 @@ impl Driver {
             self.adopt(fresh)?;
         }
         let (door, device) = (self.door.clone(), self.device.clone());
-        self.link = self.link.connecting(door, device, self.credentials.clone());
+        let credentials = self.credentials.clone();
+        self.link = self.link.connecting((door, device), credentials, self.closing.take());
         Ok(())
     }
 
@@ -391,16 +399,18 @@ impl Driver {
     fn go_away(&mut self, goodbye: bool) {
         self.silence = Silence::default();
         self.core.disconnected();
-        if let Link::Online { socket, .. } = std::mem::take(&mut self.link)
-            && goodbye
-        {
-            // It has a deadline of its own, and nothing here waits for the server's answer.
-            tokio::spawn(socket.close());
+        match std::mem::take(&mut self.link) {
+            // It has a deadline of its own, and nothing but the next connection waits for the server's answer.
+            Link::Online { socket, .. } if goodbye => {
+                self.closing = Some(tokio::spawn(socket.part()));
+            }
+            // Its keys go with it, and the next connection is made with those of before.
+            Link::Renewing(_) => self.fail_renewals(),
+            _ => {}
         }
         self.fail_flushes();
-        let reason = "away by its own will";
-        self.journal.lost(reason);
-        self.pending.push_back(ClientEvent::Offline { reason: reason.to_owned() });
+        self.journal.lost(BY_WILL);
+        self.pending.push_back(ClientEvent::Offline { reason: BY_WILL.to_owned() });
     }
 
     fn not_connected(&mut self, error: ConnectError) -> Result<(), End> {

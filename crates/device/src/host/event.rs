@@ -82,6 +82,9 @@ pub struct Status {
     pub addresses: Vec<ServerUrl>,
     /// After this time the next attempt to connect begins, while one is waited for.
     pub retry_in: Option<Duration>,
+    /// It has gone away by [`Client::go_away`](crate::client::Client::go_away): nothing is tried before
+    /// [`Client::come_back`](crate::client::Client::come_back).
+    pub is_away: bool,
     /// How long the last answer took, in microseconds.
     pub answer_us: Option<u64>,
     /// How many seconds the server has owed an answer, if that is long.

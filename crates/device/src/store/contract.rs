@@ -88,6 +88,7 @@ fn typed(number: u64, text: &str) -> Record {
         text: Some(text.to_owned()),
         sent_ms: number,
         said_in: None,
+        veiled: false,
     }
 }
 

@@ -253,7 +253,9 @@ impl Emulated {
                     self.ledger.lock().whereabouts.went(self.number, goodbye, Instant::now());
                     self.client.go_away(goodbye).await;
                 }
-                Move::Return => self.client.come_back().await,
+                Move::Return => {
+                    self.client.come_back().await;
+                }
             }
             now = *self.progress.borrow_and_update();
         }

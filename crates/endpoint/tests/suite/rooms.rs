@@ -7,7 +7,7 @@ use chat_protocol::hub::{self, HubToClient};
 use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, UserName};
 
-use crate::hub::{Forgery, TestHub, name, room};
+use crate::hub::{Forgery, TestHub, lobby, name, room};
 
 const JOIN: RoomAction = RoomAction::Join { create: false };
 const PRIVATE: RoomAction = RoomAction::Create { private: true };
@@ -54,6 +54,32 @@ fn what_is_asked_for_within_one_millisecond_is_done_in_order() {
         assert!(answers.iter().all(|answer| !answer.starts_with("E_")), "{answers:?}");
         assert_eq!(hub.roster(0, &text), ["alice", "bob"]);
     }
+}
+
+/// Goal: a list that the hub has made before it took the link of somebody new does not say that they are nowhere. Method: the
+/// hub puts that link off, and is asked for the list meanwhile.
+#[test]
+fn a_list_says_which_rooms_are_being_entered() {
+    let mut hub = TestHub::with(&["alice"]);
+    hub.faults.busy_links = 2;
+    let bob = hub.add("bob");
+    let listed = |hub: &mut TestHub| {
+        let peer = &mut hub.peers[bob];
+        peer.events.clear();
+        peer.endpoint.rooms();
+        while hub.turn() {}
+        let lists = hub.peers[bob].events.iter().filter_map(|event| match event {
+            Event::Rooms { rooms, entering, .. } => {
+                let is_in = rooms.iter().any(|info| info.room == lobby() && info.member);
+                Some((is_in, entering.contains(&lobby())))
+            }
+            _ => None,
+        });
+        lists.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&mut hub), [(false, true)], "it is from before the link");
+    hub.run();
+    assert_eq!(listed(&mut hub), [(true, false)]);
 }
 
 /// What a device was told about members by others.

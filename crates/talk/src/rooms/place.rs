@@ -105,17 +105,19 @@ impl Talk {
         let arrived = self.arrived(event);
         let before = self.rooms.current.clone();
         match event {
-            Event::Rooms { rooms, .. } => {
+            Event::Rooms { rooms, entering, .. } => {
                 for info in rooms {
                     self.rooms.learn(&info.room);
                 }
                 let lobby = rooms.iter().find(|info| info.room == RoomName::lobby());
                 let is_news = self.rooms.going.is_none() && !self.rooms.has_entered_lobby;
                 if let Some(lobby) = lobby.filter(|_| is_news) {
-                    self.rooms.is_in_lobby = lobby.member;
+                    // A new account joins it meanwhile: a list that was made before says nothing.
+                    self.rooms.enters_lobby = entering.contains(&lobby.room);
+                    self.rooms.is_in_lobby = lobby.member || self.rooms.enters_lobby;
                     // A script's texts are refused by the server, which has the last word.
                     let is_there = before == Some(Recipient::Room(RoomName::lobby()));
-                    if !lobby.member && is_there && self.is_person {
+                    if !self.rooms.is_in_lobby && is_there && self.is_person {
                         self.rooms.is_unsettled = true;
                         self.is_put(None);
                     }
@@ -200,6 +202,7 @@ impl Talk {
         self.rooms.learn(&room);
         if room == RoomName::lobby() {
             (self.rooms.is_in_lobby, self.rooms.has_entered_lobby) = (true, true);
+            self.rooms.enters_lobby = false;
             if std::mem::take(&mut self.rooms.is_unsettled) && self.rooms.current.is_none() {
                 self.is_put(Some(Recipient::Room(room)));
             }
@@ -211,6 +214,7 @@ impl Talk {
         let ConversationKind::Room(room) = cid.kind() else { return };
         if room == RoomName::lobby() {
             (self.rooms.is_in_lobby, self.rooms.has_entered_lobby) = (false, false);
+            self.rooms.enters_lobby = false;
         }
         if self.rooms.room() != Some(&room) {
             return;

@@ -66,6 +66,12 @@ fn addressed(line: &str) -> Option<Slip> {
 
 fn slip_of(line: &str) -> Option<Slip> {
     let line = seen(line);
+    // As it stood where hidden characters are shown before they are sent: a draft, or a line that is sent again.
+    let bare = behind_escapes(line);
+    if bare.len() < line.len() {
+        let command = bare.strip_prefix('/').and_then(spoken_to);
+        return command.or_else(|| addressed(bare)).or_else(|| slip_of(bare));
+    }
     if let Some(rest) = line.strip_prefix(SPACES) {
         // A space too many before a command; what is to be text begins with two slashes.
         let command = rest.trim_start_matches(SPACES).strip_prefix('/')?;
@@ -73,6 +79,38 @@ fn slip_of(line: &str) -> Option<Slip> {
         return Some(Slip { form: format!(" /{}", slip.form), as_text: "two slashes", ..slip });
     }
     before_star(line).or_else(|| spoken_to(line))
+}
+
+/// A line behind the hidden characters at its start that were made visible, such as `\x1b` and `\u{feff}`.
+fn behind_escapes(mut line: &str) -> &str {
+    while let Some(rest) = behind_escape(line) {
+        line = rest;
+    }
+    line
+}
+
+/// What follows one of them; nothing where none stands at the start.
+fn behind_escape(line: &str) -> Option<&str> {
+    let is_hex = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let rest = line.strip_prefix('\\')?;
+    if let Some(point) = rest.strip_prefix("u{") {
+        let (digits, rest) = point.split_once('}')?;
+        return is_hex(digits).then_some(rest);
+    }
+    let (digits, rest) = rest.strip_prefix('x')?.split_at_checked(2)?;
+    is_hex(digits).then_some(rest)
+}
+
+/// The same text without any of them.
+fn without_escapes(text: &str) -> String {
+    let (mut rest, mut plain) = (text, String::new());
+    while let Some(letter) = rest.chars().next() {
+        rest = behind_escape(rest).unwrap_or_else(|| {
+            plain.push(letter);
+            rest.get(letter.len_utf8()..).unwrap_or_default()
+        });
+    }
+    plain
 }
 
 /// A word that sends to one person elsewhere, or `@`, and a name.
@@ -113,7 +151,7 @@ fn before_star(line: &str) -> Option<Slip> {
     if !has_text || !is_said_in_a_room {
         return None;
     }
-    let letters: String = fold::plain(before).chars().map(latin).collect();
+    let letters: String = fold::plain(&without_escapes(before)).chars().map(latin).collect();
     let name = letters.trim_start_matches(|letter: char| !letter.is_ascii_alphanumeric());
     let name =
         name.trim_end_matches(|letter: char| letter.is_whitespace() || CLOSING.contains(&letter));
@@ -258,6 +296,12 @@ mod tests {
             (" @bob hi", None),
             ("@bob", None),
             ("mail @bob hi", None),
+            (r"\u{feff}bob*salary", Some("bob")),
+            (r"\u{200b}\x1b/msg bob salary", Some("bob")),
+            (r"\x07@bob salary", Some("bob")),
+            (r"bo\u{200b}b*salary", Some("bob")),
+            (r"\u{feff}hello", None),
+            (r"\u{no}bob*salary", None),
         ] {
             let names = slip(line).map(|slip| {
                 let names: Vec<&str> = slip.names.iter().map(UserName::as_str).collect();

@@ -11,7 +11,7 @@ use chat_protocol::sanitise;
 use chat_protocol::spoken::counted;
 use serde_json::{Value, json};
 
-use super::form::{Form, both, line};
+use super::form::{Form, both, empty, line};
 use super::{Lines, feeds, files, history, identity, noise, retention, rooms, session};
 use crate::item::{Answer, Pending};
 use crate::slash;
@@ -133,7 +133,7 @@ fn of_place(answer: &Answer) -> Option<Form> {
         ),
         Answer::NoHistory { cid, is_more } => {
             let what = if *is_more { "nothing more" } else { "nothing" };
-            line(format!("· {what} was said in {} yet", cid.spoken()))
+            empty(format!("· {what} was said in {} yet", cid.spoken()), "history")
         }
         Answer::Fetching { n, name, owner, size } => both(
             format!("⇣ {n} {} from {owner} ({})", sanitise::line(name), files::size(*size)),
@@ -170,6 +170,7 @@ fn status(status: &Status) -> Form {
             format!("connected to {url}, which has not answered for {seconds} s")
         }
         (Some(url), None) => format!("connected to {url}"),
+        (None, _) if status.is_away => session::AWAY.to_owned(),
         (None, _) => "offline; trying again".to_owned(),
     };
     let connection = format!("{connection}{}", elsewhere(status));
@@ -184,7 +185,7 @@ fn status(status: &Status) -> Form {
     both(
         format!("{connection}; {answer}; {open} without an answer"),
         json!({
-            "event": "status", "online": url.is_some(), "url": url,
+            "event": "status", "online": url.is_some(), "disconnected": status.is_away, "url": url,
             "addresses": status.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "answer_us": status.answer_us, "silent_s": status.silent_s, "unanswered": open,
         }),
@@ -218,7 +219,7 @@ fn fingerprint(user: &UserName, is_deleted: bool, key: &KeyId) -> Form {
 
 fn pending(pending: &[Pending]) -> Vec<Form> {
     if pending.is_empty() {
-        return vec![line("everything sent is answered")];
+        return vec![empty("everything sent is answered", "pending")];
     }
     let form = |Pending { id, cid, tag, text }: &Pending| {
         let text = text.as_ref().map(|text| format!(": {}", sanitise::line(text)));

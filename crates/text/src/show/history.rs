@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::form::{Form, both};
-use super::{Lines, SERVER_SAYS, fields, identity, json as events};
+use super::{Lines, SERVER_SAYS, fields, identity, json as events, veil_mark};
 use chat_device::history::proof::{Proof, Verdict};
 use chat_device::history::{Entry, State};
 
@@ -17,15 +17,15 @@ const NAMES_SHOWN_MAX: usize = 20;
 /// One message as a line, with what has become of it.
 pub fn line(lines: &Lines, entry: &Entry) -> String {
     let record = &entry.record;
+    let marks = (veil_mark(record.veiled), mark(entry));
     let said = match (&entry.state, &record.text, record.tag) {
         (State::Unreadable { reason }, ..) => Lines::unreadable(&record.cid, &record.from, reason),
         (_, Some(text), Some(_)) if record.cid.is_feed() => {
             let said_in = record.said_in.as_ref();
-            lines.copied(&record.from, said_in, text, record.sent_ms, ("", mark(entry)))
+            lines.copied(&record.from, said_in, text, record.sent_ms, marks)
         }
         (_, Some(text), Some(tag)) => {
-            let place = (&record.cid, tag);
-            lines.said(place, &record.from, text, record.sent_ms, mark(entry))
+            lines.marked((&record.cid, tag), &record.from, text, record.sent_ms, marks)
         }
         _ => String::new(),
     };
@@ -96,6 +96,9 @@ pub fn object(me: &UserName, entry: &Entry) -> Value {
         fields.insert("to".to_owned(), json!(to));
     }
     fields.insert("text".to_owned(), json!(record.text));
+    if record.veiled {
+        fields.insert("veiled".to_owned(), true.into());
+    }
     fields.insert("sent_at".to_owned(), time(record.sent_ms));
     let state = match &entry.state {
         State::Queued => "queued",

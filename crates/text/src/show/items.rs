@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chat_device::client::RENEWING;
+use chat_device::client::{BY_WILL, RENEWING};
 use chat_device::clock::now_ms;
 use chat_device::recipient::Recipient;
 use chat_endpoint::Event;
@@ -18,7 +18,7 @@ use super::days::Days;
 use super::form::{Form, both, line};
 use super::objects::Objects;
 use super::output::OutputLines;
-use super::{Detail, Lines, clocks, files, identity, person, plain, rooms};
+use super::{Detail, Lines, clocks, files, identity, person, plain, rooms, session};
 use crate::item::{Asked, Connection, Item, Own, What};
 
 /// Prints items in one of the forms.
@@ -176,7 +176,7 @@ impl Lines {
             ConversationKind::Room(room) if room.is_all() => Tag::Broadcast,
             _ => Tag::Text,
         };
-        let mark = if own.is_veiled { "~ " } else { "" };
+        let mark = super::veil_mark(own.is_veiled);
         let hand = if own.is_command { " runs" } else { "" };
         self.marked((cid, tag), &self.me, &own.text, own.sent_ms, (mark, hand))
     }
@@ -244,10 +244,10 @@ fn told_of(me: &UserName, connection: &Connection) -> Form {
             both("· the server answers again", json!({"event": "connection", "state": "answering"}))
         }
         Connection::Offline(reason) => both(
-            if reason == RENEWING {
-                format!("· {reason}; the connection comes back by itself")
-            } else {
-                format!("! offline: {reason}; what you type is sent later")
+            match reason.as_str() {
+                RENEWING => format!("· {reason}; the connection comes back by itself"),
+                BY_WILL => format!("· {}; what you type is sent then", session::AWAY),
+                reason => format!("! offline: {reason}; what you type is sent later"),
             },
             json!({"event": "connection", "state": "offline", "reason": reason}),
         ),

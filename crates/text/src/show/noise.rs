@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::form::{Form, both, line};
+use super::form::{Form, both, empty, line};
 use crate::item::Answer;
 
 /// Before what another device of this user has set.
@@ -13,14 +13,14 @@ fn elsewhere(is_elsewhere: bool) -> &'static str {
 /// Lists.
 pub(super) fn list(answer: &Answer) -> Vec<Form> {
     match answer {
-        Answer::Ignoring(names) if names.is_empty() => vec![line("· you ignore nobody")],
+        Answer::Ignoring(names) if names.is_empty() => vec![empty("· you ignore nobody", "ignore")],
         Answer::Ignoring(names) => {
             let form = |name| {
                 both(format!("  {name}"), json!({"event": "ignore", "user": name, "on": true}))
             };
             names.iter().map(form).collect()
         }
-        Answer::Muting(rooms) if rooms.is_empty() => vec![line("· no room is muted")],
+        Answer::Muting(rooms) if rooms.is_empty() => vec![empty("· no room is muted", "mute")],
         Answer::Muting(rooms) => {
             let form = |room| {
                 both(format!("  #{room}"), json!({"event": "mute", "room": room, "on": true}))

@@ -7,10 +7,13 @@ use chat_protocol::sanitise;
 use chat_protocol::spoken::counted;
 use serde_json::{Value, json};
 
-use super::form::{Form, both, line};
+use super::form::{Form, both, empty, line};
 use super::{Lines, SERVER_SAYS};
 use crate::item::{Answer, Job, Unread, Whois};
 use crate::settings::{KEYS, Key, Settings};
+
+/// What is said while nothing connects, because somebody has gone away.
+pub(super) const AWAY: &str = "disconnected; /connect connects again";
 
 /// Lists.
 pub(super) fn list(answer: &Answer) -> Vec<Form> {
@@ -24,7 +27,7 @@ pub(super) fn list(answer: &Answer) -> Vec<Form> {
             unread.iter().map(self::unread).chain([(None, Some(sum))]).collect()
         }
         Answer::Jobs(jobs) if jobs.is_empty() => {
-            vec![line("· no command of yours is under way")]
+            vec![empty("· no command of yours is under way", "jobs")]
         }
         Answer::Jobs(jobs) => jobs.iter().map(job).collect(),
         _ => Vec::new(),
@@ -44,7 +47,9 @@ pub(super) fn one(lines: &Lines, answer: &Answer) -> Option<Form> {
             format!("· the server answers in {}", milliseconds(*took)),
             json!({"event": "ping", "answer_us": u64::try_from(took.as_micros()).ok()}),
         ),
-        Answer::Lag(None) => line("· nothing was answered yet"),
+        Answer::Lag(None) => {
+            both("· nothing was answered yet", json!({"event": "lag", "answer_us": Value::Null}))
+        }
         Answer::Lag(Some(us)) => both(
             format!("· the last answer took {}", milliseconds(Duration::from_micros(*us))),
             json!({"event": "lag", "answer_us": us}),
@@ -57,8 +62,13 @@ pub(super) fn one(lines: &Lines, answer: &Answer) -> Option<Form> {
             format!("* {SERVER_SAYS}{}", sanitise::line(text)),
             json!({"event": "motd", "text": text}),
         ),
-        Answer::IsOnline(true) => line("· you are connected already"),
-        Answer::IsOnline(false) => line("· there is no connection; it is tried again, or /connect"),
+        Answer::IsOnline(true) => {
+            both("· you are connected already", json!({"event": "connection", "state": "online"}))
+        }
+        Answer::IsOnline(false) => both(
+            format!("· {AWAY}"),
+            json!({"event": "connection", "state": "offline", "reason": AWAY}),
+        ),
         Answer::Cancelled(job) => both(
             format!("· command {} on {} is taken back", job.n, job.target),
             json!({"event": "job_cancelled", "n": job.n, "id": job.id}),

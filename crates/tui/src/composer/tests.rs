@@ -89,6 +89,20 @@ fn what_was_sent_comes_back_in_its_conversation() {
     assert_eq!(bench.0.find_sent(&cid("room:new"), "", 0), None);
 }
 
+/// Goal: what is remembered has a bound, and a long text that was refused comes back all the same.
+#[test]
+fn long_texts_make_room_for_each_other() {
+    let mut bench = Bench::new();
+    let texts = ["a", "b", "c"].map(|letter| letter.repeat(200 * 1_024));
+    for text in &texts {
+        bench.0.was_sent(&cid("room:dev"), text);
+    }
+    bench.act(Action::Older);
+    assert_eq!(bench.0.text(), texts[2]);
+    bench.act(Action::Older);
+    assert_eq!(bench.0.text(), texts[2], "the others are forgotten");
+}
+
 #[test]
 fn words_are_completed_and_who_spoke_last_comes_first() {
     let mut bench = Bench::new();
@@ -147,6 +161,17 @@ fn what_nobody_would_see_in_a_paste_becomes_visible() {
     let mut bench = Bench::new();
     bench.0.paste("a\u{1b}[2J\r\nb\u{202e}");
     assert_eq!(bench.0.text(), "a\\x1b[2J\nb\\u{202e}");
+}
+
+/// Goal: a private line that is pasted stays private. (The build before made letters of the mark before the name, and what
+/// followed was said to the room.)
+#[test]
+fn what_hides_before_a_line_is_not_pasted() {
+    let mut bench = Bench::new();
+    bench.0.paste("\u{feff}bob*salary\r\n\u{200b}/msg bob salary");
+    assert_eq!(bench.0.text(), "bob*salary\n/msg bob salary");
+    bench.0.set("\u{feff}bob*salary");
+    assert_eq!(bench.0.text(), "bob*salary");
 }
 
 proptest! {

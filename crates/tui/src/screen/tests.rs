@@ -227,6 +227,21 @@ fn a_paste_of_several_lines_is_asked_about() {
     assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("a\nb".to_owned())));
 }
 
+/// Goal: nobody who looks over a shoulder finds a password among what was sent. (The build before showed it with Up and
+/// Ctrl-R.)
+#[test]
+fn a_password_does_not_come_back() {
+    let mut desk = Desk::new(80, 24);
+    for typed in ["hello", "/password hunter2", "/pasword hunter2"] {
+        desk.write(typed);
+        assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line(typed.to_owned())));
+    }
+    desk.write("/passwd hunter2");
+    desk.key(KeyCode::Char('c'), CTRL);
+    desk.key(KeyCode::Up, NONE);
+    assert_eq!(desk.screen.take_typed(), "hello");
+}
+
 #[test]
 fn a_question_of_the_talk_is_answered_or_left() {
     let mut desk = Desk::new(80, 24);

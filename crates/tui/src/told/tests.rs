@@ -228,6 +228,7 @@ fn a_message_that_cannot_be_read_has_its_id() {
         text: None,
         sent_ms: 0,
         said_in: None,
+        veiled: false,
     };
     let state = State::Unreadable { reason: "no key".to_owned() };
     let entry = Entry { place: 1, record, state, confirmed: Vec::new() };

@@ -106,6 +106,7 @@ impl Watched {
             lag_ms: status.and_then(|status| status.answer_us).map(|us| us.div_ceil(1_000)),
             unanswered: talk.sent().unanswered().count(),
             link: match (&link.url, link.silent_s) {
+                (None, _) if status.is_some_and(|status| status.is_away) => Link::Away,
                 (None, _) => Link::Offline(
                     status.and_then(|status| status.retry_in).map(|time| time.as_secs()),
                 ),

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::screen::Screen;
 use super::terminal::TerminalState;
 use chat_talk::complete::Words;
+use chat_text::input;
 
 /// Lines that a person can recall. The editor has them in memory; the home keeps the newest, sealed.
 const HISTORY_LINES_MAX: usize = 1_000;
@@ -34,7 +35,11 @@ pub(super) enum Typed {
     Line(String),
     /// A byte that is no text, and what was typed before it: the editor has given that up.
     NotUtf8(Draft),
-    Interrupt,
+    /// Ctrl-C, and whether a line was begun: the editor has given it up, and has it among those to be recalled.
+    Interrupt {
+        /// Something was.
+        was_begun: bool,
+    },
     End,
 }
 
@@ -79,7 +84,6 @@ pub(super) fn open(
         .completion_type(CompletionType::List)
         .max_history_size(HISTORY_LINES_MAX)
         .map_err(io::Error::other)?
-        .auto_add_history(true)
         // After ESC a key is not waited for, because nothing is drawn meanwhile.
         .keyseq_timeout(Some(ESCAPE_TIMEOUT_MS))
         // Nothing is coloured; without this the prompt could not change while a line is typed.
@@ -111,11 +115,23 @@ pub(super) fn open(
         let (mut before, mut after) = Draft::default();
         loop {
             let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            *draft.lock().unwrap_or_else(PoisonError::into_inner) = (before.clone(), after.clone());
             let typed = match editor.readline_with_initial(&prompt, (&before, &after)) {
-                Ok(line) => Typed::Line(line),
-                Err(ReadlineError::Interrupted) => Typed::Interrupt,
+                Ok(line) => {
+                    remember(&mut editor, &line);
+                    Typed::Line(line)
+                }
+                Err(ReadlineError::Interrupted) => {
+                    let (before, after) = given_up(&draft);
+                    let line = format!("{before}{after}");
+                    let was_begun = !line.trim().is_empty();
+                    if was_begun {
+                        remember(&mut editor, &line);
+                    }
+                    Typed::Interrupt { was_begun }
+                }
                 Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                    Typed::NotUtf8(draft.lock().unwrap_or_else(PoisonError::into_inner).clone())
+                    Typed::NotUtf8(given_up(&draft))
                 }
                 Err(_) => Typed::End,
             };
@@ -130,6 +146,19 @@ pub(super) fn open(
         }
     });
     Ok((terminal, screen, Keyboard { typed, turns }))
+}
+
+/// What stood in the line that the editor has given up.
+fn given_up(draft: &Mutex<Draft>) -> Draft {
+    std::mem::take(&mut *draft.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Lets one more line be recalled.
+fn remember(editor: &mut Editor<Typing, MemHistory>, line: &str) {
+    if !input::may_hold_password(line) {
+        // In memory there is nothing that fails.
+        drop(editor.add_history_entry(line));
+    }
 }
 
 /// Lets these lines be recalled, and no others.

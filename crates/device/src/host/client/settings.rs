@@ -12,14 +12,14 @@ impl Client {
         self.call(|turn| turn.endpoint().settings()).await.unwrap_or_default()
     }
 
-    /// Sets something here and on this user's other devices, see [`chat_endpoint::Endpoint::set`].
-    pub async fn set(&self, changes: Vec<(String, String)>) {
-        self.call(move |turn| {
+    /// Sets something here and on this user's other devices, see [`chat_endpoint::Endpoint::set`]. Returns whether all of
+    /// it is set.
+    pub async fn set(&self, changes: Vec<(String, String)>) -> bool {
+        let set = self.call(move |turn| {
             let now_ms = turn.now_ms;
-            turn.endpoint().set(now_ms, &changes);
-        })
-        .await
-        .unwrap_or_default();
+            turn.endpoint().set(now_ms, &changes)
+        });
+        set.await.unwrap_or(false)
     }
 
     /// Tells somebody, where that is new to them, whether they may see when this user was heard of last.

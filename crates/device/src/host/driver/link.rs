@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat_protocol::crypto::random;
 use chat_protocol::id::KeyId;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -127,15 +127,21 @@ impl Link {
         Self::Waiting { attempts, until: Instant::now() + backoff(attempts, random()) }
     }
 
-    /// An attempt with these keys.
+    /// An attempt with these keys, behind the goodbye of the connection before.
     pub(super) fn connecting(
         &self,
-        door: Door,
-        device: OwnDevice,
+        (door, device): (Door, OwnDevice),
         credentials: Option<Arc<Credentials>>,
+        closing: Option<JoinHandle<()>>,
     ) -> Self {
         let attempts = self.attempts() + 1;
-        let task = async move { door.again(&device, credentials.as_deref()).await };
+        let task = async move {
+            if let Some(closing) = closing {
+                // However it has ended, it has.
+                closing.await.ok();
+            }
+            door.again(&device, credentials.as_deref()).await
+        };
         let task = tokio::spawn(task);
         Self::Connecting { attempts, task: AbortOnDropHandle::new(task) }
     }

@@ -4,7 +4,7 @@ use chat_protocol::id::KeyId;
 
 use super::{Driver, End, Link};
 use crate::connection::Socket;
-use crate::event::{ClientEvent, Stopped};
+use crate::event::{ClientEvent, RenewError, Stopped};
 use crate::own_device::KeyChange;
 
 /// Why a connection ends that comes back by itself with other keys.
@@ -29,15 +29,16 @@ impl Driver {
             _ => None,
         };
         self.fail_flushes();
-        let reason = RENEWING.to_owned();
-        self.journal.lost(&reason);
-        self.pending.push_back(ClientEvent::Offline { reason });
         self.start_renewal(change, closing);
     }
 
     /// Makes the next keys, with all that this account has revoked. A connection is closed before: a name
     /// is signed in once.
     fn start_renewal(&mut self, change: KeyChange, closing: Option<Box<Socket>>) {
+        let reason = RENEWING.to_owned();
+        self.journal.lost(&reason);
+        // Also of a connection that only has counters: what was asked on it has no answer any more.
+        self.pending.push_back(ClientEvent::Offline { reason });
         self.core.disconnected();
         let revoked = self.core.endpoint().revocations();
         let device = self.device.clone();
@@ -51,6 +52,14 @@ impl Driver {
         }
         self.start_renewal(KeyChange::Forced, None);
         Ok(())
+    }
+
+    /// Nothing comes of the new keys.
+    pub(super) fn fail_renewals(&mut self) {
+        for reply in self.renewals.drain(..) {
+            // Whoever asked may be gone.
+            reply.send(Err(RenewError::Offline)).ok();
+        }
     }
 
     /// The server has the new bundle.

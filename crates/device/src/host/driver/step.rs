@@ -19,9 +19,32 @@ pub(super) struct Asked {
     pub(super) renewal: Option<KeyChange>,
     online: Option<Online>,
     /// Go away, with a goodbye or without.
-    pub(super) away: Option<bool>,
-    pub(super) comes_back: bool,
+    away: Option<bool>,
+    /// And then connect.
+    comes_back: bool,
     pub(super) close: Option<oneshot::Sender<()>>,
+}
+
+impl Asked {
+    /// Go away, whatever was asked before.
+    pub(super) fn goes(&mut self, goodbye: bool) {
+        (self.away, self.comes_back) = (Some(goodbye), false);
+    }
+
+    /// Come back, also from where it goes to in the same step.
+    pub(super) fn comes_back(&mut self) {
+        self.comes_back = true;
+    }
+
+    /// Whether the connection ends with this step.
+    pub(super) fn goes_away(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Whether one begins with it.
+    pub(super) fn is_coming(&self) -> bool {
+        self.online.is_some()
+    }
 }
 
 /// A connection that the device is about to know of.
@@ -109,7 +132,7 @@ impl Driver {
         if let Some(goodbye) = asked.away {
             self.go_away(goodbye);
         }
-        if asked.comes_back && matches!(self.link, Link::Down) {
+        if asked.comes_back && matches!(self.link, Link::Down | Link::Waiting { .. }) {
             self.connect()?;
         }
         self.settle_flushes();
@@ -202,6 +225,7 @@ impl Driver {
             },
             addresses: self.door.connector.servers().to_vec(),
             retry_in: self.link.retry_in(),
+            is_away: matches!(self.link, Link::Down),
             answer_us: self.journal.last_answer_us(),
             silent_s: self.silence.lasts(Instant::now()).map(|lasts| lasts.as_secs()),
             unanswered: self.core.endpoint().unanswered(),

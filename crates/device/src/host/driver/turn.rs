@@ -87,12 +87,17 @@ impl Driver {
 
     /// Breaks the connection when the step is done, with a goodbye or without.
     pub(crate) fn ask_to_go(&mut self, goodbye: bool) {
-        self.asked.away = Some(goodbye);
+        // Of what is asked in one step the last counts.
+        self.asked.goes(goodbye);
     }
 
-    /// Connects again when the step is done.
-    pub(crate) fn ask_to_come_back(&mut self) {
-        self.asked.comes_back = true;
+    /// Connects again when the step is done; says whether there is a connection that stays.
+    pub(crate) fn ask_to_come_back(&mut self, reply: oneshot::Sender<bool>) {
+        let is_there = matches!(self.link, Link::Online { .. }) || self.asked.is_coming();
+        let stays = is_there && !self.asked.goes_away();
+        self.asked.comes_back();
+        // Whoever asked may be gone.
+        reply.send(stays).ok();
     }
 
     /// Ends the device when the step is done; answered when all is written.

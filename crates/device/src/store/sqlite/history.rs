@@ -354,7 +354,8 @@ mod tests {
         let said = |number: u64, from: &UserName, text: &str| {
             let (id, text) = (MessageId::new(number, [7; 10]), Some(text.to_owned()));
             let (cid, from) = (cid.clone(), from.clone());
-            Said::typed(Record { id, cid, tag: None, from, text, sent_ms: 1, said_in: None })
+            let (tag, sent_ms, said_in, veiled) = (None, 1, None, false);
+            Said::typed(Record { id, cid, tag, from, text, sent_ms, said_in, veiled })
         };
         let history = vec![said(1, &alice, "secret plans"), said(2, &bob, "secret answer")];
         store.begin().unwrap();

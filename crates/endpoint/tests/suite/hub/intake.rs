@@ -177,6 +177,10 @@ impl TestHub {
                 self.answer(index, &HubToClient::Counters { id, counters });
             }
             ClientToHub::Members { id, cid, from } => self.show_members(index, id, cid, from),
+            ClientToHub::Rooms { id, .. } => {
+                let rooms = self.rooms_of(index);
+                self.answer(index, &HubToClient::Rooms { id, rooms, more: false });
+            }
             ClientToHub::Find { id, .. } | ClientToHub::Share { id, .. }
                 if take_one(&mut self.faults.busy_questions) =>
             {

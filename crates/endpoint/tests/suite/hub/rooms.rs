@@ -9,11 +9,11 @@ use bytes::Bytes;
 use chat_endpoint::{Event, RoomAction};
 use chat_protocol::frame::{RawFrame, Unsigned, sign_all};
 use chat_protocol::header::{Canonical as _, MemberArgument, MemberHeader, MemberOperation};
-use chat_protocol::hub::{Head, HubToClient, Moderation};
+use chat_protocol::hub::{Head, HubToClient, Moderation, RoomInfo};
 use chat_protocol::id::{Digest, KeyId, MessageId};
 use chat_protocol::keys::Bundle;
 use chat_protocol::members::{MemberList, Membership};
-use chat_protocol::name::{ConversationId, RoomName};
+use chat_protocol::name::{ConversationId, ConversationKind, RoomName};
 use chat_protocol::tag::{Tag, label};
 use chat_testkit::keys::keys;
 
@@ -55,6 +55,17 @@ impl TestHub {
             if is_garbled { Head { pm: Digest([7; 32]), ..head } } else { head }
         };
         heads.map(garbled).collect()
+    }
+
+    /// All rooms, as the hub lists them for a device's user.
+    pub(super) fn rooms_of(&self, index: usize) -> Vec<RoomInfo> {
+        let info = |(cid, (members, _)): (&ConversationId, &(Membership, Vec<Bytes>))| {
+            let ConversationKind::Room(room) = cid.kind() else { return None };
+            let users = u32::try_from(members.members().len()).unwrap();
+            let (open, member) = (members.is_open(), self.is_in(index, members));
+            Some(RoomInfo { room, open, users, topic: String::new(), member, keep_ms: 0 })
+        };
+        self.rooms.iter().filter_map(info).collect()
     }
 
     /// Whether a device is told of a link: its user is in the room, or it is about them.

@@ -1,5 +1,6 @@
 //! The six pictures: what a person sees, as text. Each stands in a file of its own, and in `docs/CLIENT.md`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
@@ -11,6 +12,7 @@ use chat_text::item::{Answer, Item, Own, What};
 use chat_text::show::{Detail, Lines};
 
 use super::*;
+use crate::keys::Bindings;
 use crate::told::Teller;
 
 /// Compares a screen with the picture of this name. `CHAT_DRAW_PICTURES=1` draws the pictures anew, to be looked at
@@ -213,16 +215,26 @@ fn the_page_about_the_client_shows_the_pictures() {
     }
 }
 
-/// Goal: the list of keys of the page is that of the program.
+/// Goal: the list of keys of the page is that of the program, no row more and no row less, and so are the actions that can be
+/// given another key.
 #[test]
 fn the_page_about_the_client_lists_the_keys() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CLIENT.md");
     let page = fs::read_to_string(page).unwrap();
-    for (heading, rows) in Keys::standard().list() {
-        assert!(page.contains(&format!("**{heading}**")), "{heading}");
-        for row in rows {
-            let row = format!("| `{}` | {} |", row.keys.join(", "), row.words);
-            assert!(page.contains(&row), "{row}");
-        }
-    }
+    let part = |from: &str, to: &str| {
+        let behind = page.split_once(from).unwrap().1;
+        behind.split_once(to).unwrap().0
+    };
+    let is_of_keys = |line: &&str| line.starts_with("**") || line.starts_with("| `");
+    let listed: Vec<&str> = part("\n## Keys\n", "\n## ").lines().filter(is_of_keys).collect();
+    let keys = Keys::standard();
+    let expected = keys.list().iter().flat_map(|(heading, rows)| {
+        let rows = rows.iter().map(|row| format!("| `{}` | {} |", row.keys.join(", "), row.words));
+        [format!("**{heading}**")].into_iter().chain(rows)
+    });
+    assert_eq!(listed, expected.collect::<Vec<_>>());
+    // Every second part stands between two signs of code.
+    let actions = part("The actions are ", ". Those that send").split('`').skip(1).step_by(2);
+    let actions: BTreeSet<&str> = actions.filter(|word| !word.contains('-')).collect();
+    assert_eq!(actions, Bindings::names().collect());
 }
