@@ -328,6 +328,14 @@ impl Conversations {
         }
     }
 
+    /// Something new there is no message: a file that is offered to this user alone.
+    pub(crate) fn has_offer(&mut self, cid: &ConversationId) {
+        if self.here.as_ref() != Some(cid) {
+            let one = self.at(cid);
+            (one.unread, one.mentions) = (one.unread + 1, one.mentions + 1);
+        }
+    }
+
     fn is_out(&mut self, cid: &ConversationId) {
         if let Some(one) = self.all.get_mut(cid) {
             one.is_in = false;

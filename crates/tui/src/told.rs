@@ -178,9 +178,13 @@ impl Teller {
                 screen.set_progress(Progress { n, size, done: size, rate: 0 }, true);
             }
             TransferEvent::Failed { n, .. } => screen.forget_transfer(n),
-            // Somebody waits for an answer: it is seen wherever one looks.
+            // Somebody waits for an answer: it is seen wherever one looks, and stays in their conversation.
             TransferEvent::Offered(_) if cid.is_some_and(|cid| cid != screen.open()) => {
                 self.notices(screen, (None, item), Kind::Notice, now_ms);
+                if let Some(line) = self.line(item, Kind::Notice, now_ms) {
+                    screen.tell(cid, Line { is_mention: true, ..line });
+                }
+                return;
             }
             _ => {}
         }

@@ -3,11 +3,15 @@
 /// Lines that are remembered.
 const LINES_MAX: usize = 200;
 
+/// Bytes of them: some dozen conversations are remembered. The newest line stays, however long it is.
+const BYTES_MAX: usize = 256 * 1_024;
+
 /// The lines, and which of them is looked at.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     /// Oldest first.
     lines: Vec<String>,
+    bytes: usize,
     /// The home's history was noted from this place on.
     reached: Option<i64>,
     /// How many steps back one is; 0 at what is being typed.
@@ -28,10 +32,12 @@ impl Sent {
         if self.lines.last().is_some_and(|last| last == line) {
             return;
         }
-        if self.lines.len() == LINES_MAX {
-            self.lines.remove(0);
-        }
+        self.bytes += line.len();
         self.lines.push(line.to_owned());
+        let is_over = |sent: &Self| sent.lines.len() > LINES_MAX || sent.bytes > BYTES_MAX;
+        while is_over(self) && self.lines.len() > 1 {
+            self.bytes -= self.lines.remove(0).len();
+        }
     }
 
     /// Notes a line of the home, from this place of its history, that was sent before all that are known, unless it is one
@@ -40,7 +46,9 @@ impl Sent {
         if self.reached.is_some_and(|reached| place >= reached) {
             return;
         }
-        if self.lines.len() < LINES_MAX && self.lines.iter().all(|known| known != line) {
+        let has_room = self.lines.len() < LINES_MAX && self.bytes + line.len() <= BYTES_MAX;
+        if has_room && self.lines.iter().all(|known| known != line) {
+            self.bytes += line.len();
             self.lines.insert(0, line.to_owned());
         }
     }

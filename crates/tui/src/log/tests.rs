@@ -240,6 +240,35 @@ fn long_output_is_folded_and_unfolds() {
     assert_eq!(kept.matches(OUTPUT_CUT).count(), 1);
 }
 
+/// Goal: output that is drawn while it comes looks as if it had come at once.
+#[test]
+fn output_looks_the_same_however_it_comes() {
+    let (mut log, mut at_once, mut whole) = (Log::default(), Log::default(), String::new());
+    let output = |text: &str| Line { kind: Kind::Output, who: None, ..said(5, text) };
+    let sizes = [(40, 12), (23, 50)];
+    for number in 0..60 {
+        let piece = format!("{number}\t漢字\u{1b} and some words of it\n{}", "x".repeat(number));
+        log.push_output(output(&piece), true);
+        whole = if number == 0 { piece } else { format!("{whole}\n{piece}") };
+        at_once = Log::default();
+        at_once.push(output(&whole), true);
+        for (cells, rows) in sizes {
+            let window = window(cells, rows);
+            assert_eq!(shown(&log, &window), shown(&at_once, &window), "{number}");
+        }
+        let kept = log.blocks[0].laid.borrow().as_ref().map(Laid::rows);
+        assert!(kept.is_some_and(|rows| rows > number), "it was laid out: {kept:?}");
+    }
+    for one in [&mut log, &mut at_once] {
+        assert!(one.unfold(&window(40, 12)));
+        one.scroll_up(70, &window(40, 12));
+    }
+    for (cells, rows) in sizes {
+        let window = window(cells, rows);
+        assert_eq!(shown(&log, &window), shown(&at_once, &window));
+    }
+}
+
 #[test]
 fn the_window_may_have_any_size() {
     let mut log = log_of(0..30);

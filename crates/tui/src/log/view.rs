@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Log, Spot};
+use super::{Log, Shape, Spot, Unread};
 use crate::data::{Kind, Line};
 use crate::pen::Row;
 use crate::wrap::clean;
@@ -20,6 +20,12 @@ pub(crate) struct Window<'z> {
     pub(crate) is_timed: bool,
     /// The key that unfolds output; nothing where there is none.
     pub(crate) unfold: &'z str,
+}
+
+impl Window<'_> {
+    pub(super) fn shape(&self) -> Shape {
+        (self.cells, self.is_timed)
+    }
 }
 
 /// What is in the window.
@@ -79,15 +85,14 @@ impl Log {
 
     /// What is in the window.
     pub(crate) fn visible(&self, window: &Window<'_>) -> Visible {
-        let Spot { mut number, row } = self.top(window);
-        let mut rows: Vec<Row> = self.rows(number, window).into_iter().skip(row).collect();
-        number += 1;
+        let Spot { mut number, row: mut above } = self.top(window);
+        let (mut rows, mut is_cut) = (Vec::new(), false);
         while rows.len() < window.rows && number < self.end() {
-            rows.extend(self.rows(number, window));
-            number += 1;
+            let part = above..above.saturating_add(window.rows - rows.len());
+            is_cut = self.height(number, window) > part.end;
+            rows.extend(self.rows(number, part, window));
+            (number, above) = (number + 1, 0);
         }
-        let is_cut = rows.len() > window.rows;
-        rows.truncate(window.rows);
         let below = usize::try_from(self.end().saturating_sub(number)).unwrap_or(0);
         let below = below + usize::from(is_cut);
         Visible { rows, below: if self.top.is_none() { 0 } else { below } }
@@ -141,12 +146,24 @@ impl Log {
         self.look_at(spot, window);
     }
 
-    /// Scrolls to the first line that nobody has looked at; says whether there is one.
+    /// Scrolls to the first line that nobody has looked at; says whether it is here. Where the home does not have it any
+    /// more, the oldest line that is here is the nearest to it.
     pub(crate) fn jump_to_unread(&mut self, window: &Window<'_>) -> bool {
-        let Some(number) = self.unread else { return false };
-        self.show(number.max(self.first), window);
-        self.focus = None;
+        match self.unread {
+            None => return false,
+            Some(Unread::Here(number)) => {
+                self.show(number, window);
+                self.focus = None;
+            }
+            Some(Unread::Gone(_)) if self.may_have_older() => return false,
+            Some(Unread::Gone(_)) => self.scroll_to_top(window),
+        }
         true
+    }
+
+    /// Whether there is something that nobody has looked at.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.unread.is_some()
     }
 
     /// Scrolls to the next line above that names this user, or below; says whether there is one.
@@ -161,7 +178,7 @@ impl Log {
             return false;
         }
         self.jump(is_above, window, |line| {
-            line.kind != Kind::Notice && clean(&line.text).to_lowercase().contains(&letters)
+            line.kind != Kind::Notice && line.text.to_lowercase().contains(&letters)
         })
     }
 
