@@ -458,6 +458,17 @@ mod tests {
         assert_eq!(places, (&cid("room:ops"), &cid("room:lobby")));
     }
 
+    /// Goal: a file that is offered counts where nobody looks. (The build before counted messages alone.)
+    #[test]
+    fn an_offer_is_new_in_the_conversation_with_whoever_made_it() {
+        let mut all = Conversations::new(user("alice"));
+        all.has_offer(&cid("dm:alice:bob"));
+        assert_eq!(counts(&all, "dm:alice:bob"), (1, 1));
+        all.look_at(Some(cid("dm:alice:bob")));
+        all.has_offer(&cid("dm:alice:bob"));
+        assert_eq!(counts(&all, "dm:alice:bob"), (0, 0), "somebody looks");
+    }
+
     #[test]
     fn a_veiled_text_mentions_whom_it_names_and_granted_history_is_not_new() {
         let mut all = Conversations::new(user("alice"));

@@ -87,16 +87,14 @@ impl Composer {
         self.bytes().saturating_add(bytes) <= TYPED_MAX
     }
 
-    /// Puts another text in the place of what is typed. It can be undone. Says whether there was room for all of it.
-    pub(crate) fn set(&mut self, text: &str) -> bool {
+    /// Puts another text in the place of what is typed. It can be undone. Nothing is cut off from it: it was typed before,
+    /// or said.
+    pub(crate) fn set(&mut self, text: &str) {
         self.completion = None;
-        let shown = sanitise::text(text);
-        let kept = shown.get(..shown.floor_char_boundary(TYPED_MAX)).unwrap_or_default();
         self.keeping_cut(|area| {
             area.clear();
-            area.insert_str(kept);
+            area.insert_str(sanitise::text(text));
         });
-        kept.len() == shown.len()
     }
 
     /// Takes what is typed, with everything that could be undone.
@@ -200,8 +198,8 @@ impl Composer {
         }
         let (row, rows) = (self.area.cursor().0, self.area.lines().len());
         match action {
-            Action::Older if row == 0 => return self.recall(cid, Sent::older),
-            Action::Newer if row + 1 == rows => return self.recall(cid, Sent::newer),
+            Action::Older if row == 0 => self.recall(cid, Sent::older),
+            Action::Newer if row + 1 == rows => self.recall(cid, Sent::newer),
             Action::Left => self.step_back(),
             Action::Right => self.step_on(),
             Action::DeleteBack => self.delete_back(),
@@ -248,15 +246,12 @@ impl Composer {
         Acted::Done
     }
 
-    fn recall(
-        &mut self,
-        cid: &ConversationId,
-        which: fn(&mut Sent, &str) -> Option<String>,
-    ) -> Acted {
+    fn recall(&mut self, cid: &ConversationId, which: fn(&mut Sent, &str) -> Option<String>) {
         let typed = self.text();
         let recalled = self.sent.get_mut(cid).and_then(|sent| which(sent, &typed));
-        let has_room = recalled.is_none_or(|text| self.set(&text));
-        if has_room { Acted::Done } else { Acted::NoRoom }
+        if let Some(text) = recalled {
+            self.set(&text);
+        }
     }
 
     /// Completes the word before the cursor, or takes the next of what it can become.

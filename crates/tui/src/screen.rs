@@ -163,9 +163,7 @@ impl Screen {
 
     /// Puts a text where one types: a draft, one that the editor has written, or one that could not be sent.
     pub fn set_typed(&mut self, text: &str) {
-        if !self.composer.set(text) {
-            self.no_room(text.len());
-        }
+        self.composer.set(text);
     }
 
     /// Says that a text of so many bytes does not fit into a message.
