@@ -175,6 +175,10 @@ impl Log {
         self.blocks.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
+    fn block_mut(&mut self, number: i64) -> Option<&mut Block> {
+        self.blocks.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
     /// Something new. `is_seen` says whether the conversation is open.
     pub(crate) fn push(&mut self, line: Line, is_seen: bool) {
         let is_news = matches!(line.kind, Kind::Said | Kind::Alarm) || line.is_mention;

@@ -63,6 +63,18 @@ impl Laid {
         self.rows
     }
 
+    /// The row of this text in which a place of it is.
+    pub(super) fn row_of(&self, text: &str, place: usize) -> usize {
+        let (first, cells) = self.cells;
+        let step = self.marks.partition_point(|mark| *mark <= place);
+        let rows = match step.checked_sub(1).and_then(|at| self.marks.get(at)) {
+            Some(mark) => Rows::from(text, *mark, cells),
+            None => Rows::new(text, first, cells),
+        };
+        let rows = rows.take_while(|(start, _)| *start <= place).count();
+        step * STEP + rows.saturating_sub(1)
+    }
+
     /// The rows of this text from one of them on.
     pub(super) fn from<'t>(&self, text: &'t str, row: usize) -> impl Iterator<Item = &'t str> {
         let (first, cells) = self.cells;
@@ -93,6 +105,10 @@ mod tests {
             for row in [0, 1, STEP - 1, STEP, STEP + 1, 3 * STEP + 7, whole.len() - 1] {
                 let from: Vec<&str> = now.from(&text, row).collect();
                 assert_eq!(from, whole.get(row..).unwrap_or_default(), "{piece} {row}");
+            }
+            for (number, (place, row)) in Rows::new(&text, 5, 8).enumerate() {
+                assert_eq!(now.row_of(&text, place), number);
+                assert_eq!(now.row_of(&text, place + row.len().saturating_sub(1)), number);
             }
             laid = Some(now);
             text.push('\n');

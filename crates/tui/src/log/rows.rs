@@ -60,6 +60,22 @@ impl Log {
         self.rules(number, block, window).len() + height
     }
 
+    /// The row of a block in which a place of its text is. What is folded is unfolded for it.
+    pub(super) fn row_of(&mut self, number: i64, place: usize, window: &Window<'_>) -> usize {
+        let Some(block) = self.block(number) else { return 0 };
+        let rules = self.rules(number, block, window).len();
+        let (row, above, is_hidden) = {
+            let drawn = Drawn::of(block, window);
+            let row = drawn.laid.row_of(&block.line.text, place);
+            (row, rules + usize::from(drawn.name.is_some()), row >= drawn.shown)
+        };
+        if is_hidden && let Some(block) = self.block_mut(number) {
+            block.is_unfolded = true;
+            block.height.set(None);
+        }
+        above + row
+    }
+
     fn rules(&self, number: i64, block: &Block, window: &Window<'_>) -> Vec<Row> {
         let mut rows = Vec::new();
         let today = day(block.line.at_ms, window.zone);

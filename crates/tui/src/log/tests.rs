@@ -213,6 +213,26 @@ fn letters_are_found_upwards_and_downwards() {
     assert!(!log.find("nowhere", true, &window));
 }
 
+/// Goal: what is found is in sight, however long the text is in which it is, folded or not. (The build before showed the
+/// beginning of the text.)
+#[test]
+fn what_is_found_in_a_long_text_is_in_sight() {
+    let (mut log, window) = (log_of(0..5), window(40, 10));
+    let rows: Vec<String> = (0..300).map(|row| format!("İ row {row} of it")).collect();
+    log.push(said(10, &rows.join("\n")), true);
+    let output = Line { kind: Kind::Output, who: None, ..said(11, &rows.join("\n")) };
+    log.push(output, true);
+    log.push(said(12, "the end"), true);
+    for expected in ["│ İ row 217 of it", "      İ row 217 of it"] {
+        assert!(log.find("ROW 217", true, &window));
+        let shown = shown(&log, &window);
+        assert!(shown.iter().any(|row| row.contains(expected)), "{expected}: {shown:?}");
+    }
+    assert!(log.find("row 217", false, &window));
+    assert!(log.find("the end", false, &window));
+    assert!(shown(&log, &window).iter().any(|row| row.contains("the end")));
+}
+
 #[test]
 fn long_output_is_folded_and_unfolds() {
     let mut log = Log::default();

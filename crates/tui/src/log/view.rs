@@ -177,9 +177,26 @@ impl Log {
         if letters.is_empty() {
             return false;
         }
-        self.jump(is_above, window, |line| {
+        let is_found = self.jump(is_above, window, |line| {
             line.kind != Kind::Notice && line.text.to_lowercase().contains(&letters)
-        })
+        });
+        if is_found {
+            self.show_letters(&letters, window);
+        }
+        is_found
+    }
+
+    /// Shows the row of the line that was jumped to in which the letters are: a text may be longer than the window.
+    fn show_letters(&mut self, letters: &str, window: &Window<'_>) {
+        let Some(number) = self.focus else { return };
+        let block = self.block(number);
+        let Some(place) = block.and_then(|block| place_of(&block.line.text, letters)) else {
+            return;
+        };
+        let (row, above) = (self.row_of(number, place, window), window.rows / 3);
+        if row + above >= window.rows {
+            self.look_at(self.above(Spot { number, row }, above, window), window);
+        }
     }
 
     /// Ends a search; what was found is shown as before.
@@ -213,14 +230,24 @@ impl Log {
         let is_output =
             |number: &i64| self.block(*number).is_some_and(|block| block.line.kind == Kind::Output);
         let found = (top.number..=bottom).rev().find(is_output);
-        let at = found.and_then(|number| usize::try_from(number - self.first).ok());
-        let Some(block) = at.and_then(|at| self.blocks.get_mut(at)) else { return false };
+        let Some(block) = found.and_then(|number| self.block_mut(number)) else { return false };
         block.is_unfolded = !block.is_unfolded;
         block.height.set(None);
+        let is_unfolded = block.is_unfolded;
         // What was folded is read from its beginning.
-        if self.top.is_none() && block.is_unfolded {
+        if self.top.is_none() && is_unfolded {
             self.top = Some(top);
         }
         true
     }
+}
+
+/// Where small letters begin in a text, whatever its own are.
+fn place_of(text: &str, letters: &str) -> Option<usize> {
+    let at = text.to_lowercase().find(letters)?;
+    let mut behind = 0;
+    text.char_indices().find_map(|(place, one)| {
+        behind += one.to_lowercase().map(char::len_utf8).sum::<usize>();
+        (behind > at).then_some(place)
+    })
 }
