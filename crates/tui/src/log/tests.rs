@@ -306,6 +306,23 @@ fn the_window_may_have_any_size() {
     }
 }
 
+/// Goal: a text that is being read is in sight when the window grows, although it has fewer rows then. (The build before
+/// showed what stands behind it.)
+#[test]
+fn a_text_that_is_read_stays_in_sight_when_the_window_grows() {
+    let mut log = Log::default();
+    log.push(said(1, &"word ".repeat(400)), true);
+    for line in of_numbers(10..60) {
+        log.push(line, true);
+    }
+    let narrow = window(30, 10);
+    log.scroll_to_top(&narrow);
+    log.scroll_down(80, &narrow);
+    assert!(shown(&log, &narrow)[0].ends_with("word word word word"));
+    let wide = shown(&log, &window(120, 10));
+    assert!(wide[0].contains("word") && wide[1].ends_with("line 10"), "{wide:?}");
+}
+
 /// Goal: a hundred thousand lines are no burden: drawing looks at the window only.
 #[test]
 fn a_hundred_thousand_lines_are_drawn_as_fast_as_ten() {

@@ -42,8 +42,12 @@ impl Log {
     pub(super) fn top(&self, window: &Window<'_>) -> Spot {
         let end = self.top_of_end(window);
         match self.top {
-            // Lines may have been forgotten, or the window has grown.
-            Some(spot) => spot.max(Spot { number: self.first, row: 0 }).min(end),
+            // Lines may have been forgotten, or the window has grown: a text has fewer rows in it.
+            Some(spot) => {
+                let last = self.height(spot.number, window).saturating_sub(1);
+                let spot = Spot { row: spot.row.min(last), ..spot };
+                spot.max(Spot { number: self.first, row: 0 }).min(end)
+            }
             None => end,
         }
     }
