@@ -45,8 +45,12 @@ impl Drop for Draft {
 pub(super) async fn write(text: &str) -> io::Result<String> {
     let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| EDITOR.to_owned());
+    write_in(&editor, text).await
+}
+
+async fn write_in(editor: &str, text: &str) -> io::Result<String> {
     let mut draft = Draft::new(text)?;
-    run(&editor, &draft.path).await?;
+    run(editor, &draft.path).await?;
     let size = fs::metadata(&draft.path)?.len();
     if usize::try_from(size).is_ok_and(|size| size <= TYPED_MAX) {
         return fs::read_to_string(&draft.path);
@@ -65,4 +69,21 @@ async fn run(editor: &str, path: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!("{editor} ended with {status}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: nothing of a text is lost that is too long for a message.
+    #[tokio::test]
+    async fn a_text_that_is_too_long_stays_in_its_file() {
+        let written = write_in("echo and more >>", "begun\n").await.unwrap();
+        assert_eq!(written, "begun\nand more\n");
+        let error = write_in("yes x | head -c 70000 >", "begun").await.unwrap_err().to_string();
+        let (told, path) = error.split_once("; it is in ").unwrap();
+        assert_eq!(told, "70.0 kB is too long for a message");
+        assert_eq!(fs::read(path).unwrap().len(), 70_000);
+        fs::remove_file(path).unwrap();
+    }
 }
