@@ -239,11 +239,6 @@ impl Screen {
         self.log(None).clear();
     }
 
-    /// Something that is to be read once.
-    pub fn notify(&mut self, notice: String) {
-        self.notice = Some(notice);
-    }
-
     /// Asks a question of the talk; nothing is asked any more without one.
     pub fn ask(&mut self, words: Option<String>) {
         match (words, &self.popup) {

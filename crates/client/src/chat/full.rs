@@ -364,7 +364,11 @@ impl Desk {
                 self.take_screen()?;
                 match written {
                     Ok(text) => self.screen.set_typed(text.trim_end_matches('\n')),
-                    Err(error) => self.screen.notify(format!("✗ no editor: {error}")),
+                    // It may name a file, which is to be had later, too.
+                    Err(error) => {
+                        let line = format!("✗ the editor: {error}");
+                        self.teller.note(&mut self.screen, line, now_ms());
+                    }
                 }
             }
             Need::Suspend => {

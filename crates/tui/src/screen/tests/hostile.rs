@@ -60,7 +60,7 @@ fn everywhere(evil: &str) -> Desk {
 fn screens(evil: &str) -> Vec<Buffer> {
     let mut desk = everywhere(evil);
     let mut drawn = vec![desk.drawn()];
-    desk.screen.notify(evil.to_owned());
+    desk.screen.notice = Some(evil.to_owned());
     drawn.push(desk.drawn());
     desk.screen.take_typed();
     desk.screen.composer.was_sent(&cid("room:lobby"), evil);
