@@ -336,6 +336,14 @@ impl Conversations {
         }
     }
 
+    /// Something new there is no message: a file that is offered to this user alone.
+    pub(crate) fn has_offer(&mut self, cid: &ConversationId) {
+        if self.here.as_ref() != Some(cid) {
+            let one = self.at(cid);
+            (one.unread, one.mentions) = (one.unread + 1, one.mentions + 1);
+        }
+    }
+
     fn is_out(&mut self, cid: &ConversationId) {
         if let Some(one) = self.all.get_mut(cid) {
             one.is_in = false;
@@ -455,6 +463,17 @@ mod tests {
         assert_eq!(counts(&all, "room:ops"), (0, 0));
         let places = (all.here().unwrap(), all.before().unwrap());
         assert_eq!(places, (&cid("room:ops"), &cid("room:lobby")));
+    }
+
+    /// Goal: a file that is offered counts where nobody looks. (The build before counted messages alone.)
+    #[test]
+    fn an_offer_is_new_in_the_conversation_with_whoever_made_it() {
+        let mut all = Conversations::new(user("alice"));
+        all.has_offer(&cid("dm:alice:bob"));
+        assert_eq!(counts(&all, "dm:alice:bob"), (1, 1));
+        all.look_at(Some(cid("dm:alice:bob")));
+        all.has_offer(&cid("dm:alice:bob"));
+        assert_eq!(counts(&all, "dm:alice:bob"), (0, 0), "somebody looks");
     }
 
     #[test]

@@ -247,6 +247,9 @@ impl Talk {
             _ => {}
         }
         let cid = with.and_then(|who| ConversationId::direct(&self.me, &who).ok());
+        if let (TransferEvent::Offered(_), Some(cid)) = (&event, &cid) {
+            self.conversations.has_offer(cid);
+        }
         let told = Item { cid, id: None, what: What::Transfer { event, name } };
         Told { fault, ..told.into() }
     }

@@ -334,7 +334,8 @@ impl Talk {
             return Err(self.refuse_slip(&slip).await);
         }
         let input = match input::parse(line) {
-            Ok(Input::Text { text }) if text.trim() == "?" && self.is_person => {
+            // Behind a space it is a text, as everything else.
+            Ok(Input::Text { text }) if text.trim_end() == "?" && self.is_person => {
                 Input::Slash(SlashCommand::Help { about: None })
             }
             Ok(input) => self.with_true_names(input).await,

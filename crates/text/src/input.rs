@@ -9,7 +9,7 @@
 //! | `//etc is full` | the text `/etc is full` |
 //! | `PM text`, `DM bob text`, `EX` | short forms of `/pm`, `/dm`, `/ex`, in capitals only |
 //! | ` 2*3 is six` | a line that begins with a space is text, as it stands |
-//! | `?` | help, typed alone at a terminal; text in a pipe |
+//! | `?` | help, typed alone at a terminal; text in a pipe, and behind a space |
 //!
 //! The star makes a direct message only when something follows it and a name precedes it without
 //! a space: `2 * 3`, `*bold*`, `src/*.rs` and the correction `their*` are text. `a*b` is a message

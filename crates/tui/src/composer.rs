@@ -1,29 +1,32 @@
 //! What is typed: several lines, with undo and cut, what was sent before, completion.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
+use chat_protocol::limits::MESSAGE_TEXT_BYTES_MAX;
 use chat_protocol::name::ConversationId;
 use chat_protocol::sanitise;
 use chat_text::input::{may_hold_password, seen_lines};
 use ratatui_textarea::{CursorMove, DataCursor, TextArea};
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::keys::Action;
-use crate::wrap::{clean_line, width, wrap};
 
 mod completion;
 mod sent;
+mod typed;
 
 pub(crate) use completion::{Candidates, candidates};
+
+pub(crate) use typed::Typed;
 
 use completion::Completion;
 use sent::Sent;
 
-/// Stands before what is typed, and as many spaces before its further rows.
-const PROMPT: usize = 2;
-
-/// Rows of what is typed that are on the screen at once.
-const ROWS_MAX: usize = 10;
+/// Bytes of what is typed: the longest text that can be sent, with a command and a name before it. More would be laid out
+/// for each key and then refused.
+pub const TYPED_MAX: usize = MESSAGE_TEXT_BYTES_MAX + 256;
 
 /// Conversations whose sent lines are remembered.
 const CONVERSATIONS_MAX: usize = 64;
@@ -34,15 +37,19 @@ pub(crate) struct Composer {
     area: TextArea<'static>,
     sent: HashMap<ConversationId, Sent>,
     completion: Option<Completion>,
+    /// It in so many columns, until it changes: a frame needs it more than once, and others come while nobody types.
+    laid: RefCell<Option<(usize, Typed)>>,
 }
 
-/// What is typed as it is drawn.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Typed {
-    /// The rows that are on the screen, without the prompt.
-    pub(crate) rows: Vec<String>,
-    /// Column and row of the cursor, counted from the first of these rows.
-    pub(crate) cursor: (usize, usize),
+/// What has come of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acted {
+    /// It was for what is typed.
+    Done,
+    /// It was, and there is no room for what it inserts.
+    NoRoom,
+    /// It was not.
+    Nothing,
 }
 
 impl Composer {
@@ -56,20 +63,46 @@ impl Composer {
         self.area.lines().join("\n")
     }
 
-    /// Puts another text in the place of what is typed. It can be undone.
+    /// The one way to change it.
+    fn area(&mut self) -> &mut TextArea<'static> {
+        self.laid.take();
+        &mut self.area
+    }
+
+    /// Changes it without touching what was cut.
+    fn keeping_cut(&mut self, change: impl FnOnce(&mut TextArea<'static>)) {
+        let area = self.area();
+        let cut = area.yank_text();
+        change(area);
+        area.set_yank_text(cut);
+    }
+
+    /// Bytes of what is typed.
+    pub(crate) fn bytes(&self) -> usize {
+        let lines = self.area.lines();
+        lines.iter().map(String::len).sum::<usize>() + lines.len().saturating_sub(1)
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.bytes().saturating_add(bytes) <= TYPED_MAX
+    }
+
+    /// Puts another text in the place of what is typed. It can be undone. Nothing is cut off from it: it was typed before,
+    /// or said.
     pub(crate) fn set(&mut self, text: &str) {
         self.completion = None;
-        self.area.clear();
-        self.area.insert_str(shown(text));
+        self.keeping_cut(|area| {
+            area.clear();
+            area.insert_str(shown(text));
+        });
     }
 
     /// Takes what is typed, with everything that could be undone.
     pub(crate) fn take(&mut self) -> String {
         let text = self.text();
         // What was cut can be inserted in another line, too.
-        let cut = self.area.yank_text();
-        self.area = TextArea::default();
-        self.area.set_yank_text(cut);
+        self.keeping_cut(|area| *area = TextArea::default());
         self.completion = None;
         text
     }
@@ -120,16 +153,25 @@ impl Composer {
         self.sent.get(cid)?.find(letters, skip).map(str::to_owned)
     }
 
-    /// Types a character.
-    pub(crate) fn insert(&mut self, character: char) {
+    /// Types a character; says whether there was room for it.
+    pub(crate) fn insert(&mut self, character: char) -> bool {
         self.completion = None;
-        self.area.insert_char(character);
+        let has_room = self.has_room(character.len_utf8());
+        if has_room {
+            self.area().insert_char(character);
+        }
+        has_room
     }
 
-    /// Inserts a text that comes from elsewhere: what nobody would see in it becomes visible.
-    pub(crate) fn paste(&mut self, text: &str) {
+    /// Inserts a text that comes from elsewhere, if there is room for it: what nobody would see in it becomes visible.
+    pub(crate) fn paste(&mut self, text: &str) -> bool {
         self.completion = None;
-        self.area.insert_str(shown(text));
+        let shown = shown(text);
+        let has_room = self.has_room(shown.len());
+        if has_room {
+            self.area().insert_str(shown);
+        }
+        has_room
     }
 
     /// Does what a key is for, if it is for what is typed.
@@ -138,34 +180,50 @@ impl Composer {
         action: Action,
         cid: &ConversationId,
         candidates: Candidates<'_>,
-    ) -> bool {
+    ) -> Acted {
         match action {
             Action::Complete => self.complete(candidates, true),
             Action::CompleteBack => self.complete(candidates, false),
             _ => {
                 self.completion = None;
-                return self.edit(action, cid);
+                self.edit(action, cid)
             }
         }
-        true
     }
 
-    fn edit(&mut self, action: Action, cid: &ConversationId) -> bool {
-        let area = &mut self.area;
+    fn edit(&mut self, action: Action, cid: &ConversationId) -> Acted {
+        let inserted = match action {
+            Action::Newline => 1,
+            Action::Paste => self.area.yank_text().len(),
+            _ => 0,
+        };
+        if inserted > 0 && !self.has_room(inserted) {
+            return Acted::NoRoom;
+        }
+        let (row, rows) = (self.area.cursor().0, self.area.lines().len());
+        match action {
+            Action::Older if row == 0 => self.recall(cid, Sent::older),
+            Action::Newer if row + 1 == rows => self.recall(cid, Sent::newer),
+            Action::Left => self.step_back(),
+            Action::Right => self.step_on(),
+            Action::DeleteBack => self.delete_back(),
+            Action::Delete => self.delete(),
+            _ => return self.edit_area(action),
+        }
+        Acted::Done
+    }
+
+    /// Does what the editor can do by itself.
+    fn edit_area(&mut self, action: Action) -> Acted {
+        let area = self.area();
         match action {
             Action::Newline => area.insert_newline(),
             Action::LineStart => area.move_cursor(CursorMove::Head),
             Action::LineEnd => area.move_cursor(CursorMove::End),
-            Action::Left => area.move_cursor(CursorMove::Back),
-            Action::Right => area.move_cursor(CursorMove::Forward),
             Action::WordLeft => area.move_cursor(CursorMove::WordBack),
             Action::WordRight => area.move_cursor(CursorMove::WordForward),
-            Action::DeleteBack => {
-                area.delete_char();
-            }
-            Action::Delete => {
-                area.delete_next_char();
-            }
+            Action::Older => area.move_cursor(CursorMove::Up),
+            Action::Newer => area.move_cursor(CursorMove::Down),
             Action::CutWordBack => {
                 area.delete_word();
             }
@@ -187,15 +245,9 @@ impl Composer {
             Action::Redo => {
                 area.redo();
             }
-            Action::Older if area.cursor().0 > 0 => area.move_cursor(CursorMove::Up),
-            Action::Newer if area.cursor().0 + 1 < area.lines().len() => {
-                area.move_cursor(CursorMove::Down);
-            }
-            Action::Older => self.recall(cid, Sent::older),
-            Action::Newer => self.recall(cid, Sent::newer),
-            _ => return false,
+            _ => return Acted::Nothing,
         }
-        true
+        Acted::Done
     }
 
     fn recall(&mut self, cid: &ConversationId, which: fn(&mut Sent, &str) -> Option<String>) {
@@ -207,52 +259,107 @@ impl Composer {
     }
 
     /// Completes the word before the cursor, or takes the next of what it can become.
-    fn complete(&mut self, candidates: Candidates<'_>, is_forward: bool) {
+    fn complete(&mut self, candidates: Candidates<'_>, is_forward: bool) -> Acted {
         let (line, DataCursor(_, column)) = (self.current_line(), self.area.cursor());
         let before: String = line.chars().take(column).collect();
         let begun = self.completion.take().or_else(|| {
             let (start, words) = candidates(&before);
             Completion::new(&before, start, words)
         });
-        let Some(mut completion) = begun else { return };
+        let Some(mut completion) = begun else { return Acted::Done };
         let (typed, word) = completion.step(is_forward);
-        for _ in 0..typed {
-            self.area.delete_char();
+        if !self.has_room(word.len()) {
+            return Acted::NoRoom;
         }
-        self.area.insert_str(word);
+        let area = self.area();
+        for _ in 0..typed {
+            area.delete_char();
+        }
+        area.insert_str(word);
         self.completion = Some(completion);
+        Acted::Done
     }
 
     fn current_line(&self) -> &str {
         self.area.lines().get(self.area.cursor().0).map_or("", String::as_str)
     }
 
-    /// What is typed in a screen of so many columns.
-    pub(crate) fn typed(&self, cells: usize) -> Typed {
-        let cells = cells.saturating_sub(PROMPT).max(1);
-        let DataCursor(cursor_line, column) = self.area.cursor();
-        let mut rows: Vec<String> = Vec::new();
-        let mut cursor = (0, 0);
-        for (number, line) in self.area.lines().iter().enumerate() {
-            let shown = clean_line(line);
-            let parts = wrap(&shown, cells, cells);
-            if number == cursor_line {
-                let before: String = line.chars().take(column).collect();
-                let (x, row) = place(&clean_line(&before), &shown, &parts);
-                cursor = (x, rows.len() + row);
+    /// Characters between the cursor and the end of what a person takes for one of them, or its beginning: a letter with
+    /// its accents, a sign of several parts. It is 0 at the end of the line, or its beginning.
+    fn cluster(&self, is_forward: bool) -> usize {
+        let (line, DataCursor(_, column)) = (self.current_line(), self.area.cursor());
+        let mut start = 0;
+        for one in line.graphemes(true) {
+            let end = start + one.chars().count();
+            if is_forward && column < end {
+                return end - column;
             }
-            rows.extend(parts.into_iter().map(str::to_owned));
-        }
-        // A cursor behind a full row stands in the next one.
-        if cursor.0 >= cells {
-            cursor = (0, cursor.1 + 1);
-            if cursor.1 >= rows.len() {
-                rows.push(String::new());
+            if !is_forward && column <= end {
+                return column.saturating_sub(start);
             }
+            start = end;
         }
-        let first = (cursor.1 + 1).saturating_sub(ROWS_MAX);
-        let rows: Vec<String> = rows.into_iter().skip(first).take(ROWS_MAX).collect();
-        Typed { rows, cursor: (cursor.0, cursor.1 - first) }
+        0
+    }
+
+    /// Moves the cursor to a line and a column of it; says whether it is there. By itself the editor counts columns of a
+    /// screen, and stops before marks that have none.
+    fn go_to(&mut self, row: usize, column: usize) -> bool {
+        let (Ok(row), Ok(column)) = (u16::try_from(row), u16::try_from(column)) else {
+            return false;
+        };
+        self.area().move_cursor(CursorMove::Jump(row, column));
+        true
+    }
+
+    fn step_back(&mut self) {
+        let (DataCursor(row, column), cluster) = (self.area.cursor(), self.cluster(false));
+        let before = row.checked_sub(1).and_then(|row| self.area.lines().get(row));
+        let is_there = match (cluster, before) {
+            (1.., _) => self.go_to(row, column.saturating_sub(cluster)),
+            (0, Some(line)) => {
+                let end = line.chars().count();
+                self.go_to(row.saturating_sub(1), end)
+            }
+            (0, None) => true,
+        };
+        if !is_there {
+            self.area().move_cursor(CursorMove::Back);
+        }
+    }
+
+    fn step_on(&mut self) {
+        let (DataCursor(row, column), cluster) = (self.area.cursor(), self.cluster(true));
+        let is_there = match cluster {
+            0 if row + 1 < self.area.lines().len() => self.go_to(row + 1, 0),
+            0 => true,
+            _ => self.go_to(row, column + cluster),
+        };
+        if !is_there {
+            self.area().move_cursor(CursorMove::Forward);
+        }
+    }
+
+    fn delete_back(&mut self) {
+        let (DataCursor(row, column), cluster) = (self.area.cursor(), self.cluster(false));
+        if cluster > 1 && self.go_to(row, column.saturating_sub(cluster)) {
+            self.keeping_cut(|area| {
+                area.delete_str(cluster);
+            });
+        } else {
+            self.area().delete_char();
+        }
+    }
+
+    fn delete(&mut self) {
+        let cluster = self.cluster(true);
+        if cluster > 0 {
+            self.keeping_cut(|area| {
+                area.delete_str(cluster);
+            });
+        } else {
+            self.area().delete_next_char();
+        }
     }
 }
 
@@ -260,25 +367,6 @@ impl Composer {
 /// counts for nothing.
 fn shown(text: &str) -> String {
     sanitise::text(&seen_lines(text)).into_owned()
-}
-
-/// Column and row behind the beginning of a line that is broken into parts.
-fn place(before: &str, line: &str, parts: &[&str]) -> (usize, usize) {
-    let mut start = 0;
-    for (row, part) in parts.iter().enumerate() {
-        // Spaces between two parts belong to neither.
-        let rest = line.get(start..).unwrap_or_default();
-        start += rest.find(part).unwrap_or(0);
-        let next = start + part.len();
-        let is_last = row + 1 == parts.len();
-        let gap = line.get(next..).is_some_and(|rest| rest.starts_with(' '));
-        if before.len() < next || is_last || (before.len() == next && gap) {
-            let from = start.min(before.len());
-            return (width(before.get(from..).unwrap_or_default()), row);
-        }
-        start = next;
-    }
-    (0, 0)
 }
 
 #[cfg(test)]

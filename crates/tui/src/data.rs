@@ -89,7 +89,7 @@ pub struct Line {
     pub kind: Kind,
     /// How far it has come, for what this user has said.
     pub delivery: Option<Delivery>,
-    /// It names this user.
+    /// It names this user, or waits for an answer of theirs.
     pub is_mention: bool,
     /// How much is here of the file that it is about.
     pub progress: Option<Progress>,

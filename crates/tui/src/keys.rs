@@ -141,6 +141,9 @@ pub enum Pressed {
     Character(char),
 }
 
+/// What a search does, and what the key for completion does in it.
+const SEARCH_WORDS: (&str, &str) = ("search here", "there searches all");
+
 /// Stands behind the words of a key that has its meaning on an empty line alone.
 const EMPTY: &str = " (empty line)";
 
@@ -184,7 +187,22 @@ impl Keys {
             }
             list.push((*heading, listed));
         }
-        Self { bindings, list }
+        let mut keys = Self { bindings, list };
+        keys.name_others();
+        keys
+    }
+
+    /// The words of a row may name the key of another one.
+    fn name_others(&mut self) {
+        let complete = self.key_of(Action::Complete).to_owned();
+        let rows = self.list.iter_mut().flat_map(|(_, rows)| rows);
+        for row in rows.filter(|row| row.action == Action::Search) {
+            let (plain, searches_all) = SEARCH_WORDS;
+            row.words = match complete.as_str() {
+                "" => plain.to_owned(),
+                key => format!("{plain}; {key} {searches_all}"),
+            };
+        }
     }
 
     /// What a key does. `is_empty` says whether nothing is typed.
@@ -335,5 +353,11 @@ mod tests {
         let switch = all.iter().find(|row| row.action == Action::Switch).unwrap();
         assert_eq!(switch.words, "find one (empty line)");
         assert!(all.iter().all(|row| row.words.len() <= 45));
+        let mut bindings = Bindings::default();
+        bindings.choose("complete", &["F4".to_owned()]).unwrap();
+        let keys = Keys::with(&bindings);
+        let mut all = keys.list().iter().flat_map(|(_, rows)| rows);
+        let search = all.find(|row| row.action == Action::Search).unwrap();
+        assert_eq!(search.words, "search here; F4 there searches all");
     }
 }

@@ -3,7 +3,7 @@
 //! In memory is the end of the conversation. Older messages are in the home and come a page at a time as the reader
 //! scrolls up to them ([`Log::wants_older`]); what was scrolled to is forgotten when the reader is back at the end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 
 use chat_protocol::id::MessageId;
@@ -11,11 +11,15 @@ use chat_protocol::name::UserName;
 
 use crate::data::{Delivery, Kind, Line, Progress};
 
+mod laid;
 mod rows;
 mod view;
 
 pub(crate) use rows::clock;
 pub(crate) use view::Window;
+
+use crate::wrap::clean;
+use laid::Laid;
 
 /// How much of a conversation stays in memory. The home has the rest.
 #[derive(Debug, Clone, Copy)]
@@ -52,10 +56,13 @@ const SPEAKERS_MAX: usize = 32;
 /// A line that is counted: its number stays the same while others come before and behind it.
 #[derive(Debug)]
 struct Block {
+    /// Its text is clean: a newline is the only control in it.
     line: Line,
     is_unfolded: bool,
-    /// How many rows its text has in a window of this kind; none where that has to be found out.
+    /// How many rows it has in a window of this kind; none where that has to be found out.
     height: Cell<Option<(Shape, usize)>>,
+    /// Its text as it was laid out last.
+    laid: RefCell<Option<Laid>>,
 }
 
 /// What of a window the rows of a text depend on: its columns, and whether it is shown when something was said.
@@ -63,13 +70,40 @@ type Shape = (usize, bool);
 
 impl Block {
     fn new(line: Line) -> Self {
-        Self { line, is_unfolded: false, height: Cell::new(None) }
+        let line = Line { text: clean(&line.text), ..line };
+        Self { line, is_unfolded: false, height: Cell::new(None), laid: RefCell::default() }
     }
 
     /// The line, to be changed.
     fn line_mut(&mut self) -> &mut Line {
         self.height.set(None);
         &mut self.line
+    }
+}
+
+/// Where the first line is that nobody has looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unread {
+    /// Here, under this number.
+    Here(i64),
+    /// It is forgotten, and comes back with a page of the home. What stood around it may not, so a number says nothing.
+    Gone(Mark),
+}
+
+/// What a line is known by when it comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mark {
+    Message(UserName, MessageId),
+    /// Its time and its text, where it is no message.
+    Alarm(u64, String),
+}
+
+impl Mark {
+    fn of(line: &Line) -> Self {
+        match message_of(line) {
+            Some((from, id)) => Self::Message(from, id),
+            None => Self::Alarm(line.at_ms, line.text.clone()),
+        }
     }
 }
 
@@ -101,7 +135,7 @@ pub(crate) struct Log {
     /// What is at the top of the window; nothing while the end is looked at.
     top: Option<Spot>,
     /// The first line that nobody has looked at.
-    unread: Option<i64>,
+    unread: Option<Unread>,
     /// The line that was jumped to.
     focus: Option<i64>,
     /// A search upwards has looked at all lines from this number on.
@@ -141,13 +175,19 @@ impl Log {
         self.blocks.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
+    fn block_mut(&mut self, number: i64) -> Option<&mut Block> {
+        self.blocks.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
     /// Something new. `is_seen` says whether the conversation is open.
     pub(crate) fn push(&mut self, line: Line, is_seen: bool) {
-        if !is_seen && self.unread.is_none() && matches!(line.kind, Kind::Said | Kind::Alarm) {
-            self.unread = Some(self.end());
+        let is_news = matches!(line.kind, Kind::Said | Kind::Alarm) || line.is_mention;
+        if !is_seen && self.unread.is_none() && is_news {
+            self.unread = Some(Unread::Here(self.end()));
         }
-        self.bytes += line.text.len();
-        self.blocks.push_back(Block::new(line));
+        let block = Block::new(line);
+        self.bytes += block.line.text.len();
+        self.blocks.push_back(block);
         self.bound(is_seen);
     }
 
@@ -174,10 +214,10 @@ impl Log {
         let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_same);
         let Some(block) = block else { return self.push(line, is_seen) };
         let text = &mut block.line_mut().text;
-        let before = text.len();
-        if text.len() + line.text.len() <= OUTPUT_MAX {
+        let (before, more) = (text.len(), clean(&line.text));
+        if text.len() + more.len() <= OUTPUT_MAX {
             text.push('\n');
-            text.push_str(&line.text);
+            text.push_str(&more);
         } else if !text.ends_with(OUTPUT_CUT) {
             text.push('\n');
             text.push_str(OUTPUT_CUT);
@@ -222,9 +262,13 @@ impl Log {
             is_placed || message_of(line).is_some_and(|message| here.contains(&message))
         };
         for line in page.into_iter().rev().filter(|line| !is_here(line)) {
-            self.bytes += line.text.len();
-            self.blocks.push_front(Block::new(line));
+            let block = Block::new(line);
+            self.bytes += block.line.text.len();
             self.first -= 1;
+            if matches!(&self.unread, Some(Unread::Gone(mark)) if *mark == Mark::of(&block.line)) {
+                self.unread = Some(Unread::Here(self.first));
+            }
+            self.blocks.push_front(block);
         }
         let is_full = self.blocks.len() >= SCROLLED_MAX.lines || self.bytes >= SCROLLED_MAX.bytes;
         self.older = if is_all || is_full { Older::None } else { Older::Perhaps };
@@ -308,6 +352,7 @@ impl Log {
             surplus += 1;
         }
         if surplus > 0 {
+            self.forget_unread(surplus);
             let lines = self.blocks.drain(..surplus).map(|block| block.line);
             let is_here_alone = |line: &Line| line.place.is_none() && message_of(line).is_none();
             self.alarms
@@ -317,6 +362,20 @@ impl Log {
             self.first = self.first.saturating_add_unsigned(u64::try_from(surplus).unwrap_or(0));
             (self.older, self.reached) = (Older::Perhaps, None);
         }
+    }
+
+    /// The first line that nobody has looked at may be among so many that are forgotten. Where it does not come back, the
+    /// next one takes its place.
+    fn forget_unread(&mut self, surplus: usize) {
+        let Some(Unread::Here(number)) = self.unread else { return };
+        let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        let Some(at) = at.filter(|at| *at < surplus) else { return };
+        let comes_back = |line: &Line| line.kind == Kind::Alarm || message_of(line).is_some();
+        let mut behind = self.blocks.iter().zip(self.first..).enumerate().skip(at);
+        let next = behind.find(|(at, (block, _))| *at >= surplus || comes_back(&block.line));
+        self.unread = next.map(|(at, (block, number))| {
+            if at < surplus { Unread::Gone(Mark::of(&block.line)) } else { Unread::Here(number) }
+        });
     }
 
     /// Who spoke last, newest first.

@@ -1,7 +1,7 @@
 //! The one way by which a text comes to the screen. Whatever it is, it passes the sanitiser here.
 
 use chat_protocol::sanitise;
-use ratatui::buffer::Buffer;
+use ratatui::buffer::{Buffer, CellWidth as _};
 use ratatui::layout::{Position, Rect};
 
 use crate::theme::{Ink, Theme};
@@ -67,6 +67,9 @@ impl<'b> Pen<'b> {
     /// Empties an area.
     pub(crate) fn fill(&mut self, area: Rect, ink: Ink) {
         let area = area.intersection(self.buffer.area);
+        for line in lines(area) {
+            self.cut_wide(line);
+        }
         for position in area.positions() {
             if let Some(cell) = self.buffer.cell_mut(position) {
                 cell.reset();
@@ -74,7 +77,21 @@ impl<'b> Pen<'b> {
         }
         self.buffer.set_style(area, self.theme.style(ink));
     }
+
+    /// A wide character that begins before this row of cells and ends in it would hide its first cell.
+    fn cut_wide(&mut self, row: Rect) {
+        for x in row.x.saturating_sub(WIDEST.saturating_sub(1))..row.x {
+            if let Some(cell) = self.buffer.cell_mut(Position { x, y: row.y })
+                && cell.cell_width() > row.x - x
+            {
+                cell.set_symbol(" ");
+            }
+        }
+    }
 }
+
+/// Cells of the widest character there is: a letter of East Asia with a sound mark that has a cell of its own.
+const WIDEST: u16 = 3;
 
 /// The rows of an area.
 pub(crate) fn lines(area: Rect) -> impl Iterator<Item = Rect> {

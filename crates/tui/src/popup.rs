@@ -3,18 +3,21 @@
 use ratatui::layout::{Position, Rect};
 
 use crate::data::Facts;
-use crate::keys::{Keys, Listed};
+use crate::keys::{Action, Keys, Listed};
 use crate::layout::middle;
 use crate::pen::{Pen, Row, lines, piece};
 use crate::switcher::Switcher;
 use crate::theme::Ink;
-use crate::wrap::{clean, clean_line, fit_with_sign, width, wrap};
+use crate::wrap::{clean, clean_line, fit_with_sign, tail, width, wrap};
 
 /// Columns of a popup where there is room.
 const COLUMNS: u16 = 66;
 
 /// Conversations that are shown to choose from.
 const CHOICES: u16 = 12;
+
+/// In a lower screen what the talk asks stands where one types: above the log it would hide what it is about.
+const BOX_FROM: u16 = 20;
 
 /// Columns of the keys in the help.
 const KEYS: usize = 24;
@@ -36,8 +39,22 @@ pub(crate) enum Popup {
 
 impl Popup {
     /// It stands in the place of what is typed, and not above the log.
-    pub(crate) fn is_prompt(&self) -> bool {
-        matches!(self, Self::Search(_) | Self::Sent(..))
+    pub(crate) fn is_prompt(&self, screen: Rect) -> bool {
+        match self {
+            Self::Search(_) | Self::Sent(..) => true,
+            Self::Question(question) => question.is_of_talk() && screen.height < BOX_FROM,
+            Self::Help(_) | Self::Switcher(_) => false,
+        }
+    }
+
+    /// It is about the open conversation, and nothing elsewhere.
+    pub(crate) fn is_of_place(&self) -> bool {
+        match self {
+            Self::Search(_) | Self::Sent(..) => true,
+            // The talk knows what its question is about.
+            Self::Question(question) => !question.is_of_talk(),
+            Self::Help(_) | Self::Switcher(_) => false,
+        }
     }
 }
 
@@ -73,7 +90,7 @@ pub(crate) enum About {
 impl Question {
     /// About a text of several lines.
     pub(crate) fn of_paste(text: String) -> Self {
-        let count = text.lines().count();
+        let count = text.split('\n').count();
         let words = format!("Paste {count} lines? y inserts them as one message, n does not");
         Self { words, about: About::Paste(text), answer: String::new() }
     }
@@ -102,27 +119,54 @@ pub(crate) fn draw(
             None
         }
         Popup::Switcher(switcher) => Some(draw_switcher(pen, screen, switcher, facts)),
+        _ if popup.is_prompt(screen) => None,
         Popup::Question(question) => draw_question(pen, screen, question),
         Popup::Search(_) | Popup::Sent(..) => None,
     }
 }
 
-/// What stands in the place of what is typed while something is searched, and where the cursor is in it.
-pub(crate) fn prompt(popup: &Popup, cells: usize) -> Option<(Row, usize)> {
+/// What stands in the place of what is typed while something is asked for there: its rows, and column and row of the
+/// cursor in them.
+pub(crate) fn prompt(popup: &Popup, screen: Rect) -> Option<(Vec<Row>, (usize, usize))> {
+    if !popup.is_prompt(screen) {
+        return None;
+    }
+    let cells = usize::from(screen.width);
     let (what, search, found) = match popup {
         Popup::Search(search) => ("search", search, None),
         Popup::Sent(search, _, found) => ("sent before", search, found.as_deref()),
+        Popup::Question(question) => return Some(asked(question, cells)),
         _ => return None,
     };
     let missed = if search.is_missed { " (not found)" } else { "" };
     let head = format!("{what}{missed}: ");
-    let letters = clean_line(&search.letters);
-    let cursor = (width(&head) + width(&letters)).min(cells.saturating_sub(1));
+    let (letters, cursor) = answered(&search.letters, cells.saturating_sub(width(&head)));
+    let cursor = width(&head) + cursor;
     let mut row = vec![piece(head, Ink::Heading), piece(letters, Ink::Text)];
     if let Some(found) = found {
         row.push(piece(format!("  → {}", found.replace('\n', " ")), Ink::Faint));
     }
-    Some((row, cursor))
+    Some((vec![row], (cursor, 0)))
+}
+
+/// A question in rows of so many cells, with its answer in the last one.
+fn asked(question: &Question, cells: usize) -> (Vec<Row>, (usize, usize)) {
+    let words = clean(&question.words);
+    let mut rows: Vec<Row> = wrap(&words, cells, cells)
+        .into_iter()
+        .map(|part| vec![piece(part, Ink::Heading)])
+        .collect();
+    let (answer, cursor) = answered(&question.answer, cells.saturating_sub(2));
+    rows.push(vec![piece("> ", Ink::Heading), piece(answer, Ink::Text)]);
+    let row = rows.len().saturating_sub(1);
+    (rows, (cursor + 2, row))
+}
+
+/// The end of what was typed into a row of so many cells, which leaves one for the cursor, and where this stands.
+fn answered(typed: &str, cells: usize) -> (String, usize) {
+    let typed = clean_line(typed);
+    let shown = tail(&typed, cells.saturating_sub(1));
+    (shown.to_owned(), width(shown))
 }
 
 /// Rows of the help.
@@ -151,9 +195,21 @@ pub(crate) fn help_room(screen: Rect) -> (usize, usize) {
     (usize::from(inner.width), usize::from(inner.height))
 }
 
+/// The keys that matter while the list of them is open.
+fn help_title(keys: &Keys) -> String {
+    let scrolls = [keys.key_of(Action::PageUp), keys.key_of(Action::PageDown)];
+    let scrolls: Vec<&str> = scrolls.into_iter().filter(|key| !key.is_empty()).collect();
+    let scrolls = match scrolls.as_slice() {
+        [] => String::new(),
+        [one] => format!(", {one} scrolls"),
+        [..] => format!(", {} scroll", scrolls.join(" and ")),
+    };
+    format!("Keys: {} closes{scrolls}", keys.key_of(Action::Close))
+}
+
 fn draw_help(pen: &mut Pen<'_>, screen: Rect, keys: &Keys, first: usize) {
     let area = middle(screen, COLUMNS, screen.height);
-    let inner = boxed(pen, area, "Keys: Esc closes, PgUp and PgDn scroll");
+    let inner = boxed(pen, area, &help_title(keys));
     let rows = help_rows(keys, usize::from(inner.width));
     let first = first.min(rows.len().saturating_sub(usize::from(inner.height)));
     pen.rows(inner, rows.get(first..).unwrap_or_default());
@@ -161,9 +217,9 @@ fn draw_help(pen: &mut Pen<'_>, screen: Rect, keys: &Keys, first: usize) {
 
 fn draw_switcher(pen: &mut Pen<'_>, screen: Rect, switcher: &Switcher, facts: &Facts) -> Position {
     let inner = boxed(pen, middle(screen, COLUMNS, CHOICES + 3), "Go to");
-    let letters = clean_line(&switcher.letters);
-    pen.row(inner, &[piece("> ", Ink::Heading), piece(letters.as_str(), Ink::Text)]);
     let cells = usize::from(inner.width);
+    let (letters, column) = answered(&switcher.letters, cells.saturating_sub(2));
+    pen.row(inner, &[piece("> ", Ink::Heading), piece(letters, Ink::Text)]);
     let found = switcher.found(&facts.conversations);
     let room = usize::from(inner.height).saturating_sub(1);
     let chosen = switcher.place(&found);
@@ -180,8 +236,7 @@ fn draw_switcher(pen: &mut Pen<'_>, screen: Rect, switcher: &Switcher, facts: &F
     for (row, line) in rows.zip(below) {
         pen.row(line, &row);
     }
-    let x = width(&letters) + 2;
-    cursor(inner, x, 0)
+    cursor(inner, column + 2, 0)
 }
 
 fn draw_question(pen: &mut Pen<'_>, screen: Rect, question: &Question) -> Option<Position> {
@@ -202,11 +257,11 @@ fn draw_question(pen: &mut Pen<'_>, screen: Rect, question: &Question) -> Option
         return None;
     }
     rows.push(Row::new());
-    let answer = clean_line(&question.answer);
+    let (answer, column) = answered(&question.answer, usize::from(inner.width).saturating_sub(2));
     let at = rows.len();
-    rows.push(vec![piece("> ", Ink::Heading), piece(answer.as_str(), Ink::Text)]);
+    rows.push(vec![piece("> ", Ink::Heading), piece(answer, Ink::Text)]);
     pen.rows(inner, &rows);
-    Some(cursor(inner, width(&answer) + 2, at))
+    Some(cursor(inner, column + 2, at))
 }
 
 fn cursor(area: Rect, x: usize, row: usize) -> Position {

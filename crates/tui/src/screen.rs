@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
-use chat_text::show::action;
+use chat_text::show::{action, files};
 use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
@@ -15,7 +15,7 @@ use crate::data::{Delivery, Facts, Kind, Line, Progress};
 use crate::keys::{Action, Keys};
 use crate::layout::{Areas, areas};
 use crate::log::{Log, Window};
-use crate::popup::{Popup, Question};
+use crate::popup::{self, About, Popup, Question};
 use crate::theme::Theme;
 
 mod draw;
@@ -25,6 +25,9 @@ mod seek;
 mod visited;
 
 pub use press::Known;
+
+/// Bytes of the longest text that may stand where one types.
+pub use crate::composer::TYPED_MAX;
 
 use seek::Seek;
 use visited::Visited;
@@ -142,6 +145,10 @@ impl Screen {
             return;
         }
         self.seek = None;
+        // What is asked or looked for there would be taken for something here.
+        if self.popup.as_ref().is_some_and(Popup::is_of_place) {
+            self.popup = None;
+        }
         let before = std::mem::replace(&mut self.open, cid);
         if let Some(log) = self.logs.get_mut(&before) {
             log.close();
@@ -159,13 +166,23 @@ impl Screen {
         self.composer.set(text);
     }
 
+    /// Says that a text of so many bytes does not fit into a message.
+    fn no_room(&mut self, bytes: usize) {
+        let size = files::size(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.notice = Some(format!("✗ too long, {size}: /send it as a file"));
+    }
+
     /// Notes what was typed in a conversation before the program was started, oldest first.
     pub fn was_typed(&mut self, cid: &ConversationId, line: &str) {
         self.composer.was_sent(cid, line);
     }
 
-    /// Takes what is typed.
+    /// Takes what is typed, with what was pasted and is still asked about.
     pub fn take_typed(&mut self) -> String {
+        if let Some(Popup::Question(Question { about: About::Paste(text), .. })) = &self.popup {
+            self.composer.paste(text);
+            self.popup = None;
+        }
         self.composer.take()
     }
 
@@ -222,16 +239,13 @@ impl Screen {
         self.log(None).clear();
     }
 
-    /// Something that is to be read once.
-    pub fn notify(&mut self, notice: String) {
-        self.notice = Some(notice);
-    }
-
     /// Asks a question of the talk; nothing is asked any more without one.
     pub fn ask(&mut self, words: Option<String>) {
         match (words, &self.popup) {
             // What was typed of the answer stays.
             (Some(words), Some(Popup::Question(open))) if open.words == words => {}
+            // What was pasted is not lost: the other question comes after this one.
+            (Some(_), Some(Popup::Question(open))) if !open.is_of_talk() => {}
             (Some(words), _) => self.popup = Some(Popup::Question(Question::of_talk(words))),
             (None, Some(Popup::Question(question))) if question.is_of_talk() => self.popup = None,
             (None, _) => {}
@@ -257,10 +271,19 @@ impl Screen {
         self.logs.entry(cid.clone()).or_default()
     }
 
+    /// What stands where.
     fn areas(&self, facts: &Facts) -> Areas {
-        let typed = self.composer.typed(usize::from(self.size.width)).rows.len();
+        self.areas_in(self.size, facts)
+    }
+
+    /// The same in a screen of this size: that of a frame may be another one for a moment.
+    fn areas_in(&self, screen: Rect, facts: &Facts) -> Areas {
+        let cells = usize::from(screen.width);
+        let prompt = self.popup.as_ref().and_then(|popup| popup::prompt(popup, screen));
+        let typed =
+            prompt.map_or_else(|| self.composer.typed(cells).rows.len(), |(rows, _)| rows.len());
         let typed = u16::try_from(typed).unwrap_or(u16::MAX);
-        areas(self.size, typed, !facts.members.is_empty())
+        areas(screen, typed, !facts.members.is_empty())
     }
 
     /// Columns and rows of the log.

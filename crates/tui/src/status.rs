@@ -30,6 +30,8 @@ pub(crate) struct Looked<'s> {
     pub(crate) below: Option<usize>,
     /// The zone of the clock.
     pub(crate) zone: &'s TimeZone,
+    /// Something to be read once, where it has no other place.
+    pub(crate) notice: Option<&'s str>,
 }
 
 /// The line, in so many columns.
@@ -62,19 +64,20 @@ fn parts(facts: &Facts, looked: &Looked<'_>) -> Vec<Part> {
         server => format!("{}@{}", clean_line(&status.user), clean_line(server)),
     };
     let all = [
-        bar(8, clock(status.now_ms, looked.zone)),
-        bar(9, user),
+        looked.notice.and_then(|notice| bar(0, clean_line(notice))),
+        bar(9, clock(status.now_ms, looked.zone)),
+        bar(10, user),
         status.is_tls.map(encrypted),
-        looked.open.and_then(|open| bar(2, clean_line(&open.name))),
-        members(facts).and_then(|text| bar(13, text)),
-        status.is_verified.then(|| bar(7, "verified".to_owned())).flatten(),
-        status.retention.as_ref().and_then(|time| bar(11, format!("keeps {}", clean_line(time)))),
-        status.lag_ms.and_then(|lag| bar(12, format!("lag {lag} ms"))),
-        unanswered(status.unanswered).and_then(|text| bar(5, text)),
-        transfers(facts.transfers.len()).and_then(|text| bar(6, text)),
-        active(facts, looked.open).and_then(|text| bar(4, text)),
-        looked.below.and_then(|below| bar(0, format!("-MORE({below})-"))),
-        link(status.link).map(|text| Part { rank: 1, text, ink: Ink::BarBad }),
+        looked.open.and_then(|open| bar(3, clean_line(&open.name))),
+        members(facts).and_then(|text| bar(14, text)),
+        status.is_verified.then(|| bar(8, "verified".to_owned())).flatten(),
+        status.retention.as_ref().and_then(|time| bar(12, format!("keeps {}", clean_line(time)))),
+        status.lag_ms.and_then(|lag| bar(13, format!("lag {lag} ms"))),
+        unanswered(status.unanswered).and_then(|text| bar(6, text)),
+        transfers(facts.transfers.len()).and_then(|text| bar(7, text)),
+        active(facts, looked.open).and_then(|text| bar(5, text)),
+        looked.below.and_then(|below| bar(1, format!("-MORE({below})-"))),
+        link(status.link).map(|text| Part { rank: 2, text, ink: Ink::BarBad }),
     ];
     all.into_iter().flatten().collect()
 }
@@ -87,9 +90,9 @@ fn members(facts: &Facts) -> Option<String> {
 
 fn encrypted(is_tls: bool) -> Part {
     if is_tls {
-        return Part { rank: 10, text: "TLS".to_owned(), ink: Ink::Bar };
+        return Part { rank: 11, text: "TLS".to_owned(), ink: Ink::Bar };
     }
-    Part { rank: 3, text: "NO TLS".to_owned(), ink: Ink::BarBad }
+    Part { rank: 4, text: "NO TLS".to_owned(), ink: Ink::BarBad }
 }
 
 fn unanswered(count: usize) -> Option<String> {
@@ -143,7 +146,8 @@ mod tests {
     use crate::testing::{conversation, facts};
 
     fn shown(facts: &Facts, below: Option<usize>, cells: usize) -> String {
-        let looked = Looked { open: facts.conversations.first(), below, zone: &TimeZone::UTC };
+        let looked =
+            Looked { open: facts.conversations.first(), below, zone: &TimeZone::UTC, notice: None };
         line(facts, &looked, cells).iter().map(|piece| piece.text.as_str()).collect()
     }
 

@@ -288,17 +288,48 @@ mod tests {
         }
     }
 
+    /// The hue of a colour in degrees, and how far it is from grey, of 255.
+    fn hue_of((red, green, blue): (u8, u8, u8)) -> (u32, u32) {
+        let [red, green, blue] = [red, green, blue].map(i32::from);
+        let (high, low) = (red.max(green).max(blue), red.min(green).min(blue));
+        let span = high - low;
+        let part = |of: i32| 60 * of / span.max(1);
+        let degrees = if high == red {
+            part(green - blue)
+        } else if high == green {
+            120 + part(blue - red)
+        } else {
+            240 + part(red - green)
+        };
+        (degrees.rem_euclid(360).unsigned_abs(), span.unsigned_abs())
+    }
+
+    /// A colour of the cube of the fixed palette.
+    fn of_cube(index: u8) -> (u8, u8, u8) {
+        let at = index.checked_sub(16).filter(|at| *at < 216).expect("one of the cube");
+        let level = |part: u8| if part == 0 { 0 } else { 55 + 40 * part };
+        (level(at / 36), level(at / 6 % 6), level(at % 6))
+    }
+
     #[test]
     fn a_name_keeps_its_colour_and_is_never_red() {
         assert_eq!(name("Bob"), name("bob"));
         assert_ne!(name("bob"), name("bop"));
+        assert_eq!(hue_of((208, 0, 0)), (0, 208));
+        assert_eq!((hue_of((255, 0, 64)).0, hue_of((0, 0, 9)).0), (345, 240));
         for number in (0..5_000).map(|number| name(&format!("user{number}"))) {
             for depth in [Depth::Sixteen, Depth::Palette, Depth::True] {
-                let colour = name_colour(number, depth);
-                assert!(!matches!(colour, Color::Red | Color::LightRed | Color::Reset));
-                if let Color::Rgb(red, green, blue) = colour {
-                    assert!(red < 200 || green > 120 || blue > 180, "{colour:?}");
-                }
+                let colour = match name_colour(number, depth) {
+                    Color::Rgb(red, green, blue) => (red, green, blue),
+                    Color::Indexed(index) => of_cube(index),
+                    colour => {
+                        assert!(!matches!(colour, Color::Red | Color::LightRed | Color::Reset));
+                        continue;
+                    }
+                };
+                let (degrees, span) = hue_of(colour);
+                let is_red = degrees < HUES.0 || degrees > HUES.1;
+                assert!(!is_red && span >= 40, "{colour:?}: {degrees} degrees");
             }
         }
     }

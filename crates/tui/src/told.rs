@@ -179,9 +179,11 @@ impl Teller {
                 screen.set_progress(Progress { n, size, done: size, rate: 0 }, true);
             }
             TransferEvent::Failed { n, .. } => screen.forget_transfer(n),
-            // Somebody waits for an answer: it is seen wherever one looks.
-            TransferEvent::Offered(_) if cid.is_some_and(|cid| cid != screen.open()) => {
-                self.notices(screen, (None, item), Kind::Notice, now_ms);
+            TransferEvent::Offered(_) => {
+                if let Some(line) = self.line(item, Kind::Notice, now_ms) {
+                    offered(screen, cid, line);
+                }
+                return;
             }
             _ => {}
         }
@@ -341,6 +343,14 @@ fn plain(text: String, kind: Kind, at_ms: u64) -> Line {
         is_mention: false,
         progress: None,
     }
+}
+
+/// Somebody waits for an answer: it is seen wherever one looks, and stays in the conversation with them.
+fn offered(screen: &mut Screen, cid: Option<&ConversationId>, line: Line) {
+    if cid.is_some_and(|cid| cid != screen.open()) {
+        screen.tell(None, line.clone());
+    }
+    screen.tell(cid, Line { is_mention: true, ..line });
 }
 
 fn output(

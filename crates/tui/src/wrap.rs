@@ -46,40 +46,81 @@ pub(crate) fn fit_with_sign(text: &str, cells: usize) -> String {
     if cells == 0 { String::new() } else { format!("{kept}+") }
 }
 
+/// The end of a text that fits into so many cells: where one types, the newest is in sight.
+pub(crate) fn tail(text: &str, cells: usize) -> &str {
+    let mut used = 0;
+    for (at, one) in text.grapheme_indices(true).rev() {
+        used += usize::from(one.cell_width());
+        if used > cells {
+            return text.get(at + one.len()..).unwrap_or_default();
+        }
+    }
+    text
+}
+
 /// Breaks a clean text at its newlines, at spaces where a row gets too long, and inside a word that is longer than
 /// a row. The first row has so many cells, and each further one `cells`.
 pub(crate) fn wrap(text: &str, first: usize, cells: usize) -> Vec<&str> {
-    let mut rows = Vec::new();
-    for line in text.split('\n') {
-        wrap_line(line, (first.max(1), cells.max(1)), &mut rows);
-    }
-    rows
+    Rows::new(text, first, cells).map(|(_, row)| row).collect()
 }
 
-fn wrap_line<'t>(line: &'t str, (first, cells): (usize, usize), rows: &mut Vec<&'t str>) {
-    let part = |from: usize, to: usize| line.get(from..to).unwrap_or_default();
-    let (mut start, mut used) = (0, 0);
-    // Behind the last space of the row.
-    let mut gap = None;
-    for (at, one) in line.grapheme_indices(true) {
-        let takes = usize::from(one.cell_width());
-        let room = if rows.is_empty() { first } else { cells };
-        if used + takes > room && at > start {
-            if one == " " {
-                rows.push(part(start, at));
-                (start, used, gap) = (at + 1, 0, None);
-                continue;
-            }
-            let end = gap.unwrap_or(at);
-            rows.push(part(start, end).trim_end_matches(' '));
-            (start, used, gap) = (end, width(part(end, at)), None);
-        }
-        used += takes;
-        if one == " " && at > start {
-            gap = Some(at + 1);
-        }
+/// The rows of a clean text, one after the other, with the place in it at which each begins. Whoever knows that place
+/// need not lay out what stands before it.
+#[derive(Debug)]
+pub(crate) struct Rows<'t> {
+    text: &'t str,
+    /// Where the next row begins; nothing behind the last one.
+    next: Option<usize>,
+    /// Cells of the next row.
+    room: usize,
+    cells: usize,
+}
+
+impl<'t> Rows<'t> {
+    /// All of them.
+    pub(crate) fn new(text: &'t str, first: usize, cells: usize) -> Self {
+        Self { text, next: Some(0), room: first.max(1), cells: cells.max(1) }
     }
-    rows.push(part(start, line.len()));
+
+    /// Those from a place on at which a row begins that is not the first.
+    pub(crate) fn from(text: &'t str, place: usize, cells: usize) -> Self {
+        Self { next: Some(place), ..Self::new(text, cells, cells) }
+    }
+}
+
+impl<'t> Iterator for Rows<'t> {
+    type Item = (usize, &'t str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.next.take()?;
+        let rest = self.text.get(start..)?;
+        let room = std::mem::replace(&mut self.room, self.cells);
+        let mut used = 0;
+        // Behind the last space of the row.
+        let mut gap = None;
+        for (at, one) in rest.grapheme_indices(true) {
+            let part = |to: usize| rest.get(..to).unwrap_or_default();
+            if one.ends_with('\n') {
+                self.next = Some(start + at + one.len());
+                return Some((start, part(at)));
+            }
+            let takes = usize::from(one.cell_width());
+            if used + takes > room && at > 0 {
+                if one == " " {
+                    self.next = Some(start + at + 1);
+                    return Some((start, part(at)));
+                }
+                let end = gap.unwrap_or(at);
+                self.next = Some(start + end);
+                return Some((start, part(end).trim_end_matches(' ')));
+            }
+            used += takes;
+            if one == " " && at > 0 {
+                gap = Some(at + 1);
+            }
+        }
+        Some((start, rest))
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +161,11 @@ mod tests {
         assert_eq!(fit_with_sign("#lobby", 5), "#lob+");
         assert_eq!(fit_with_sign("漢字漢", 4), "漢+");
         assert_eq!(fit_with_sign("#lobby", 0), "");
+        assert_eq!(
+            (tail("#lobby", 6), tail("#lobby", 3), tail("#lobby", 0)),
+            ("#lobby", "bby", "")
+        );
+        assert_eq!(tail("a漢字", 3), "字");
     }
 
     #[test]
@@ -139,6 +185,19 @@ mod tests {
             }
             let bare = |text: &str| text.replace([' ', '\n'], "");
             prop_assert_eq!(bare(&rows.concat()), bare(&text));
+        }
+
+        /// Goal: a row is the same whether the rows before it were laid out or not.
+        #[test]
+        fn rows_go_on_from_wherever_one_begins(
+            text in "([a-c漢👩é \n]|🇩🇪|\\PC){0,80}", first in 1_usize..12, cells in 1_usize..12
+        ) {
+            let text = clean(&text);
+            let all: Vec<_> = Rows::new(&text, first, cells).collect();
+            for (at, (place, _)) in all.iter().enumerate().skip(1) {
+                let rest: Vec<_> = Rows::from(&text, *place, cells).collect();
+                prop_assert_eq!(&rest[..], &all[at..]);
+            }
         }
     }
 }

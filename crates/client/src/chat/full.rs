@@ -14,7 +14,7 @@ use chat_text::item::Asked;
 use chat_text::show::{Detail, Lines};
 use chat_text::slash::SlashCommand;
 use chat_tui::data::Facts;
-use chat_tui::keys::Keys;
+use chat_tui::keys::{Action, Keys};
 use chat_tui::screen::{Need, Screen};
 use chat_tui::theme::Theme;
 use chat_tui::told::Teller;
@@ -325,7 +325,7 @@ impl Desk {
                 self.screen.press(*key, &self.facts, &known)
             }
             TerminalEvent::Paste(text) => {
-                self.screen.paste(text);
+                self.screen.paste(text, &self.facts);
                 None
             }
             TerminalEvent::Mouse(mouse) => self.screen.mouse(*mouse, &self.facts),
@@ -364,7 +364,11 @@ impl Desk {
                 self.take_screen()?;
                 match written {
                     Ok(text) => self.screen.set_typed(text.trim_end_matches('\n')),
-                    Err(error) => self.screen.notify(format!("✗ no editor: {error}")),
+                    // It may name a file, which is to be had later, too.
+                    Err(error) => {
+                        let line = format!("✗ the editor: {error}");
+                        self.teller.note(&mut self.screen, line, now_ms());
+                    }
                 }
             }
             Need::Suspend => {
@@ -423,7 +427,9 @@ impl Desk {
         if !draft.is_empty() {
             self.screen.set_typed(&draft);
         }
-        self.screen.ask(talk.asked().map(question));
+        let close = self.screen.key_of(Action::Close);
+        let question = talk.asked().map(|asked| question(asked, close));
+        self.screen.ask(question);
         (self.are_facts_old, self.is_stale) = (true, true);
         told.is_over
     }
@@ -483,15 +489,16 @@ async fn next(keys: &mut Option<EventStream>) -> Option<TerminalEvent> {
     }
 }
 
-/// What the talk asks, in words.
-fn question(asked: &Asked) -> String {
+/// What the talk asks, in words, with the key that leaves it.
+fn question(asked: &Asked, close: &str) -> String {
     match asked {
         Asked::Key(question) => {
             let (verb, user) = (question.kind.verb(), &question.user);
-            format!("{verb} {user}? Type yes, or the six words; Esc leaves it")
+            format!("{verb} {user}? Type yes, or the six words; {close} leaves it")
         }
         Asked::Room { room, like } => {
-            format!("There is no #{room}, but a #{like}. Make #{room}? Type yes; Esc leaves it")
+            let what = format!("There is no #{room}, but a #{like}. Make #{room}?");
+            format!("{what} Type yes; {close} leaves it")
         }
     }
 }

@@ -27,7 +27,7 @@ use chat_text::history;
 use chat_text::item::{Asked, Connection, Item, What};
 use chat_text::show::Lines;
 use chat_text::show::items::LinePrinter;
-use chat_tui::keys::Bindings;
+use chat_tui::keys::{Action, Bindings, Keys};
 
 mod bindings;
 mod keyboard;
@@ -87,6 +87,8 @@ struct Desk {
     /// Until then the prompt waits for an answer.
     waits_until: Option<Instant>,
     interrupted_at: Option<Instant>,
+    /// The key that interrupts.
+    interrupts: String,
     /// The editor reads a line.
     is_reading: bool,
     /// What was typed and not sent; the editor begins the next line with it.
@@ -132,6 +134,7 @@ pub(super) async fn talk(
         turn_due: None,
         waits_until: None,
         interrupted_at: None,
+        interrupts: Keys::with(bindings).key_of(Action::Interrupt).to_owned(),
         // The first line is read without being told to.
         is_reading: true,
         draft: Draft::default(),
@@ -347,7 +350,7 @@ impl Desk {
         if is_twice {
             return Told::over();
         }
-        self.screen.print("· Ctrl-C again, or /quit, leaves");
+        self.screen.print(&format!("· {} again, or /quit, leaves", self.interrupts));
         Told::default()
     }
 

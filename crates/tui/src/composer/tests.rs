@@ -18,12 +18,12 @@ impl Bench {
     }
 
     fn write(&mut self, text: &str) -> &mut Self {
-        text.chars().for_each(|character| self.0.insert(character));
+        assert!(text.chars().all(|character| self.0.insert(character)));
         self
     }
 
     fn act(&mut self, action: Action) -> &mut Self {
-        assert!(self.0.act(action, &self.1, &nobody), "{action:?}");
+        assert_eq!(self.0.act(action, &self.1, &nobody), Acted::Done, "{action:?}");
         self
     }
 
@@ -56,7 +56,8 @@ fn lines_are_edited_as_in_a_shell() {
     assert_eq!(bench.0.text(), "one ");
     bench.act(Action::CutBack).act(Action::Paste).act(Action::Left).act(Action::DeleteBack);
     assert_eq!(bench.0.text(), "on ");
-    assert!(!bench.0.act(Action::PageUp, &cid("room:dev"), &nobody), "no key for what is typed");
+    let acted = bench.0.act(Action::PageUp, &cid("room:dev"), &nobody);
+    assert_eq!(acted, Acted::Nothing, "no key for what is typed");
 }
 
 #[test]
@@ -156,6 +157,76 @@ fn a_long_message_shows_the_rows_around_the_cursor() {
     assert_eq!(typed.rows[0], "21");
 }
 
+/// Goal: what was cut is there until something else is cut. (The build before took the whole line for cut that a recalled
+/// one took the place of.)
+#[test]
+fn what_was_cut_stays_whatever_takes_the_place_of_the_line() {
+    let mut bench = Bench::new();
+    bench.0.was_sent(&cid("room:dev"), "sent before");
+    bench.write("keep cut").act(Action::CutWordBack).act(Action::Older);
+    assert_eq!(bench.0.text(), "sent before");
+    bench.act(Action::Paste);
+    assert_eq!(bench.0.text(), "sent beforecut");
+    bench.0.set("a draft ");
+    bench.act(Action::Paste);
+    assert_eq!(bench.0.text(), "a draft cut");
+    // A character that is deleted is not cut, of however many parts it is.
+    bench.write("e\u{301}").act(Action::DeleteBack).act(Action::Paste);
+    assert_eq!(bench.0.text(), "a draft cutcut");
+}
+
+/// Goal: one key goes over what a person takes for one character, and deletes it. (The build before left half a sign
+/// behind, and could not pass an accent at the end of a line.)
+#[test]
+fn a_character_of_several_parts_is_one() {
+    let technologist = "👩\u{200d}💻";
+    let mut bench = Bench::new();
+    bench.write(&format!("a{technologist}🇩🇪e\u{301}")).act(Action::Newline).write("b");
+    bench.act(Action::Left).act(Action::Left);
+    for _ in 0..4 {
+        bench.act(Action::Left);
+    }
+    assert_eq!(bench.0.typed(30).cursor, (0, 0));
+    for column in [1, 3, 5, 6] {
+        bench.act(Action::Right);
+        assert_eq!(bench.0.typed(30).cursor, (column, 0));
+    }
+    bench.act(Action::Right);
+    assert_eq!(bench.0.typed(30).cursor, (0, 1), "the next line");
+    bench.act(Action::Left).act(Action::DeleteBack).act(Action::DeleteBack);
+    assert_eq!(bench.0.text(), format!("a{technologist}\nb"));
+    bench.act(Action::Undo).act(Action::LineStart).act(Action::Right).act(Action::Delete);
+    assert_eq!(bench.0.text(), "a🇩🇪\nb");
+    bench.act(Action::Undo);
+    assert_eq!(bench.0.text(), format!("a{technologist}🇩🇪\nb"), "with one key");
+}
+
+/// Goal: there is no more than can be sent, whatever brings it. (The build before took ten megabytes, and laid them out
+/// three times for each frame.)
+#[test]
+fn what_is_typed_has_a_bound() {
+    let mut bench = Bench::new();
+    assert!(!bench.0.paste(&"x".repeat(TYPED_MAX + 1)));
+    assert!(bench.0.is_empty());
+    // What nobody sees takes more room where it is made visible.
+    assert!(!bench.0.paste(&"\u{200b}".repeat(TYPED_MAX / 3)));
+    let half = "word ".repeat(TYPED_MAX / 10);
+    assert!(bench.0.paste(&half));
+    bench.act(Action::CutBack).act(Action::Paste).act(Action::Paste);
+    let full = bench.0.bytes();
+    assert!(full > TYPED_MAX - 20 && full <= TYPED_MAX);
+    let act = |bench: &mut Bench, action| bench.0.act(action, &cid("room:dev"), &nobody);
+    assert_eq!(act(&mut bench, Action::Paste), Acted::NoRoom);
+    while bench.0.insert('y') {}
+    assert_eq!(bench.0.bytes(), TYPED_MAX);
+    assert_eq!(act(&mut bench, Action::Newline), Acted::NoRoom);
+    assert_eq!(act(&mut bench, Action::Left), Acted::Done);
+    // What is longer all the same is whole, and takes no more.
+    bench.0.set(&"x".repeat(TYPED_MAX + 1));
+    assert!(bench.0.bytes() > TYPED_MAX && !bench.0.insert('y'));
+    assert_eq!(act(&mut bench, Action::DeleteBack), Acted::Done);
+}
+
 #[test]
 fn what_nobody_would_see_in_a_paste_becomes_visible() {
     let mut bench = Bench::new();
@@ -185,5 +256,25 @@ proptest! {
         let typed = bench.0.typed(cells);
         prop_assert!(typed.cursor.1 < typed.rows.len(), "{typed:?}");
         prop_assert!(typed.cursor.0 < cells, "{typed:?}");
+        prop_assert_eq!(&typed, &bench.0.typed(cells), "it is laid out once");
+    }
+
+    /// Goal: the rows around the cursor are those of the whole text.
+    #[test]
+    fn only_what_is_around_the_cursor_is_laid_out(
+        text in "([a-c漢 ]{0,9}\n){0,30}", cells in 3_usize..9, up in 0_usize..30
+    ) {
+        let mut bench = Bench::new();
+        bench.0.paste(&text);
+        for _ in 0..up.min(text.matches('\n').count()) {
+            bench.act(Action::Older);
+        }
+        bench.act(Action::LineStart);
+        let typed = bench.0.typed(cells);
+        let width = (cells - 2).max(1);
+        let all = crate::wrap::wrap(&text, width, width);
+        let is_part = all.windows(typed.rows.len()).any(|part| part == typed.rows);
+        prop_assert!(is_part, "{typed:?} of {all:?}");
+        prop_assert_eq!(typed.rows.len(), all.len().min(10));
     }
 }

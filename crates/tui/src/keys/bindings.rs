@@ -130,9 +130,10 @@ impl Bindings {
             }
         }
         for needed in NEEDED {
+            let is_always = |key: &Key| key.when == When::Always;
             let has_key = match self.of(needed) {
-                Some(keys) => !keys.is_empty(),
-                None => rows_of(needed).any(|row| !self.left_of(row).is_empty()),
+                Some(keys) => keys.iter().any(is_always),
+                None => rows_of(needed).any(|row| self.left_of(row).iter().any(is_always)),
             };
             if !has_key {
                 let name = name_of(needed);
@@ -152,12 +153,19 @@ impl Bindings {
             .map(|(chord, action)| (*action, *chord))
     }
 
-    /// Keys of the table that do nothing any more, because their action has others.
-    pub fn unbound(&self) -> Vec<Chord> {
+    /// Keys of the table that were taken from an action because it has others, with what each of them still does: a key
+    /// may have one meaning on an empty line and another while something is typed.
+    pub fn freed(&self) -> Vec<(Chord, Option<Action>)> {
         let changed = self.0.iter().flat_map(|(action, _)| rows_of(*action));
         let keys = changed.flat_map(|row| row.keys.iter().flat_map(|key| chords(key, row.action)));
         let is_free = |chord: &Chord| self.chosen().all(|(_, one)| one != *chord);
-        keys.map(|(chord, _)| chord).filter(is_free).collect()
+        let rest: Vec<_> = rows()
+            .filter(|row| self.of(row.action).is_none())
+            .flat_map(|row| self.left_of(row))
+            .flat_map(|key| key.chords)
+            .collect();
+        let left = |chord: &Chord| rest.iter().find(|(one, _)| one == chord).map(|(_, does)| *does);
+        keys.map(|(chord, _)| chord).filter(is_free).map(|chord| (chord, left(&chord))).collect()
     }
 
     /// The keys that were chosen for this; nothing where nobody has chosen.
@@ -173,7 +181,7 @@ impl Bindings {
         let left = |key: &&str| {
             let left: Vec<_> =
                 chords(key, row.action).into_iter().filter(|(chord, _)| is_left(chord)).collect();
-            let written = (*key).to_owned();
+            let written = if *key == DIGITS { digits_left(&left) } else { (*key).to_owned() };
             (!left.is_empty()).then_some(Key { written, chords: left, when: row.when })
         };
         row.keys.iter().filter_map(left).collect()
@@ -194,6 +202,11 @@ impl Key {
         let has = |key: &&str| self::chords(key, action).iter().any(|(chord, _)| *chord == first);
         let same = rows_of(action).find(|row| row.keys.iter().any(&has));
         let is_character = matches!(first.code, KeyCode::Char(_)) && first.is_plain();
+        if is_character && !is_for_empty_line(action) {
+            return Err(format!(
+                "{written:?} is typed, and does nothing else while something is; choose F5, Ctrl-X, Alt-X or the like"
+            ));
+        }
         let when = match same {
             Some(row) => row.when,
             None if is_character || action == Action::Quit => When::Empty,
@@ -215,6 +228,57 @@ impl Key {
     }
 }
 
+/// Whether an action makes sense where nothing is typed and nothing is open: a character has a meaning there alone.
+fn is_for_empty_line(action: Action) -> bool {
+    match action {
+        Action::Open(_)
+        | Action::Above
+        | Action::Below
+        | Action::NextActive
+        | Action::Switch
+        | Action::Back
+        | Action::Forward
+        | Action::PageUp
+        | Action::PageDown
+        | Action::Top
+        | Action::Bottom
+        | Action::FirstUnread
+        | Action::MentionAbove
+        | Action::MentionBelow
+        | Action::Search
+        | Action::Unfold
+        | Action::SearchSent
+        | Action::Editor
+        | Action::Help
+        | Action::Quit
+        | Action::Suspend
+        | Action::Redraw => true,
+        Action::Send
+        | Action::Newline
+        | Action::Complete
+        | Action::CompleteBack
+        | Action::Older
+        | Action::Newer
+        | Action::LineStart
+        | Action::LineEnd
+        | Action::Left
+        | Action::Right
+        | Action::WordLeft
+        | Action::WordRight
+        | Action::DeleteBack
+        | Action::Delete
+        | Action::CutWordBack
+        | Action::CutWord
+        | Action::CutBack
+        | Action::Cut
+        | Action::Paste
+        | Action::Undo
+        | Action::Redo
+        | Action::Interrupt
+        | Action::Close => false,
+    }
+}
+
 fn named(name: &str) -> Option<Action> {
     NAMES.iter().find(|(_, known)| *known == name).map(|(action, _)| *action)
 }
@@ -223,8 +287,12 @@ pub(super) fn name_of(action: Action) -> &'static str {
     NAMES.iter().find(|(known, _)| *known == action).map_or("", |(_, name)| *name)
 }
 
+fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().flat_map(|(_, rows)| *rows)
+}
+
 fn rows_of(action: Action) -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().flat_map(|(_, rows)| *rows).filter(move |row| row.action == action)
+    rows().filter(move |row| row.action == action)
 }
 
 /// What is pressed for a key of the table.
@@ -245,6 +313,24 @@ fn digits(written: &str) -> Vec<(Chord, Action)> {
     };
     let keys: Option<Vec<_>> = (1..=9).map(key).collect();
     keys.unwrap_or_default()
+}
+
+/// How the keys of the digits are written of which some were chosen for something else: `Alt-1…2, Alt-4…9`.
+fn digits_left(left: &[(Chord, Action)]) -> String {
+    let held = DIGITS.trim_end_matches(|one: char| one.is_ascii_digit() || one == '…');
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for (_, action) in left {
+        let Action::Open(number) = *action else { continue };
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let runs = runs.into_iter().map(|(first, last)| match last - first {
+        0 => format!("{held}{first}"),
+        _ => format!("{held}{first}…{last}"),
+    });
+    runs.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -326,6 +412,11 @@ mod tests {
         let bindings = chosen(&[("unfold", &["Alt-3"])]).unwrap();
         let left = bindings.left_of(rows_of(Action::Open(1)).next().unwrap());
         assert_eq!(left.first().map(|key| key.chords.len()), Some(8));
+        // Goal: the help names no key that does something else. (The build before named all nine.)
+        let all = Keys::with(&bindings);
+        assert_eq!(keys(&all, Action::Open(1)), ["Alt-1…2, Alt-4…9"]);
+        let ends = chosen(&[("unfold", &["Alt-1", "Alt-8"])]).unwrap();
+        assert_eq!(keys(&Keys::with(&ends), Action::Open(1)), ["Alt-2…7, Alt-9"]);
     }
 
     #[test]
@@ -341,16 +432,34 @@ mod tests {
             (&[("open", &["Alt-1"])], "is not nine keys; write Alt-1…9"),
             (&[("unfold", &["Ctlr-O"])], "there is no key \"Ctlr-O\""),
             (&[("unfolt", &["F5"])], "nothing is called unfolt"),
+            // Nobody could send, close or edit with these: a character is typed while there is something to edit.
+            (&[("send", &["!"])], "\"!\" is typed, and does nothing else while something is"),
+            (&[("close", &["Esc", "q"])], "\"q\" is typed"),
+            (&[("newline", &["Space"])], "\"Space\" is typed"),
+            (&[("delete_back", &["x"])], "\"x\" is typed"),
+            (&[("interrupt", &["x"])], "\"x\" is typed"),
         ] {
             let error = chosen(choices).expect_err(part);
             assert!(error.contains(part), "{error}");
         }
     }
 
+    /// Goal: a key of the table is known that its action has no more, and what it does while something is typed, or on an
+    /// empty line, stays. (The build before took Ctrl-K, Home, End and Ctrl-D for keys that do nothing.)
     #[test]
-    fn keys_of_the_table_that_do_nothing_are_known() {
-        let bindings = chosen(&[("editor", &["Ctrl-X"]), ("search", &["Ctrl-O"])]).unwrap();
-        let gone: Vec<Chord> = vec![Chord::parse("Ctrl-S").unwrap()];
-        assert_eq!(bindings.unbound(), gone);
+    fn keys_that_were_taken_from_an_action_are_known_with_what_they_still_do() {
+        let chord = |written| Chord::parse(written).unwrap();
+        for (choices, freed) in [
+            (&[("editor", &["Ctrl-X"][..]), ("search", &["Ctrl-O"])][..], &[("Ctrl-S", None)][..]),
+            (&[("switch", &["F3"])], &[("Ctrl-K", Some(Action::Cut))]),
+            (&[("cut", &["F3"])], &[("Ctrl-K", Some(Action::Switch))]),
+            (&[("cut", &["F3"]), ("switch", &["F4"])], &[("Ctrl-K", None), ("Ctrl-K", None)]),
+            (&[("top", &["F6"])], &[("Ctrl-Home", None), ("Home", Some(Action::LineStart))]),
+            (&[("bottom", &["F6"])], &[("Ctrl-End", None), ("End", Some(Action::LineEnd))]),
+            (&[("quit", &["Ctrl-Q"])], &[("Ctrl-D", Some(Action::Delete))]),
+        ] {
+            let expected: Vec<_> = freed.iter().map(|(key, does)| (chord(key), *does)).collect();
+            assert_eq!(chosen(choices).unwrap().freed(), expected, "{choices:?}");
+        }
     }
 }

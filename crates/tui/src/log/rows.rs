@@ -1,17 +1,20 @@
 //! The rows of one line of the log: when, who, what, and its mark.
 
+use std::ops::Range;
+
 use chat_text::show::files;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::laid::Laid;
 use super::view::Window;
-use super::{Block, Log};
+use super::{Block, Log, Unread};
 use crate::data::{Delivery, Kind, Line, Progress};
 use crate::lists;
 use crate::pen::{Row, piece};
 use crate::theme::{self, Ink};
-use crate::wrap::{clean, clean_line, fit_with_sign, width, wrap};
+use crate::wrap::{clean_line, fit_with_sign, width, wrap};
 
 /// Columns of the time, with the space behind it; further rows of a text are set in by as much.
 const TIME: usize = 6;
@@ -35,23 +38,42 @@ const UNDATED_MAX: i64 = 64;
 const FOLD_AFTER: usize = 20;
 
 impl Log {
-    /// The rows of a block, with the line of its day and the one before what is new.
-    pub(super) fn rows(&self, number: i64, window: &Window<'_>) -> Vec<Row> {
+    /// Some of the rows of a block, with the line of its day and the one before what is new.
+    pub(super) fn rows(&self, number: i64, part: Range<usize>, window: &Window<'_>) -> Vec<Row> {
         let Some(block) = self.block(number) else { return Vec::new() };
         let mut rows = self.rules(number, block, window);
-        let is_found = self.focus == Some(number);
-        rows.extend(text_rows(block, is_found, window));
+        let rules = rows.len();
+        rows.truncate(part.end);
+        rows.drain(..part.start.min(rows.len()));
+        let part = part.start.saturating_sub(rules)..part.end.saturating_sub(rules);
+        rows.extend(Drawn::of(block, window).rows(self.focus == Some(number), part));
         rows
     }
 
-    /// How many they are. A text is laid out once for a window, however long it is and however often one looks.
+    /// How many there are.
     pub(super) fn height(&self, number: i64, window: &Window<'_>) -> usize {
         let Some(block) = self.block(number) else { return 0 };
-        let shape = (window.cells, window.is_timed);
+        let shape = window.shape();
         let known = block.height.get().filter(|(of, _)| *of == shape);
-        let height = known.map_or_else(|| text_rows(block, false, window).len(), |(_, rows)| rows);
+        let height = known.map_or_else(|| Drawn::of(block, window).height(), |(_, rows)| rows);
         block.height.set(Some((shape, height)));
         self.rules(number, block, window).len() + height
+    }
+
+    /// The row of a block in which a place of its text is. What is folded is unfolded for it.
+    pub(super) fn row_of(&mut self, number: i64, place: usize, window: &Window<'_>) -> usize {
+        let Some(block) = self.block(number) else { return 0 };
+        let rules = self.rules(number, block, window).len();
+        let (row, above, is_hidden) = {
+            let drawn = Drawn::of(block, window);
+            let row = drawn.laid.row_of(&block.line.text, place);
+            (row, rules + usize::from(drawn.name.is_some()), row >= drawn.shown)
+        };
+        if is_hidden && let Some(block) = self.block_mut(number) {
+            block.is_unfolded = true;
+            block.height.set(None);
+        }
+        above + row
     }
 
     fn rules(&self, number: i64, block: &Block, window: &Window<'_>) -> Vec<Row> {
@@ -62,7 +84,7 @@ impl Log {
         {
             rows.push(rule(&date.strftime("%A, %d %B %Y").to_string(), window.cells));
         }
-        if self.unread == Some(number) {
+        if self.unread == Some(Unread::Here(number)) {
             rows.push(rule("new", window.cells));
         }
         rows
@@ -110,61 +132,137 @@ fn mark(delivery: &Delivery) -> (String, Ink) {
     (delivery.mark(), ink)
 }
 
-fn text_rows(block: &Block, is_found: bool, window: &Window<'_>) -> Vec<Row> {
-    let Line { kind, text, delivery, at_ms, .. } = &block.line;
-    let is_output = *kind == Kind::Output;
-    let time =
-        if window.is_timed { format!("{} ", clock(*at_ms, window.zone)) } else { String::new() };
-    let margin = time.len();
-    let column = if is_aligned(window) { margin + NAMES + 2 } else { margin };
-    let set_in = match kind {
-        Kind::Output => format!("{:margin$}│ ", ""),
-        Kind::Said | Kind::Own => format!("{:column$}", ""),
-        Kind::Notice | Kind::Alarm => format!("{:margin$}", ""),
-    };
-    let cells = window.cells.saturating_sub(width(&set_in));
-    let set_in = || vec![piece(set_in.clone(), Ink::Faint)];
-    let mut head = vec![piece(time, Ink::Faint)];
-    head.extend(who(&block.line, window));
-    let mut first = window.cells.saturating_sub(row_width(&head));
-    let mut rows: Vec<Row> = Vec::new();
-    if is_output {
-        // The end of the command says when it was.
-        (head, first) = (set_in(), cells);
-    } else if first < TEXT_LEAST {
-        rows.push(std::mem::replace(&mut head, set_in()));
-        first = cells;
-    }
-    let ink = match kind {
-        _ if is_found => Ink::Chosen,
-        Kind::Said if block.line.is_mention => Ink::Mention,
-        Kind::Said | Kind::Own | Kind::Output => Ink::Text,
-        Kind::Notice => Ink::Notice,
-        Kind::Alarm => Ink::Alarm,
-    };
-    let text = clean(text);
-    let mut parts = wrap(&text, first, cells);
-    let hidden = folded(block, &mut parts);
-    for part in parts {
-        head.push(piece(part, ink));
-        rows.push(std::mem::replace(&mut head, set_in()));
-    }
-    if hidden > 0 {
-        let mut row = set_in();
-        let how = match window.unfold {
-            "" => String::new(),
-            key => format!(", {key} unfolds"),
+/// A block as it is drawn in a window: its name where that has a row of its own, its text, and what stands below it.
+struct Drawn<'b> {
+    block: &'b Block,
+    set_in: Row,
+    /// The name in a row of its own.
+    name: Option<Row>,
+    /// What stands before the first row of the text.
+    head: Row,
+    /// How the text is laid out, and how many of its rows are shown.
+    laid: Laid,
+    shown: usize,
+    /// What stands below the text.
+    below: Vec<Row>,
+    /// A short mark behind the last row.
+    mark: Option<(String, Ink)>,
+}
+
+impl<'b> Drawn<'b> {
+    fn of(block: &'b Block, window: &Window<'_>) -> Self {
+        let line = &block.line;
+        let time = if window.is_timed {
+            format!("{} ", clock(line.at_ms, window.zone))
+        } else {
+            String::new()
         };
-        row.push(piece(format!("… {hidden} more rows{how}"), Ink::Faint));
-        rows.push(row);
+        let (margin, column) = (time.len(), column(window));
+        let set_in = match line.kind {
+            Kind::Output => format!("{:margin$}│ ", ""),
+            Kind::Said | Kind::Own => format!("{:column$}", ""),
+            Kind::Notice | Kind::Alarm => format!("{:margin$}", ""),
+        };
+        let cells = window.cells.saturating_sub(width(&set_in));
+        let set_in = vec![piece(set_in, Ink::Faint)];
+        let mut head = vec![piece(time, Ink::Faint)];
+        head.extend(who(line, window));
+        let (mut first, mut name) = (window.cells.saturating_sub(row_width(&head)), None);
+        if line.kind == Kind::Output {
+            // The end of the command says when it was.
+            (head, first) = (set_in.clone(), cells);
+        } else if first < TEXT_LEAST {
+            name = Some(std::mem::replace(&mut head, set_in.clone()));
+            first = cells;
+        }
+        let before = block.laid.take();
+        let laid = Laid::of(&line.text, before, window.shape(), (first, cells));
+        *block.laid.borrow_mut() = Some(laid.clone());
+        let is_folded = line.kind == Kind::Output && !block.is_unfolded;
+        let shown = if is_folded { laid.rows().min(FOLD_AFTER) } else { laid.rows() };
+        let below = Vec::new();
+        let mut drawn = Self { block, set_in, name, head, laid, shown, below, mark: None };
+        drawn.set_below(window, cells);
+        drawn
     }
-    if let Some(progress) = block.line.progress {
-        rows.push(progress_row(progress, set_in(), cells));
+
+    /// How much is hidden, how much is here of a file, and the mark.
+    fn set_below(&mut self, window: &Window<'_>, cells: usize) {
+        let (line, set_in) = (&self.block.line, self.set_in.clone());
+        let hidden = self.laid.rows().saturating_sub(self.shown);
+        let hidden = (hidden > 0).then(|| hidden_row(hidden, set_in.clone(), window.unfold));
+        let progress = line.progress.map(|progress| progress_row(progress, set_in, cells));
+        self.below.extend(hidden.into_iter().chain(progress));
+        let Some((mark, ink)) = line.delivery.as_ref().map(mark) else { return };
+        let last = self.height().saturating_sub(1);
+        let used = self.rows(false, last..last + 1).last().map_or(0, row_width);
+        if used + 1 + width(&mark) <= window.cells {
+            self.mark = Some((format!(" {mark}"), ink));
+            return;
+        }
+        let column = column(window);
+        let room = window.cells.saturating_sub(column);
+        let row = |part| vec![piece(" ".repeat(column), Ink::Text), piece(part, ink)];
+        self.below.extend(wrap(&mark, room, room).into_iter().map(row));
     }
-    if let Some((mark, ink)) = delivery.as_ref().map(mark) {
-        push_mark(&mut rows, &mark, ink, (column, window.cells));
+
+    /// How many rows there are.
+    fn height(&self) -> usize {
+        usize::from(self.name.is_some()) + self.shown + self.below.len()
     }
-    rows
+
+    /// Some of them. The text is laid out for these alone.
+    fn rows(&self, is_found: bool, part: Range<usize>) -> Vec<Row> {
+        let height = self.height();
+        let part = part.start.min(height)..part.end.min(height);
+        let texts = usize::from(self.name.is_some());
+        let name = self.name.clone().filter(|_| part.start == 0);
+        let ink = self.ink(is_found);
+        let from = part.start.saturating_sub(texts);
+        let text = (from..self.shown).zip(self.laid.from(&self.block.line.text, from));
+        let text = text.map(|(number, text)| {
+            let mut row = if number == 0 { self.head.clone() } else { self.set_in.clone() };
+            row.push(piece(text, ink));
+            row
+        });
+        let below = part.start.saturating_sub(texts + self.shown);
+        let below = self.below.iter().skip(below).cloned();
+        let rows = name.into_iter().chain(text).chain(below).take(part.len());
+        let mut rows: Vec<Row> = rows.collect();
+        if let Some((mark, ink)) = &self.mark
+            && part.end == height
+            && let Some(row) = rows.last_mut()
+        {
+            row.push(piece(mark.as_str(), *ink));
+        }
+        rows
+    }
+
+    fn ink(&self, is_found: bool) -> Ink {
+        match self.block.line.kind {
+            _ if is_found => Ink::Chosen,
+            Kind::Said if self.block.line.is_mention => Ink::Mention,
+            Kind::Said | Kind::Own | Kind::Output => Ink::Text,
+            Kind::Notice => Ink::Notice,
+            Kind::Alarm => Ink::Alarm,
+        }
+    }
+}
+
+/// Where a text begins: behind the time, and behind the names where these have a column of their own.
+fn column(window: &Window<'_>) -> usize {
+    let margin = if window.is_timed { TIME } else { 0 };
+    if is_aligned(window) { margin + NAMES + 2 } else { margin }
+}
+
+/// How much of folded output is hidden.
+fn hidden_row(hidden: usize, mut row: Row, unfold: &str) -> Row {
+    let how = match unfold {
+        "" => String::new(),
+        key => format!(", {key} unfolds"),
+    };
+    row.push(piece(format!("… {hidden} more rows{how}"), Ink::Faint));
+    row
 }
 
 fn is_aligned(window: &Window<'_>) -> bool {
@@ -207,30 +305,4 @@ fn who(line: &Line, window: &Window<'_>) -> Row {
     // Who does something is the beginning of the sentence, and says nothing.
     row.push(piece(if line.is_action { " " } else { ": " }, Ink::Faint));
     row
-}
-
-/// Cuts long output, and says how many rows are hidden.
-fn folded(block: &Block, parts: &mut Vec<&str>) -> usize {
-    if block.line.kind != Kind::Output || block.is_unfolded {
-        return 0;
-    }
-    let hidden = parts.len().saturating_sub(FOLD_AFTER);
-    parts.truncate(FOLD_AFTER);
-    hidden
-}
-
-/// Sets a mark behind the text, or into rows of its own where it does not fit.
-fn push_mark(rows: &mut Vec<Row>, mark: &str, ink: Ink, (column, cells): (usize, usize)) {
-    let used = rows.last().map_or(0, row_width);
-    if used + 1 + width(mark) <= cells
-        && let Some(row) = rows.last_mut()
-    {
-        row.push(piece(format!(" {mark}"), ink));
-        return;
-    }
-    let room = cells.saturating_sub(column);
-    let parts = wrap(mark, room, room);
-    rows.extend(
-        parts.into_iter().map(|part| vec![piece(" ".repeat(column), Ink::Text), piece(part, ink)]),
-    );
 }

@@ -213,6 +213,26 @@ fn letters_are_found_upwards_and_downwards() {
     assert!(!log.find("nowhere", true, &window));
 }
 
+/// Goal: what is found is in sight, however long the text is in which it is, folded or not. (The build before showed the
+/// beginning of the text.)
+#[test]
+fn what_is_found_in_a_long_text_is_in_sight() {
+    let (mut log, window) = (log_of(0..5), window(40, 10));
+    let rows: Vec<String> = (0..300).map(|row| format!("İ row {row} of it")).collect();
+    log.push(said(10, &rows.join("\n")), true);
+    let output = Line { kind: Kind::Output, who: None, ..said(11, &rows.join("\n")) };
+    log.push(output, true);
+    log.push(said(12, "the end"), true);
+    for expected in ["│ İ row 217 of it", "      İ row 217 of it"] {
+        assert!(log.find("ROW 217", true, &window));
+        let shown = shown(&log, &window);
+        assert!(shown.iter().any(|row| row.contains(expected)), "{expected}: {shown:?}");
+    }
+    assert!(log.find("row 217", false, &window));
+    assert!(log.find("the end", false, &window));
+    assert!(shown(&log, &window).iter().any(|row| row.contains("the end")));
+}
+
 #[test]
 fn long_output_is_folded_and_unfolds() {
     let mut log = Log::default();
@@ -240,6 +260,35 @@ fn long_output_is_folded_and_unfolds() {
     assert_eq!(kept.matches(OUTPUT_CUT).count(), 1);
 }
 
+/// Goal: output that is drawn while it comes looks as if it had come at once.
+#[test]
+fn output_looks_the_same_however_it_comes() {
+    let (mut log, mut at_once, mut whole) = (Log::default(), Log::default(), String::new());
+    let output = |text: &str| Line { kind: Kind::Output, who: None, ..said(5, text) };
+    let sizes = [(40, 12), (23, 50)];
+    for number in 0..60 {
+        let piece = format!("{number}\t漢字\u{1b} and some words of it\n{}", "x".repeat(number));
+        log.push_output(output(&piece), true);
+        whole = if number == 0 { piece } else { format!("{whole}\n{piece}") };
+        at_once = Log::default();
+        at_once.push(output(&whole), true);
+        for (cells, rows) in sizes {
+            let window = window(cells, rows);
+            assert_eq!(shown(&log, &window), shown(&at_once, &window), "{number}");
+        }
+        let kept = log.blocks[0].laid.borrow().as_ref().map(Laid::rows);
+        assert!(kept.is_some_and(|rows| rows > number), "it was laid out: {kept:?}");
+    }
+    for one in [&mut log, &mut at_once] {
+        assert!(one.unfold(&window(40, 12)));
+        one.scroll_up(70, &window(40, 12));
+    }
+    for (cells, rows) in sizes {
+        let window = window(cells, rows);
+        assert_eq!(shown(&log, &window), shown(&at_once, &window));
+    }
+}
+
 #[test]
 fn the_window_may_have_any_size() {
     let mut log = log_of(0..30);
@@ -255,6 +304,23 @@ fn the_window_may_have_any_size() {
         log.jump_to_mention(true, &window);
         assert!(log.visible(&window).rows.len() <= rows);
     }
+}
+
+/// Goal: a text that is being read is in sight when the window grows, although it has fewer rows then. (The build before
+/// showed what stands behind it.)
+#[test]
+fn a_text_that_is_read_stays_in_sight_when_the_window_grows() {
+    let mut log = Log::default();
+    log.push(said(1, &"word ".repeat(400)), true);
+    for line in of_numbers(10..60) {
+        log.push(line, true);
+    }
+    let narrow = window(30, 10);
+    log.scroll_to_top(&narrow);
+    log.scroll_down(80, &narrow);
+    assert!(shown(&log, &narrow)[0].ends_with("word word word word"));
+    let wide = shown(&log, &window(120, 10));
+    assert!(wide[0].contains("word") && wide[1].ends_with("line 10"), "{wide:?}");
 }
 
 /// Goal: a hundred thousand lines are no burden: drawing looks at the window only.

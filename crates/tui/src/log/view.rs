@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Log, Spot};
+use super::{Log, Shape, Spot, Unread};
 use crate::data::{Kind, Line};
 use crate::pen::Row;
 use crate::wrap::clean;
@@ -22,6 +22,12 @@ pub(crate) struct Window<'z> {
     pub(crate) unfold: &'z str,
 }
 
+impl Window<'_> {
+    pub(super) fn shape(&self) -> Shape {
+        (self.cells, self.is_timed)
+    }
+}
+
 /// What is in the window.
 #[derive(Debug)]
 pub(crate) struct Visible {
@@ -36,8 +42,12 @@ impl Log {
     pub(super) fn top(&self, window: &Window<'_>) -> Spot {
         let end = self.top_of_end(window);
         match self.top {
-            // Lines may have been forgotten, or the window has grown.
-            Some(spot) => spot.max(Spot { number: self.first, row: 0 }).min(end),
+            // Lines may have been forgotten, or the window has grown: a text has fewer rows in it.
+            Some(spot) => {
+                let last = self.height(spot.number, window).saturating_sub(1);
+                let spot = Spot { row: spot.row.min(last), ..spot };
+                spot.max(Spot { number: self.first, row: 0 }).min(end)
+            }
             None => end,
         }
     }
@@ -79,15 +89,14 @@ impl Log {
 
     /// What is in the window.
     pub(crate) fn visible(&self, window: &Window<'_>) -> Visible {
-        let Spot { mut number, row } = self.top(window);
-        let mut rows: Vec<Row> = self.rows(number, window).into_iter().skip(row).collect();
-        number += 1;
+        let Spot { mut number, row: mut above } = self.top(window);
+        let (mut rows, mut is_cut) = (Vec::new(), false);
         while rows.len() < window.rows && number < self.end() {
-            rows.extend(self.rows(number, window));
-            number += 1;
+            let part = above..above.saturating_add(window.rows - rows.len());
+            is_cut = self.height(number, window) > part.end;
+            rows.extend(self.rows(number, part, window));
+            (number, above) = (number + 1, 0);
         }
-        let is_cut = rows.len() > window.rows;
-        rows.truncate(window.rows);
         let below = usize::try_from(self.end().saturating_sub(number)).unwrap_or(0);
         let below = below + usize::from(is_cut);
         Visible { rows, below: if self.top.is_none() { 0 } else { below } }
@@ -141,12 +150,24 @@ impl Log {
         self.look_at(spot, window);
     }
 
-    /// Scrolls to the first line that nobody has looked at; says whether there is one.
+    /// Scrolls to the first line that nobody has looked at; says whether it is here. Where the home does not have it any
+    /// more, the oldest line that is here is the nearest to it.
     pub(crate) fn jump_to_unread(&mut self, window: &Window<'_>) -> bool {
-        let Some(number) = self.unread else { return false };
-        self.show(number.max(self.first), window);
-        self.focus = None;
+        match self.unread {
+            None => return false,
+            Some(Unread::Here(number)) => {
+                self.show(number, window);
+                self.focus = None;
+            }
+            Some(Unread::Gone(_)) if self.may_have_older() => return false,
+            Some(Unread::Gone(_)) => self.scroll_to_top(window),
+        }
         true
+    }
+
+    /// Whether there is something that nobody has looked at.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.unread.is_some()
     }
 
     /// Scrolls to the next line above that names this user, or below; says whether there is one.
@@ -160,9 +181,26 @@ impl Log {
         if letters.is_empty() {
             return false;
         }
-        self.jump(is_above, window, |line| {
-            line.kind != Kind::Notice && clean(&line.text).to_lowercase().contains(&letters)
-        })
+        let is_found = self.jump(is_above, window, |line| {
+            line.kind != Kind::Notice && line.text.to_lowercase().contains(&letters)
+        });
+        if is_found {
+            self.show_letters(&letters, window);
+        }
+        is_found
+    }
+
+    /// Shows the row of the line that was jumped to in which the letters are: a text may be longer than the window.
+    fn show_letters(&mut self, letters: &str, window: &Window<'_>) {
+        let Some(number) = self.focus else { return };
+        let block = self.block(number);
+        let Some(place) = block.and_then(|block| place_of(&block.line.text, letters)) else {
+            return;
+        };
+        let (row, above) = (self.row_of(number, place, window), window.rows / 3);
+        if row + above >= window.rows {
+            self.look_at(self.above(Spot { number, row }, above, window), window);
+        }
     }
 
     /// Ends a search; what was found is shown as before.
@@ -196,14 +234,24 @@ impl Log {
         let is_output =
             |number: &i64| self.block(*number).is_some_and(|block| block.line.kind == Kind::Output);
         let found = (top.number..=bottom).rev().find(is_output);
-        let at = found.and_then(|number| usize::try_from(number - self.first).ok());
-        let Some(block) = at.and_then(|at| self.blocks.get_mut(at)) else { return false };
+        let Some(block) = found.and_then(|number| self.block_mut(number)) else { return false };
         block.is_unfolded = !block.is_unfolded;
         block.height.set(None);
+        let is_unfolded = block.is_unfolded;
         // What was folded is read from its beginning.
-        if self.top.is_none() && block.is_unfolded {
+        if self.top.is_none() && is_unfolded {
             self.top = Some(top);
         }
         true
     }
+}
+
+/// Where small letters begin in a text, whatever its own are.
+fn place_of(text: &str, letters: &str) -> Option<usize> {
+    let at = text.to_lowercase().find(letters)?;
+    let mut behind = 0;
+    text.char_indices().find_map(|(place, one)| {
+        behind += one.to_lowercase().map(char::len_utf8).sum::<usize>();
+        (behind > at).then_some(place)
+    })
 }

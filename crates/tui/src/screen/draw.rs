@@ -34,20 +34,22 @@ impl Screen {
         if screen.width < LEAST.0 || screen.height < LEAST.1 {
             return self.draw_too_small(frame);
         }
-        let areas = self.areas(facts);
+        let areas = self.areas_in(screen, facts);
         let mut pen = Pen::new(frame.buffer_mut(), &self.theme);
         let open = facts.conversation(&self.open);
         lists::draw_list(&mut pen, areas.list, facts, &self.open);
         lists::draw_members(&mut pen, areas.members, &facts.members);
         self.draw_title(&mut pen, areas.title, open, facts);
         let below = self.draw_log(&mut pen, areas.log);
-        let looked = status::Looked { open, below, zone: &self.zone };
+        // Where there is no title, what is to be read once stands here.
+        let notice = self.notice.as_deref().filter(|_| areas.title.is_empty());
+        let looked = status::Looked { open, below, zone: &self.zone, notice };
         pen.fill(areas.status, Ink::Bar);
         pen.row(areas.status, &status::line(facts, &looked, usize::from(areas.status.width)));
-        let mut cursor = self.draw_composer(&mut pen, areas.composer, facts.is_veiled);
+        let mut cursor = self.draw_composer(&mut pen, screen, areas.composer, facts.is_veiled);
         if let Some(popup) = &self.popup {
             let inside = popup::draw(&mut pen, screen, popup, (facts, &self.keys));
-            cursor = inside.or(cursor.filter(|_| popup.is_prompt()));
+            cursor = inside.or(cursor.filter(|_| popup.is_prompt(screen)));
         }
         if let Some(cursor) = cursor.filter(|cursor| screen.contains(*cursor)) {
             frame.set_cursor_position(cursor);
@@ -105,17 +107,25 @@ impl Screen {
         log.is_scrolled().then_some(visible.below)
     }
 
-    /// Draws what is typed, or what is searched in its place; says where the cursor is.
-    fn draw_composer(&self, pen: &mut Pen<'_>, area: Rect, is_veiled: bool) -> Option<Position> {
+    /// Draws what is typed, or what is asked for in its place; says where the cursor is.
+    fn draw_composer(
+        &self,
+        pen: &mut Pen<'_>,
+        screen: Rect,
+        area: Rect,
+        is_veiled: bool,
+    ) -> Option<Position> {
         let at = |x: usize, y: usize| {
             let x = u16::try_from(x).ok()?.checked_add(area.x)?;
             Some(Position { x, y: u16::try_from(y).ok()?.checked_add(area.y)? })
         };
-        let prompt = self.popup.as_ref();
-        let prompt = prompt.and_then(|popup| popup::prompt(popup, usize::from(area.width)));
-        if let Some((row, cursor)) = prompt {
-            pen.row(area, &row);
-            return at(cursor, 0);
+        if let Some((rows, (x, y))) =
+            self.popup.as_ref().and_then(|popup| popup::prompt(popup, screen))
+        {
+            // The row of the cursor stays in sight.
+            let first = (y + 1).saturating_sub(usize::from(area.height));
+            pen.rows(area, rows.get(first..).unwrap_or_default());
+            return at(x, y - first);
         }
         let typed = self.composer.typed(usize::from(area.width));
         // A screen may be lower than what is typed.

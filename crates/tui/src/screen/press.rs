@@ -2,9 +2,9 @@
 
 use crossterm::event::{KeyEvent, MouseButton, MouseEvent, MouseEventKind};
 
-use super::seek::{NO_MENTION, Seek};
+use super::seek::Seek;
 use super::{Need, Screen};
-use crate::composer::candidates;
+use crate::composer::{Acted, candidates};
 use crate::data::{Conversation, Facts};
 use crate::keys::{Action, Pressed};
 use crate::lists;
@@ -40,7 +40,9 @@ impl Screen {
         }
         match pressed {
             Pressed::Character(character) => {
-                self.composer.insert(character);
+                if !self.composer.insert(character) {
+                    self.no_room(self.composer.bytes() + character.len_utf8());
+                }
                 None
             }
             Pressed::Action(action) => self.act(action, facts, known),
@@ -48,18 +50,30 @@ impl Screen {
     }
 
     /// Takes a text that was pasted. One of several lines is asked about first.
-    pub fn paste(&mut self, text: &str) {
+    pub fn paste(&mut self, text: &str, facts: &Facts) {
+        (self.notice, self.seek, self.interrupted_ms) = (None, None, None);
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let text = text.trim_end_matches('\n');
-        match &mut self.popup {
-            None if text.contains('\n') => {
-                self.popup = Some(Popup::Question(Question::of_paste(text.to_owned())));
-            }
-            None => self.composer.paste(text),
-            Some(Popup::Question(question)) if question.is_of_talk() => {
-                question.answer.push_str(&text.replace('\n', " "));
-            }
-            Some(_) => {}
+        match self.popup.take() {
+            None | Some(Popup::Help(_)) => self.paste_in_line(text),
+            Some(popup) => self.paste_in(popup, text, facts),
+        }
+    }
+
+    fn paste_in_line(&mut self, text: &str) {
+        if !self.composer.has_room(text.len()) {
+            self.no_room(text.len());
+        } else if text.contains('\n') {
+            self.popup = Some(Popup::Question(Question::of_paste(text.to_owned())));
+        } else {
+            self.insert_pasted(text);
+        }
+    }
+
+    /// Inserts it, if there is room for it as it is seen.
+    pub(super) fn insert_pasted(&mut self, text: &str) {
+        if !self.composer.paste(text) {
+            self.no_room(text.len());
         }
     }
 
@@ -72,15 +86,27 @@ impl Screen {
             MouseEventKind::ScrollDown => {
                 self.in_window(facts, |log, window| log.scroll_down(WHEEL, window));
             }
-            MouseEventKind::Down(MouseButton::Left) => {
-                let list = self.areas(facts).list;
-                let is_in_list = list.contains((event.column, event.row).into());
-                let one = lists::in_row(facts, &self.open, list, event.row);
-                return one.filter(|_| is_in_list).and_then(|one| self.go(one));
-            }
+            MouseEventKind::Down(MouseButton::Left) => return self.click(event, facts),
             _ => {}
         }
         None
+    }
+
+    /// Opens the conversation under the mouse. What is open above the log has to be answered or closed first: it is about
+    /// where one is. A search is not, it ends.
+    fn click(&mut self, event: MouseEvent, facts: &Facts) -> Option<Need> {
+        let list = self.areas(facts).list;
+        let is_in_list = list.contains((event.column, event.row).into());
+        let one = lists::in_row(facts, &self.open, list, event.row).filter(|_| is_in_list)?;
+        match self.popup.take() {
+            None | Some(Popup::Search(_) | Popup::Sent(..)) => {}
+            popup => {
+                self.popup = popup;
+                return None;
+            }
+        }
+        self.log(None).forget_found();
+        self.go(one)
     }
 
     fn act(&mut self, action: Action, facts: &Facts, known: Known<'_>) -> Option<Need> {
@@ -109,7 +135,9 @@ impl Screen {
             _ => {
                 let speakers = self.speakers();
                 let words = |line: &str| candidates(line, &speakers, known);
-                self.composer.act(action, &self.open, &words);
+                if self.composer.act(action, &self.open, &words) == Acted::NoRoom {
+                    self.no_room(self.composer.bytes());
+                }
             }
         }
         None
@@ -138,7 +166,12 @@ impl Screen {
         if is_twice {
             return Some(Need::Quit);
         }
-        self.notice = Some("Ctrl-C again, Ctrl-D or /quit leaves".to_owned());
+        let again = format!("{} again", self.key_of(Action::Interrupt));
+        let ways = match self.key_of(Action::Quit) {
+            "" => format!("{again} or /quit leaves"),
+            quit => format!("{again}, {quit} or /quit leaves"),
+        };
+        self.notice = Some(ways);
         None
     }
 
@@ -174,7 +207,7 @@ impl Screen {
     }
 
     /// Scrolls, if the key is for that.
-    fn scroll(&mut self, action: Action, facts: &Facts) -> bool {
+    pub(super) fn scroll(&mut self, action: Action, facts: &Facts) -> bool {
         let page = |window: &Window<'_>| window.rows.saturating_sub(OVERLAP).max(1);
         let in_window: fn(&mut Log, &Window<'_>) -> Option<&'static str> = match action {
             Action::Top => |log, window| {
@@ -185,15 +218,8 @@ impl Screen {
                 log.scroll_to_end();
                 None
             },
-            Action::FirstUnread => {
-                |log, window| (!log.jump_to_unread(window)).then_some("nothing here is unread")
-            }
-            Action::MentionAbove => {
-                if !self.seek(facts, Seek::Mention) {
-                    self.notice = Some(NO_MENTION.to_owned());
-                }
-                return true;
-            }
+            Action::FirstUnread => return self.seek_or_say(facts, &Seek::Unread),
+            Action::MentionAbove => return self.seek_or_say(facts, &Seek::Mention),
             Action::MentionBelow => {
                 |log, window| (!log.jump_to_mention(false, window)).then_some("no mention below")
             }
@@ -210,6 +236,14 @@ impl Screen {
         };
         let notice = self.in_window(facts, in_window);
         self.notice = notice.map(str::to_owned);
+        true
+    }
+
+    /// Looks for something upwards, and says so where it is nowhere.
+    fn seek_or_say(&mut self, facts: &Facts, seek: &Seek) -> bool {
+        if !self.seek(facts, seek.clone()) {
+            self.notice = seek.missed();
+        }
         true
     }
 }

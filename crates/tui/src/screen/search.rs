@@ -7,8 +7,8 @@ use crate::keys::{Action, Pressed};
 use crate::popup::{About, Popup, Question, Search, help_room, help_rows};
 use crate::switcher::Switcher;
 
-/// Characters of an answer or of what is searched.
-const TYPED_MAX: usize = 512;
+/// Bytes of an answer or of what is searched.
+const ANSWER_MAX: usize = 512;
 
 impl Screen {
     /// Does what a key is for in something that is open. It stays open only if it is put back.
@@ -19,11 +19,11 @@ impl Screen {
         facts: &Facts,
     ) -> Option<Need> {
         match (popup, pressed) {
-            (popup, Pressed::Action(Action::Redraw)) => {
+            (popup, Pressed::Action(action @ (Action::Redraw | Action::Suspend))) => {
                 self.popup = Some(popup);
-                Some(Need::Redraw)
+                Some(if action == Action::Redraw { Need::Redraw } else { Need::Suspend })
             }
-            (Popup::Question(question), pressed) => self.answer(question, pressed),
+            (Popup::Question(question), pressed) => self.answer(question, pressed, facts),
             (Popup::Search(search), pressed) => self.search(search, pressed, facts),
             (_, Pressed::Action(Action::Close | Action::Interrupt)) => None,
             (Popup::Help(first), pressed) => {
@@ -35,6 +35,40 @@ impl Screen {
                 self.search_sent(search, skip, pressed);
                 None
             }
+        }
+    }
+
+    /// Takes what was pasted into something that is open: of several lines the first, where there is room for one.
+    pub(super) fn paste_in(&mut self, popup: Popup, text: &str, facts: &Facts) {
+        let line = text.split('\n').next().unwrap_or_default();
+        match popup {
+            // Both are asked about, where there is room for both.
+            Popup::Question(Question { about: About::Paste(before), .. }) => {
+                let both = before.len().saturating_add(text.len());
+                if self.composer.has_room(both) {
+                    self.popup = Some(Popup::Question(Question::of_paste(before + text)));
+                } else {
+                    self.popup = Some(Popup::Question(Question::of_paste(before)));
+                    self.no_room(both);
+                }
+            }
+            Popup::Question(mut question) => {
+                write_text(&mut question.answer, &text.replace('\n', " "));
+                self.popup = Some(Popup::Question(question));
+            }
+            Popup::Search(mut search) => {
+                write_text(&mut search.letters, line);
+                self.search_anew(search, facts);
+            }
+            Popup::Sent(mut search, ..) => {
+                write_text(&mut search.letters, line);
+                self.find_sent(search, 0, 0);
+            }
+            Popup::Switcher(mut switcher) => {
+                line.chars().for_each(|letter| switcher.insert(letter, &facts.conversations));
+                self.popup = Some(Popup::Switcher(switcher));
+            }
+            Popup::Help(_) => {}
         }
     }
 
@@ -75,21 +109,29 @@ impl Screen {
         None
     }
 
-    fn answer(&mut self, mut question: Question, pressed: Pressed) -> Option<Need> {
+    fn answer(&mut self, mut question: Question, pressed: Pressed, facts: &Facts) -> Option<Need> {
         let is_left = matches!(pressed, Pressed::Action(Action::Close | Action::Interrupt));
         match (&question.about, pressed) {
             (About::Paste(text), Pressed::Character('y' | 'Y')) => {
-                self.composer.paste(text);
+                self.insert_pasted(text);
                 return None;
             }
             (About::Paste(_), Pressed::Character('n' | 'N')) => return None,
             (About::Paste(_), _) if is_left => return None,
-            (About::Paste(_), _) => {}
             (About::Talk, _) if is_left => return Some(Need::LeaveQuestion),
             (About::Talk, Pressed::Action(Action::Send)) => {
                 return Some(Need::Line(question.answer));
             }
-            (About::Talk, pressed) => write(&mut question.answer, pressed),
+            // What it is about stands in the log.
+            (_, Pressed::Action(action)) if is_of_log(action) => {
+                self.popup = Some(Popup::Question(question));
+                self.scroll(action, facts);
+                return None;
+            }
+            (About::Talk, pressed) => {
+                write(&mut question.answer, pressed);
+            }
+            (About::Paste(_), _) => {}
         }
         self.popup = Some(Popup::Question(question));
         None
@@ -110,12 +152,32 @@ impl Screen {
             Pressed::Action(Action::Newer) => false,
             Pressed::Action(Action::Older | Action::Send | Action::Search) => true,
             pressed => {
-                write(&mut search.letters, pressed);
-                // Other letters are looked for from the end on.
-                self.log(None).forget_found();
-                true
+                let is_changed = write(&mut search.letters, pressed);
+                if is_changed {
+                    self.search_anew(search, facts);
+                } else {
+                    self.popup = Some(Popup::Search(search));
+                    // What is around it can be read, too.
+                    if let Pressed::Action(action) = pressed
+                        && is_of_log(action)
+                    {
+                        self.scroll(action, facts);
+                    }
+                }
+                return None;
             }
         };
+        self.search_on(search, is_above, facts);
+        None
+    }
+
+    /// Other letters are looked for from the end on.
+    fn search_anew(&mut self, search: Search, facts: &Facts) {
+        self.log(None).forget_found();
+        self.search_on(search, true, facts);
+    }
+
+    fn search_on(&mut self, mut search: Search, is_above: bool, facts: &Facts) {
         let found = if is_above && !search.letters.is_empty() {
             self.seek(facts, Seek::Letters(search.letters.clone()))
         } else {
@@ -123,7 +185,6 @@ impl Screen {
         };
         search.is_missed = !found && !search.letters.is_empty();
         self.popup = Some(Popup::Search(search));
-        None
     }
 
     fn search_sent(&mut self, mut search: Search, skip: usize, pressed: Pressed) {
@@ -131,17 +192,20 @@ impl Screen {
         match pressed {
             Pressed::Action(Action::Send | Action::Complete) => {
                 if let Some(text) = self.composer.find_sent(&self.open, &search.letters, skip) {
-                    self.composer.set(&text);
+                    self.set_typed(&text);
                 }
                 return;
             }
             Pressed::Action(Action::SearchSent | Action::Older) => next += 1,
             Pressed::Action(Action::Newer) => next = next.saturating_sub(1),
-            pressed => {
-                write(&mut search.letters, pressed);
-                next = 0;
-            }
+            pressed if write(&mut search.letters, pressed) => next = 0,
+            _ => {}
         }
+        self.find_sent(search, skip, next);
+    }
+
+    /// Shows the line that was sent before but `next` newer ones, or `skip` where there is none.
+    fn find_sent(&mut self, mut search: Search, skip: usize, next: usize) {
         let find = |skip| self.composer.find_sent(&self.open, &search.letters, skip);
         let found = find(next);
         search.is_missed = found.is_none();
@@ -151,10 +215,24 @@ impl Screen {
     }
 }
 
-/// Changes a line that has its cursor at its end.
-fn write(line: &mut String, pressed: Pressed) {
+/// Scrolls the log, whatever else is open.
+fn is_of_log(action: Action) -> bool {
+    matches!(action, Action::PageUp | Action::PageDown | Action::Top | Action::Bottom)
+}
+
+/// Writes a text at the end of a line, as far as there is room.
+fn write_text(line: &mut String, text: &str) {
+    let letters = text.chars().take(ANSWER_MAX);
+    for letter in letters {
+        write(line, Pressed::Character(letter));
+    }
+}
+
+/// Changes a line that has its cursor at its end, if the key does that; says whether it has.
+fn write(line: &mut String, pressed: Pressed) -> bool {
+    let before = line.len();
     match pressed {
-        Pressed::Character(character) if line.len() < TYPED_MAX => line.push(character),
+        Pressed::Character(character) if line.len() < ANSWER_MAX => line.push(character),
         Pressed::Action(Action::DeleteBack) => {
             line.pop();
         }
@@ -165,4 +243,5 @@ fn write(line: &mut String, pressed: Pressed) {
         }
         _ => {}
     }
+    line.len() != before
 }

@@ -12,6 +12,8 @@ pub(super) enum Seek {
     Letters(String),
     /// A line that names this user.
     Mention,
+    /// The first line that nobody has looked at.
+    Unread,
 }
 
 /// What is said while older lines are read.
@@ -22,7 +24,7 @@ impl Screen {
     /// is, or a key is pressed.
     pub(super) fn seek(&mut self, facts: &Facts, seek: Seek) -> bool {
         let is_found = self.find(facts, &seek);
-        let goes_on = !is_found && self.log(None).may_have_older();
+        let goes_on = !is_found && self.log(None).may_have_older() && self.is_somewhere(&seek);
         self.seek = goes_on.then_some(seek);
         self.notice = goes_on.then(|| READING.to_owned());
         is_found || goes_on
@@ -32,7 +34,13 @@ impl Screen {
         self.in_window(facts, |log: &mut Log, window| match seek {
             Seek::Letters(letters) => log.find(letters, true, window),
             Seek::Mention => log.jump_to_mention(true, window),
+            Seek::Unread => log.jump_to_unread(window),
         })
+    }
+
+    /// Whether the home may have it, as far as one knows without looking.
+    fn is_somewhere(&mut self, seek: &Seek) -> bool {
+        *seek != Seek::Unread || self.log(None).has_unread()
     }
 
     /// A page of the home is here.
@@ -43,11 +51,19 @@ impl Screen {
         }
         match (&mut self.popup, seek) {
             (Some(Popup::Search(search)), Seek::Letters(_)) => search.is_missed = true,
-            (_, Seek::Mention) => self.notice = Some(NO_MENTION.to_owned()),
-            _ => {}
+            (_, seek) => self.notice = seek.missed(),
         }
     }
 }
 
-/// What is said where nobody has named this user.
-pub(super) const NO_MENTION: &str = "no mention above";
+impl Seek {
+    /// What is said where it is nowhere; a search says so itself.
+    pub(super) fn missed(&self) -> Option<String> {
+        let words = match self {
+            Self::Letters(_) => return None,
+            Self::Mention => "no mention above",
+            Self::Unread => "nothing here is unread",
+        };
+        Some(words.to_owned())
+    }
+}

@@ -12,7 +12,9 @@ use crate::testing::{START_MS, conversation, facts};
 use crate::theme::{Colours, Depth};
 
 mod hostile;
+mod open_above;
 mod pictures;
+mod room;
 
 const NONE: KeyModifiers = KeyModifiers::NONE;
 const ALT: KeyModifiers = KeyModifiers::ALT;
@@ -77,6 +79,10 @@ impl Desk {
         for character in text.chars() {
             assert_eq!(self.key(KeyCode::Char(character), NONE), None);
         }
+    }
+
+    fn paste(&mut self, text: &str) {
+        self.screen.paste(text, &self.facts);
     }
 
     /// Presses a key that opens another conversation, and opens it as the talk does.
@@ -214,15 +220,15 @@ fn ctrl_c_clears_and_twice_leaves() {
 #[test]
 fn a_paste_of_several_lines_is_asked_about() {
     let mut desk = Desk::new(80, 24);
-    desk.screen.paste("one line\n");
+    desk.paste("one line\n");
     assert_eq!(desk.screen.take_typed(), "one line");
-    desk.screen.paste("a\r\nb\rc\n");
+    desk.paste("a\r\nb\rc\n");
     assert!(desk.text().contains("Paste 3 lines?"));
     desk.write("x");
     assert!(desk.text().contains("Paste 3 lines?"), "no answer");
     desk.write("n");
     assert!(desk.screen.composer.is_empty());
-    desk.screen.paste("a\r\nb");
+    desk.paste("a\r\nb");
     desk.write("y");
     assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("a\nb".to_owned())));
 }
@@ -251,7 +257,7 @@ fn a_question_of_the_talk_is_answered_or_left() {
     desk.write("s");
     assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("yes".to_owned())));
     desk.screen.ask(Some("make #dve? Type yes".to_owned()));
-    desk.screen.paste("y");
+    desk.paste("y");
     assert_eq!(desk.key(KeyCode::Esc, NONE), Some(Need::LeaveQuestion));
     desk.screen.ask(Some("make #dve?".to_owned()));
     desk.screen.ask(None);
@@ -354,7 +360,8 @@ fn every_size_is_drawn() {
         );
     }
     desk.write("typed 漢字");
-    let sizes = [(1, 1), (2, 3), (7, 2), (40, 10), (79, 24), (80, 24), (111, 30), (300, 100)];
+    let sizes =
+        [(0, 0), (1, 1), (2, 3), (7, 2), (40, 10), (79, 24), (80, 24), (111, 30), (300, 100)];
     for (width, height) in sizes {
         desk.screen.resize(width, height);
         for (key, held) in [

@@ -236,3 +236,21 @@ fn a_message_that_cannot_be_read_has_its_id() {
     desk.screen.older(&facts(), &lobby, vec![line], true);
     assert_eq!(desk.text().matches("no key").count(), 1, "{}", desk.text());
 }
+
+/// Goal: an offer is seen wherever one looks, and is new in the conversation with whoever made it. (The build before told it
+/// where one looked, and nowhere else.)
+#[test]
+fn an_offer_is_seen_here_and_stays_with_whoever_made_it() {
+    let mut desk = Desk::new();
+    let bob = cid("dm:alice:bob");
+    let offer = || plain("⇣ bob offers you plan.pdf".to_owned(), Kind::Notice, START_MS);
+    offered(&mut desk.screen, Some(&bob), offer());
+    assert!(desk.text().contains("⇣ bob offers you plan.pdf"), "{}", desk.text());
+    desk.screen.clear();
+    desk.screen.opened(bob.clone());
+    let text = desk.text();
+    assert!(text.contains("── new ─") && text.contains("⇣ bob offers you"), "{text}");
+    desk.screen.clear();
+    offered(&mut desk.screen, Some(&bob), offer());
+    assert_eq!(desk.text().matches("bob offers").count(), 1, "it is told once where one looks");
+}

@@ -7,7 +7,9 @@ use rustyline::{Anchor, At, Cmd, KeyCode, KeyEvent, Modifiers, Movement, Word};
 
 /// What is bound in the editor.
 pub(super) fn bound(bindings: &Bindings) -> Vec<(KeyEvent, Cmd)> {
-    let gone = bindings.unbound().into_iter().map(|chord| (chord, Cmd::Noop));
+    // What a key does here beside what was taken from it, it goes on to do.
+    let freed = bindings.freed().into_iter();
+    let gone = freed.map(|(chord, does)| (chord, does.and_then(command).unwrap_or(Cmd::Noop)));
     let chosen = bindings.chosen().map(|(action, chord)| (chord, command(action)));
     // A character that opens something on a full screen is typed here.
     let bound = gone.chain(chosen.filter_map(|(chord, command)| Some((chord, command?))));
@@ -94,6 +96,34 @@ fn events(chord: Chord) -> Vec<KeyEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: other keys for what a key does on an empty line alone leave what it does to a text. (The build before bound
+    /// them to nothing.)
+    #[test]
+    fn a_key_with_two_meanings_keeps_the_other_one() {
+        for (name, chosen, key, does) in [
+            ("switch", "F3", KeyEvent::ctrl('K'), Cmd::Kill(Movement::EndOfLine)),
+            (
+                "top",
+                "F6",
+                KeyEvent(KeyCode::Home, Modifiers::NONE),
+                Cmd::Move(Movement::BeginningOfLine),
+            ),
+            (
+                "bottom",
+                "F6",
+                KeyEvent(KeyCode::End, Modifiers::NONE),
+                Cmd::Move(Movement::EndOfLine),
+            ),
+            ("quit", "Ctrl-Q", KeyEvent::ctrl('D'), Cmd::Kill(Movement::ForwardChar(1))),
+        ] {
+            let mut bindings = Bindings::default();
+            bindings.choose(name, &[chosen.to_owned()]).unwrap();
+            let bound: Vec<_> =
+                bound(&bindings).into_iter().filter(|(one, _)| *one == key).collect();
+            assert_eq!(bound, [(key, does)], "{name}");
+        }
+    }
 
     #[test]
     fn what_the_editor_can_do_is_bound_and_nothing_that_is_typed() {

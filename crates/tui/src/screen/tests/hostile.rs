@@ -50,7 +50,9 @@ fn everywhere(evil: &str) -> Desk {
     let progress = Some(Progress { n: 1, size: 2, done: 1, rate: 1 });
     desk.screen.tell(None, Line { progress, ..notice(Kind::Notice, evil) });
     desk.screen.composer.paste(evil);
-    evil.chars().for_each(|character| desk.screen.composer.insert(character));
+    for character in evil.chars() {
+        desk.screen.composer.insert(character);
+    }
     desk
 }
 
@@ -58,7 +60,7 @@ fn everywhere(evil: &str) -> Desk {
 fn screens(evil: &str) -> Vec<Buffer> {
     let mut desk = everywhere(evil);
     let mut drawn = vec![desk.drawn()];
-    desk.screen.notify(evil.to_owned());
+    desk.screen.notice = Some(evil.to_owned());
     drawn.push(desk.drawn());
     desk.screen.take_typed();
     desk.screen.composer.was_sent(&cid("room:lobby"), evil);
@@ -69,7 +71,7 @@ fn screens(evil: &str) -> Vec<Buffer> {
         desk.key(KeyCode::Esc, NONE);
     }
     desk.screen.ask(Some(evil.to_owned()));
-    desk.screen.paste(evil);
+    desk.paste(evil);
     drawn.push(desk.drawn());
     desk.screen.resize(40, 10);
     drawn.push(desk.drawn());
