@@ -7,7 +7,7 @@ use chat_protocol::sanitise;
 use chat_protocol::spoken::counted;
 use serde_json::{Value, json};
 
-use super::form::{Form, both, empty, line};
+use super::form::{Form, both, empty};
 use super::{Lines, SERVER_SAYS};
 use crate::item::{Answer, Job, Unread, Whois};
 use crate::settings::{KEYS, Key, Settings};

@@ -259,7 +259,7 @@ pub(super) fn followed_to(file: &Path) -> rusqlite::Result<Lost> {
 
 /// What everything up to the last turns came to.
 pub(super) fn chains(file: &Path) -> rusqlite::Result<BTreeMap<u64, Digest>> {
-    let connection = super::open::reader(file)?;
+    let connection = super::reader(file)?;
     let mut select = connection.prepare("SELECT turn, chain FROM turns")?;
     let rows = select.query_map([], |row| Ok((from_sql(row.get(0)?), Digest(row.get(1)?))))?;
     rows.collect()
