@@ -70,10 +70,10 @@ fn circles_of(texts: &BTreeMap<Name, String>) -> Vec<Circle> {
     let modules = Modules(sources);
     for (name, source) in &modules.0 {
         for path in &source.paths {
-            let Some(used) = modules.meant(name, path, HOPS_MAX) else { continue };
-            let shared = name.iter().zip(&used).take_while(|(one, other)| one == other).count();
-            if let (Some(one), Some(other)) = (name.get(shared), used.get(shared)) {
-                let files = (name.join("/"), used.join("/"));
+            let Some(target) = modules.meant(name, path, HOPS_MAX) else { continue };
+            let shared = name.iter().zip(&target).take_while(|(one, other)| one == other).count();
+            if let (Some(one), Some(other)) = (name.get(shared), target.get(shared)) {
+                let files = (name.join("/"), target.join("/"));
                 let uses = folders.entry(name[..shared].to_vec()).or_default();
                 uses.entry((one.clone(), other.clone())).or_default().insert(files);
             }
