@@ -5,19 +5,24 @@ use std::{os::fd::AsFd as _, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug_span;
 
 use crate::{
     close::CloseReason,
+    http::Readiness,
     listener::{self, Front, Opened},
     tasks::{self, Tasks},
 };
 
-/// Within this time nobody is told anything: most servers have started by then, and whoever has come is served.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A start that takes longer is taken for one that waits, whatever it waits for. Until then whoever comes is served when it
+/// has started, and waits less than one who was turned away.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether it waits for others.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
 
 /// How long those who are being told to come again are waited for when the server has started.
 const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(1);
@@ -25,7 +30,7 @@ const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(1);
 /// What who comes too early is told. Clients go to the next address.
 const TOO_EARLY: &str = "the server is starting; it waits for what it shares with other servers";
 
-/// Starts, and answers on the port when that takes long: what `/readyz` and `/metrics` say, and 1013 to whoever wants to
+/// Starts, and answers on the port when it waits for others, or takes long: what `/readyz` and `/metrics` say, and 1013 to whoever wants to
 /// sign in. The port stays open whatever comes of it.
 pub(crate) async fn meanwhile<T>(
     starting: impl Future<Output = T>,
@@ -33,8 +38,9 @@ pub(crate) async fn meanwhile<T>(
     front: Arc<Front>,
 ) -> T {
     let mut starting = pin!(starting);
-    if let Ok(started) = timeout(PATIENCE, &mut starting).await {
-        return started;
+    tokio::select! {
+        started = &mut starting => return started,
+        () = waits(&front.readiness) => {}
     }
     let listener = match second(listener) {
         Ok(listener) => listener,
@@ -52,6 +58,14 @@ pub(crate) async fn meanwhile<T>(
     timeout(LAST_WORDS_TIME_MAX, answering).await.ok();
     told.end(Instant::now() + LAST_WORDS_TIME_MAX).await;
     started
+}
+
+/// Returns when somebody has to be told that it takes longer.
+async fn waits(readiness: &Readiness) {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE && !readiness.waits_for_others() {
+        sleep(LOOK_PERIOD).await;
+    }
 }
 
 /// Another way to the same port: whoever is not accepted here waits for the one who has the first.

@@ -74,6 +74,11 @@ impl Readiness {
         self.shared.get_or_init(|| Obstacle(Box::new(obstacle)));
     }
 
+    /// Whether the hub waits for the log that it shares, as far as is known.
+    pub fn waits_for_others(&self) -> bool {
+        self.shared.get().is_some_and(|obstacle| obstacle.0().is_some())
+    }
+
     /// The hub is stopping. There is no way back.
     pub fn start_draining(&self) {
         self.is_draining.store(true, Ordering::Release);

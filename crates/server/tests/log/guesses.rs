@@ -17,7 +17,9 @@ fn attempt(name: &str, source: Option<&str>) -> Attempt {
 }
 
 fn guesses(redis: &Redis) -> RedisGuesses {
-    RedisGuesses::new(redis.place(), Zeroizing::new([1; 32]))
+    let guesses = RedisGuesses::new(redis.place(), Zeroizing::new([1; 32]));
+    // What a Redis that is slow does to this is no matter here.
+    guesses.with_patience(Duration::from_secs(20))
 }
 
 async fn guess(guesses: &RedisGuesses, attempt: &Attempt, ended: Ended) -> Result<(), Wait> {

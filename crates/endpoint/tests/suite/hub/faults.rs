@@ -484,7 +484,9 @@ impl TestHub {
 
     fn publish(&mut self, index: usize, keys: DeviceKeys, rev: Vec<KeyId>) {
         let device = self.peers[index].endpoint.device().clone();
-        let options = BundleOptions { rev, ..BundleOptions::default() };
+        // What accepts commands does so with its new keys, too.
+        let rb = device.bundle.header().rb;
+        let options = BundleOptions { rev, rb, ..BundleOptions::default() };
         let previous = Some(&*device.bundle);
         let bundle = keys.publish(&device.user, device.dev, previous, self.now, options).unwrap();
         self.people.entry(device.user.clone()).or_default().push(bundle.clone());

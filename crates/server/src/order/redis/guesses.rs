@@ -43,12 +43,20 @@ pub struct RedisGuesses {
     place: Place,
     secret: Zeroizing<[u8; 32]>,
     connection: Mutex<Option<MultiplexedConnection>>,
+    answer_time_max: Duration,
 }
 
 impl RedisGuesses {
     /// `secret` makes names of keys that tell Redis neither who is guessed nor from where.
     pub fn new(place: Place, secret: Zeroizing<[u8; 32]>) -> Self {
-        Self { place, secret, connection: Mutex::default() }
+        let connection = Mutex::default();
+        Self { place, secret, connection, answer_time_max: ANSWER_TIME_MAX }
+    }
+
+    /// The same, which waits so long for an answer.
+    #[must_use]
+    pub fn with_patience(self, answer_time_max: Duration) -> Self {
+        Self { answer_time_max, ..self }
     }
 
     fn key(&self, kind: &[u8], what: &[u8]) -> String {
@@ -78,7 +86,7 @@ impl RedisGuesses {
         if let Some(connection) = &*held {
             return Ok(connection.clone());
         }
-        let connection = self.place.connect(ANSWER_TIME_MAX).await?;
+        let connection = self.place.connect(self.answer_time_max).await?;
         Ok(held.insert(connection).clone())
     }
 
@@ -123,7 +131,7 @@ impl RedisGuesses {
     }
 
     async fn answer<T>(&self, asked: impl Future<Output = Result<T, RedisError>>) -> Option<T> {
-        match timeout(ANSWER_TIME_MAX, asked).await {
+        match timeout(self.answer_time_max, asked).await {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => self.unanswered(&error).await,
             Err(late) => self.unanswered(&late).await,
