@@ -275,8 +275,7 @@ impl World {
     /// Whom this hub leaves out, because a person has said so of the opening that it waits for.
     pub(crate) fn without(&self, hub: &Hub) -> Option<&BTreeSet<u32>> {
         let turn = u64::try_from(hub.applied.len()).expect("small");
-        let is_for =
-            |word: &&Word| word.is_for(hub.line().newest(), turn) || fault == Fault::WordForEver;
+        let is_for = |word: &&Word| word.is_for(hub.line().newest(), turn);
         self.word.as_ref().filter(is_for).map(|word| &word.without)
     }
 
