@@ -22,7 +22,7 @@ use crate::{
     identity::{Identity, IdentityError},
     order::{
         batch::{Seal, VERSION},
-        redis::{About, Place, PlaceError, level::AckLevel},
+        redis::{About, Place, PlaceError, beside::Wrong, level::AckLevel},
         words::WordSeal,
     },
     relay::link::LinkSeal,
@@ -359,18 +359,23 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
     })
 }
 
-/// What is said of a log; what no server has sealed of it is taken from what the folder has noted. Whoever can write to
-/// Redis can replace it there, and the copies have it.
-fn mended(about: About, known: Option<About>, key: &ClusterKey) -> About {
-    let words = key.words(about.id);
-    let Some(known) = known else { return about };
-    let right = |what, there: Vec<u8>, known| match words.open(what, &there) {
-        Some(_) => there,
-        None => known,
+/// What no server has sealed of what is said of a log, and what its folder has noted instead. Whoever can write to Redis can
+/// replace it there.
+fn wrong(about: &About, known: &About, words: &WordSeal) -> Vec<Wrong> {
+    let fields = [
+        (IDENTITY, &about.identity, &known.identity),
+        (SETTINGS, &about.settings, &known.settings),
+    ];
+    let is_wrong = |(what, there, right): &(&str, &Vec<u8>, &Vec<u8>)| {
+        words.open(what, there).is_none() && words.open(what, right).is_some()
     };
-    let identity = right(IDENTITY, about.identity, known.identity);
-    let settings = right(SETTINGS, about.settings, known.settings);
-    About { identity, settings, ..about }
+    let wrong = fields.into_iter().filter(is_wrong);
+    wrong
+        .map(|(name, there, right)| {
+            let (name, there, right) = (name.to_owned(), there.clone(), right.clone());
+            Wrong { name, there, right }
+        })
+        .collect()
 }
 
 /// Settings as they are sealed.
@@ -450,9 +455,7 @@ impl Finding<'_> {
                 node: self.sharing.node.to_string(),
             }),
             (Some(about), Some(_)) => {
-                let noted = sqlite::noted(&self.config.data)?;
-                let known = noted.and_then(|noted| About::of(about.id, &noted.facts));
-                let about = mended(about, known, &key);
+                let about = self.mended(about, &key).await?;
                 Ok(Found { about, key, is_lost: false })
             }
             (Some(about), None) => Ok(Found { about, key, is_lost: false }),
@@ -469,6 +472,21 @@ impl Finding<'_> {
             }
             (None, None) => Err(ClusterError::NoLog { cluster: cluster(), key: file() }),
         }
+    }
+
+    /// What is said of the log, with what this folder has noted where something was put in its place.
+    async fn mended(&self, about: About, key: &ClusterKey) -> Result<About, ClusterError> {
+        let noted = sqlite::noted(&self.config.data)?;
+        let Some(known) = noted.and_then(|noted| About::of(about.id, &noted.facts)) else {
+            return Ok(about);
+        };
+        let wrong = wrong(&about, &known, &key.words(about.id));
+        if wrong.is_empty() {
+            return Ok(about);
+        }
+        let failed = |source| unjoined(self.sharing, source);
+        self.place.mend(&wrong).await.map_err(failed)?;
+        Ok(self.about().await?.unwrap_or(about))
     }
 
     /// Begins the log with the server of this folder, which was alone: everybody sees the same server as before.

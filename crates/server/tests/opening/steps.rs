@@ -142,7 +142,7 @@ fn around_hubs(world: &World, next: &mut Vec<Next>) {
                 later.hubs[hub].is_restored = true;
             });
         }
-        if is_up && world.left.words > 0 {
+        if is_up && world.left.words > 0 && world.hubs.iter().any(|hub| !hub.is_up) {
             happens(
                 "a person goes on without all who do not run, with the folder of a hub",
                 hub,
@@ -236,7 +236,7 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
             does("sees that the log is open", &|later| later.hubs[number].place = Place::Out);
         }
     }
-    let without = world.without(hub, fault);
+    let without = world.without(hub);
     let is_left_out = without.is_some_and(|without| without.contains(&u32::from(small(number))));
     // A script of an opening may be on its way when the log is opened by another one.
     let mut opens = |name, change: &dyn Fn(&mut World, usize, Fault)| {
@@ -287,6 +287,7 @@ fn read(world: &mut World, number: usize) {
         world.hubs[number].is_forked = true;
         return;
     }
+    learn(world, number);
     let hub = &mut world.hubs[number];
     let entry = world.redis.stream[hub.applied.len()];
     hub.applied.push(entry);
@@ -298,19 +299,23 @@ fn read(world: &mut World, number: usize) {
     }
 }
 
+/// What led to where the log is gets noted, where this hub can go on there.
+fn learn(world: &mut World, number: usize) {
+    let there = line_there(world);
+    let hub = &mut world.hubs[number];
+    if !there.is_older_than(&hub.line()) {
+        hub.openings = there.openings().clone();
+    }
+}
+
 /// Whoever has been at the end of the open log knows what there was to know.
 fn is_at_the_end(world: &mut World, number: usize) {
     if !world.is_open() {
         return;
     }
-    let there = line_there(world);
     let is_all = world.redis.stream.len() == world.hubs[number].applied.len();
-    let hub = &mut world.hubs[number];
-    hub.is_new &= !is_all;
-    // What led to an open log is noted, where this hub can go on in it.
-    if !there.is_older_than(&hub.line()) {
-        hub.openings = there.openings().clone();
-    }
+    world.hubs[number].is_new &= !is_all;
+    learn(world, number);
 }
 
 /// A batch, or the same one again while it was not read back.
@@ -391,8 +396,8 @@ fn think(world: &mut World, number: usize, fault: Fault) {
     let is_time_over = runs.into_iter().all(|(hub, _)| heard.said.contains_key(&hub));
     let nobody = BTreeSet::new();
     let without = match fault {
-        Fault::AloneIsEnough => world.without(hub, fault).or(Some(&nobody)),
-        _ => world.without(hub, fault),
+        Fault::AloneIsEnough => world.without(hub).or(Some(&nobody)),
+        _ => world.without(hub),
     };
     let has = turns(&world.redis.stream);
     let view = View { node, living: &living, heard: &heard, has, is_time_over, without };
@@ -415,7 +420,7 @@ fn claim(world: &mut World, number: usize, fault: Fault) {
     let Place::Decided { run, generation, before } = world.hubs[number].place else { return };
     let node = u32::from(small(number));
     let is_open = world.is_open();
-    let without = world.without(&world.hubs[number], fault).cloned().unwrap_or_default();
+    let without = world.without(&world.hubs[number]).cloned().unwrap_or_default();
     let opening = world.opening(run);
     let own = opening.heard.said.get(&node).map(|said| said.turn);
     let counts = |hub: &u32| !without.contains(hub) || fault == Fault::LeftOutCounts;

@@ -208,12 +208,10 @@ pub(crate) enum Fault {
     GenerationsCounted,
     /// Whom a person has left out, and who has said more, keeps the others from opening.
     LeftOutCounts,
-    /// A person's word counts for later openings, too.
-    WordForEver,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::OpenerNotChecked,
@@ -226,7 +224,6 @@ impl Fault {
         Self::NewIsNotSaid,
         Self::GenerationsCounted,
         Self::LeftOutCounts,
-        Self::WordForEver,
     ];
 }
 
@@ -276,10 +273,9 @@ impl World {
     }
 
     /// Whom this hub leaves out, because a person has said so of the opening that it waits for.
-    pub(crate) fn without(&self, hub: &Hub, fault: Fault) -> Option<&BTreeSet<u32>> {
+    pub(crate) fn without(&self, hub: &Hub) -> Option<&BTreeSet<u32>> {
         let turn = u64::try_from(hub.applied.len()).expect("small");
-        let is_for =
-            |word: &&Word| word.is_for(hub.line().newest(), turn) || fault == Fault::WordForEver;
+        let is_for = |word: &&Word| word.is_for(hub.line().newest(), turn);
         self.word.as_ref().filter(is_for).map(|word| &word.without)
     }
 

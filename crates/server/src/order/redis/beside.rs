@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 
 use chat_protocol::crypto::sha256_parts;
-use redis::{Script, aio::MultiplexedConnection};
+use redis::{RedisError, Script, aio::MultiplexedConnection};
 
-use super::{RedisLog, open::Failed};
+use super::{Place, PlaceError, RedisLog, SCRIPT_TIME_MAX, open::Failed};
 use crate::{
     order::{
         LogError,
@@ -37,6 +37,43 @@ pub fn is_node_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NODE_NAME_CHARS_MAX && text.chars().all(is_right)
 }
 
+/// Something beside a log that no hub can have written.
+#[derive(Debug)]
+pub struct Wrong {
+    /// What it is called.
+    pub name: String,
+    /// What is there.
+    pub there: Vec<u8>,
+    /// What belongs there.
+    pub right: Vec<u8>,
+}
+
+/// Puts back what belongs there.
+async fn mend(
+    meta: &str,
+    connection: &mut MultiplexedConnection,
+    wrong: &[Wrong],
+) -> Result<(), RedisError> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let script = Script::new(include_str!("mend.lua"));
+    let mut call = script.key(meta);
+    for Wrong { name, there, right } in wrong {
+        tracing::warn!(name, "something was written beside the log that no server has sealed");
+        call.arg(name).arg(&there[..]).arg(&right[..]);
+    }
+    call.invoke_async(connection).await
+}
+
+impl Place {
+    /// Puts back what belongs beside the log, where nobody has done so meanwhile.
+    pub async fn mend(&self, wrong: &[Wrong]) -> Result<(), PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        Ok(mend(&self.meta, &mut connection, wrong).await?)
+    }
+}
+
 /// All of it.
 pub(super) struct Beside {
     fields: BTreeMap<String, Vec<u8>>,
@@ -59,20 +96,9 @@ impl Beside {
         let number = |value: &Vec<u8>| std::str::from_utf8(value).ok()?.parse().ok();
         let generation = fields.get("gen").and_then(number).unwrap_or(0);
         let mut beside = Self { fields, generation };
-        let wrong: Vec<(String, Vec<u8>, Vec<u8>)> = beside.wrong(known, &log.seal);
-        if !wrong.is_empty() {
-            let script = Script::new(include_str!("mend.lua"));
-            let mut call = script.key(&log.place.meta);
-            for (name, there, right) in wrong {
-                tracing::warn!(
-                    name,
-                    "something was written beside the log that no server has sealed"
-                );
-                call.arg(&name).arg(there).arg(&right[..]);
-                beside.fields.insert(name, right);
-            }
-            let () = call.invoke_async(connection).await?;
-        }
+        let wrong = beside.wrong(known, &log.seal);
+        mend(&log.place.meta, connection, &wrong).await?;
+        beside.fields.extend(wrong.into_iter().map(|Wrong { name, right, .. }| (name, right)));
         // An opening that is missing there is one that was removed.
         for (name, value) in known.iter().filter(|(name, _)| is_opening(name)) {
             beside.fields.entry(name.clone()).or_insert_with(|| value.clone());
@@ -80,13 +106,14 @@ impl Beside {
         Ok(beside)
     }
 
-    /// What no hub can have written, and what belongs there.
-    fn wrong(&self, known: &Facts, seal: &WordSeal) -> Vec<(String, Vec<u8>, Vec<u8>)> {
+    /// What no hub can have written.
+    fn wrong(&self, known: &Facts, seal: &WordSeal) -> Vec<Wrong> {
         let wrong = known.iter().filter_map(|(name, right)| {
             let there = self.fields.get(name)?;
             let is_right = |value: &[u8]| is_of_a_hub(name, value, seal);
             let is_wrong = !is_right(there) && is_right(right);
-            is_wrong.then(|| (name.clone(), there.clone(), right.clone()))
+            let (name, there, right) = (name.clone(), there.clone(), right.clone());
+            is_wrong.then_some(Wrong { name, there, right })
         });
         wrong.collect()
     }
@@ -174,7 +201,7 @@ mod tests {
         .collect();
         let beside = Beside { fields: fields.clone(), generation: 9_999 };
         let wrong: Vec<String> =
-            beside.wrong(&known, &seal).into_iter().map(|(name, ..)| name).collect();
+            beside.wrong(&known, &seal).into_iter().map(|wrong| wrong.name).collect();
         assert_eq!(wrong, ["identity".to_owned(), name("n1")]);
         let learnt = beside.learnt(known.clone(), &seal);
         let mut expected = known.clone();

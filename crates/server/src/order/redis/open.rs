@@ -123,10 +123,13 @@ async fn step(
     let lines = (beside.line(&log.seal), Line::noted(&copy.facts(), &log.seal));
     check(copy, &lines)?;
     let counts = what_counts(log, (copy.said().turn, copy.read_from()), &lines);
+    let (there, own) = lines;
     if !counts.is_empty() {
+        // Whoever has these turns knows which openings led there: the next Redis may not.
+        let (generation, known) = (there.generation(&own), copy.facts());
+        copy.learn(generation, beside.put_back(known, &there.joined(own))).await?;
         return Ok(Opening::Read(counts));
     }
-    let (there, own) = lines;
     let is_of_before = there.is_older_than(&own);
     let (before, newest) = (there.generation(&own), own.newest());
     let facts = beside.put_back(copy.facts(), &there.joined(own));
