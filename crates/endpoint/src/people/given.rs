@@ -52,8 +52,8 @@ enum Age {
 pub(crate) enum Gave {
     /// It says nothing that is not known.
     Nothing,
-    /// It is kept for the keys by which links were signed.
-    Keys,
+    /// It is kept for the keys by which links were signed, or revokes keys that are not known yet.
+    Kept,
     /// It is kept, and revokes a key.
     Revokes,
     /// It revokes a key of this user. The hub is told of it, and its answer is awaited: nobody stops a device by handing
@@ -105,9 +105,9 @@ impl People {
             return Gave::RevokesOwn;
         }
         let given = &self.given;
+        let is_held = |digest| self.given_of(name).any(|given| given.digest() == digest);
         let revokes = revokes.iter().any(|sk| given.revoked_since(name, sk).is_none());
-        let is_unknown = |sk: &KeyId| self.signer_of_link(name, sk).is_none();
-        if !revokes && !bundle.header().sk.iter().any(|key| is_unknown(&key.kid)) {
+        if is_held(bundle.digest()) || (!revokes && !self.is_news(bundle)) {
             return Gave::Nothing;
         }
         let held = self.given.rows.entry(name, Vec::new);
@@ -121,7 +121,7 @@ impl People {
             let Some(most) = most.and_then(|(name, _)| UserName::new(name).ok()) else { break };
             self.forget_given(now_ms, &most);
         }
-        if revokes { Gave::Revokes } else { Gave::Keys }
+        if revokes { Gave::Revokes } else { Gave::Kept }
     }
 
     fn age(&self, bundle: &Bundle) -> Age {
@@ -164,6 +164,14 @@ impl People {
         header.rev.iter().filter(known).copied().collect()
     }
 
+    /// Whether a bundle has a key that the hub has not shown, or revokes one: it may show that one later.
+    fn is_news(&self, bundle: &Bundle) -> bool {
+        let header = bundle.header();
+        let is_revoked = |sk: &KeyId| self.devices(&header.u).any(|b| b.header().rev.contains(sk));
+        header.sk.iter().any(|key| self.signers.of(&header.u, &key.kid).is_none())
+            || (self.age(bundle) == Age::Newer && header.rev.iter().any(|sk| !is_revoked(sk)))
+    }
+
     /// Forgets a bundle of a person: the oldest one that revokes nothing, or nothing that another one does not
     /// revoke, before any other.
     fn forget_given(&mut self, now_ms: u64, name: &UserName) {
@@ -203,14 +211,11 @@ impl People {
                 contradicts = true;
                 continue;
             }
-            let revokes = self.revokes(&bundle);
-            let is_unknown = |sk: &KeyId| self.signers.of(name, sk).is_none();
-            let keys = bundle.header().sk.iter().any(|key| is_unknown(&key.kid));
             if *name != self.me {
                 let since = |sk: &KeyId| before.revoked.get(sk).copied().unwrap_or(now_ms);
-                proved.revoked.extend(revokes.iter().map(|sk| (*sk, since(sk))));
+                proved.revoked.extend(self.revokes(&bundle).iter().map(|sk| (*sk, since(sk))));
             }
-            if keys || !revokes.is_empty() {
+            if self.is_news(&bundle) {
                 proved.signers.keep(&bundle);
                 kept.push(B64Vec(bundle.bytes().to_vec()));
             }
