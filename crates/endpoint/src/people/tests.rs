@@ -351,7 +351,7 @@ fn invented_keys_take_no_memory_but_that_of_their_row() {
     let noted = alone.people.revoked.len();
     let mut rev: Vec<KeyId> = (0..200).map(|at| KeyId([at; 16])).collect();
     let invented = next(&keys(1), &second, rev.clone());
-    assert_eq!(alone.people.give(NOW_MS, &invented), Gave::Kept);
+    assert_eq!(alone.people.give(NOW_MS, &invented), Gave::Revokes);
     rev.push(sk);
     let one_known = next(&keys(1), &invented, rev);
     assert_eq!(alone.people.give(NOW_MS, &one_known), Gave::Revokes);
@@ -397,7 +397,7 @@ fn what_revokes_a_key_counts_when_the_key_is_shown() {
     let sk = second_device(1, 2).signing_id();
     alone.accept("bob", &known, None);
     let revoking = next(&keys(1), &known, vec![sk]);
-    assert_eq!(alone.people.give(NOW_MS, &revoking), Gave::Kept);
+    assert_eq!(alone.people.give(NOW_MS, &revoking), Gave::Revokes);
     assert!(!alone.people.is_disputed(&bob) && !alone.people.is_revoked(&bob, &sk));
     alone.accept("bob", &other, None);
     assert!(alone.people.is_disputed(&bob) && alone.people.is_revoked(&bob, &sk));
