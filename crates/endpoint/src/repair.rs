@@ -232,7 +232,7 @@ impl Endpoint {
     fn take_handed(&mut self, now_ms: u64, bundle: &Bundle) {
         let name = &bundle.header().u;
         match self.people.give(now_ms, bundle) {
-            Gave::Nothing | Gave::Keys => {}
+            Gave::Nothing | Gave::Kept => {}
             Gave::Revokes => {
                 // Whether the hub shows the same is asked before anything is sealed for them.
                 self.audiences_changed();

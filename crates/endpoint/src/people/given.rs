@@ -53,8 +53,8 @@ pub(crate) enum Gave {
     /// It says nothing that is not known.
     Nothing,
     /// It is kept for the keys by which links were signed.
-    Keys,
-    /// It is kept, and revokes a key.
+    Kept,
+    /// It is kept, and revokes a key, be it one that is not known yet.
     Revokes,
     /// It revokes a key of this user. The hub is told of it, and its answer is awaited: nobody stops a device by handing
     /// it something.
@@ -100,16 +100,14 @@ impl People {
         if self.age(bundle) == Age::Contradicting || self.contradicts_given(bundle) {
             return Gave::Contradicts;
         }
-        let revokes = self.revokes(bundle);
-        if !revokes.is_empty() && *name == self.me {
+        if *name == self.me && !self.revokes(bundle).is_empty() {
             return Gave::RevokesOwn;
         }
-        let given = &self.given;
-        let revokes = revokes.iter().any(|sk| given.revoked_since(name, sk).is_none());
-        let is_unknown = |sk: &KeyId| self.signer_of_link(name, sk).is_none();
-        if !revokes && !bundle.header().sk.iter().any(|key| is_unknown(&key.kid)) {
+        let is_held = |digest| self.given_of(name).any(|given| given.digest() == digest);
+        if is_held(bundle.digest()) || !self.is_news(bundle) {
             return Gave::Nothing;
         }
+        let is_revoking = self.has_unshown_rev(bundle);
         let held = self.given.rows.entry(name, Vec::new);
         held.push(B64Vec(bundle.bytes().to_vec()));
         if held.len() > GIVEN_PERSON_MAX {
@@ -121,7 +119,7 @@ impl People {
             let Some(most) = most.and_then(|(name, _)| UserName::new(name).ok()) else { break };
             self.forget_given(now_ms, &most);
         }
-        if revokes { Gave::Revokes } else { Gave::Keys }
+        if is_revoking { Gave::Revokes } else { Gave::Kept }
     }
 
     fn age(&self, bundle: &Bundle) -> Age {
@@ -158,10 +156,26 @@ impl People {
         if self.age(bundle) != Age::Newer {
             return BTreeSet::new();
         }
-        let shown = self.devices(&header.u).flat_map(|bundle| &bundle.header().rev);
-        let shown: HashSet<&KeyId> = shown.collect();
+        let shown = self.shown_rev(&header.u);
         let known = |sk: &&KeyId| self.signers.of(&header.u, sk).is_some() && !shown.contains(sk);
         header.rev.iter().filter(known).copied().collect()
+    }
+
+    /// Whether a bundle has a key that the hub has not shown, or revokes one: it may show that one later.
+    fn is_news(&self, bundle: &Bundle) -> bool {
+        let header = bundle.header();
+        header.sk.iter().any(|key| self.signers.of(&header.u, &key.kid).is_none())
+            || self.has_unshown_rev(bundle)
+    }
+
+    fn has_unshown_rev(&self, bundle: &Bundle) -> bool {
+        let shown = self.shown_rev(&bundle.header().u);
+        self.age(bundle) == Age::Newer && bundle.header().rev.iter().any(|sk| !shown.contains(sk))
+    }
+
+    /// The keys of a person that the hub has shown as revoked.
+    fn shown_rev(&self, name: &UserName) -> HashSet<KeyId> {
+        self.devices(name).flat_map(|bundle| &bundle.header().rev).copied().collect()
     }
 
     /// Forgets a bundle of a person: the oldest one that revokes nothing, or nothing that another one does not
@@ -203,14 +217,11 @@ impl People {
                 contradicts = true;
                 continue;
             }
-            let revokes = self.revokes(&bundle);
-            let is_unknown = |sk: &KeyId| self.signers.of(name, sk).is_none();
-            let keys = bundle.header().sk.iter().any(|key| is_unknown(&key.kid));
             if *name != self.me {
                 let since = |sk: &KeyId| before.revoked.get(sk).copied().unwrap_or(now_ms);
-                proved.revoked.extend(revokes.iter().map(|sk| (*sk, since(sk))));
+                proved.revoked.extend(self.revokes(&bundle).iter().map(|sk| (*sk, since(sk))));
             }
-            if keys || !revokes.is_empty() {
+            if self.is_news(&bundle) {
                 proved.signers.keep(&bundle);
                 kept.push(B64Vec(bundle.bytes().to_vec()));
             }

@@ -57,6 +57,8 @@ pub(crate) struct Faults {
     pub(crate) lose: usize,
     /// So many of the next messages are refused for good.
     pub(crate) refuse: usize,
+    /// Messages of this conversation are refused for good.
+    pub(crate) refuses_in: Option<ConversationId>,
     /// Messages are refused as what was never looked at.
     pub(crate) refuses_requests: bool,
     /// A KEY is taken and its answer is held back for ever.

@@ -423,7 +423,8 @@ impl TestHub {
             let why = "busy".to_owned();
             return self.answer(index, &HubToClient::Retry { id, after_ms: 100, why });
         }
-        if take_one(&mut self.faults.refuse) {
+        let is_refused = self.faults.refuses_in.as_ref() == Some(&header.cid);
+        if is_refused || take_one(&mut self.faults.refuse) {
             self.withheld.push(bytes);
             return self.refuse(index, id, code::STORAGE_FULL, None);
         }
