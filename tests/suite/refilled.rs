@@ -213,7 +213,7 @@ fn two_openings_behind_one_turn_are_told_apart() {
     redis.replace();
     // It begins where it was, on a word of a person.
     let starting = Program::start(node_command(&rig, &redis, "n2", &port, &[]));
-    wait_until("it says what is missing", LIMIT, || {
+    until("it says what is missing", || {
         starting.stderr.text().contains("chat-server cluster open")
     });
     let said = runs(&rig, &redis, &["open", "--without", "n1"], "n2");
@@ -258,23 +258,23 @@ fn turns_that_a_folder_has_forgotten_are_named() {
     for index in 0..40 {
         let before = turn(&redis);
         alice.type_line(&format!("line {index} of many: {}", "x".repeat(400)));
-        wait_until("it is in the log", LIMIT, || turn(&redis) > before);
+        until("it is in the log", || turn(&redis) > before);
     }
     let first = |redis: &Redis| {
         let entry = redis.say(&["XRANGE", "{chat}:log", "-", "+", "COUNT", "1"]);
         let id = entry.lines().next().and_then(|id| id.split_once('-'));
         id.and_then(|(_, turn)| turn.trim().parse::<u64>().ok()).unwrap_or(0)
     };
-    wait_until("it is trimmed", LIMIT, || first(&redis) > 10);
+    until("it is trimmed", || first(&redis) > 10);
     // What is removed there is forgotten here with the next turn.
     let before = turn(&redis);
     alice.type_line("one line more");
-    wait_until("it is in the log", LIMIT, || turn(&redis) > before);
+    until("it is in the log", || turn(&redis) > before);
     one.kill_hard();
     alice.kill_hard();
     redis.replace();
     let starting = Program::start(node_command(&rig, &redis, "n2", "0", &small));
-    wait_until("it says what is missing", LIMIT, || {
+    until("it says what is missing", || {
         starting.stderr.text().contains("chat-server cluster open")
     });
     let said = runs(&rig, &redis, &["open", "--without", "n1"], "n2");
@@ -338,8 +338,8 @@ fn a_server_that_waits_for_others_at_its_start_says_so() {
     redis.say(&["FLUSHALL"]);
     let mut first = Program::start(node_command(&rig, &redis, "n1", &ports[0], &[]));
     let answers = || std::net::TcpStream::connect(&address).is_ok();
-    wait_until("its port is open", LIMIT, answers);
-    wait_until("it says for whom it waits", LIMIT, || {
+    until("its port is open", answers);
+    until("it says for whom it waits", || {
         let page = get(&address, "/readyz?verbose", &[]);
         assert_eq!(page.status, 503, "{}", page.body);
         page.body.contains("n2 may have more: start it")
@@ -347,7 +347,7 @@ fn a_server_that_waits_for_others_at_its_start_says_so() {
     assert!(!first.has_ended());
     let turned_away = rig.client("alice", &format!("ws://{address}")).start(&["users"]);
     let two = Server::run(node_command(&rig, &redis, "n2", &ports[1], &[]));
-    wait_until("it is ready", LIMIT, || get(&address, "/readyz", &[]).status == 200);
+    until("it is ready", || get(&address, "/readyz", &[]).status == 200);
     // It was told to come again, and has.
     turned_away.finish().assert_code(0);
     drop((first, two));

@@ -181,7 +181,7 @@ fn copies_stay_with_a_server_that_becomes_one_of_several_and_is_alone_again() {
     let server = Server::run(node_command(&rig, &redis, "n1", &port, &["--new-cluster"]));
     has_it("in");
     assert_eq!(server.terminate().code, Some(0));
-    let server = alone(&port, &["--leave-cluster"]);
+    let server = Server::run(node_command(&rig, &redis, "n1", &port, &["--leave-cluster"]));
     has_it("out");
     assert_eq!(server.terminate().code, Some(0));
     assert_eq!(digest().as_deref(), Some("copies: 1"));

@@ -290,6 +290,11 @@ pub trait SharedLog: Send {
     /// This hub has applied the turns up to this one.
     fn has_applied(&self, _turn: u64) {}
 
+    /// Waits until it is time to look what is said of the log beside its turns.
+    fn news(&self) -> impl Future<Output = ()> + Send + 'static {
+        std::future::pending()
+    }
+
     /// Whether it is time to look what is said of the log beside its turns; once.
     fn has_news(&self) -> bool {
         false

@@ -62,6 +62,7 @@ pub struct LogHealth {
     forgettable: AtomicU64,
     /// It is time to look what is said of the log beside its turns.
     has_news: AtomicBool,
+    news: Notify,
     /// Somebody waits to hear how far this hub is.
     hurry: Notify,
     /// Which hub answers to the name `server`; empty while that is not known.
@@ -85,6 +86,7 @@ impl LogHealth {
             synced: AtomicU64::new(0),
             forgettable: AtomicU64::new(0),
             has_news: AtomicBool::new(false),
+            news: Notify::new(),
             hurry: Notify::new(),
             host: watch::Sender::new(String::new()),
         }
@@ -149,6 +151,12 @@ impl LogHealth {
     /// It is time to look what is said of the log beside its turns.
     pub fn set_news(&self) {
         self.has_news.store(true, Ordering::Release);
+        self.news.notify_one();
+    }
+
+    /// Waits until it is.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// Whether it is, once.

@@ -525,6 +525,11 @@ impl SharedLog for RedisLog {
         open::facts_now(self, &mut connection, known).await
     }
 
+    fn news(&self) -> impl Future<Output = ()> + Send + 'static {
+        let health = Arc::clone(&self.health);
+        async move { health.news().await }
+    }
+
     fn has_news(&self) -> bool {
         self.health.take_news()
     }

@@ -509,7 +509,14 @@ impl<L: SharedLog, S: Store + Sync> Turns for Shared<L, S> {
         if !self.waiting.is_empty() || self.is_closed {
             return;
         }
-        match self.log.next().await {
+        let news = self.log.news();
+        let next = tokio::select! {
+            biased;
+            next = self.log.next() => next,
+            // A hub to which nobody writes learns as well what is said.
+            () = news => return,
+        };
+        match next {
             Ok(logged) => self.waiting.extend(logged),
             Err(LogError::Closed) => self.is_closed = true,
             // The next batch says so.

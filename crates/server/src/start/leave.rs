@@ -39,6 +39,8 @@ async fn read_on(
     sharing: &Sharing,
     metrics: &Arc<Metrics>,
 ) -> Result<(), RunError> {
+    // It is one of the servers until everything is here, with what they are all given.
+    let config = &Config { sharing: Some(sharing.clone()), ..config.clone() };
     let cluster = cluster::find(config, sharing).await?;
     let (place, node) = (cluster.place.clone(), cluster.node);
     no_other_runs(&place, node, sharing).await?;

@@ -175,16 +175,11 @@ pub fn followed_to(folder: &Path, log: [u8; 16]) -> Result<Lost, OpenError> {
 /// Puts what was committed to the database in `folder` on the disk; another thread may write to it meanwhile. Where commits
 /// sync by themselves nobody needs it.
 pub fn sync(folder: &Path) -> std::io::Result<()> {
-    // What was committed lies in the one, and goes from there into the other, which SQLite syncs then.
-    let file = folder.join(DATABASE_FILE);
-    let mut journal = file.clone().into_os_string();
+    // What was committed lies in the write-ahead log; SQLite syncs the database itself when it moves that there. The
+    // database must not be opened here: closing it would drop the locks of all its connections (fcntl(2)).
+    let mut journal = folder.join(DATABASE_FILE).into_os_string();
     journal.push("-wal");
-    match std::fs::File::open(journal) {
-        Ok(journal) => journal.sync_data()?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    std::fs::File::open(file)?.sync_data()
+    std::fs::File::open(journal)?.sync_data()
 }
 
 /// What everything up to the last turns came to, in the database in `folder`: some thousand of them.

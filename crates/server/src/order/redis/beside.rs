@@ -3,13 +3,14 @@
 //!
 //! - `identity`, `settings`, `o:GENERATION`: sealed for the hubs.
 //! - `n:NODE`: a name, which the number is made of.
-//! - `d:NODE`: how far a hub is, and when; of no use but to wait for it.
+//! - `d:NODE`: how far a hub is, and when; of no use but to wait for it. It counts of hubs that have a name here.
 //! - `host`: a name in clear. It says where the agent runs, as Redis may.
 //! - `base`: it is in the file of each hub, and is never taken from here.
 
 use std::collections::BTreeMap;
 
 use chat_protocol::crypto::sha256_parts;
+use chat_protocol::limits::INTEGER_MAX;
 use redis::{RedisError, Script, aio::MultiplexedConnection};
 
 use super::{Place, PlaceError, RedisLog, SCRIPT_TIME_MAX, open::Failed};
@@ -30,6 +31,10 @@ pub fn number_of(name: &str) -> u32 {
 
 /// Characters of the name of a hub at most: it is a file name as well.
 pub const NODE_NAME_CHARS_MAX: usize = 32;
+
+/// Hubs whose names a copy takes over. Anybody who can write to Redis can make up names; more servers than this share
+/// no log, whose turns each of them applies.
+pub const NODES_MAX: usize = 64;
 
 /// Whether a hub may be called this.
 pub fn is_node_name(text: &str) -> bool {
@@ -139,8 +144,20 @@ impl Beside {
     /// What the copy of a hub takes over of a log that is open, beside what it knows.
     pub(super) fn learnt(&self, known: Facts, seal: &WordSeal) -> Facts {
         let mut facts: BTreeMap<String, Vec<u8>> = known.into_iter().collect();
-        for (name, value) in &self.fields {
-            if is_of_a_hub(name, value, seal) {
+        let mut names = facts.keys().filter(|name| name.starts_with("n:")).count();
+        // Names come after the rest: how far somebody is counts once there is a name for it.
+        for (name, value) in self.fields.iter().rev() {
+            if !is_of_a_hub(name, value, seal) {
+                continue;
+            }
+            let is_known = facts.contains_key(name);
+            let is_taken = match name.split_once(':') {
+                Some(("n", _)) => is_known || names < NODES_MAX,
+                Some(("d", node)) => facts.contains_key(&format!("n:{node}")),
+                _ => true,
+            };
+            if is_taken {
+                names += usize::from(!is_known && name.starts_with("n:"));
                 facts.insert(name.clone(), value.clone());
             }
         }
@@ -160,9 +177,12 @@ fn is_of_a_hub(name: &str, value: &[u8], seal: &WordSeal) -> bool {
             text().is_some_and(|name| is_node_name(name) && number_of(name).to_string() == number)
         }
         (_, Some(("d", number))) => {
-            let is_number = |word: &str| word.parse::<u64>().is_ok();
-            let words = text().is_some_and(|text| text.split(' ').all(is_number));
-            words && number.parse::<u32>().is_ok()
+            // A turn, when, and what of it is on the disk, where that was said.
+            let is_number = |word: &str| word.parse::<u64>().is_ok_and(|n| n <= INTEGER_MAX);
+            let is_right = |text: &str| {
+                (2..=3).contains(&text.split(' ').count()) && text.split(' ').all(is_number)
+            };
+            text().is_some_and(is_right) && number.parse::<u32>().is_ok()
         }
         _ => is_opening(name) && seal.open(name, value).is_some(),
     }
@@ -181,6 +201,7 @@ mod tests {
     fn what_no_hub_can_have_written_is_not_taken_over() {
         let seal = WordSeal::new(&[1; 32], [7; 16]);
         let name = |node: &str| format!("n:{}", number_of(node));
+        let far = |node: &str| format!("d:{}", number_of(node));
         let known = vec![
             fact("base", b"what was there"),
             fact("identity", &seal.seal("identity", b"key")),
@@ -192,8 +213,10 @@ mod tests {
             fact("host", b"n2"),
             fact(&name("n1"), b"n9"),
             fact(&name("n2"), b"n2"),
-            fact("d:5", b"12 1000 11"),
-            fact("d:6", b"x"),
+            fact(&far("n2"), b"12 1000 11"),
+            fact(&far("n1"), b"1 2 3 4"),
+            // Of nobody who has a name.
+            fact("d:6", b"12 1000 11"),
             fact("o:9999", b"5"),
             fact("turn", b"5"),
         ]
@@ -206,7 +229,7 @@ mod tests {
         let learnt = beside.learnt(known.clone(), &seal);
         let mut expected = known.clone();
         expected.extend([
-            fact("d:5", b"12 1000 11"),
+            fact(&far("n2"), b"12 1000 11"),
             fact("host", b"n2"),
             fact(&name("n2"), b"n2"),
         ]);

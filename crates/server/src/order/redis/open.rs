@@ -268,6 +268,10 @@ pub(super) async fn facts_now(
     known: Facts,
 ) -> Option<Facts> {
     let beside = Beside::ask(log, connection, &known).await.ok()?;
+    // A log that was lost meanwhile, or opened anew, says less than is known, or of another opening.
+    if beside.generation != log.generation {
+        return None;
+    }
     Some(beside.learnt(known, &log.seal))
 }
 

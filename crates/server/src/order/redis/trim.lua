@@ -15,9 +15,11 @@ for field, value in pairs(meta) do
   if node then
     -- What is on its disk, where it has said that: a power cut may take the rest.
     local turn, at, synced = value:match('^(%d+) (%d+) ?(%d*)$')
-    if synced ~= '' then turn = synced end
-    if now - tonumber(at) < tonumber(ARGV[4]) then all = math.min(all, tonumber(turn)) end
-    if redis.call('EXISTS', ARGV[3] .. node) == 1 then living = math.min(living, tonumber(turn)) end
+    if turn then -- No hub has written anything else.
+      if synced ~= '' then turn = synced end
+      if now - tonumber(at) < tonumber(ARGV[4]) then all = math.min(all, tonumber(turn)) end
+      if redis.call('EXISTS', ARGV[3] .. node) == 1 then living = math.min(living, tonumber(turn)) end
+    end
   end
 end
 local length, size = redis.call('XLEN', KEYS[1]), redis.call('MEMORY', 'USAGE', KEYS[1]) or 0

@@ -519,6 +519,7 @@ async fn a_hub_goes_on_when_a_log_that_was_closed_is_open() {
 struct Telling {
     end: MemoryEnd,
     has_news: std::sync::atomic::AtomicBool,
+    news: Arc<tokio::sync::Notify>,
     facts: Facts,
 }
 
@@ -543,6 +544,11 @@ impl SharedLog for Telling {
         Some(self.facts.clone())
     }
 
+    fn news(&self) -> impl Future<Output = ()> + Send + 'static {
+        let news = Arc::clone(&self.news);
+        async move { news.notified().await }
+    }
+
     fn has_news(&self) -> bool {
         self.has_news.swap(false, std::sync::atomic::Ordering::AcqRel)
     }
@@ -556,12 +562,16 @@ async fn what_is_said_beside_the_log_is_taken_over_while_it_is_open() {
     let one = Incarnation { node: 1, life: 1 };
     let fact = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     let facts = vec![fact("d:2", "5 1000 4"), fact("host", "n2")];
-    let end = Telling { end: log.join(one, 0), has_news: false.into(), facts: facts.clone() };
+    let (end, news) = (log.join(one, 0), Arc::default());
+    let end = Telling { end, has_news: false.into(), news, facts: facts.clone() };
     let follower = Follower::new(Seal::new(&[1; 32], [2; 16], 1));
     let mut hub = Shared::new(one, end, MemoryStore::default(), follower);
     hub.others().await.unwrap();
     assert!(hub.standing.noted.facts.is_empty());
     hub.log.has_news = true.into();
+    // Also by a hub to which no other one writes.
+    hub.log.news.notify_one();
+    tokio::time::timeout(chat_testkit::PATIENCE, hub.arrived()).await.expect("told");
     hub.others().await.unwrap();
     assert_eq!(hub.standing.noted.facts, facts);
     // How far somebody is, is said each second, and is not worth a sync.

@@ -327,11 +327,13 @@ async fn the_list_of_files_is_there_after_opening_again_and_in_a_file_without_it
     assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{opened:?}");
 }
 
+/// A server's number.
+const OWN: u32 = 7;
+
 /// Goal: whoever becomes one of several, or is alone again, finds its own copies of files as its own, and what the file
 /// comes to stays the same. Before: a copy belonged to nobody after each move, and its file was swept at the start.
 #[tokio::test]
 async fn copies_of_files_move_with_their_server() {
-    const OWN: u32 = 7;
     let folder = tempfile::tempdir().unwrap();
     let copy = |number: u8, node: u32| CopyRow {
         account: AccountId(1),
@@ -393,10 +395,10 @@ fn a_file_that_was_not_adopted_whole_follows_no_log() {
     // What is there before the first turn cannot be written.
     file.execute_batch("CREATE TABLE facts (name TEXT)").unwrap();
     let log = FollowedLog { log: [7; 16], node: "n1".to_owned() };
-    adopt(folder.path(), &log, &Digest::ZERO).unwrap_err();
+    adopt(folder.path(), (&log, OWN), &Digest::ZERO).unwrap_err();
     assert_eq!(owner(folder.path()).unwrap(), Owner::Nobody);
     file.execute_batch("DROP TABLE facts").unwrap();
-    adopt(folder.path(), &log, &Digest::ZERO).unwrap();
+    adopt(folder.path(), (&log, OWN), &Digest::ZERO).unwrap();
     assert_eq!(owner(folder.path()).unwrap(), Owner::Follows(log));
     let noted = noted(folder.path()).unwrap().unwrap_or_default();
     assert_eq!(noted.facts, [("base".to_owned(), vec![0; 32])]);
