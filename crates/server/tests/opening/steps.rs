@@ -142,7 +142,8 @@ fn around_hubs(world: &World, next: &mut Vec<Next>) {
                 later.hubs[hub].is_restored = true;
             });
         }
-        if is_up && world.left.words > 0 && world.hubs.iter().any(|hub| !hub.is_up) {
+        let is_awaited = !world.is_open() && world.hubs.iter().any(|hub| !hub.is_up);
+        if is_up && world.left.words > 0 && is_awaited {
             happens(
                 "a person goes on without all who do not run, with the folder of a hub",
                 hub,
@@ -162,7 +163,7 @@ pub(crate) fn says(world: &mut World, (speaker, without): (usize, BTreeSet<u32>)
     let hub = &world.hubs[speaker];
     let (generation, turn) = (hub.line().newest(), turns(&hub.applied));
     world.left_out.extend(&without);
-    world.word = Some(Word { without, generation, turn });
+    world.word = Some((world.redis.run, Word { without, generation, turn }));
 }
 
 /// Another process of Redis: whoever was there notices, and has time to say something.
@@ -519,4 +520,5 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     promises::opened(world, generation, &said);
     // What was said was said of the log as it was.
     world.redis.openings.remove(&this);
+    world.word = None;
 }

@@ -141,8 +141,8 @@ pub(crate) struct World {
     pub(crate) refilled: BTreeMap<u8, Entry>,
     /// The generations that were ever begun.
     pub(crate) begun: BTreeSet<u8>,
-    /// Without whom a person lets the others go on, in the next opening.
-    pub(crate) word: Option<Word>,
+    /// Without whom a person lets the others go on, in the next opening for this Redis.
+    pub(crate) word: Option<(u8, Word)>,
     /// Whom a person has ever left out.
     pub(crate) left_out: BTreeSet<u32>,
     /// A promise that the last step has broken.
@@ -275,8 +275,9 @@ impl World {
     /// Whom this hub leaves out, because a person has said so of the opening that it waits for.
     pub(crate) fn without(&self, hub: &Hub) -> Option<&BTreeSet<u32>> {
         let turn = u64::try_from(hub.applied.len()).expect("small");
-        let is_for = |word: &&Word| word.is_for(hub.line().newest(), turn);
-        self.word.as_ref().filter(is_for).map(|word| &word.without)
+        let (run, word) = self.word.as_ref()?;
+        let is_for = *run == self.redis.run && word.is_for(hub.line().newest(), turn);
+        is_for.then_some(&word.without)
     }
 
     pub(crate) fn end(&self) -> u8 {
