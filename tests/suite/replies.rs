@@ -41,7 +41,7 @@ fn after_a_start_an_answer_is_for_who_wrote_last() {
 #[test]
 fn a_script_answers_who_wrote_before_its_start() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
-    let mut alice = scene.person("alice");
+    let alice = scene.person("alice");
     writes(&mut bob, "shall we");
     alice.stdout.wait_for_part("shall we");
     alice.finish().assert_code(0);
