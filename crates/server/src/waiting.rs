@@ -30,8 +30,8 @@ const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(1);
 /// What who comes too early is told. Clients go to the next address.
 const TOO_EARLY: &str = "the server is starting; it waits for what it shares with other servers";
 
-/// Starts, and answers on the port when it waits for others, or takes long: what `/readyz` and `/metrics` say, and 1013 to whoever wants to
-/// sign in. The port stays open whatever comes of it.
+/// Starts, and answers on the port when it waits for others, or takes long: what `/readyz` and `/metrics` say, and 1013 to
+/// whoever wants to sign in. The port stays open whatever comes of it.
 pub(crate) async fn meanwhile<T>(
     starting: impl Future<Output = T>,
     listener: &TcpListener,
