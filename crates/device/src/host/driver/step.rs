@@ -211,21 +211,22 @@ impl Driver {
         }
     }
 
-    /// How things stand.
+    /// How things stand behind all that was asked before, also where that is done with the end of this step.
     pub(crate) fn status(&self) -> Status {
         let device = self.core.endpoint().device();
+        let goes = self.asked.goes_away();
         Status {
             user: device.user.clone(),
             dev: device.dev,
             identity: device.bundle.identity(),
             server: device.server,
             url: match &self.link {
-                Link::Online { url, .. } => Some(url.clone()),
+                Link::Online { url, .. } if !goes => Some(url.clone()),
                 _ => None,
             },
             addresses: self.door.connector.servers().to_vec(),
             retry_in: self.link.retry_in(),
-            is_away: matches!(self.link, Link::Down),
+            is_away: (goes || matches!(self.link, Link::Down)) && !self.asked.comes_back,
             answer_us: self.journal.last_answer_us(),
             silent_s: self.silence.lasts(Instant::now()).map(|lasts| lasts.as_secs()),
             unanswered: self.core.endpoint().unanswered(),
