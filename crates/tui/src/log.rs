@@ -140,6 +140,8 @@ pub(crate) struct Log {
     focus: Option<i64>,
     /// A search upwards has looked at all lines from this number on.
     sought: Option<i64>,
+    /// One that begins looks at all lines, wherever the window is.
+    is_from_end: bool,
     older: Older,
     /// The oldest place of the pages that have come since lines were forgotten. What came since the start has no
     /// place, and pages of it bring nothing new.
@@ -158,6 +160,7 @@ impl Default for Log {
             unread: None,
             focus: None,
             sought: None,
+            is_from_end: false,
             older: Older::Perhaps,
             reached: None,
             alarms: VecDeque::new(),
@@ -331,13 +334,15 @@ impl Log {
 
     /// Another conversation is opened: what is here has been seen, and most of it is forgotten.
     pub(crate) fn close(&mut self) {
-        (self.top, self.unread, self.focus, self.sought) = (None, None, None, None);
+        (self.top, self.unread) = (None, None);
+        self.forget_found();
         self.forget(CLOSED_MAX);
     }
 
     /// Empties the screen. The home keeps what was said, and scrolling up brings it back.
     pub(crate) fn clear(&mut self) {
-        (self.top, self.unread, self.focus, self.sought) = (None, None, None, None);
+        (self.top, self.unread) = (None, None);
+        self.forget_found();
         self.forget(CLEARED);
         self.alarms.clear();
         (self.older, self.reached) = (Older::Hidden, None);

@@ -203,17 +203,24 @@ impl Log {
         }
     }
 
+    /// Begins a search: upwards it looks at all lines, wherever the window is.
+    pub(crate) fn search_from_end(&mut self) {
+        self.forget_found();
+        self.is_from_end = true;
+    }
+
     /// Ends a search; what was found is shown as before.
     pub(crate) fn forget_found(&mut self) {
-        (self.focus, self.sought) = (None, None);
+        (self.focus, self.sought, self.is_from_end) = (None, None, false);
     }
 
     fn jump(&mut self, is_above: bool, window: &Window<'_>, fits: impl Fn(&Line) -> bool) -> bool {
+        let is_from_end = std::mem::take(&mut self.is_from_end);
         let fits = |number: &i64| self.block(*number).is_some_and(|block| fits(&block.line));
         let top = self.top(window);
         let found = if is_above {
             let bottom = self.below(top, window.rows, window).number;
-            let from = self.focus.unwrap_or(bottom);
+            let from = self.focus.unwrap_or(if is_from_end { self.end() } else { bottom });
             // What a page of the home has brought since is all that is left to look at.
             let from = self.sought.map_or(from, |sought| from.min(sought));
             (self.first..from).rev().find(fits)

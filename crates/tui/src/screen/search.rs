@@ -173,7 +173,7 @@ impl Screen {
 
     /// Other letters are looked for from the end on.
     fn search_anew(&mut self, search: Search, facts: &Facts) {
-        self.log(None).forget_found();
+        self.log(None).search_from_end();
         self.search_on(search, true, facts);
     }
 

@@ -172,6 +172,23 @@ fn the_log_is_read_around_what_was_found() {
     assert!(desk.text().contains("|search: line 42"), "{}", desk.text());
 }
 
+/// Goal: other letters are looked for in all lines, wherever those before were found. (The build before looked upwards from
+/// there, and said that others are nowhere.)
+#[test]
+fn other_letters_are_found_below_what_was_found_before() {
+    let mut desk = Desk::new(80, 24);
+    log_of_hundred(&mut desk);
+    desk.key(KeyCode::Char('s'), CTRL);
+    desk.write("line 10");
+    assert!(desk.text().contains("bob: line 10 "), "{}", desk.text());
+    desk.key(KeyCode::Char('u'), CTRL);
+    desk.write("line 90");
+    assert!(desk.text().contains("|search: line 90"), "{}", desk.text());
+    assert!(desk.text().contains("bob: line 90 "), "{}", desk.text());
+    desk.key(KeyCode::Enter, NONE);
+    assert!(desk.text().contains("(not found)"), "{}", desk.text());
+}
+
 /// Goal: no word names a key that a person has taken away. (The build before named Ctrl-C, Ctrl-D, Esc, PgUp and PgDn.)
 #[test]
 fn words_about_keys_name_those_that_were_chosen() {
