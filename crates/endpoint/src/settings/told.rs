@@ -77,7 +77,7 @@ pub(crate) struct SettingsPace {
 
 impl SettingsPace {
     /// From when on everything may be told. What is told for the first time is told at once.
-    fn from_ms(&self, now_ms: u64) -> u64 {
+    fn next_ms(&self, now_ms: u64) -> u64 {
         let is_calm =
             !(self.told_ms..self.told_ms.saturating_add(SETTINGS_WAIT_MAX_MS)).contains(&now_ms);
         match self.times.checked_sub(1).filter(|_| !is_calm) {
@@ -154,7 +154,7 @@ impl Endpoint {
 
     /// Whether everything may be told now: not while something that was said before has no answer, nor too often.
     fn may_tell_all(&self, now_ms: u64) -> bool {
-        self.pace.settings.from_ms(now_ms) <= now_ms && !self.is_telling_settings()
+        self.pace.settings.next_ms(now_ms) <= now_ms && !self.is_telling_settings()
     }
 
     fn is_telling_settings(&self) -> bool {
@@ -163,7 +163,7 @@ impl Endpoint {
 
     fn tell_all_later(&mut self, now_ms: u64, from_ms: u64) {
         let pace = &mut self.pace.settings;
-        let from = pace.from_ms(now_ms).max(from_ms);
+        let from = pace.next_ms(now_ms).max(from_ms);
         pace.tell_ms.get_or_insert(from);
     }
 
@@ -311,14 +311,14 @@ mod tests {
         let now = 5_000_000;
         let mut waits = Vec::new();
         for _ in 0..4 {
-            waits.push(pace.from_ms(now) - now);
+            waits.push(pace.next_ms(now) - now);
             pace.tells(now);
         }
         assert_eq!(waits, [0, 2_000, 4_000, 8_000]);
-        assert_eq!(pace.from_ms(now - 1), now - 1, "a clock that was put back");
+        assert_eq!(pace.next_ms(now - 1), now - 1, "a clock that was put back");
         let later = now + SETTINGS_WAIT_MAX_MS;
-        assert_eq!(pace.from_ms(later), later);
+        assert_eq!(pace.next_ms(later), later);
         pace.tells(later);
-        assert_eq!(pace.from_ms(later), later + SETTINGS_TELL_MIN_MS, "at leisure");
+        assert_eq!(pace.next_ms(later), later + SETTINGS_TELL_MIN_MS, "at leisure");
     }
 }

@@ -187,7 +187,9 @@ fn nobody_sets_anything_through_a_conversation_of_their_own() {
     hub.run();
     assert!(hub.peers[alice].endpoint.settings().is_empty());
     assert_eq!((settings_heard(&hub, alice), hub.texts(alice)), (0, Vec::new()));
-    let is_alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::NotAMember, user, .. } if *user == name("oliver"));
+    // Its maker may have made it honestly, for others.
+    let blame = "the server has given you a key that oliver has made";
+    let is_alarm = |event: &Event| matches!(event, Event::Alarm { kind: Alarm::NotAMember, user, detail, .. } if *user == name("oliver") && detail.starts_with(blame));
     // Those of a minute about one person are counted together.
     assert_eq!(hub.count(alice, is_alarm), 1, "{:?}", hub.peers[alice].events);
     let is_missed =
@@ -667,4 +669,17 @@ fn what_lies_ahead_is_told_and_asked_for_on_the_next_connection() {
     hub.comes(laptop);
     assert_eq!(value(&hub, laptop, "ignore:bob"), "on");
     assert_eq!(complaints(&hub, laptop), 1);
+}
+
+/// Goal: that somebody was not told that the user is away is told to the user, whose history says that they were.
+/// Before: nothing was.
+#[test]
+fn an_answer_for_who_is_away_that_is_refused_is_told() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    let now = hub.now;
+    hub.faults.refuse = 1;
+    hub.peers[0].endpoint.answer_for_away(now, &name("bob"), "at lunch").expect("said");
+    hub.run();
+    let is_told = |event: &Event| matches!(event, Event::Complaint { reason, by_hub: true, .. } if reason.starts_with("bob was not told that you are away"));
+    assert_eq!(hub.count(0, is_told), 1, "{:?}", hub.peers[0].events);
 }
