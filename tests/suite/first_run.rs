@@ -76,6 +76,7 @@ fn a_first_start_that_did_not_come_to_its_end_is_one_again() {
     again.answer("Your name: ", "newcomer");
     // The keys are there already.
     again.answer("assword", PASSWORD);
+    again.answer("[y/N]", "y");
     again.wait_for("newcomer #lobby>");
     again.type_line("/quit");
     assert_eq!(again.wait(), Some(0));
