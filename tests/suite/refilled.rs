@@ -310,8 +310,8 @@ fn snapshot(rig: &Rig, redis: &Redis, (from, to): (&str, &str)) {
     // It holds the hashes of all passwords, and stays here until it is taken to its machine.
     for file in std::fs::read_dir(&out).unwrap() {
         let file = file.unwrap();
-        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", file.path().display());
+        let bits = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(bits & 0o077, 0, "{}: {bits:o}", file.path().display());
     }
 }
 
@@ -337,8 +337,8 @@ fn a_server_that_waits_for_others_at_its_start_says_so() {
     }
     redis.say(&["FLUSHALL"]);
     let mut first = Program::start(node_command(&rig, &redis, "n1", &ports[0], &[]));
-    let answers = || std::net::TcpStream::connect(&address).is_ok();
-    until("its port is open", answers);
+    let is_open = || std::net::TcpStream::connect(&address).is_ok();
+    until("its port is open", is_open);
     until("it says for whom it waits", || {
         let page = get(&address, "/readyz?verbose", &[]);
         assert_eq!(page.status, 503, "{}", page.body);

@@ -216,11 +216,11 @@ fn fronts(config: &Config, acceptor: Option<TlsAcceptor>) -> Result<(Front, Fron
     let shows_metrics = config.metrics_address.is_none();
     let one = |acceptor| {
         let (site, proxies) = (site.clone(), Proxies::new(config.trusted_proxies.clone()));
-        Front { site, proxies, shows_metrics, ..Front::new(acceptor, Arc::clone(&admission)) }
+        Front { shows_metrics, site, proxies, ..Front::new(acceptor, Arc::clone(&admission)) }
     };
     let front = one(acceptor.clone());
     let (metrics, readiness) = (Arc::clone(&front.metrics), Arc::clone(&front.readiness));
-    let early = Front { metrics, readiness, ..one(acceptor) };
+    let early = Front { readiness, metrics, ..one(acceptor) };
     Ok((front, early))
 }
 
@@ -234,7 +234,7 @@ async fn starts(
     if config.sharing.is_none() {
         return starting.await;
     }
-    waiting::meanwhile(starting, listener, Arc::new(early)).await
+    Box::pin(waiting::meanwhile(starting, listener, Arc::new(early))).await
 }
 
 /// Serves on `listener` until `shutdown`, then drains: `/readyz` says so, new sessions are refused,

@@ -16,7 +16,6 @@ use chat_protocol::{
 };
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use zeroize::Zeroizing;
 
 use crate::{
     RunError,
@@ -249,9 +248,7 @@ pub(crate) async fn start(
     let helper = helper.filter(|_| cluster.as_ref().is_none_or(|cluster| cluster.hosts_agent));
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
     let rb = agent.as_ref().map(BuiltInAgent::restart_nonce);
-    let shared = cluster.as_ref().map(|cluster| cluster.identity.clone());
-    let becomes_host = cluster.as_ref().is_some_and(|cluster| cluster.becomes_host);
-    let identity = open_identity(config, (shared, rb), becomes_host && rb.is_some()).await?;
+    let identity = open_identity(config, cluster.as_ref(), rb).await?;
     let salvage = cluster.as_ref().and_then(|cluster| to_salvage(config, cluster));
     let data = config.data.clone();
     let (way, reads, snapshot) = open_way(config, cluster, &metrics).await?;
@@ -405,9 +402,11 @@ async fn open_shared(
 /// Making keys takes up to a second, so it goes to a thread for such work.
 async fn open_identity(
     config: &Config,
-    (shared, rb): (Option<Zeroizing<Vec<u8>>>, Option<Nonce16>),
-    is_said_again: bool,
+    cluster: Option<&Cluster>,
+    rb: Option<Nonce16>,
 ) -> Result<Identity, RunError> {
+    let shared = cluster.map(|cluster| cluster.identity.clone());
+    let is_said_again = rb.is_some() && cluster.is_some_and(|cluster| cluster.becomes_host);
     let (folder, sizes) = (config.data.clone(), config.key_sizes);
     let open = move || {
         let shared = shared.as_ref().map(|identity| identity.as_slice());

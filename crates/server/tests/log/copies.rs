@@ -42,7 +42,7 @@ async fn kept(data: &mut Data) {
         match data.text().await {
             HubToRelay::Kept { .. } => return,
             HubToRelay::Credit { .. } => {}
-            other => panic!("KEPT expected: {other:?}"),
+            other @ HubToRelay::End { .. } => panic!("KEPT expected: {other:?}"),
         }
     }
 }

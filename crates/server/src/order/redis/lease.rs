@@ -83,6 +83,9 @@ struct Looked {
     host: String,
 }
 
+/// The same as the script says it: a word, the time, who is missing, who is late, and who answers to `server`.
+type Renewed = (String, u64, Vec<String>, Vec<String>, String);
+
 impl Place {
     /// Where the lease of a hub lies.
     pub(super) fn lease_of(&self, node: u32) -> String {
@@ -277,8 +280,7 @@ impl Lease {
             .arg(self.health.applied())
             .arg(millis(LEASE.saturating_sub(LATE_AFTER)))
             .arg(self.health.synced());
-        type Answer = (String, u64, Vec<String>, Vec<String>, String);
-        let (word, now_ms, missing, late, host): Answer = call.invoke_async(connection).await?;
+        let (word, now_ms, missing, late, host): Renewed = call.invoke_async(connection).await?;
         let missing: Vec<_> = missing.iter().filter_map(|name| read_name(name)).collect();
         let late = late.iter().filter_map(|name| read_name(name));
         let late = late.chain(missing.iter().copied()).collect();
