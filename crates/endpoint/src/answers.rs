@@ -323,6 +323,7 @@ impl Endpoint {
             if kept {
                 self.gaps.kept_request(&id);
             }
+            self.repair_kept(&id);
             return self.settings_kept();
         }
         let recipients = self.recipients(&id);

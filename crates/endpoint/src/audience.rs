@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::id::Digest;
+use chat_protocol::limits::LEFT_OUT_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
@@ -88,6 +89,10 @@ impl Endpoint {
         let lines = epoch.list.lines().iter();
         let revoked = lines.filter_map(|line| {
             let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
+            // Who can name nobody more of those of whom that was handed over seals for what the hub shows.
+            if !is_shown && epoch.left_out.len() >= LEFT_OUT_MAX {
+                return None;
+            }
             Some(Revoked { by_member: !is_shown, since_ms, name: line.name.clone() })
         });
         // Who is about to be left out, because they were away for so long, is not missed.
@@ -133,19 +138,17 @@ impl Endpoint {
         Revoked { by_member, name, .. }: &Revoked,
     ) {
         let key = (cid.clone(), writer.clone());
-        let is_news = !self.link.warned_of_keys.contains_key(&key);
         let is_told = self.link.warned_of_keys.entry(key.clone()).or_default();
         if *is_told {
             return;
         }
         if *by_member {
-            if is_news {
+            // One that the hub did not take is planned again when its time has come.
+            let Some(at) = self.repaired_since(cid, writer, Lack::Keys(name.clone())) else {
                 return self.plan_repair(now_ms, cid, writer, Lack::Keys(name.clone()));
-            }
-            let repaired = self.repaired_since(cid, writer, Lack::Keys(name.clone()));
-            let is_known = repaired.is_some_and(|at| at.saturating_add(REVOKED_HELD_MS) <= came_ms);
+            };
             // What the server shows of these people is asked first.
-            if !is_known || !self.ensure_view(cid) {
+            if at.saturating_add(REVOKED_HELD_MS) > came_ms || !self.ensure_view(cid) {
                 return;
             }
         }

@@ -18,7 +18,10 @@ impl Endpoint {
     pub(crate) fn on_keys(&mut self, users: &[UserName]) {
         for name in users {
             self.people.outdate(name);
-            self.lacks_no_more(name);
+            // What is told of them is concluded by its answer, and by what the hub shows then.
+            if !self.out.questions.is_telling(name) {
+                self.lacks_no_more(name);
+            }
         }
         // A new device of these is news, and a revoked one is refused at once.
         let close = |name: &&UserName| {

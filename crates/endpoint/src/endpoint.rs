@@ -350,6 +350,7 @@ impl Endpoint {
             self.behind_deadline(),
             self.live_deadline(),
             self.lacks_deadline(),
+            self.undecided_deadline(),
             self.repair_deadline(),
             self.settings_deadline(),
             self.luck_deadline(),
@@ -372,6 +373,7 @@ impl Endpoint {
             self.receive_settled(now_ms);
             self.tell_late(now_ms);
             self.tell_lacks(now_ms);
+            self.settle_undecided(now_ms);
             self.do_repairs(now_ms);
             self.settle_settings(now_ms);
             self.try_again(now_ms);

@@ -7,19 +7,22 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::hub::PersonBundles;
 use chat_protocol::id::{Digest, KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, DeviceMark};
+use chat_protocol::limits::REMIND_BYTES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
-use crate::limits::{AWAY_SOON_MS, BEHIND_GRACE_MS, REMIND_WAIT_MS};
+use crate::event::Alarm;
+use crate::limits::{AWAY_SOON_MS, REMIND_WAIT_MS, REMINDED_WAIT_MS, UNDECIDED_MS};
 
 /// What is done about the bundles of a person that the hub lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
     /// The hub is told at this time, Unix time in milliseconds, if nobody else has done it by then.
     Tell(u64),
-    /// It was told. What it still lacks at this time it does not take, or not soon.
+    /// It was told, and has until then to answer.
     Told(u64),
-    /// It has put that off, and takes it later if at all. Only what is for this person alone waits for that.
+    /// It has put that off, or says nothing, and takes it later if at all. Only what is for this person alone waits for
+    /// that.
     PutOff,
 }
 
@@ -44,6 +47,20 @@ pub(crate) struct Lacks {
     has_refused: bool,
     /// People of whom it shows other live devices than are held here, and has taken nothing else.
     differing: BTreeSet<UserName>,
+    /// What was handed over of this user's other devices.
+    undecided: Undecided,
+}
+
+/// What becomes of what was handed over of this user's other devices, and counts only when the hub shows it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Undecided {
+    /// The hub was not told of it.
+    #[default]
+    Open,
+    /// It has until then to show it.
+    Until(u64),
+    /// This user was told that it does not.
+    IsTold,
 }
 
 impl Endpoint {
@@ -55,6 +72,9 @@ impl Endpoint {
         name: &UserName,
         offered: Option<&PersonBundles>,
     ) {
+        if *name == self.device.user {
+            self.tell_undecided();
+        }
         let offered: Option<Vec<Bundle>> = offered.map(|offered| {
             let bundles = offered.bundles.iter();
             bundles.filter_map(|bytes| self.people.verify(bytes)).collect()
@@ -62,10 +82,14 @@ impl Endpoint {
         let lacking = offered.as_ref().map(|offered| self.lacking(name, offered));
         let lacking = lacking.unwrap_or_default();
         let is_news = lacking.iter().any(|bundle| !self.link.lacks.told.contains(&bundle.digest()));
-        if !is_news {
+        let is_telling = self.out.questions.is_telling(name);
+        if is_telling || !is_news {
+            // There is one reminder of a person at a time: what is known since then follows its answer.
             let differs = offered.is_some_and(|offered| self.has_other_devices(name, &offered));
             self.note_differing(name, differs);
-            if !(differs && self.out.questions.is_telling(name)) {
+            if is_telling && (differs || is_news) {
+                self.link.lacks.of.entry(name.clone()).or_insert(Lack::PutOff);
+            } else {
                 self.lacks_no_more(name);
             }
             return;
@@ -77,8 +101,9 @@ impl Endpoint {
         self.link.lacks.of.entry(name.clone()).or_insert(tell);
     }
 
-    /// The newest bundles of a person's live devices that are not among those offered, nor older than
-    /// those. A hub by which the name has another identity takes none of them, and lacks none.
+    /// The newest bundles of a person's live devices that are not among those offered, nor older than those; and those
+    /// that revoke one of the devices offered. A hub by which the name has another identity takes none of them, and lacks
+    /// none.
     fn lacking(&self, name: &UserName, offered: &[Bundle]) -> Vec<Bundle> {
         let expected = self.expected_identity(name);
         if offered.iter().any(|bundle| Some(bundle.identity()) != expected) {
@@ -97,7 +122,8 @@ impl Endpoint {
         let held = held.filter(|bundle| !is_offered(bundle)).cloned();
         let given = self.people.given_revoking(name).into_iter();
         let shows = |sk: &KeyId| {
-            offered.iter().any(|bundle| bundle.header().sk.iter().any(|key| key.kid == *sk))
+            let mut in_use = offered.iter().filter_map(|bundle| bundle.header().sk.first());
+            in_use.any(|key| key.kid == *sk)
         };
         held.chain(given.filter(|given| given.header().rev.iter().any(shows))).collect()
     }
@@ -223,11 +249,6 @@ impl Endpoint {
         self.link.lacks.of.contains_key(name)
     }
 
-    /// Whether the hub was not told of a bundle on this connection. From now on it was.
-    pub(crate) fn is_told_first_time(&mut self, bundle: &Bundle) -> bool {
-        self.link.lacks.told.insert(bundle.digest())
-    }
-
     /// When the next is to be done about what the hub lacks.
     pub(crate) fn lacks_deadline(&self) -> Option<u64> {
         self.link.lacks.of.values().filter_map(|lack| lack.due_ms()).min()
@@ -241,32 +262,113 @@ impl Endpoint {
         let mut bundles = Vec::new();
         for (name, lack) in due {
             match lack {
-                Lack::Tell(_) => {
-                    let given = self.people.given_revoking(&name);
-                    for bundle in self.people.devices(&name).chain(&given) {
-                        self.link.lacks.told.insert(bundle.digest());
-                        bundles.push(B64Vec(bundle.bytes().to_vec()));
+                Lack::Tell(_) if !self.out.questions.is_telling(&name) => {
+                    let of_person = self.untold(&name);
+                    if of_person.is_empty() {
+                        self.lacks_no_more(&name);
+                        continue;
                     }
-                    let until = Lack::Told(now_ms.saturating_add(BEHIND_GRACE_MS));
+                    bundles.extend(of_person);
+                    let until = Lack::Told(now_ms.saturating_add(REMINDED_WAIT_MS));
                     self.link.lacks.of.insert(name, until);
                 }
-                Lack::Told(_) | Lack::PutOff => {
-                    self.lacks_no_more(&name);
-                    if self.out.questions.is_telling(&name) {
-                        self.link.lacks.of.insert(name, Lack::PutOff);
-                    }
-                }
+                Lack::Tell(_) | Lack::Told(_) | Lack::PutOff => self.wait_no_more(&name),
             }
         }
         self.send_reminders(bundles, Vec::new());
     }
 
+    /// The bundles of a person of which the hub was not told on this connection. From now on it was.
+    fn untold(&mut self, name: &UserName) -> Vec<B64Vec> {
+        let given = self.people.given_revoking(name);
+        let all = self.people.devices(name).chain(&given);
+        let told = &mut self.link.lacks.told;
+        let news = all.filter(|bundle| told.insert(bundle.digest()));
+        news.map(|bundle| B64Vec(bundle.bytes().to_vec())).collect()
+    }
+
+    /// What the hub was told of a person it takes later if at all.
+    fn wait_no_more(&mut self, name: &UserName) {
+        self.lacks_no_more(name);
+        if self.out.questions.is_telling(name) {
+            self.link.lacks.of.insert(name.clone(), Lack::PutOff);
+        }
+    }
+
+    /// The hub has put off what it was told of these people.
+    pub(crate) fn reminder_put_off(&mut self, of: &BTreeSet<UserName>) {
+        for name in of {
+            if matches!(self.link.lacks.of.get(name), Some(Lack::Told(_))) {
+                self.wait_no_more(name);
+            }
+        }
+    }
+
+    /// Tells the hub of what was handed over of this user's devices and counts only when it shows that. It says whose it is
+    /// to nobody here: nothing waits for the answer, because whoever has the identity key can see to it that none comes.
+    pub(crate) fn tell_undecided(&mut self) {
+        if self.link.lacks.undecided != Undecided::Open || self.out.questions.is_telling_idly() {
+            return;
+        }
+        let mut room = REMIND_BYTES_MAX;
+        let mut bundles = Vec::new();
+        for bundle in self.people.given_undecided() {
+            let rest = room.checked_sub(bundle.bytes().len());
+            if let Some(rest) = rest.filter(|_| self.link.lacks.told.insert(bundle.digest())) {
+                room = rest;
+                bundles.push(B64Vec(bundle.bytes().to_vec()));
+            }
+        }
+        if bundles.is_empty() {
+            return;
+        }
+        let until = self.link.clock_ms.saturating_add(UNDECIDED_MS);
+        self.link.lacks.undecided = Undecided::Until(until);
+        self.send_reminder_of(BTreeSet::new(), bundles, Vec::new());
+    }
+
     /// The hub has answered what it was told of these people: it has taken it, or it does not.
     pub(crate) fn has_reminded(&mut self, of: &BTreeSet<UserName>) {
         for name in of {
-            if !self.out.questions.is_telling(name) && !self.is_to_be_told_of(name) {
+            if self.out.questions.is_telling(name) || self.is_to_be_told_of(name) {
+                continue;
+            }
+            if self.link.lacks.of.contains_key(name) && self.has_more_to_tell(name) {
+                // It came while the hub was being told.
+                self.link.lacks.of.insert(name.clone(), Lack::Tell(self.link.clock_ms));
+            } else {
                 self.lacks_no_more(name);
             }
+        }
+    }
+
+    /// Whether a bundle was handed over that takes a device away which the hub shows, and the hub was not told of it.
+    fn has_more_to_tell(&self, name: &UserName) -> bool {
+        let given = self.people.given_revoking(name);
+        let told = &self.link.lacks.told;
+        self.people.is_disputed(name) && given.iter().any(|given| !told.contains(&given.digest()))
+    }
+
+    /// When the hub should have shown what it was told of this user's other devices.
+    pub(crate) fn undecided_deadline(&self) -> Option<u64> {
+        match self.link.lacks.undecided {
+            Undecided::Until(at) => Some(at),
+            Undecided::Open | Undecided::IsTold => None,
+        }
+    }
+
+    /// It has not: its user decides what is true of it, once in a connection.
+    pub(crate) fn settle_undecided(&mut self, now_ms: u64) {
+        if self.undecided_deadline().is_none_or(|at| at > now_ms) {
+            return;
+        }
+        // What is handed over from now on is told, too.
+        self.link.lacks.undecided = Undecided::Open;
+        if !self.people.undecided().is_empty() {
+            self.link.lacks.undecided = Undecided::IsTold;
+            let detail = "somebody who has your identity key says that a device of yours is revoked, and the server                 does not show that: what you say is sealed for that device until you revoke it";
+            let me = self.device.user.clone();
+            self.out.alarm(Alarm::SealsForRemoved, &me, detail);
         }
     }
 

@@ -71,6 +71,13 @@ pub const BEHIND_GRACE_MS: u64 = 2_000;
 /// Whoever reminds the hub waits a random time below this, so that not everybody does.
 pub const REMIND_WAIT_MS: u64 = 2_000;
 
+/// How long the hub has to answer what it was told of a person before keys are made without waiting for it: it is at work
+/// for a second or two on what a restore has lost of a large room. With [`REMIND_WAIT_MS`] these are the 10 s of rule R36.
+pub const REMINDED_WAIT_MS: u64 = 8_000;
+
+/// How long the hub has to show what it was told of this user's other devices: as others have ([`REVOKED_HELD_MS`]).
+pub const UNDECIDED_MS: u64 = REVOKED_HELD_MS;
+
 /// Whoever has links that a writer lacks waits a random time before handing them over: so many
 /// milliseconds for each member, so that in a large room not everybody does.
 pub const REPAIR_WAIT_PERSON_MS: u64 = 50;

@@ -63,7 +63,13 @@ impl Endpoint {
     pub(crate) fn on_retry(&mut self, now_ms: u64, id: MessageId, after_ms: u64, why: String) {
         let times = if let Some(cid) = self.conversation_of(&id) {
             self.put_off_messages(now_ms, id, cid, after_ms)
-        } else if self.out.questions.get(&id).is_some() && !self.link.retries.contains_key(&id) {
+        } else if let Some(question) = self.out.questions.get(&id)
+            && !self.link.retries.contains_key(&id)
+        {
+            if let Question::Remind { of, .. } = question {
+                let of = of.clone();
+                self.reminder_put_off(&of);
+            }
             let times = self.link.retried.entry(self.counted_as(&id)).or_default();
             let wait = retry_wait_ms(*times, after_ms);
             *times = times.saturating_add(1);

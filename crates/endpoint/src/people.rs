@@ -255,15 +255,18 @@ impl People {
     }
 
     /// The newest bundles of a person's devices that none of the person's devices has revoked, those
-    /// that were away for too long left out unless `is_here` (rule R12).
+    /// that were away for too long left out unless `is_here` (rule R12). Where `is_as_shown`, what members have handed over
+    /// revokes nothing.
     pub(crate) fn wrapped_for(
         &self,
         now_ms: u64,
         name: &UserName,
+        is_as_shown: bool,
         is_here: impl Fn(&Bundle) -> bool,
     ) -> impl Iterator<Item = &Bundle> {
         let revoked = self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied());
-        let revoked: Vec<KeyId> = revoked.chain(self.given.revoked(name)).collect();
+        let given = self.given.revoked(name).filter(|_| !is_as_shown);
+        let revoked: Vec<KeyId> = revoked.chain(given).collect();
         self.devices(name).filter(move |bundle| {
             let sk = bundle.header().sk.first();
             let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
@@ -271,9 +274,9 @@ impl People {
         })
     }
 
-    /// Whether a device of a person is held that none of theirs has revoked, away or not.
+    /// Whether a device of a person is held that none of theirs has revoked by what the hub has shown, away or not.
     pub(crate) fn has_device(&self, name: &UserName) -> bool {
-        self.wrapped_for(0, name, |_| true).next().is_some()
+        self.wrapped_for(0, name, true, |_| true).next().is_some()
     }
 
     /// Whether a device of a person has revoked a signing key, by the hub or by what a member has handed over.

@@ -157,7 +157,8 @@ impl Endpoint {
             if self.is_differing(&other) && !self.is_being_told_of(&other) {
                 let reason = format!(
                     "the server has other devices of {other} than you know, and takes no key for those; \
-                     it does when {other}'s device has published its next key, or was revoked"
+                     it does when {other}'s device has published its next key or, where that does not help, \
+                     was revoked"
                 );
                 return Some((code::UNTRUSTED, reason));
             }

@@ -28,7 +28,7 @@ pub(crate) enum Question {
     /// How far the hub has seen this device's key in these.
     Counters { cids: Vec<ConversationId> },
     /// What the hub forgot was told it again: bundles and links, said once more where the hub puts them off.
-    /// `of`: whose bundles.
+    /// `of`: whose bundles, as far as anything waits for the answer.
     Remind { of: BTreeSet<UserName>, bundles: Vec<B64Vec>, links: Vec<B64Vec> },
     /// About the list of shared files; asked again as it was.
     Files(Box<ClientToHub>),
@@ -89,6 +89,14 @@ impl Questions {
     /// Whether the hub was told bundles of a person that it has lost, and has not answered, or has put that off.
     pub(crate) fn is_telling(&self, name: &UserName) -> bool {
         self.any(|question| matches!(question, Question::Remind { of, .. } if of.contains(name)))
+    }
+
+    /// The same of bundles for whose answer nothing waits.
+    pub(crate) fn is_telling_idly(&self) -> bool {
+        self.any(|question| match question {
+            Question::Remind { of, links, .. } => of.is_empty() && links.is_empty(),
+            _ => false,
+        })
     }
 
     /// Whether this user is about to come into a room that everybody is in.

@@ -11,7 +11,7 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::{Grant, LinkRequest, LinkRun};
 use chat_protocol::frame::RawFrame;
-use chat_protocol::id::Digest;
+use chat_protocol::id::{Digest, MessageId};
 use chat_protocol::keys::{Bundle, BundleHeader, key_id};
 use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
 use chat_protocol::members::Place;
@@ -40,6 +40,9 @@ pub(crate) struct Repair {
     /// When it is done, Unix time in milliseconds.
     due_ms: u64,
     is_done: bool,
+    /// The message that does it, and since when the hub has that.
+    id: Option<MessageId>,
+    kept_ms: Option<u64>,
 }
 
 impl Endpoint {
@@ -72,11 +75,12 @@ impl Endpoint {
         let window = people.saturating_mul(REPAIR_WAIT_PERSON_MS);
         let window = window.clamp(REPAIR_WAIT_MIN_MS, REPAIR_WAIT_MAX_MS);
         let wait = if is_own { 0 } else { u64::from_be_bytes(self.out.random()) % window };
-        let repair = Repair { due_ms: now_ms.saturating_add(wait), is_done: false };
+        let due_ms = now_ms.saturating_add(wait);
+        let repair = Repair { due_ms, is_done: false, id: None, kept_ms: None };
         self.link.repairs.insert(key, repair);
     }
 
-    /// Since when a writer has what was to be handed over, if that was done, Unix time in milliseconds.
+    /// Since when the hub has what was to be handed over to a writer, if it does, Unix time in milliseconds.
     pub(crate) fn repaired_since(
         &self,
         cid: &ConversationId,
@@ -84,7 +88,15 @@ impl Endpoint {
         lack: Lack,
     ) -> Option<u64> {
         let repair = self.link.repairs.get(&(cid.clone(), writer.clone(), lack))?;
-        repair.is_done.then_some(repair.due_ms)
+        repair.kept_ms
+    }
+
+    /// The hub has a message of which the host hears nothing.
+    pub(crate) fn repair_kept(&mut self, id: &MessageId) {
+        let now_ms = self.link.clock_ms;
+        for repair in self.link.repairs.values_mut().filter(|repair| repair.id == Some(*id)) {
+            repair.kept_ms = Some(now_ms);
+        }
     }
 
     /// When the next is to be handed over.
@@ -105,6 +117,7 @@ impl Endpoint {
             .collect();
         for (cid, writer, lack) in due {
             let key = (cid.clone(), writer.clone());
+            let repair = (cid.clone(), writer.clone(), lack.clone());
             match lack {
                 Lack::Links { from, newest } => {
                     if self.link.warned.contains(&(cid.clone(), writer.clone(), newest)) {
@@ -114,7 +127,10 @@ impl Endpoint {
                 Lack::Keys(name) if self.link.warned_of_keys.contains_key(&key) => {
                     let bundles = self.bundles_to_hand_over(&[], &[name]);
                     let content = Content::Grant(Grant { bundles, ..Grant::default() });
-                    self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
+                    let id = self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
+                    if let Some(repair) = self.link.repairs.get_mut(&repair) {
+                        repair.id = id;
+                    }
                 }
                 Lack::Keys(_) => {}
             }
@@ -231,19 +247,21 @@ impl Endpoint {
     /// Takes what a bundle proves that a member has handed over.
     fn take_handed(&mut self, now_ms: u64, bundle: &Bundle) {
         let name = &bundle.header().u;
-        match self.people.give(now_ms, bundle) {
-            Gave::Nothing | Gave::Kept => {}
+        let is_one_of_two = self.people.contradicts_given(bundle);
+        let gave = self.people.give(now_ms, bundle);
+        if is_one_of_two || gave == Gave::Contradicts {
+            self.out.alarm(Alarm::BadChain, name, SAME_NUMBER);
+        }
+        match gave {
+            Gave::Nothing | Gave::Contradicts => {}
+            // An old key may stand in the list of an epoch.
+            Gave::Kept => self.audiences_changed(),
             Gave::Revokes => {
                 // Whether the hub shows the same is asked before anything is sealed for them.
                 self.audiences_changed();
                 self.on_keys(std::slice::from_ref(name));
             }
-            Gave::RevokesOwn => {
-                if self.is_told_first_time(bundle) {
-                    self.send_reminders(vec![B64Vec(bundle.bytes().to_vec())], Vec::new());
-                }
-            }
-            Gave::Contradicts => self.out.alarm(Alarm::BadChain, name, SAME_NUMBER),
+            Gave::RevokesOwn => self.tell_undecided(),
         }
     }
 

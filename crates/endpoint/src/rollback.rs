@@ -357,10 +357,20 @@ impl Endpoint {
         }
     }
 
-    /// Sends one reminder; the id under which it is answered.
-    pub(crate) fn send_reminder(&mut self, bundles: Vec<B64Vec>, links: Vec<B64Vec>) -> MessageId {
+    /// Sends one reminder.
+    fn send_reminder(&mut self, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
         let of = bundles.iter().filter_map(|bundle| BundleHeader::peek(&bundle.0));
         let of = of.map(|header| header.u).collect();
+        self.send_reminder_of(of, bundles, links);
+    }
+
+    /// The same about these people; the id under which it is answered.
+    pub(crate) fn send_reminder_of(
+        &mut self,
+        of: BTreeSet<UserName>,
+        bundles: Vec<B64Vec>,
+        links: Vec<B64Vec>,
+    ) -> MessageId {
         let again = Question::Remind { of, bundles: bundles.clone(), links: links.clone() };
         let id = self.request(again);
         self.out.text(&ClientToHub::Remind { id, bundles, links });

@@ -29,7 +29,8 @@ use crate::store::Records;
 
 pub(crate) use told::{Missed, SettingsPace, Told};
 
-/// Settings that are kept: the people and rooms that somebody ignores or mutes. What is set beyond it is not kept.
+/// Settings that a person makes, and are kept: the people and rooms that they ignore or mute. What is set beyond it is not
+/// kept. What devices note, and others say, has places of its own.
 pub const SETTINGS_MAX: usize = 2_048;
 
 /// How the keys begin that say how far something was read: what they are about is over at the next start, so nothing
@@ -267,7 +268,7 @@ impl Endpoint {
             return;
         }
         // Whom this device cannot remember to have told it tells nothing.
-        if known.is_none() && !self.make_room_of_kind(&told, at) {
+        if known.is_none() && !self.make_room_of_kind(&told, at, true) {
             return;
         }
         if let Some(setting) = Setting::new(SEEN, value, at.min(INTEGER_MAX)) {
@@ -276,8 +277,15 @@ impl Endpoint {
         }
     }
 
-    /// What was said to somebody about this was refused, or could not be said: they know what they were told before.
-    fn seen_refused(&mut self, now_ms: u64, to: &UserName, set: &[Setting]) {
+    /// What was said to somebody about this was refused, or could not be said: they know what they were told before. Who has
+    /// taken it back is told that they may still see it.
+    fn seen_refused(
+        &mut self,
+        now_ms: u64,
+        to: &UserName,
+        set: &[Setting],
+        (code, reason, by_hub): (&str, &str, bool),
+    ) {
         let [said] = set else { return };
         let told = format!("{TOLD}{to}");
         // Something else may have been said since.
@@ -285,6 +293,13 @@ impl Endpoint {
         if known.is_some_and(|known| known.v == said.v) {
             let before = if said.v == "on" { "off" } else { "on" };
             self.set(now_ms, &[(told, before.to_owned())]);
+            if said.v == "off" {
+                let reason = format!(
+                    "{to} was not told that they may not see any more when you were heard of last: {reason}"
+                );
+                let (stage, code) = (HubStage::Stored, code.to_owned());
+                self.out.tell_word(Event::Complaint { stage, code, reason, by_hub });
+            }
         }
     }
 
@@ -294,7 +309,7 @@ impl Endpoint {
             (Some(Content::Settings(set)), _) if self.is_own(&said.cid) => {
                 self.settings_refused(now_ms, &set, no);
             }
-            (Some(Content::Settings(set)), Some(to)) => self.seen_refused(now_ms, &to, &set),
+            (Some(Content::Settings(set)), Some(to)) => self.seen_refused(now_ms, &to, &set, no),
             (Some(Content::Auto(_)), Some(to)) => {
                 let (code, reason, by_hub) = no;
                 let reason = format!(
@@ -313,11 +328,7 @@ impl Endpoint {
             return true;
         }
         let is_new = self.state.settings.get(setting.k.as_str()).is_none();
-        if is_new
-            && (!self.make_room_of_kind(&setting.k, setting.at)
-                || (self.state.settings.len() >= SETTINGS_MAX
-                    && !self.make_room_for_setting(is_own)))
-        {
+        if is_new && !self.make_room_of_kind(&setting.k, setting.at, is_own) {
             return false;
         }
         let kept = Kept { v: setting.v.clone(), at: setting.at };
@@ -325,10 +336,11 @@ impl Endpoint {
         true
     }
 
-    /// Whether there is room for one more key of its kind. Of what people allow, and of whom that was told, the oldest `off`
+    /// Whether there is room for one more key of its kind. Of what a person sets the oldest value that says nothing gives
+    /// way; for what `is_own`, set here, one that takes something back, too. Of what people allow, and of whom that was told, the oldest `off`
     /// gives way: it says no more than nothing does. Then of what people allow the oldest, of whom this user has not written
     /// to first, because anybody can have any number of names; and none for what comes after it in this order.
-    fn make_room_of_kind(&mut self, key: &str, at: u64) -> bool {
+    fn make_room_of_kind(&mut self, key: &str, at: u64, is_own: bool) -> bool {
         let kind = Kind::of(key);
         let settings = &self.state.settings;
         let alike = || settings.iter().filter(move |(key, _)| Kind::of(key) == kind);
@@ -348,19 +360,14 @@ impl Endpoint {
             Kind::Told => {
                 alike().filter(|(_, kept)| kept.v != "on").min_by_key(|(_, kept)| kept.at)
             }
-            Kind::Own | Kind::Answered | Kind::Other => None,
+            Kind::Own => {
+                let says_nothing = |kept: &Kept| kept.v.is_empty() || (is_own && kept.v == "off");
+                alike().filter(|(_, kept)| says_nothing(kept)).min_by_key(|(_, kept)| kept.at)
+            }
+            Kind::Answered | Kind::Other => None,
         };
         let goes = goes.map(|(key, _)| key.clone());
-        kind == Kind::Own
-            || goes.is_some_and(|key| self.state.settings.remove(key.as_str()).is_some())
-    }
-
-    /// The oldest value that says nothing gives way; for what is set here one that takes something back, too.
-    fn make_room_for_setting(&mut self, is_own: bool) -> bool {
-        let says_nothing = |kept: &Kept| kept.v.is_empty() || (is_own && kept.v == "off");
-        let idle = self.state.settings.iter().filter(|(_, kept)| says_nothing(kept));
-        let oldest = idle.min_by_key(|(_, kept)| kept.at).map(|(key, _)| key.clone());
-        oldest.is_some_and(|key| self.state.settings.remove(key.as_str()).is_some())
+        goes.is_some_and(|key| self.state.settings.remove(key.as_str()).is_some())
     }
 
     /// Another process of this device may have set something: what is other than before is told.

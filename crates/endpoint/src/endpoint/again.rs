@@ -42,7 +42,7 @@ impl Endpoint {
             Question::Bundles { names, kids, view, first } => {
                 self.ask_bundles_again(Some(first), &names, kids, view)
             }
-            Question::Remind { bundles, links, .. } => self.send_reminder(bundles, links),
+            Question::Remind { of, bundles, links } => self.send_reminder_of(of, bundles, links),
             page => self.ask_page(page),
         };
         self.retry_moved(id, again);

@@ -4,7 +4,8 @@
 //! revoke a device that the hub shows as good, nothing is sealed in rooms until it shows the same; nobody else waits for that.
 //!
 //! What the hub has shown decides: a bundle that contradicts it is forgotten, and one that is older than it, or says
-//! nothing more, revokes nothing.
+//! nothing more, revokes nothing. Two that were handed over and have one number are both kept, and both revoke: whoever
+//! was handed one of them first must not seal on for what the other takes away.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -35,6 +36,8 @@ struct Proved {
     /// Known keys that only these bundles revoke, and since when that is held, Unix time in milliseconds; 0 for what
     /// was found at the start.
     revoked: BTreeMap<KeyId, u64>,
+    /// Keys of this user's other devices that they revoke, and that count only when the hub shows it.
+    undecided: BTreeSet<KeyId>,
 }
 
 /// What a bundle is beside those that the hub has shown of its device.
@@ -52,14 +55,14 @@ enum Age {
 pub(crate) enum Gave {
     /// It says nothing that is not known.
     Nothing,
-    /// It is kept for the keys by which links were signed.
+    /// It is kept, and the devices that are good are those that were before.
     Kept,
-    /// It is kept, and revokes a key, be it one that is not known yet.
+    /// It is kept, and revokes a device that the hub shows as good.
     Revokes,
-    /// It revokes a key of this user. The hub is told of it, and its answer is awaited: nobody stops a device by handing
-    /// it something.
+    /// It is kept, and would revoke a key of this user that counts only when the hub shows it. The hub is told of it:
+    /// nobody stops a device by handing it something.
     RevokesOwn,
-    /// It contradicts another one of its device, and nothing comes of it.
+    /// It contradicts what the hub has shown of its device, and nothing comes of it.
     Contradicts,
 }
 
@@ -97,17 +100,14 @@ impl People {
     /// whom the most is kept gives way.
     pub(crate) fn give(&mut self, now_ms: u64, bundle: &Bundle) -> Gave {
         let name = &bundle.header().u;
-        if self.age(bundle) == Age::Contradicting || self.contradicts_given(bundle) {
+        if self.age(bundle) == Age::Contradicting {
             return Gave::Contradicts;
-        }
-        if *name == self.me && !self.revokes(bundle).is_empty() {
-            return Gave::RevokesOwn;
         }
         let is_held = |digest| self.given_of(name).any(|given| given.digest() == digest);
         if is_held(bundle.digest()) || !self.is_news(bundle) {
             return Gave::Nothing;
         }
-        let is_revoking = self.has_unshown_rev(bundle);
+        let before = self.disputed(name);
         let held = self.given.rows.entry(name, Vec::new);
         held.push(B64Vec(bundle.bytes().to_vec()));
         if held.len() > GIVEN_PERSON_MAX {
@@ -119,7 +119,13 @@ impl People {
             let Some(most) = most.and_then(|(name, _)| UserName::new(name).ok()) else { break };
             self.forget_given(now_ms, &most);
         }
-        if is_revoking { Gave::Revokes } else { Gave::Kept }
+        // Keys that nobody has, and those that are used no more, change nothing of what is sealed for whom.
+        if !self.disputed(name).is_subset(&before) {
+            return Gave::Revokes;
+        }
+        let is_own =
+            *name == self.me && self.revokes(bundle).iter().any(|sk| !self.counts(bundle, sk));
+        if is_own { Gave::RevokesOwn } else { Gave::Kept }
     }
 
     fn age(&self, bundle: &Bundle) -> Age {
@@ -141,7 +147,8 @@ impl People {
         bundles.filter_map(|bytes| self.verify(bytes))
     }
 
-    fn contradicts_given(&self, bundle: &Bundle) -> bool {
+    /// Whether another bundle was handed over that has the number of this one (rule R14).
+    pub(crate) fn contradicts_given(&self, bundle: &Bundle) -> bool {
         let header = bundle.header();
         self.given_of(&header.u).any(|given| {
             let (dev, seq) = (given.header().dev, given.header().seq);
@@ -161,6 +168,45 @@ impl People {
         header.rev.iter().filter(known).copied().collect()
     }
 
+    /// Whether it counts at once that a bundle revokes a key. Of this user's own not that of this device, nor what a bundle
+    /// says that brings a key: all others an honest hub takes from anybody, so whoever has the identity key stops no more
+    /// than they could anyway.
+    fn counts(&self, bundle: &Bundle, sk: &KeyId) -> bool {
+        let header = bundle.header();
+        let is_known = |kid: &KeyId| self.signers.of(&header.u, kid).is_some();
+        let brings_none = header.sk.first().is_some_and(|newest| is_known(&newest.kid));
+        header.u != self.me || (brings_none && !self.is_this(sk))
+    }
+
+    /// Whether a key is one of this device.
+    fn is_this(&self, sk: &KeyId) -> bool {
+        publishes(&self.own, sk)
+    }
+
+    /// The keys of the devices that the hub shows of a person as they are used now.
+    fn in_use(&self, name: &UserName) -> BTreeSet<KeyId> {
+        self.devices(name)
+            .filter_map(|bundle| bundle.header().sk.first())
+            .map(|sk| sk.kid)
+            .collect()
+    }
+
+    /// Those of them that a bundle revokes which a member has handed over.
+    fn disputed(&self, name: &UserName) -> BTreeSet<KeyId> {
+        let Some(proved) = self.given.proved.get(name) else { return BTreeSet::new() };
+        self.in_use(name).into_iter().filter(|sk| proved.revoked.contains_key(sk)).collect()
+    }
+
+    /// The keys of this user's other devices that are in use and of which a bundle that was handed over says that they are
+    /// revoked, which counts only when the hub shows it.
+    pub(crate) fn undecided(&self) -> BTreeSet<KeyId> {
+        let Some(proved) = self.given.proved.get(&self.me) else { return BTreeSet::new() };
+        let in_use = self.in_use(&self.me);
+        let undecided = proved.undecided.iter().filter(|sk| in_use.contains(sk));
+        let undecided = undecided.filter(|sk| !self.is_this(sk));
+        undecided.filter(|sk| !proved.revoked.contains_key(sk)).copied().collect()
+    }
+
     /// Whether a bundle has a key that the hub has not shown, or revokes one: it may show that one later.
     fn is_news(&self, bundle: &Bundle) -> bool {
         let header = bundle.header();
@@ -178,22 +224,22 @@ impl People {
         self.devices(name).flat_map(|bundle| &bundle.header().rev).copied().collect()
     }
 
-    /// Forgets a bundle of a person: the oldest one that revokes nothing, or nothing that another one does not
-    /// revoke, before any other.
-    fn forget_given(&mut self, now_ms: u64, name: &UserName) {
+    /// Forgets a bundle of a person: the oldest one that revokes nothing, then one that revokes nothing that another one
+    /// does not, then one that revokes no key in use, before any other.
+    pub(super) fn forget_given(&mut self, now_ms: u64, name: &UserName) {
         let revoked: Vec<BTreeSet<KeyId>> =
             self.given_of(name).map(|bundle| self.revokes(&bundle)).collect();
-        let is_covered = |at: usize| {
-            let (mine, all) = (revoked.get(at), revoked.iter().enumerate());
-            let mut others = all.filter(|(other, _)| *other != at);
-            mine.is_some_and(|mine| others.any(|(_, other)| mine.is_subset(other)))
+        let in_use = self.in_use(name);
+        let rank = |at: &usize| {
+            let mine = revoked.get(*at)?;
+            let mut others = revoked.iter().enumerate().filter(|(other, _)| other != at);
+            let is_covered = others.any(|(_, other)| mine.is_subset(other));
+            Some((!mine.is_empty(), !is_covered, !mine.is_disjoint(&in_use), *at))
         };
-        let nothing = revoked.iter().position(BTreeSet::is_empty);
-        let spare = nothing.or_else(|| (0..revoked.len()).find(|at| is_covered(*at)));
+        let goes = (0..revoked.len()).min_by_key(rank).unwrap_or(0);
         let Some(bundles) = self.given.rows.get_mut(name) else { return };
-        let at = spare.unwrap_or(0);
-        if at < bundles.len() {
-            bundles.remove(at);
+        if goes < bundles.len() {
+            bundles.remove(goes);
         }
         if bundles.is_empty() {
             self.given.rows.remove(name);
@@ -206,7 +252,12 @@ impl People {
     /// what the hub has shown: it is forgotten, too.
     pub(super) fn settle_given(&mut self, now_ms: u64, name: &UserName) -> bool {
         let before = self.given.proved.remove(name).unwrap_or_default();
-        let Some(count) = self.given.rows.get(name).map(Vec::len) else { return false };
+        let Some(count) = self.given.rows.get(name).map(Vec::len) else {
+            if !before.revoked.is_empty() {
+                self.changes = self.changes.saturating_add(1);
+            }
+            return false;
+        };
         let identity = self.identity(name);
         let (mut proved, mut kept, mut contradicts) = (Proved::default(), Vec::new(), false);
         for bundle in self.given_of(name) {
@@ -217,10 +268,11 @@ impl People {
                 contradicts = true;
                 continue;
             }
-            if *name != self.me {
-                let since = |sk: &KeyId| before.revoked.get(sk).copied().unwrap_or(now_ms);
-                proved.revoked.extend(self.revokes(&bundle).iter().map(|sk| (*sk, since(sk))));
-            }
+            let since = |sk: &KeyId| before.revoked.get(sk).copied().unwrap_or(now_ms);
+            let (count, wait): (Vec<KeyId>, Vec<KeyId>) =
+                self.revokes(&bundle).into_iter().partition(|sk| self.counts(&bundle, sk));
+            proved.revoked.extend(count.iter().map(|sk| (*sk, since(sk))));
+            proved.undecided.extend(wait);
             if self.is_news(&bundle) {
                 proved.signers.keep(&bundle);
                 kept.push(B64Vec(bundle.bytes().to_vec()));
@@ -257,27 +309,39 @@ impl People {
     }
 
     /// Bundles that were handed over and revoke a key of a person that no bundle revokes which the hub has shown: it, and
-    /// who seals for that key, is told of them.
+    /// who seals for that key, is told of them. Of this user's own those that count.
     pub(crate) fn given_revoking(&self, name: &UserName) -> Vec<Bundle> {
-        self.given_of(name).filter(|bundle| !self.revokes(bundle).is_empty()).collect()
+        let counts =
+            |bundle: &Bundle| self.revokes(bundle).iter().any(|sk| self.counts(bundle, sk));
+        self.given_of(name).filter(counts).collect()
+    }
+
+    /// Those of this user's own that say something which counts only when the hub shows it.
+    pub(crate) fn given_undecided(&self) -> Vec<Bundle> {
+        let waits =
+            |bundle: &Bundle| self.revokes(bundle).iter().any(|sk| !self.counts(bundle, sk));
+        self.given_of(&self.me).filter(waits).collect()
     }
 
     /// Whether the hub shows a device of somebody as good that a bundle revokes which a member has handed over.
     pub(crate) fn is_disputed(&self, name: &UserName) -> bool {
         let Some(proved) = self.given.proved.get(name) else { return false };
-        let mut newest = self.devices(name).filter_map(|bundle| bundle.header().sk.first());
-        !proved.revoked.is_empty() && newest.any(|sk| proved.revoked.contains_key(&sk.kid))
+        let mut in_use = self.devices(name).filter_map(|bundle| bundle.header().sk.first());
+        !proved.revoked.is_empty() && in_use.any(|sk| proved.revoked.contains_key(&sk.kid))
     }
 
-    /// The bundle that publishes the key by which a link was signed, if it is not the newest of its
-    /// device: as it was signed.
+    /// Everybody of whom that is so.
+    pub(crate) fn all_disputed(&self) -> impl Iterator<Item = &UserName> {
+        self.given.proved.keys().filter(|name| self.is_disputed(name))
+    }
+
+    /// A bundle that publishes the key by which a link was signed: the newest of its device where that does, else one as it
+    /// was signed.
     pub(crate) fn bundle_behind(&self, link: &RawFrame) -> Option<B64Vec> {
         let Ok(Header::Member(link)) = Header::parse(link.header()) else { return None };
-        if self.devices(&link.from).any(|bundle| publishes(bundle, &link.sk)) {
-            return None;
-        }
-        let mut held = self.held(&link.from).chain(self.given_of(&link.from));
-        let found = held.find(|bundle| publishes(bundle, &link.sk));
+        let held = self.held(&link.from).chain(self.given_of(&link.from));
+        let mut all = self.devices(&link.from).cloned().chain(held);
+        let found = all.find(|bundle| publishes(bundle, &link.sk));
         found.map(|bundle| B64Vec(bundle.bytes().to_vec()))
     }
 }

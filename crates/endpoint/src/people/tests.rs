@@ -174,7 +174,7 @@ fn a_revoked_device_counts_no_more() {
     let (one, two) = (first("bob", &keys(1), 1), first("bob", &other, 2));
     alone.accept("bob", &one, None);
     alone.accept("bob", &two, None);
-    let wrapped = |people: &People| people.wrapped_for(NOW_MS, &bob, |_| false).count();
+    let wrapped = |people: &People| people.wrapped_for(NOW_MS, &bob, false, |_| false).count();
     assert_eq!(wrapped(&alone.people), 2);
     let (changes, sk) = (alone.people.changes(), other.signing_id());
     alone.accept("bob", &next(&keys(1), &one, vec![sk]), None);
@@ -309,6 +309,9 @@ fn a_key_that_was_handed_over_verifies_links_and_is_handed_on_with_them() {
         assert!(alone.people.signer_of_any_time(&bob, &sk).is_none());
         let behind = alone.people.bundle_behind(&link);
         assert_eq!(behind, Some(B64Vec(old.bytes().to_vec())));
+        // Also where it is the newest: what somebody has handed over of others has no place before it.
+        let behind = alone.people.bundle_behind(&link_by(&bob, &renewed));
+        assert_eq!(behind, Some(B64Vec(second.bytes().to_vec())));
         assert_eq!(alone.people.devices(&bob).count(), 1);
     }
 }
@@ -351,7 +354,7 @@ fn invented_keys_take_no_memory_but_that_of_their_row() {
     let noted = alone.people.revoked.len();
     let mut rev: Vec<KeyId> = (0..20).map(|at| KeyId([at; 16])).collect();
     let invented = next(&keys(1), &second, rev.clone());
-    assert_eq!(alone.people.give(NOW_MS, &invented), Gave::Revokes);
+    assert_eq!(alone.people.give(NOW_MS, &invented), Gave::Kept);
     rev.push(sk);
     let one_known = next(&keys(1), &invented, rev);
     assert_eq!(alone.people.give(NOW_MS, &one_known), Gave::Revokes);
@@ -397,9 +400,68 @@ fn what_revokes_a_key_counts_when_the_key_is_shown() {
     let sk = second_device(1, 2).signing_id();
     alone.accept("bob", &known, None);
     let revoking = next(&keys(1), &known, vec![sk]);
-    assert_eq!(alone.people.give(NOW_MS, &revoking), Gave::Revokes);
+    assert_eq!(alone.people.give(NOW_MS, &revoking), Gave::Kept);
     assert!(!alone.people.is_disputed(&bob) && !alone.people.is_revoked(&bob, &sk));
     alone.accept("bob", &other, None);
     assert!(alone.people.is_disputed(&bob) && alone.people.is_revoked(&bob, &sk));
-    assert_eq!(alone.people.wrapped_for(NOW_MS, &bob, |_| false).count(), 1);
+    assert_eq!(alone.people.wrapped_for(NOW_MS, &bob, false, |_| false).count(), 1);
+}
+
+/// Goal: what revokes a device that is in use is kept, however many other keys are revoked by others.
+/// Method: as many bundles as are kept, each of which revokes old keys that no other one does.
+/// (The build before forgot the oldest.)
+#[test]
+fn a_bundle_that_revokes_a_device_in_use_goes_last() {
+    let (mut alone, bob) = (Alone::new(), name("bob"));
+    let old: Vec<_> = [0, 2, 3, 4, 5, 6, 7].map(|set| second_device(1, set)).into();
+    for (dev, keys_before) in (1..).zip(&old) {
+        let before = first("bob", keys_before, dev);
+        alone.accept("bob", &before, None);
+        alone.accept("bob", &next(&keys(1), &before, Vec::new()), None);
+    }
+    // Signed by an old key, which it does not revoke.
+    let of_device = |dev: u8, rev: Vec<KeyId>| {
+        let keys = old.iter().find(|keys| !rev.contains(&keys.signing_id())).unwrap();
+        let options = BundleOptions { rev, ..BundleOptions::default() };
+        keys.publish(&bob, Nonce16([dev; 16]), None, NOW_MS, options).unwrap()
+    };
+    let in_use = keys(1).signing_id();
+    assert_eq!(alone.people.give(NOW_MS, &of_device(100, vec![in_use])), Gave::Revokes);
+    let threes = (0..1_u32 << old.len()).filter(|bits| bits.count_ones() == 3);
+    for (dev, bits) in (101..).zip(threes.take(GIVEN_PERSON_MAX)) {
+        let of = old.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
+        let rev = of.map(|(_, keys)| keys.signing_id()).collect();
+        assert_eq!(alone.people.give(NOW_MS, &of_device(dev, rev)), Gave::Kept);
+    }
+    assert!(alone.people.is_disputed(&bob));
+}
+
+/// Goal: of two bundles of one number that were handed over both revoke, in whichever order they come.
+/// (The build before took the first alone, so two people who were handed different ones never agreed.)
+#[test]
+fn of_two_bundles_of_one_number_both_revoke() {
+    for at in [0, 1] {
+        let (mut alone, [_, second, third], _) = two_devices();
+        let (bob, sk) = (name("bob"), second_device(1, 2).signing_id());
+        let other = next(&keys(1), &second, vec![KeyId([9; 16])]);
+        let both = [third, other];
+        assert!(!alone.people.contradicts_given(&both[at]));
+        assert_ne!(alone.people.give(NOW_MS, &both[at]), Gave::Contradicts);
+        assert!(alone.people.contradicts_given(&both[1 - at]));
+        assert_ne!(alone.people.give(NOW_MS, &both[1 - at]), Gave::Contradicts);
+        assert!(alone.people.is_disputed(&bob) && alone.people.is_revoked(&bob, &sk));
+    }
+}
+
+/// Goal: that what was handed over is forgotten shows to whoever keeps what follows from it.
+/// (The build before said nothing where it was the last one of its person.)
+#[test]
+fn what_is_forgotten_of_somebody_is_a_change() {
+    let (mut alone, [_, _, third], _) = two_devices();
+    let bob = name("bob");
+    assert_eq!(alone.people.give(NOW_MS, &third), Gave::Revokes);
+    let before = alone.people.changes();
+    alone.people.forget_given(NOW_MS, &bob);
+    assert!(!alone.people.is_disputed(&bob));
+    assert_ne!(alone.people.changes(), before);
 }

@@ -39,12 +39,17 @@ pub(crate) struct Missed {
     times: u32,
     /// It came and lies too far ahead of this device's clock: it is asked for on the next connection.
     is_ahead: bool,
+    /// Something lay so since the others were asked last.
+    #[serde(default)]
+    saw_ahead: bool,
 }
 
 impl Missed {
     /// When the others are asked. A time in the future is none: a clock was put back.
     fn due_ms(&self, now_ms: u64) -> u64 {
-        let seen = self.seen_ms.min(now_ms).saturating_add(SETTINGS_ASK_DELAY_MS);
+        let is_seen = self.seen_ms <= now_ms;
+        let seen =
+            if is_seen { self.seen_ms.saturating_add(SETTINGS_ASK_DELAY_MS) } else { now_ms };
         let Some(before) = self.times.checked_sub(1).filter(|_| self.asked_ms <= now_ms) else {
             return seen;
         };
@@ -140,7 +145,8 @@ impl Endpoint {
     pub(crate) fn settings_connected(&mut self, now_ms: u64) {
         // What lay ahead of the clock may not any more.
         if let Some(missed) = self.state.missed.get(ONE).filter(|missed| missed.is_ahead).cloned() {
-            self.state.missed.put(ONE, Missed { is_ahead: false, seen_ms: now_ms, ..missed });
+            let seen = Missed { is_ahead: false, saw_ahead: false, seen_ms: now_ms, ..missed };
+            self.state.missed.put(ONE, seen);
         }
         self.bring_settings(now_ms);
     }
@@ -232,8 +238,16 @@ impl Endpoint {
     /// Another device has told everything to those who have asked at these times.
     pub(super) fn is_told_all(&mut self, answered: &Setting) {
         let is_for_this = answered.k.strip_prefix(ALL) == Some(&self.device.dev.to_string());
-        let is_later = |missed: &Missed| !missed.is_ahead && missed.seen_ms <= answered.at;
-        if is_for_this && self.state.missed.get(ONE).is_some_and(is_later) {
+        let is_later = |missed: &&Missed| !missed.is_ahead && missed.seen_ms <= answered.at;
+        let Some(missed) = self.state.missed.get(ONE).filter(is_later).filter(|_| is_for_this)
+        else {
+            return;
+        };
+        if missed.saw_ahead {
+            // Something of the answer itself lies ahead still.
+            let missed = Missed { is_ahead: true, ..missed.clone() };
+            self.state.missed.put(ONE, missed);
+        } else {
             self.state.missed.remove(ONE);
         }
     }
@@ -246,10 +260,14 @@ impl Endpoint {
 
     /// Something that another device has set lies too far ahead. It is asked for again on the next connection.
     pub(super) fn miss_ahead(&mut self, now_ms: u64) {
-        if self.state.missed.get(ONE).is_none_or(|missed| missed.is_ahead) {
-            let missed = Missed { seen_ms: now_ms, is_ahead: true, ..Missed::default() };
-            self.state.missed.put(ONE, missed);
-        }
+        let missed = self.state.missed.get(ONE).cloned();
+        let missed = match missed.filter(|missed| !missed.is_ahead) {
+            Some(missed) => Missed { saw_ahead: true, ..missed },
+            None => {
+                Missed { seen_ms: now_ms, is_ahead: true, saw_ahead: true, ..Missed::default() }
+            }
+        };
+        self.state.missed.put(ONE, missed);
         if !std::mem::replace(&mut self.pace.settings.is_ahead_told, true) {
             let reason = "another of your devices has set something for more than a day from now, and that is \
                 passed over here: see which of their clocks is wrong";
@@ -281,7 +299,10 @@ impl Endpoint {
         if is_due(self.settings_ask_due(now_ms)) {
             let missed = self.state.missed.get(ONE).cloned().unwrap_or_default();
             let times = missed.times.saturating_add(1);
-            self.state.missed.put(ONE, Missed { asked_ms: now_ms, times, ..missed });
+            // A clock that was put back: the answer names the time of this question.
+            let seen_ms = missed.seen_ms.min(now_ms);
+            let asked = Missed { seen_ms, asked_ms: now_ms, times, saw_ahead: false, ..missed };
+            self.state.missed.put(ONE, asked);
             let ask = Setting::new(ASK, &self.device.dev.to_string(), now_ms);
             self.say_settings(now_ms, ask.as_slice());
         }
@@ -302,11 +323,12 @@ mod tests {
     /// Goal: the waits grow within bounds, and a time in the future holds nothing up.
     #[test]
     fn waits_grow_and_no_clock_holds_them_up() {
-        let missed = |times| Missed { seen_ms: 1_000, asked_ms: 10_000, times, is_ahead: false };
+        let missed =
+            |times| Missed { seen_ms: 1_000, asked_ms: 10_000, times, ..Missed::default() };
         let due = |times| missed(times).due_ms(20_000);
         assert_eq!([due(0), due(1), due(2), due(3)], [2_000, 70_000, 130_000, 250_000]);
         assert_eq!(due(u32::MAX), 10_000 + SETTINGS_WAIT_MAX_MS);
-        assert_eq!(missed(9).due_ms(500), 1_500, "a clock that was put back");
+        assert_eq!(missed(9).due_ms(500), 500, "a clock that was put back");
         let mut pace = SettingsPace::default();
         let now = 5_000_000;
         let mut waits = Vec::new();

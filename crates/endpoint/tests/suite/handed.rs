@@ -16,6 +16,8 @@ use chat_testkit::keys::second_device;
 use crate::hub::{TestHub, lobby, name};
 use crate::rules::{alarms, complaints};
 
+mod claims;
+
 const ALICE: usize = 0;
 const BOB: usize = 1;
 const OLIVER: usize = 2;
@@ -36,12 +38,21 @@ fn say(hub: &mut TestHub, text: &str) {
 
 /// Oliver's device hands these to alice's, in a message of their talk.
 fn hand_over(hub: &mut TestHub, bundles: &[&Bundle]) {
-    let between = ConversationId::direct(&name("alice"), &name("oliver")).unwrap();
-    let mut forger = hub.forge_for(between, &[OLIVER, ALICE]);
-    let bundles = bundles.iter().map(|bundle| B64Vec(bundle.bytes().to_vec())).collect();
-    let grant = Content::Grant(Grant { bundles, ..Grant::default() });
-    let frame = forger.tell(Tag::Grant, &name("alice"), &grant);
-    hub.hand(ALICE, &frame);
+    hand_to(hub, ALICE, bundles);
+}
+
+/// The same to somebody else's.
+fn hand_to(hub: &mut TestHub, index: usize, bundles: &[&Bundle]) {
+    let to = hub.peers[index].endpoint.device().user.clone();
+    let between = ConversationId::direct(&to, &name("oliver")).unwrap();
+    let mut forger = hub.forge_for(between, &[OLIVER, index]);
+    // As many as one message has room for.
+    for bundles in bundles.chunks(20) {
+        let bundles = bundles.iter().map(|bundle| B64Vec(bundle.bytes().to_vec())).collect();
+        let grant = Content::Grant(Grant { bundles, ..Grant::default() });
+        let frame = forger.tell(Tag::Grant, &to, &grant);
+        hub.hand(index, &frame);
+    }
     hub.run();
 }
 
@@ -467,7 +478,7 @@ fn who_goes_on_from_the_other_of_two_bundles_is_reached_again() {
     let now = hub.now;
     hub.peers[ALICE].endpoint.tell_user(now, &name("oliver"), "for you alone").unwrap();
     hub.run();
-    let advice = "it does when oliver's device has published its next key, or was revoked";
+    let advice = "it does when oliver's device has published its next key or, where that does not help, was revoked";
     let is_told = |event: &Event| matches!(event, Event::Refused { code: c, reason, .. } if c == code::UNTRUSTED && reason.ends_with(advice));
     assert_eq!(hub.count(ALICE, is_told), 1, "{:?}", hub.peers[ALICE].events);
     let (keys, options) = (second_device(OLIVER, 6), BundleOptions::default());

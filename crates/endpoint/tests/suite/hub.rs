@@ -144,6 +144,10 @@ pub(crate) struct TestHub {
     pub(crate) epochs_offered: usize,
     /// Times that it was told what it forgot.
     pub(crate) reminders: usize,
+    /// How often it was told something again, whatever it has made of it.
+    pub(crate) reminds_heard: usize,
+    /// How often it was asked for bundles.
+    pub(crate) bundles_asked: usize,
     /// Links that it was told it forgot.
     pub(crate) links_reminded: usize,
     /// What receipts have named.
@@ -189,6 +193,8 @@ impl TestHub {
             links_offered: 0,
             epochs_offered: 0,
             reminders: 0,
+            reminds_heard: 0,
+            bundles_asked: 0,
             links_reminded: 0,
             receipts: Vec::new(),
             withheld: Vec::new(),

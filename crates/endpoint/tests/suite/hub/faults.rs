@@ -109,6 +109,8 @@ pub(crate) struct Faults {
     pub(crate) takes_anything: bool,
     /// So many reminders are put off.
     pub(crate) puts_off_reminders: usize,
+    /// What it is reminded of has no answer.
+    pub(crate) holds_reminders: bool,
     /// What it is reminded of is thrown away.
     pub(crate) forgets_reminders: bool,
     /// Every message is answered with REKEY.

@@ -133,6 +133,7 @@ impl TestHub {
     fn take_text(&mut self, index: usize, message: ClientToHub) {
         match message {
             ClientToHub::Bundles { id, known, kids } => {
+                self.bundles_asked += 1;
                 let mut people = self.by_key(&kids);
                 let is_gone = |user: &&UserName| self.faults.deleted.contains(user);
                 let gone = known.keys().filter(is_gone).cloned().collect();
@@ -225,9 +226,13 @@ impl TestHub {
 
     /// Takes what the hub has forgotten: bundles that it does not know, links that go on.
     fn reminded(&mut self, index: usize, id: MessageId, bundles: Vec<B64Vec>, links: Vec<B64Vec>) {
+        self.reminds_heard += 1;
         if take_one(&mut self.faults.puts_off_reminders) {
             let why = "too many".to_owned();
             return self.answer(index, &HubToClient::Retry { id, after_ms: 3_000, why });
+        }
+        if self.faults.holds_reminders {
+            return;
         }
         self.reminders += 1;
         self.links_reminded += links.len();
