@@ -467,8 +467,7 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
         assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
     }
     assert_ne!(turn(&node_digest(&rig, "n1")), turn(&together));
-    let alone_again = Server::run(leaves());
-    ends(alone_again);
+    ends(Server::run(leaves()));
     let rows = |text: &str| {
         text.lines().rev().find(|line| line.starts_with("digest: ")).map(str::to_owned)
     };

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     diagnostics::start(config.common.verbosity);
     if config.common.verbosity > Verbosity::Quiet {
         for warning in &config.warnings {
-            writeln!(io::stderr(), "warning: {}", sanitise::text(&warning.to_string())).ok();
+            writeln!(io::stderr(), "warning: {}", sanitise::text(warning)).ok();
         }
     }
     let is_json = config.common.json;

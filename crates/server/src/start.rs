@@ -237,13 +237,7 @@ pub(crate) async fn start(
     let locks = [data, FolderLock::take(Kind::Logs, &config.logs)?];
     let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
-    if let Some(leaving) = &config.leaving {
-        leave::leave(config, leaving, &metrics).await?;
-    }
-    let cluster = match &config.sharing {
-        Some(sharing) => Some(cluster::find(config, sharing).await?),
-        None => None,
-    };
+    let cluster = others(config, &metrics).await?;
     let helper = config.helper.as_deref();
     let helper = helper.filter(|_| cluster.as_ref().is_none_or(|cluster| cluster.hosts_agent));
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
@@ -305,6 +299,17 @@ pub(crate) async fn start(
     keepers.spawn(tracing::debug_span!("kept"), kept::count(budgets(), hub.0.reads.clone()));
     keepers.spawn(tracing::debug_span!("disk"), disk::watch(budgets(), config.data.clone()));
     Ok(Started { hub, worker, stop, keepers, locks, agent, admin, member })
+}
+
+/// The servers of which this one is one. It is alone, or leaves them first.
+async fn others(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Cluster>, RunError> {
+    if let Some(leaving) = &config.leaving {
+        leave::leave(config, leaving, metrics).await?;
+    }
+    match &config.sharing {
+        Some(sharing) => Ok(Some(cluster::find(config, sharing).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Has readiness and metrics look at the disk, the log of operations and the log that is shared.

@@ -141,7 +141,6 @@ pub enum ConfigView {
 
 /// Flags and environment. Everything is optional, so that the file can fill what is not given.
 #[derive(Debug, Clone, Default, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Options {
     /// Port for WebSocket and HTTP, with and without TLS [default: 9000]
     #[arg(long, env = "CHAT_SERVER_PORT", value_name = "N")]

@@ -9,6 +9,7 @@
 //! it: a number goes in once, or never.
 
 pub mod beside;
+mod failed;
 pub mod guesses;
 pub mod lease;
 pub mod level;

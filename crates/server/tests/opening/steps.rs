@@ -453,7 +453,9 @@ fn number_behind(world: &World, generation: u8, fault: Fault) -> u8 {
     match fault {
         Fault::GenerationNotRaised => generation,
         Fault::GenerationsCounted => generation + 1,
-        _ => (generation + 1..).find(|number| !is_taken(*number)).expect("there are enough"),
+        _ => {
+            (generation + 1..=u8::MAX).find(|number| !is_taken(*number)).expect("there are enough")
+        }
     }
 }
 

@@ -137,6 +137,7 @@ impl Line {
     }
 
     /// Those that led to where the log is, as far as either knows: this one, or what `own` has gone through since.
+    #[must_use]
     pub fn joined(self, own: Self) -> Self {
         if self.is_older_than(&own) { own } else { self }
     }

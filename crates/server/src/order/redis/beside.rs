@@ -13,7 +13,7 @@ use chat_protocol::crypto::sha256_parts;
 use chat_protocol::limits::INTEGER_MAX;
 use redis::{RedisError, Script, aio::MultiplexedConnection};
 
-use super::{Place, PlaceError, RedisLog, SCRIPT_TIME_MAX, open::Failed};
+use super::{Place, PlaceError, RedisLog, SCRIPT_TIME_MAX, failed::Failed};
 use crate::{
     order::{
         LogError,

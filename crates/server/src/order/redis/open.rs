@@ -10,10 +10,13 @@
 use std::time::Duration;
 
 use chat_protocol::sanitise;
-use redis::{RedisError, aio::MultiplexedConnection, streams::StreamRangeReply};
+use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PlaceError, RedisLog, SCRIPT_TIME_MAX, beside::Beside, read::Reading, word::Word};
+use super::{
+    PlaceError, RedisLog, SCRIPT_TIME_MAX, beside::Beside, failed::Failed, read::Reading,
+    word::Word,
+};
 use crate::{
     order::{
         LogError, Logged, Opening,
@@ -21,7 +24,7 @@ use crate::{
             Decision,
             attempt::{Allowed, Answer, Attempt, AttemptError, Closed as _, Held, attempt},
             line::{Line, forked_behind},
-            redis::{ClosedError, ClosedInRedis},
+            redis::ClosedInRedis,
         },
     },
     store::{CommitError, Facts},
@@ -40,51 +43,6 @@ pub(super) struct Closure {
     since: Instant,
     /// What was said of it last.
     words: String,
-}
-
-/// Why an attempt has come to nothing.
-pub(super) enum Failed {
-    /// Redis does not answer: again.
-    Redis(RedisError),
-    /// No attempt changes it.
-    ForGood(CommitError),
-}
-
-impl From<RedisError> for Failed {
-    fn from(error: RedisError) -> Self {
-        Self::Redis(error)
-    }
-}
-
-impl From<LogError> for Failed {
-    fn from(error: LogError) -> Self {
-        Self::ForGood(error.into())
-    }
-}
-
-impl From<CommitError> for Failed {
-    fn from(error: CommitError) -> Self {
-        Self::ForGood(error)
-    }
-}
-
-impl From<ClosedError> for Failed {
-    fn from(error: ClosedError) -> Self {
-        match error {
-            ClosedError::Redis(error) => Self::Redis(error),
-            ClosedError::Strange(_) => LogError::Strange.into(),
-        }
-    }
-}
-
-impl From<PlaceError> for Failed {
-    fn from(error: PlaceError) -> Self {
-        match error {
-            PlaceError::Redis(error) => Self::Redis(error),
-            PlaceError::Foreign => LogError::Foreign.into(),
-            _ => LogError::Strange.into(),
-        }
-    }
 }
 
 /// One step towards an open log.

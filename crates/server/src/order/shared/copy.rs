@@ -30,12 +30,11 @@ pub(super) struct Standing {
 /// Whether nothing is known anew but how far hubs are, which is said all the time: of one that was put back with an older
 /// turn more is kept than is needed.
 fn is_as_good(known: &Noted, new: &Noted) -> bool {
-    let same = |(one, other): (&(String, Vec<u8>), &(String, Vec<u8>))| {
-        one.0 == other.0 && (one.1 == other.1 || one.0.starts_with("d:"))
-    };
+    let mut facts = known.facts.iter().zip(&new.facts);
     known.generation == new.generation
         && known.facts.len() == new.facts.len()
-        && known.facts.iter().zip(&new.facts).all(same)
+        && facts
+            .all(|(one, other)| one.0 == other.0 && (one.1 == other.1 || one.0.starts_with("d:")))
 }
 
 /// The copy of this hub.

@@ -315,7 +315,7 @@ mod tests {
         for (number, steps) in orders.into_iter().enumerate() {
             let limits = CopyLimits::new(1_000, 14);
             let mut hubs: Vec<Ledger> =
-                (1..=3).map(|node| Ledger::new(limits.clone(), node, Vec::new())).collect();
+                (1..=3).map(|node| Ledger::new(limits, node, Vec::new())).collect();
             let mut files = [false; 3];
             let mut last = 0;
             for step in steps {

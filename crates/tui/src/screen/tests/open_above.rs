@@ -189,7 +189,7 @@ fn other_letters_are_found_below_what_was_found_before() {
     assert!(desk.text().contains("(not found)"), "{}", desk.text());
 }
 
-/// Goal: no word names a key that a person has taken away. (The build before named Ctrl-C, Ctrl-D, Esc, PgUp and PgDn.)
+/// Goal: no word names a key that a person has taken away. (The build before named Ctrl-C, Ctrl-D, Esc, `PgUp` and `PgDn`.)
 #[test]
 fn words_about_keys_name_those_that_were_chosen() {
     let mut desk = Desk::new(80, 24);
