@@ -335,7 +335,7 @@ impl Endpoint {
         }
         // Of several the one that has said so last: an agent that has moved to another machine leaves behind what it said
         // on the one before.
-        let agents = self.people.wrapped_for(now_ms, &name, |_| true);
+        let agents = self.people.wrapped_for(now_ms, &name, false, |_| true);
         let newest = agents
             .filter(|bundle| bundle.header().rb.is_some())
             .max_by_key(|bundle| bundle.header().ts);
