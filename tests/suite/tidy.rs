@@ -288,7 +288,7 @@ fn the_slash_commands_of_the_readme_exist() {
 /// Before: nine sentences of the server named slash commands, which a program without any cannot type.
 #[test]
 fn the_server_and_the_core_name_no_slash_command() {
-    let table = sources(&workspace().join("crates/text/src/slash"));
+    let table = sources(&workspace().join("crates/text/src/input/slash"));
     let table: String = table.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let rows = table.lines().filter_map(|line| line.trim().strip_prefix("name: \""));
     let commands: BTreeSet<&str> = rows.filter_map(|rest| rest.split('"').next()).collect();

@@ -209,7 +209,7 @@ fn what_is_typed_has_a_bound() {
     assert!(!bench.0.paste(&"x".repeat(TYPED_MAX + 1)));
     assert!(bench.0.is_empty());
     // What nobody sees takes more room where it is made visible.
-    assert!(!bench.0.paste(&"\u{200b}".repeat(TYPED_MAX / 3)));
+    assert!(!bench.0.paste(&format!("a{}", "\u{200b}".repeat(TYPED_MAX / 3))));
     let half = "word ".repeat(TYPED_MAX / 10);
     assert!(bench.0.paste(&half));
     bench.act(Action::CutBack).act(Action::Paste).act(Action::Paste);

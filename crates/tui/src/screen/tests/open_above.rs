@@ -29,6 +29,10 @@ fn a_question_leaves_in_sight_what_it_is_about() {
         log_of_hundred(&mut desk);
         desk.write("yes");
         assert!(desk.text().contains("> yes"), "{}", desk.text());
+        if height >= 20 {
+            // It lies over the oldest rows, and what was told last is below it.
+            continue;
+        }
         desk.key(KeyCode::Home, CTRL);
         assert!(desk.text().contains("compare:"), "{}", desk.text());
         desk.key(KeyCode::PageDown, NONE);
