@@ -366,7 +366,8 @@ impl Endpoint {
         self.link.lacks.undecided = Undecided::Open;
         if !self.people.undecided().is_empty() {
             self.link.lacks.undecided = Undecided::IsTold;
-            let detail = "somebody who has your identity key says that a device of yours is revoked, and the server                 does not show that: what you say is sealed for that device until you revoke it";
+            let detail = "somebody who has your identity key says that a device of yours is revoked, and the server \
+                          does not show that: what you say is sealed for that device until you revoke it";
             let me = self.device.user.clone();
             self.out.alarm(Alarm::SealsForRemoved, &me, detail);
         }
