@@ -10,15 +10,14 @@ use std::{
     net::IpAddr,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
-    set_thread_priority_and_policy, thread_native_id,
+    set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
 };
 use tokio::sync::oneshot;
 
@@ -29,8 +28,9 @@ const COME_BACK_MIN: Duration = Duration::from_secs(1);
 /// tenth of a core.
 const NICENESS: i32 = 10;
 
-/// A job that idle time has not ended after this long is done by the thread for relief. A hash takes 30 ms on a core of
-/// its own: what takes so much longer stands beside others who need all cores.
+/// A job that idle time has not ended after this long is next for the thread for relief: twice as long where it waited
+/// so long for its turn. A hash takes 30 ms on a core of its own: what takes so much longer stands beside others who
+/// need all cores.
 const PATIENCE: Duration = Duration::from_millis(150);
 
 /// What time a thread has, and for which jobs.
@@ -54,18 +54,35 @@ impl Time {
                 ThreadPriority::Min,
                 ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle),
             )
-            .map_err(|error| format!("{error:?}")),
+            // Where the hub was started with less than the usual priority the policy is set, and the priority that goes
+            // with it is refused.
+            .or_else(|error| if has_idle_time() { Ok(()) } else { Err(format!("{error:?}")) }),
             // Linux has a priority for each thread, and takes the number of one here (setpriority(2), "C
             // library/kernel differences").
             Self::Little | Self::Relief => {
-                rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)
-                    .map_err(|error| error.to_string())
+                let this = Some(rustix::thread::gettid());
+                let gives_way = rustix::process::getpriority_process(this)
+                    .is_ok_and(|niceness| niceness >= NICENESS);
+                let set = || rustix::process::setpriority_process(this, NICENESS);
+                if gives_way { Ok(()) } else { set().map_err(|error| error.to_string()) }
             }
         };
         if let Err(error) = given {
             tracing::warn!(%error, "a thread for sign-ins runs at the usual priority");
         }
     }
+}
+
+/// Whether this thread has only the time that nobody else needs.
+fn has_idle_time() -> bool {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    thread_schedule_policy() == Ok(idle)
+}
+
+/// These locks are those of the standard library: a thread for idle time may wait for one, and have no core to take it
+/// when it is handed over, as those of `parking_lot` are. Nothing that can fail is done under them.
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What somebody waits for.
@@ -84,12 +101,14 @@ struct Task<T, F> {
 
 impl<M, T: Send, F: Fn(&mut M) -> T + Send + Sync> Work<M> for Task<T, F> {
     fn is_wanted(&self) -> bool {
-        self.reply.lock().as_ref().is_some_and(|reply| !reply.is_closed())
+        locked(&self.reply).as_ref().is_some_and(|reply| !reply.is_closed())
     }
 
     fn run(&self, memory: &mut M) {
         let done = (self.work)(memory);
-        if let Some(reply) = self.reply.lock().take() {
+        // The lock ends here: whoever asks whether somebody waits does not wait for an answer to be sent.
+        let reply = locked(&self.reply).take();
+        if let Some(reply) = reply {
             // Whoever waited may be gone meanwhile: nobody asks then.
             drop(reply.send(done));
         }
@@ -189,19 +208,31 @@ impl<M> Waiting<M> {
 struct Queue<M> {
     waiting: Mutex<Waiting<M>>,
     has_work: Condvar,
+    /// What the thread for relief waits for. It is apart from the others, so that each can be woken alone: a thread for
+    /// idle time may have no core to begin what it was woken for.
+    needs_relief: Condvar,
 }
 
 impl<M> Queue<M> {
+    /// What a thread that has this time waits for.
+    fn condition(&self, time: Time) -> &Condvar {
+        match time {
+            Time::Idle | Time::Little => &self.has_work,
+            Time::Relief => &self.needs_relief,
+        }
+    }
+
     /// The next job that somebody waits for; nothing when the hub ends.
     fn next(&self, time: Time) -> Option<Arc<dyn Work<M>>> {
-        let mut waiting = self.waiting.lock();
+        let mut waiting = locked(&self.waiting);
         while !waiting.is_closed {
             let found = match time {
                 Time::Idle | Time::Little => waiting.begin(time),
                 Time::Relief => match waiting.relieve() {
                     Relief::Do(work) => Some(work),
                     Relief::In(left) => {
-                        self.has_work.wait_for(&mut waiting, left);
+                        let again = self.needs_relief.wait_timeout(waiting, left);
+                        waiting = again.unwrap_or_else(PoisonError::into_inner).0;
                         continue;
                     }
                     Relief::Idle => None,
@@ -210,7 +241,10 @@ impl<M> Queue<M> {
             match found {
                 Some(work) if work.is_wanted() => return Some(work),
                 Some(work) => waiting.end(&work),
-                None => self.has_work.wait(&mut waiting),
+                None => {
+                    let condition = self.condition(time);
+                    waiting = condition.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                }
             }
         }
         None
@@ -229,7 +263,7 @@ impl<M> Queue<M> {
                 memory = M::default();
             }
             if time == Time::Idle {
-                self.waiting.lock().end(&work);
+                locked(&self.waiting).end(&work);
             }
         }
     }
@@ -274,14 +308,19 @@ impl<M: Default + 'static> Threads<M> {
         job_time: Duration,
         time: Time,
     ) -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let waiting = Waiting {
             jobs: VecDeque::new(),
-            under_way: Vec::new(),
+            // With room for all: a thread for idle time that loses its core holds the lock of no allocator.
+            under_way: Vec::with_capacity(cores),
             by_source: HashMap::new(),
             is_closed: false,
         };
-        let queue = Arc::new(Queue { waiting: Mutex::new(waiting), has_work: Condvar::new() });
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let queue = Arc::new(Queue {
+            waiting: Mutex::new(waiting),
+            has_work: Condvar::new(),
+            needs_relief: Condvar::new(),
+        });
         let relief = (time == Time::Idle).then_some(Time::Relief);
         let mut threads = Self { queue, bounds, job_time, workers: cores, running: Vec::new() };
         for (number, time) in iter::repeat_n(time, cores).chain(relief).enumerate() {
@@ -299,7 +338,7 @@ impl<M: Default + 'static> Threads<M> {
 
     /// Whether something could be put behind what waits.
     pub(crate) fn check_room(&self, source: Option<IpAddr>) -> Result<(), Full> {
-        self.room(&mut self.queue.waiting.lock(), source)
+        self.room(&mut locked(&self.queue.waiting), source)
     }
 
     fn room(&self, waiting: &mut Waiting<M>, source: Option<IpAddr>) -> Result<(), Full> {
@@ -312,7 +351,9 @@ impl<M: Default + 'static> Threads<M> {
         }
         let threads = u32::try_from(self.workers).unwrap_or(u32::MAX);
         let ahead = u32::try_from(waiting.jobs.len()).unwrap_or(u32::MAX);
-        let after = (self.job_time.saturating_mul(ahead) / threads).max(COME_BACK_MIN);
+        // Where nobody has time for them, how long the first one waits already tells more than their number.
+        let waited = waiting.jobs.front().map_or(Duration::ZERO, |job| job.since.elapsed());
+        let after = (self.job_time.saturating_mul(ahead) / threads).max(waited).max(COME_BACK_MIN);
         Err(Full { after, is_of_one: !has_own_room })
     }
 
@@ -323,7 +364,7 @@ impl<M: Default + 'static> Threads<M> {
         source: Option<IpAddr>,
         work: impl Fn(&mut M) -> T + Send + Sync + 'static,
     ) -> Result<oneshot::Receiver<T>, Full> {
-        let mut waiting = self.queue.waiting.lock();
+        let mut waiting = locked(&self.queue.waiting);
         self.room(&mut waiting, source)?;
         if let Some(source) = source {
             *waiting.by_source.entry(source).or_default() += 1;
@@ -332,18 +373,19 @@ impl<M: Default + 'static> Threads<M> {
         let work = Arc::new(Task { work, reply: Mutex::new(Some(reply)) });
         waiting.jobs.push_back(Job { source, since: Instant::now(), work });
         drop(waiting);
-        // One alone could be the thread for relief, which looks again later.
-        self.queue.has_work.notify_all();
+        self.queue.has_work.notify_one();
+        self.queue.needs_relief.notify_one();
         Ok(answer)
     }
 }
 
 impl<M> Drop for Threads<M> {
     fn drop(&mut self) {
-        let mut waiting = self.queue.waiting.lock();
+        let mut waiting = locked(&self.queue.waiting);
         waiting.is_closed = true;
         waiting.jobs.clear();
         drop(waiting);
+        self.queue.needs_relief.notify_one();
         self.queue.has_work.notify_all();
         for thread in self.running.drain(..) {
             // What holds the hub last may be one of their jobs: it does not wait for itself.
@@ -364,18 +406,12 @@ impl<M> std::fmt::Debug for Threads<M> {
 mod tests {
     use std::sync::mpsc;
 
-    use thread_priority::thread_schedule_policy;
-
     use super::*;
 
-    fn threads_with(time: Time) -> Threads<()> {
-        let bounds = QueueBounds { all: 8, of_one: 2 };
-        Threads::new("test", bounds, Duration::from_millis(60), time).unwrap()
-    }
+    const BOUNDS: QueueBounds = QueueBounds { all: 8, of_one: 2 };
 
-    fn has_idle_time() -> bool {
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        thread_schedule_policy() == Ok(idle)
+    fn threads_with(time: Time) -> Threads<()> {
+        Threads::new("test", BOUNDS, Duration::from_millis(60), time).unwrap()
     }
 
     fn threads() -> Threads<()> {
@@ -390,7 +426,7 @@ mod tests {
             let gate = Mutex::new(gate);
             let work = move |(): &mut ()| {
                 here.send(()).unwrap();
-                gate.lock().recv().ok();
+                locked(&gate).recv().ok();
             };
             let busy = threads.submit(None, work).unwrap();
             started.recv().unwrap();
@@ -420,7 +456,8 @@ mod tests {
     /// with a job that another thread would end; one more job waits behind them.
     #[test]
     fn what_does_not_get_on_in_idle_time_is_done_in_any_case() {
-        let threads = threads_with(Time::Idle);
+        let mut threads = threads_with(Time::Idle);
+        threads.bounds.all += threads.workers;
         let (open, gate) = mpsc::channel::<()>();
         let gate = Arc::new(Mutex::new(gate));
         let mut answers = Vec::new();
@@ -428,7 +465,7 @@ mod tests {
             let gate = Arc::clone(&gate);
             let work = move |(): &mut ()| {
                 if has_idle_time() {
-                    gate.lock().recv().ok();
+                    locked(&gate).recv().ok();
                 }
                 n
             };
@@ -446,6 +483,19 @@ mod tests {
             assert_eq!(answer.blocking_recv(), Ok(n));
         }
         drop(open);
+    }
+
+    /// Goal: who finds the queue full is not asked to come back sooner than its first one can have begun.
+    #[test]
+    fn who_comes_again_waits_as_long_as_the_first_has() {
+        let threads = threads();
+        let busy = keep_busy(&threads);
+        let answers: Vec<_> = (0..8).map(|n| threads.submit(None, move |()| n).unwrap()).collect();
+        let waited = Duration::from_secs(7);
+        let early = Instant::now().checked_sub(waited).unwrap();
+        locked(&threads.queue.waiting).jobs.front_mut().unwrap().since = early;
+        assert!(threads.submit(None, |()| 0).unwrap_err().after >= waited);
+        drop((busy, answers));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::fs::statvfs;
 
-/// Below this the next transactions may not fit: the log of the database grows by that much between two
+/// Below this the next transactions may not fit: the log of the database grows by some MiB between two
 /// checkpoints.
 const ROOM_BYTES_MIN: u64 = 8 * 1024 * 1024;
 

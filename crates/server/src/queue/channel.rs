@@ -224,7 +224,7 @@ impl<T, C: Eq + Hash + Clone> QueueReceiver<T, C> {
         if max > 0 && !state.queue.is_empty() {
             let now = Instant::now().into_std();
             while batch.len() < max
-                && bytes < self.0.limits.batch_bytes_max
+                && (batch.is_empty() || bytes < self.0.limits.batch_bytes_max)
                 && let Some(queued) = state.queue.take(now)
             {
                 let Queued { item: held, connection, lane, waited, rounds } = queued;

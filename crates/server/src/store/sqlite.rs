@@ -1,6 +1,7 @@
 //! The store in one SQLite file: a thread that writes, and connections that read.
 
 mod brought;
+mod checkpoint;
 mod copies;
 mod digest;
 mod excused;
@@ -212,7 +213,7 @@ fn open_for(
     if std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() == 0) {
         return Err(OpenError::Empty { file: file.display().to_string() });
     }
-    let connection = open::writer(&file, options, shared.map(|(log, _)| log))?;
+    let mut connection = open::writer(&file, options, shared.map(|(log, _)| log))?;
     let mut snapshot = open::snapshot(&connection, &file)?;
     let mut followed = Followed::default();
     if let Some((_, life)) = shared {
@@ -220,6 +221,10 @@ fn open_for(
         snapshot.sessions = std::mem::take(&mut followed.sessions);
     }
     let reads = Reads::new(Arc::new(Readers::new(file.clone())));
+    let checkpoints = checkpoint::start(&mut connection, &file).map_err(|error| match error {
+        checkpoint::Failed::Database(error) => Problem::Database(error).of(&file),
+        checkpoint::Failed::Thread(error) => failed(error),
+    })?;
     let mut writer = write::Writer::new(connection, snapshot.position, shared.is_some());
     let (jobs, waiting) = sync_channel::<Job>(1);
     let run = move || {
@@ -231,6 +236,11 @@ fn open_for(
             metrics.commit_batch_size.observe(f64::from(records));
             // Whoever asked may be gone at the end of the process; what is kept is kept.
             reply.send(result).ok();
+        }
+        // The other thread ends with this connection.
+        drop(writer);
+        if checkpoints.join().is_err() {
+            tracing::error!("the thread for checkpoints failed");
         }
     };
     // The store waits for it when it is dropped.
