@@ -26,14 +26,18 @@ fn ends(mut chat: Terminal) {
 fn a_capable_terminal_gets_the_full_screen_and_others_what_they_can_show() {
     let scene = Scene::empty();
     let alice = scene.client("alice");
-    let full = alice.at_full_screen(WIDE, "");
-    full.wait_until_seen("connected to");
-    full.wait_until_seen("F1 lists keys");
-    ends(full);
+    let file = scene.rig.write("config.toml", "ui = \"line\"\n").display().to_string();
+    for arguments in [&[][..], &["--tui", "--config", &file]] {
+        let full = alice.at_full_screen_with(arguments, WIDE, "");
+        full.wait_until_seen("connected to");
+        full.wait_until_seen("F1 lists keys");
+        ends(full);
+    }
     for (client, arguments) in [
         (scene.client("alice"), &["--line"][..]),
         (scene.client("alice").with_env([("CHAT_UI", "line")]), &[]),
         (scene.client("alice").with_env([("TERM", "dumb")]), &[]),
+        (scene.client("alice"), &["--config", &file]),
     ] {
         let mut lines = client.at_full_screen_with(arguments, WIDE, "");
         lines.wait_for("alice #lobby>");
@@ -193,8 +197,12 @@ fn the_past_is_scrolled_to_and_found_in_the_home() {
     chat.wait_until_seen("search (not found): no such words");
     chat.type_keys(b"\x1b");
     chat.wait_until_gone("search (");
-    chat.type_keys(b"\x13line 123\t");
-    chat.wait_until_seen("line 123");
+    // The search itself shows what is typed, and the open conversation does not have it: this is the answer.
+    types(&mut bob, "alice*a needle apart", "delivered to alice");
+    chat.type_keys(b"\x13needle\t");
+    chat.wait_until_seen("bob → you: a needle apart");
+    chat.wait_until_seen("messages fits");
+    chat.wait_until_seen("▸2 #lobby");
     ends(chat);
 }
 

@@ -54,6 +54,36 @@ fn an_ignored_person_is_hidden_everywhere_and_is_not_told() {
     assert!(!bob.stdout.text().contains("ignore"));
 }
 
+/// Goal: of whom one ignores nothing is taken without asking, whatever was wanted of them before; it stays on offer. (The
+/// build before fetched it without a word.)
+#[test]
+fn nothing_is_taken_without_asking_of_whom_one_ignores() {
+    let (scene, [mut alice]) = Scene::with(["alice"]);
+    let folder = scene.rig.path("taken");
+    std::fs::create_dir(&folder).unwrap();
+    let options = ["--downloads", folder.to_str().unwrap(), "--accept-from", "alice"];
+    let mut bob = scene.client("bob").start(&options);
+    bob.stdout.wait_for_part("connected to");
+    for name in ["hidden.txt", "wanted.txt"] {
+        scene.rig.write(name, name);
+    }
+    types(&mut bob, "/ignore alice", "what alice says is hidden");
+    types(&mut alice, "/send hidden.txt bob", "hidden.txt");
+    types(&mut alice, "bob*behind it", "delivered to bob");
+    types(&mut bob, "/unignore alice", "what alice says is shown again");
+    types(&mut alice, "/send wanted.txt bob", "wanted.txt");
+    bob.stdout.wait_for("the file", |line| {
+        line.contains("wanted.txt") && line.contains("is here, checked")
+    });
+    let names: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["wanted.txt"]);
+    types(&mut bob, "/accept", "hidden.txt");
+    bob.stdout.wait_for("the other file", |line| {
+        line.contains("hidden.txt") && line.contains("is here, checked")
+    });
+}
+
 /// Goal: what was set while a machine was away is set there when it comes back, also on a machine that is new.
 #[test]
 fn what_is_set_reaches_a_machine_that_was_away_and_one_that_is_new() {

@@ -121,10 +121,10 @@ pub struct CommonArguments {
     /// Interactive: what to use where no flag says it
     #[arg(long, global = true, value_name = "WHICH", env = "CHAT_UI", value_enum)]
     pub ui: Option<Ui>,
-    /// Full screen: leave the mouse to the terminal, for its own way to select and copy
+    /// Full screen: leave the mouse to the terminal, for its own way to select and copy; as /set mouse off
     #[arg(long, global = true)]
     pub no_mouse: bool,
-    /// Full screen: nothing is faint
+    /// Full screen: nothing is faint; as /theme contrast
     #[arg(long, global = true)]
     pub high_contrast: bool,
     /// Interactive: whose coming and going is shown; /set presence changes it
@@ -289,6 +289,12 @@ pub(super) fn check_option(flag: &str, value: &str) -> Result<(), String> {
     let refused = command().try_get_matches_from(words).err();
     refused.map_or(Ok(()), |error| {
         let text = error.to_string();
+        let choices = |line: &str| {
+            Some(line.trim().strip_prefix("[possible values: ")?.strip_suffix(']')?.to_owned())
+        };
+        if let Some(choices) = text.lines().find_map(choices) {
+            return Err(format!("it is one of {choices}; got {value:?}"));
+        }
         let first = text.lines().next().unwrap_or_default();
         let reason = first
             .rsplit_once(": ")
