@@ -254,9 +254,8 @@ pub(super) fn secret(line: &str) -> Option<(&'static str, &str)> {
 const PASSWORD: &str = "password";
 
 fn begins_secret(word: &str) -> bool {
-    let is_begun = |name: &str| {
-        word.get(..name.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(name))
-    };
+    let is_begun =
+        |name: &str| word.get(..name.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(name));
     find(PASSWORD).is_some_and(|row| names(row).any(is_begun))
 }
 

@@ -443,7 +443,10 @@ mod tests {
             // Nobody could send or close with these in some terminals.
             (&[("send", &["Ctrl-Enter"])], "most terminals send no key of its own for Ctrl-Enter"),
             (&[("send", &["Alt-S"])], "send: send would have no key that every terminal sends"),
-            (&[("send", &["Ctrl-PgDn", "F11"])], "send: send would have no key that every terminal"),
+            (
+                &[("send", &["Ctrl-PgDn", "F11"])],
+                "send: send would have no key that every terminal",
+            ),
             (&[("close", &["Shift-F5"])], "close: close would have no key that every terminal"),
             (&[("unfold", &["Ctlr-O"])], "there is no key \"Ctlr-O\""),
             (&[("unfolt", &["F5"])], "nothing is called unfolt"),

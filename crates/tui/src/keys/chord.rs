@@ -229,10 +229,30 @@ mod tests {
     #[test]
     fn what_terminals_do_not_send_is_refused() {
         for written in [
-            "Ctrl-Enter", "Shift-Enter", "Ctrl-Alt-Enter", "Ctrl-Tab", "Ctrl-Shift-Tab", "Alt-Shift-Tab",
-            "Ctrl-Backspace", "Shift-Backspace", "Ctrl-Esc", "Alt-Esc", "Shift-Esc", "Ctrl-1", "Ctrl-8",
-            "Ctrl-9", "Ctrl-0", "Ctrl-;", "Ctrl-.", "Ctrl--", "Ctrl-=", "Ctrl-ä", "Ctrl-Alt-1", "Ctrl-Alt-I",
-            "Ctrl-Alt-[", "Alt-[",
+            "Ctrl-Enter",
+            "Shift-Enter",
+            "Ctrl-Alt-Enter",
+            "Ctrl-Tab",
+            "Ctrl-Shift-Tab",
+            "Alt-Shift-Tab",
+            "Ctrl-Backspace",
+            "Shift-Backspace",
+            "Ctrl-Esc",
+            "Alt-Esc",
+            "Shift-Esc",
+            "Ctrl-1",
+            "Ctrl-8",
+            "Ctrl-9",
+            "Ctrl-0",
+            "Ctrl-;",
+            "Ctrl-.",
+            "Ctrl--",
+            "Ctrl-=",
+            "Ctrl-ä",
+            "Ctrl-Alt-1",
+            "Ctrl-Alt-I",
+            "Ctrl-Alt-[",
+            "Alt-[",
         ] {
             let error = Chord::parse(written).expect_err(written);
             let told = format!("most terminals send no key of its own for {written}; choose F5");

@@ -78,9 +78,7 @@ fn read(path: &Path) -> io::Result<String> {
 fn has_changed(path: &Path, text: &str) -> bool {
     let is_same_size = |file: &fs::Metadata| usize::try_from(file.len()) == Ok(text.len());
     match fs::metadata(path) {
-        Ok(file) if is_same_size(&file) => {
-            !fs::read(path).is_ok_and(|now| now == text.as_bytes())
-        }
+        Ok(file) if is_same_size(&file) => !fs::read(path).is_ok_and(|now| now == text.as_bytes()),
         Ok(_) => true,
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }

@@ -138,7 +138,8 @@ mod tests {
         {
             bindings.choose(name, &[key.to_owned()]).unwrap();
         }
-        let keys: Vec<_> = bound(&bindings).into_iter().filter(|(_, does)| *does == Cmd::Noop).collect();
+        let keys: Vec<_> =
+            bound(&bindings).into_iter().filter(|(_, does)| *does == Cmd::Noop).collect();
         assert_eq!(keys, [(KeyEvent::ctrl('K'), Cmd::Noop)], "it has cut, and no more");
     }
 
