@@ -33,7 +33,8 @@ const EMULATED_ROOMS_MAX: i64 = 100;
 
 const AFTER_HELP: &str = "\
 The password comes from --password-file, else from CHAT_PASSWORD, else from a prompt.
-With NO_COLOR nothing is coloured; VISUAL or EDITOR names the editor, RUST_LOG what is logged.
+With NO_COLOR nothing is coloured; VISUAL or EDITOR names the editor, RUST_LOG what is logged, SSL_CERT_FILE the
+authorities that the system believes about certificates.
 `chat-client COMMAND --help` shows the options and examples of a command, `chat-client help exit-codes` the exit codes.";
 
 /// Talk to people and to machines over a hub you do not have to trust.
