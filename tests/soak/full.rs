@@ -1,6 +1,5 @@
 //! Somebody at the full screen who types without sense, in a terminal that changes its size all the while.
 
-use std::ops::Range;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -154,29 +153,26 @@ impl Typist {
 /// once, and none is left out.
 fn looks_through(typist: &mut Typist, sent: usize) -> anyhow::Result<usize> {
     let first = sent.saturating_sub(LOOKED_THROUGH_MAX);
-    let mut seen: Range<usize> = sent..sent;
+    // All from here on were seen.
+    let mut reached = sent;
     loop {
-        let shown = screen::shown_now(&typist.chat.picture())?;
-        if let Some(shown) = shown {
-            // What stands behind it was seen before.
+        let picture = typist.chat.picture();
+        if let Some(shown) = screen::shown_now(&picture)? {
             ensure!(
-                shown.end >= seen.start && shown.start <= seen.start,
-                "{shown:?} are shown above {seen:?}:\n{}",
-                typist.chat.picture()
+                shown.start <= reached && shown.end >= reached,
+                "{shown:?} are shown above {reached}:\n{picture}"
             );
-            seen.start = shown.start;
+            reached = shown.start;
         }
-        if seen.start <= first {
-            return Ok(sent - seen.start);
+        if reached <= first {
+            return Ok(sent - reached);
         }
-        let before = typist.chat.picture();
         typist.chat.type_keys(b"\x1b[5~");
         // A second key before this one has done its work would leave out a screen.
-        let has_moved = |picture: &str| screen::log_of(picture) != screen::log_of(&before);
+        let has_moved = |now: &str| screen::log_of(now) != screen::log_of(&picture);
         ensure!(
             typist.chat.is_seen_within(FROZEN, has_moved),
-            "nothing is above {}:\n{before}",
-            seen.start
+            "nothing is above {reached}:\n{picture}"
         );
     }
 }
