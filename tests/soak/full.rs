@@ -18,8 +18,15 @@ const SIZES: [(u16, u16); 7] =
 /// The size at which what is shown is looked at.
 const WIDE: (u16, u16) = (120, 40);
 
-/// Keys that do something, but for those that leave, sleep, or write in an editor.
+/// Messages that are looked through at the end, the newest: the screen keeps no more lines in memory than 100,000.
+const LOOKED_THROUGH_MAX: usize = 90_000;
+
+/// Keys that do something, but for those that leave or sleep. The editor ends at once, and no answer that can be typed by
+/// chance is a yes.
 const KEYS: &[&[u8]] = &[
+    b"\x0f",
+    b"\x15/join lobbi\r",
+    b"\x15/verify carol\r",
     b"\x1b1",
     b"\x1b2",
     b"\x1b3",
@@ -82,7 +89,8 @@ const KEYS: &[&[u8]] = &[
 
 /// Opens the screen.
 pub(crate) fn open(rig: &Rig, server: &Server) -> Terminal {
-    let chat = rig.client("alice", server.url()).at_full_screen(WIDE, "");
+    let alice = rig.client("alice", server.url()).with_env([("VISUAL", "true")]);
+    let chat = alice.at_full_screen(WIDE, "");
     chat.wait_until_seen("connected to");
     chat
 }
@@ -141,8 +149,36 @@ impl Typist {
     }
 }
 
-/// Ends the chat; what was under way is shown first.
-pub(crate) fn end(typist: &mut Typist, limit: Duration) -> anyhow::Result<()> {
+/// Looks through the messages of the storm from the newest to the oldest, screen by screen, and says how many were seen: each
+/// once, and none is left out.
+fn looks_through(typist: &mut Typist, sent: usize) -> anyhow::Result<usize> {
+    let first = sent.saturating_sub(LOOKED_THROUGH_MAX);
+    // All from here on were seen.
+    let mut reached = sent;
+    loop {
+        let picture = typist.chat.picture();
+        if let Some(shown) = screen::shown_now(&picture)? {
+            ensure!(
+                shown.start <= reached && shown.end >= reached,
+                "{shown:?} are shown above {reached}:\n{picture}"
+            );
+            reached = shown.start;
+        }
+        if reached <= first {
+            return Ok(sent - reached);
+        }
+        typist.chat.type_keys(b"\x1b[5~");
+        // A second key before this one has done its work would leave out a screen.
+        let has_moved = |now: &str| screen::log_of(now) != screen::log_of(&picture);
+        ensure!(
+            typist.chat.is_seen_within(FROZEN, has_moved),
+            "nothing is above {reached}:\n{picture}"
+        );
+    }
+}
+
+/// Ends the chat; what was under way is shown first, and then everything of the storm is looked through.
+pub(crate) fn end(typist: &mut Typist, sent: usize, limit: Duration) -> anyhow::Result<usize> {
     let shows = |picture: &str| picture.contains("bob: all is said");
     ensure!(
         typist.chat.is_seen_within(limit, shows),
@@ -150,9 +186,15 @@ pub(crate) fn end(typist: &mut Typist, limit: Duration) -> anyhow::Result<()> {
         typist.told()
     );
     typist.rows_follow()?;
+    // Nothing is typed, and nothing is asked.
+    for keys in [&b"\x1b"[..], b"\x1b", b"x", b"\x03"] {
+        typist.chat.type_keys(keys);
+        sleep(APART);
+    }
+    let seen = looks_through(typist, sent)?;
     typist.chat.type_line("/quit");
     let code = typist.chat.wait();
     ensure!(code == Some(0), "/quit ended with {code:?}; {}", typist.told());
     ensure!(typist.chat.text().contains("\u{1b}[?1049l"), "the terminal is not given back");
-    Ok(())
+    Ok(seen)
 }

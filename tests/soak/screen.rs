@@ -1,6 +1,7 @@
 //! What a screen has shown of the messages of the storm.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::ensure;
 
@@ -37,8 +38,18 @@ pub(crate) fn check(text: &str, sent: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The rows of the log that are seen now: what stands beside and below it changes by itself.
+pub(crate) fn log_of(picture: &str) -> Vec<&str> {
+    picture.lines().filter_map(|row| row.split('│').nth(1)).collect()
+}
+
 /// Whether the messages of the storm that are seen now follow each other, none twice and none left out.
 pub(crate) fn check_picture(picture: &str) -> anyhow::Result<()> {
+    shown_now(picture).map(drop)
+}
+
+/// The messages of the storm that are seen now, which follow each other; nothing where none is seen.
+pub(crate) fn shown_now(picture: &str) -> anyhow::Result<Option<Range<usize>>> {
     let said = format!("bob: {STORM} ");
     let number = |row: &str| -> Option<usize> {
         let (_, rest) = row.split_once(&said)?;
@@ -47,7 +58,8 @@ pub(crate) fn check_picture(picture: &str) -> anyhow::Result<()> {
     let numbers: Vec<usize> = picture.lines().filter_map(number).collect();
     let follows = |pair: &[usize]| matches!(pair, [one, next] if *next == one + 1);
     ensure!(numbers.windows(2).all(follows), "the rows show {numbers:?}:\n{picture}");
-    Ok(())
+    let (first, last) = (numbers.first(), numbers.last());
+    Ok(first.zip(last).map(|(first, last)| *first..*last + 1))
 }
 
 fn few<T>(all: &[T]) -> &[T] {
@@ -65,6 +77,8 @@ mod tests {
             numbers.iter().map(row).collect()
         };
         assert!(check_picture(&picture(&[7, 8, 9])).is_ok());
+        assert_eq!(shown_now(&picture(&[7, 8, 9])).unwrap(), Some(7..10));
+        assert_eq!(shown_now("nothing of it").unwrap(), None);
         for numbers in [&[7, 9][..], &[7, 7], &[8, 7]] {
             assert!(check_picture(&picture(numbers)).is_err(), "{numbers:?}");
         }

@@ -7,8 +7,13 @@ use chat_tests::{Program, Rig, Server, get, messages, operator, until};
 
 /// `chat-server mkcert` into a folder; what it says of the certificate.
 fn make(rig: &Rig, folder: &Path) -> String {
+    make_for(rig, folder, &[])
+}
+
+/// The same, with these options.
+fn make_for(rig: &Rig, folder: &Path, options: &[&str]) -> String {
     let mut command = Command::new(Server::command(rig, "0", &[]).get_program());
-    command.arg("mkcert").arg("--out").arg(folder);
+    command.arg("mkcert").arg("--out").arg(folder).args(options);
     let said = Program::start(command).finish().expect_code(0);
     let line = said.stdout.lines().find(|line| line.starts_with("certificate: sha256:"));
     line.unwrap_or_else(|| panic!("no certificate: {said:?}")).to_owned()
@@ -66,4 +71,21 @@ fn another_certificate_under_load_cuts_nobody_and_the_next_handshake_shows_it() 
     for field in ["reconnects", "lost", "unanswered", "left_out"] {
         assert_eq!(number(field), 0, "{field} in {report}");
     }
+}
+
+/// Goal: whom the system believes about certificates is said as for other programs, by `SSL_CERT_FILE`.
+#[test]
+fn the_authorities_of_the_system_are_those_of_the_variable() {
+    let rig = Rig::new();
+    let folder = rig.path("tls");
+    // The system takes this address to this machine, and it is none of a loopback: nobody has to be believed there.
+    make_for(&rig, &folder, &["--name", "0.0.0.0"]);
+    let [certificate, key] = files(&folder).map(|path| path.display().to_string());
+    let server = rig.server_with(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let url = server.url().replace("127.0.0.1", "0.0.0.0");
+    rig.client("alice", &url).run(&["users"]).assert_code(7);
+    let believes = rig.client("alice", &url).with_env([("SSL_CERT_FILE", &certificate)]);
+    believes.run(&["users"]).assert_code(0);
+    let listed = believes.run(&["servers"]).expect_code(0);
+    assert!(listed.stdout.starts_with(&format!("{url}  ")), "{listed:?}");
 }

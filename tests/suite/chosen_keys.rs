@@ -16,6 +16,36 @@ mention = "208 underline"
 names = ["#010203"]
 "##;
 
+/// Goal: the mouse is the terminal's where a person wants that, by a flag, by the file, and while the chat runs.
+#[test]
+fn the_mouse_is_left_to_the_terminal_on_request() {
+    const TAKEN: &str = "\u{1b}[?1000h";
+    const LEFT: &str = "\u{1b}[?1000l";
+    let scene = Scene::empty();
+    let file = scene.rig.write("config.toml", "mouse = false\n").display().to_string();
+    let alice = scene.client("alice");
+    for (arguments, is_taken) in
+        [(&[][..], true), (&["--no-mouse"], false), (&["--config", &file], false)]
+    {
+        let mut chat = alice.at_full_screen_with(arguments, WIDE, "");
+        chat.wait_until_seen("connected to");
+        assert_eq!(chat.text().contains(TAKEN), is_taken, "{arguments:?}");
+        chat.type_line("/set mouse on");
+        chat.wait_until_seen("mouse = on");
+        chat.wait_for(TAKEN);
+        if arguments.contains(&"--config") {
+            chat.type_line("/save");
+            chat.wait_until_seen("the settings are kept in");
+        }
+        chat.type_line("/set mouse off");
+        chat.wait_for(LEFT);
+        chat.wait_until_seen("mouse = off");
+        chat.type_line("/quit");
+        assert_eq!(chat.wait(), Some(0));
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mouse = true\n");
+}
+
 /// Goal: a chosen key does what it was chosen for, the one of before does nothing, and the list of keys says so.
 #[test]
 fn chosen_keys_and_colours_are_those_of_the_full_screen() {
@@ -102,6 +132,14 @@ fn chosen_keys_and_colours_are_checked_and_shown() {
         (
             "[bindings]\nunfold = \"Enter\"",
             "config.toml:2: bindings.unfold: send would have no key",
+        ),
+        (
+            "[bindings]\nsend = \"Ctrl-Enter\"",
+            "config.toml:2: bindings.send: most terminals send no key of its own for Ctrl-Enter",
+        ),
+        (
+            "[bindings]\nclose = \"Alt-Q\"",
+            "config.toml:2: bindings.close: close would have no key that every terminal sends",
         ),
         (
             "[colours]\nbad = \"pink\"",

@@ -100,6 +100,7 @@ fn configuration_is_chosen_by_variables_and_changed_in_the_editor() {
         "EDITOR",
         "VISUAL",
         "RUST_LOG",
+        "SSL_CERT_FILE",
     ] {
         assert!(help.contains(name), "{name}: {help}");
     }

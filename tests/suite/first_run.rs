@@ -55,6 +55,36 @@ fn somebody_new_is_asked_five_things_and_then_talks() {
     assert_eq!(again.wait(), Some(0));
 }
 
+/// Goal: so it is on the full screen, which is what somebody new gets: at most six answers and one minute to the first
+/// delivered message, and the words and what one types are there.
+#[test]
+fn somebody_new_at_the_full_screen_is_asked_five_things_and_then_talks() {
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let begun = Instant::now();
+    let mut chat = Terminal::start_full(&nothing(&scene.rig, &[]), (120, 30), "");
+    let answers = [
+        ("Address of the server [ws://127.0.0.1:9000]: ", scene.url()),
+        ("Your name: ", "newcomer"),
+        ("[y/N]", "y"),
+        ("assword", PASSWORD),
+        ("again", PASSWORD),
+    ];
+    for (question, words) in answers {
+        chat.answer(question, words);
+    }
+    chat.wait_until_seen("Welcome, newcomer.");
+    chat.wait_until_seen("The words of your key");
+    chat.wait_until_seen("/help the commands; /quit leaves");
+    chat.type_line("hello, pier");
+    bob.stdout.wait_for_part("#lobby newcomer: hello, pier");
+    chat.wait_until_seen("newcomer: hello, pier ✓✓");
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    // The sixth answer was the message.
+    assert!(answers.len() < 6);
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
+}
+
 /// Goal: after a first start that did not come to its end nobody's name and password go to another address than they
 /// think. (The build before took the usual address without a word, because there was a home.) Method: the server ends
 /// while the password is typed.
@@ -208,4 +238,24 @@ fn doctor_says_what_is_well_and_what_is_not() {
     set(&key, 0o644);
     let open = alice.run(&["doctor"]).expect_code(1);
     assert!(open.stdout.contains("[-] home: others can use"), "{open:?}");
+}
+
+/// Goal: over TLS it says whether the certificate is accepted, and that it has changed where it has.
+#[test]
+fn doctor_says_whether_the_certificate_is_the_one_that_is_known() {
+    let rig = Rig::new();
+    let mut server = rig.server_with(&["--tls", "auto"]);
+    let alice = rig.client("alice", server.url());
+    alice.run(&["users"]).assert_code(0);
+    let well = alice.run(&["doctor"]).expect_code(0);
+    let found =
+        format!("[+] server {}: it answers; TLS, its certificate is accepted", server.url());
+    assert!(well.stdout.contains(&found), "{well:?}");
+    assert!(well.stdout.contains("the one that is known"), "{well:?}");
+    server.kill_hard();
+    std::fs::remove_dir_all(rig.data().join("tls")).unwrap();
+    server.restart(&rig, &["--tls", "auto"]);
+    let changed = alice.run(&["doctor"]).expect_code(1);
+    let line = changed.stdout.lines().find(|line| line.starts_with("[-] server wss://"));
+    assert!(line.is_some_and(|line| line.contains("HAS CHANGED")), "{changed:?}");
 }

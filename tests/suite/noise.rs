@@ -1,16 +1,26 @@
 //! Ignoring, muting, being away, and what one device has read: on all devices of a person.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chat_tests::{Program, Rig, Scene, types};
+use chat_protocol::frame::Binary;
+use chat_testkit::middle::{Message, Passing, Way};
+use chat_tests::{Program, Proxy, Rig, Scene, types};
+use parking_lot::Mutex;
+use serde_json::Value;
 
 /// What is set on one device is set on the other within this time while both are connected.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Two machines of alice, at their prompts.
 fn machines(scene: &Scene) -> [Program; 2] {
+    machines_at(scene, scene.url())
+}
+
+/// The same, connected to this address.
+fn machines_at(scene: &Scene, url: &str) -> [Program; 2] {
     ["alice-desk", "alice-laptop"].map(|home| {
-        let client = scene.client("alice").with_home(scene.rig.path(home));
+        let client = scene.rig.client("alice", url).with_home(scene.rig.path(home));
         let program = client.chat();
         program.stdout.wait_for_part("you are in #lobby");
         program
@@ -52,6 +62,110 @@ fn an_ignored_person_is_hidden_everywhere_and_is_not_told() {
         assert!(!said.contains("a secret") && !said.contains("in the lobby"), "{said}");
     }
     assert!(!bob.stdout.text().contains("ignore"));
+}
+
+/// Goal: of whom one ignores nothing is taken without asking, whatever was wanted of them before; it stays on offer. (The
+/// build before fetched it without a word.)
+#[test]
+fn nothing_is_taken_without_asking_of_whom_one_ignores() {
+    let (scene, [mut alice]) = Scene::with(["alice"]);
+    let folder = scene.rig.path("taken");
+    std::fs::create_dir(&folder).unwrap();
+    let options = ["--downloads", folder.to_str().unwrap(), "--accept-from", "alice"];
+    let mut bob = scene.client("bob").start(&options);
+    bob.stdout.wait_for_part("connected to");
+    for name in ["hidden.txt", "wanted.txt"] {
+        scene.rig.write(name, name);
+    }
+    types(&mut bob, "/ignore alice", "what alice says is hidden");
+    types(&mut alice, "/send hidden.txt bob", "hidden.txt");
+    types(&mut alice, "bob*behind it", "delivered to bob");
+    types(&mut bob, "/unignore alice", "what alice says is shown again");
+    types(&mut alice, "/send wanted.txt bob", "wanted.txt");
+    bob.stdout.wait_for("the file", |line| {
+        line.contains("wanted.txt") && line.contains("is here, checked")
+    });
+    let names: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["wanted.txt"]);
+    types(&mut bob, "/accept", "hidden.txt");
+    bob.stdout.wait_for("the other file", |line| {
+        line.contains("hidden.txt") && line.contains("is here, checked")
+    });
+}
+
+/// Goal: whatever a person sets for all of their devices is there within a second while both are connected.
+#[test]
+fn what_is_set_reaches_another_machine_within_a_second() {
+    let (scene, [_bob]) = Scene::with(["bob"]);
+    let [mut desk, mut laptop] = machines(&scene);
+    // What the first message between the two makes is made, on both.
+    passes(&mut desk, &laptop, "/mute #nowhere", "#nowhere is muted");
+    passes(&mut laptop, &desk, "/unmute #nowhere", "#nowhere is muted no more");
+    for (line, part) in [
+        ("/mute #plans", "#plans is muted:"),
+        ("/unmute #plans", "#plans is muted no more"),
+        ("/ignore bob", "what bob says is hidden"),
+        ("/unignore bob", "what bob says is shown again"),
+        ("/away at the sea", "you are away (at the sea)"),
+        ("/back", "you are back"),
+    ] {
+        let took = passes(&mut desk, &laptop, line, part);
+        assert!(took < SOON, "{line}: {took:?}");
+    }
+}
+
+/// What alice's machines have sent to the hub.
+type Sent = Arc<Mutex<Vec<Message>>>;
+
+/// A proxy that notes it.
+fn noted(scene: &Scene) -> (Proxy, Sent) {
+    let sent = Sent::default();
+    let notes = Arc::clone(&sent);
+    let middle = move |passing: Passing| {
+        if passing.way == Way::ToHub {
+            notes.lock().push(passing.message.clone());
+        }
+        vec![passing]
+    };
+    (Proxy::through(scene.server.address(), Box::new(middle), None), sent)
+}
+
+/// Goal: of what is set a hub sees that something was said to oneself, and nothing of what, of whom or where. Method: each
+/// message that alice's machines send from then on is looked at.
+#[test]
+fn a_hub_sees_of_what_is_set_that_something_was_said_to_oneself() {
+    let (scene, [_bob]) = Scene::with(["bob"]);
+    let (proxy, sent) = noted(&scene);
+    let [mut desk, mut laptop] = machines_at(&scene, &proxy.url());
+    passes(&mut desk, &laptop, "/mute #nowhere", "#nowhere is muted");
+    passes(&mut laptop, &desk, "/unmute #nowhere", "#nowhere is muted no more");
+    let before = sent.lock().len();
+    passes(&mut desk, &laptop, "/ignore bob", "what bob says is hidden");
+    passes(&mut desk, &laptop, "/mute #plans", "#plans is muted:");
+    passes(&mut laptop, &desk, "/away at-the-sea", "you are away (at-the-sea)");
+    let sent: Vec<Message> = sent.lock().split_off(before);
+    let mut said = 0;
+    for message in &sent {
+        let bytes = match message {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+            other => panic!("{other:?}"),
+        };
+        for word in ["bob", "plans", "at-the-sea", "ignore", "mute"] {
+            let is_there = bytes.windows(word.len()).any(|one| one == word.as_bytes());
+            assert!(!is_there, "{word}: {message:?}");
+        }
+        let Message::Binary(bytes) = message else { continue };
+        let Ok(Binary::Frame(frame)) = Binary::decode(bytes.clone()) else {
+            panic!("no frame: {message:?}")
+        };
+        let header: Value = serde_json::from_slice(frame.header()).unwrap();
+        assert_eq!(header["cid"], "dm:alice:alice", "{header}");
+        assert!(["DM", "ACK"].contains(&header["t"].as_str().unwrap()), "{header}");
+        said += usize::from(header["t"] == "DM");
+    }
+    assert!(said >= 3, "{said}: {sent:?}");
 }
 
 /// Goal: what was set while a machine was away is set there when it comes back, also on a machine that is new.

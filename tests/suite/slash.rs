@@ -44,6 +44,15 @@ impl Seat {
         }
     }
 
+    /// Leaves a question that was asked without an answer: at a prompt the next command does that, and a script is asked
+    /// none.
+    fn leaves_question(&mut self) {
+        if let Self::Full(terminal) = self {
+            terminal.type_keys(b"\x1b");
+            terminal.wait_until_seen("nothing is changed");
+        }
+    }
+
     /// Types a line and waits for this part of what it comes to. On a full screen the log is emptied before: what an
     /// earlier line came to is no answer.
     #[track_caller]
@@ -150,35 +159,225 @@ fn who_leaves_and_comes_back_at_once_is_back() {
     }
 }
 
-/// Goal: the line of `/help COMMAND` works, for every command. Method: all are typed, one after the other; what the
-/// table says of its own words is never refused by it, and the program goes on.
-#[test]
-fn every_example_of_the_table_is_understood_wherever_it_is_typed() {
-    let (scene, [bob]) = Scene::with(["bob"]);
-    scene.rig.write("plan.pdf", "a plan");
-    scene.rig.write("report.pdf", "a report");
-    for (name, client) in Seat::all(&scene) {
-        let mut alice = Seat::open(name, &client);
-        // What asks for a password takes the keyboard; the end comes last.
-        // On the full screen a question about a key is a window that takes what is typed behind it.
-        let is_asked = |row: &str| name == "full" && ["verify", "trust", "distrust"].contains(&row);
-        let asks = |row: &str| ["password", "devices", "quit"].contains(&row) || is_asked(row);
-        for row in slash::rows().filter(|row| !asks(row.name)) {
-            alice.type_line(row.example);
-        }
-        alice.type_line("/connect");
-        alice.type_line("/query bob");
-        alice.type_line(&format!("still there-{name}"));
-        bob.stdout.wait_for_part(&format!("still there-{name}"));
-        let said = match &alice {
-            Seat::Pipe(program) => program.stdout.text(),
-            Seat::Line(terminal) | Seat::Full(terminal) => terminal.text(),
-        };
-        for refused in ["usage: /", "unknown command", "is not the name of"] {
-            assert!(!said.contains(refused), "{name}: {refused}: {said}");
-        }
-        alice.type_line("/quit");
+/// One step of a day with alice and bob, of which each row's own example is one.
+enum Step {
+    /// Bob types this, and sees that.
+    Bob(&'static str, &'static str),
+    /// Alice types this, and sees that.
+    Alice(&'static str, &'static str),
+    /// Alice types the example of this row, and sees that.
+    Row(&'static str, String),
+    /// The same, and bob hears that.
+    Heard(&'static str, &'static str),
+    /// The same, and what alice types then bob hears so: it is where it goes that has changed.
+    Then(&'static str, &'static str, &'static str),
+    /// Alice says this.
+    Says(&'static str),
+    /// A question is left.
+    Leave,
+}
+
+/// Rows whose example is not typed there: what they do is shown elsewhere, or they take the keyboard for a password.
+const SHOWN_ELSEWHERE: [&str; 4] = ["clear", "quit", "password", "devices"];
+
+/// What alice sees of the example of this row.
+fn row(name: &'static str, seen: &str) -> Step {
+    Step::Row(name, seen.to_owned())
+}
+
+/// The day: nobody has met before, and there is a plan.pdf and a report.pdf.
+fn day() -> Vec<Step> {
+    [about_this_program(), about_bob(), talk(), rooms(), files(), connection()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn about_this_program() -> Vec<Step> {
+    vec![
+        row("help", "example: /run server -- uname -a"),
+        row("whoami", "you are alice, device"),
+        row("version", ", protocol "),
+        row("status", "without an answer"),
+        row("ping", "the server answers in"),
+        row("lag", "the last answer took"),
+        row("motd", "nothing was announced since you came"),
+        row("unread", "nothing is new"),
+        row("jobs", "no command of yours is under way"),
+        row("pending", "everything sent is answered"),
+        row("set", "presence = followed"),
+        row("timestamp", "timestamps = off"),
+        row("theme", "theme = contrast"),
+        row("save", "the settings are kept in"),
+    ]
+}
+
+fn about_bob() -> Vec<Step> {
+    vec![
+        Step::Bob("/subscribe alice", "you follow alice now"),
+        Step::Row("users", format!("{:<32} online", "bob")),
+        row("whois", "bob: online"),
+        row("fingerprint", "the key of bob: "),
+        row("verify", "compare with bob, by telephone or face to face:"),
+        Step::Leave,
+        row("trust", "the keys of bob:"),
+        row("distrust", "the keys of bob:"),
+        row("subscribe", "you follow bob now: what bob says"),
+        row("subs", "you follow 1:"),
+        row("unsubscribe", "you do not follow bob any more"),
+        row("subscribers", "bob is removed and follows you no more"),
+        row("ignore", "what bob says is hidden from now on"),
+        row("unignore", "what bob says is shown again"),
+        row("mute", "#ops is muted: only what names you"),
+        row("unmute", "#ops is muted no more"),
+        row("away", "you are away (at lunch)"),
+        row("back", "you are back"),
+    ]
+}
+
+fn talk() -> Vec<Step> {
+    vec![
+        Step::Heard("msg", "alice → you: see you at six"),
+        Step::Heard("all", "alice → ALL: lunch is ready"),
+        Step::Heard("me", "#lobby * alice waves"),
+        Step::Heard("pm", "#lobby alice: 2*3 is still six"),
+        Step::Bob("alice*psst", "delivered to alice"),
+        Step::Heard("reply", "alice → you: on my way"),
+        row("history", "you → bob: see you at six"),
+        row("search", "messages fit"),
+        row("receipts", "  id "),
+        row("veil", "the veil is on: the letters"),
+        Step::Alice("/veil off", "the veil is off"),
+        Step::Then("query", "for bob alone", "alice → you: for bob alone"),
+        Step::Then("room", "for all of them", "#lobby alice: for all of them"),
+    ]
+}
+
+fn rooms() -> Vec<Step> {
+    vec![
+        row("create", "you are in #crew"),
+        row("members", "#crew is private; members: "),
+        Step::Says("the first word of the crew"),
+        Step::Heard("invite", "alice added you to #crew"),
+        Step::Heard("op", "alice made you an admin of #crew"),
+        Step::Heard("deop", "alice made you an ordinary member of #crew"),
+        row("grant", "bob is granted "),
+        row("retention", "[alice] set how long the server keeps messages of #crew: 30d"),
+        Step::Heard("ban", "alice banned you from #crew"),
+        row("unban", "bob may be added to #crew again"),
+        Step::Alice("/invite bob", "[alice] added bob to #crew"),
+        Step::Heard("kick", "alice removed you from #crew"),
+        Step::Bob("/create ops", "you are in #ops"),
+        row("join", "you are in #ops"),
+        Step::Row("rooms", format!("#{:<32} 2 users", "ops")),
+        Step::Bob("/op alice", "[bob] made alice an admin of #ops"),
+        row("topic", "[alice] set the topic of #ops: on call: bob"),
+    ]
+}
+
+fn files() -> Vec<Step> {
+    vec![
+        row("transfers", "nothing is on its way and nobody offers you a file"),
+        row("cancel", "no file number 1 is on its way"),
+        row("decline", "nobody offers a file under this number"),
+        row("share", "files on the list: 1 (1 new, 0 taken off)"),
+        row("files", "1  alice  plan.pdf"),
+        row("find", "1  alice  plan.pdf"),
+        row("get", "this file is your own"),
+        row("keep", "the server keeps a copy of plan.pdf until"),
+        row("unshare", "files on the list: 0 (0 new, 1 taken off)"),
+        row("send", "report.pdf (8 B) is offered to bob"),
+        Step::Bob("/send notes.txt alice", "notes.txt (7 B) is offered to alice"),
+        row("accept", "from bob is here, checked"),
+        row("leave", "you have left #ops"),
+    ]
+}
+
+fn connection() -> Vec<Step> {
+    vec![
+        row("run", "server: NOACK"),
+        row("key", "this device has new keys"),
+        row("connect", "you are connected already"),
+        row("disconnect", "disconnected; /connect connects again"),
+        row("reconnect", "connected to ws://"),
+    ]
+}
+
+/// Goal: the example of each row works, and comes to the same wherever it is typed. Method: one day with all of them, in a
+/// pipe, at a prompt and on the full screen, each in a world of its own; what is seen is that of a person, on the full
+/// screen in the picture that a terminal makes of it.
+fn assert_each_example_comes_to_the_same(seat: &str) {
+    let day = day();
+    let shown = |name: &str| {
+        day.iter().any(|step| match step {
+            Step::Row(row, _) | Step::Heard(row, _) | Step::Then(row, ..) => *row == name,
+            Step::Bob(..) | Step::Alice(..) | Step::Says(_) | Step::Leave => false,
+        })
+    };
+    for row in slash::rows() {
+        assert_ne!(shown(row.name), SHOWN_ELSEWHERE.contains(&row.name), "/{}", row.name);
     }
+    let example = |name: &str| slash::find(name).unwrap().example;
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    for (name, content) in
+        [("plan.pdf", "a plan"), ("report.pdf", "a report"), ("notes.txt", "a notes")]
+    {
+        scene.rig.write(name, content);
+    }
+    let clients = Seat::all(&scene);
+    let (_, client) = clients.into_iter().find(|(name, _)| *name == seat).unwrap();
+    let mut alice = Seat::open(seat, &client);
+    for step in &day {
+        match step {
+            Step::Bob(line, part) => types(&mut bob, line, part),
+            Step::Alice(line, part) => alice.asks(line, part),
+            Step::Row(name, part) => alice.asks(example(name), part),
+            Step::Heard(name, part) => {
+                alice.type_line(example(name));
+                bob.stdout.wait_for_part(part);
+            }
+            Step::Then(name, line, part) => {
+                alice.type_line(example(name));
+                alice.type_line(line);
+                bob.stdout.wait_for_part(part);
+            }
+            Step::Says(text) => alice.type_line(text),
+            Step::Leave => alice.leaves_question(),
+        }
+    }
+    alice.type_line("/quit");
+}
+
+#[test]
+fn each_example_comes_to_the_same_in_a_pipe() {
+    assert_each_example_comes_to_the_same("pipe");
+}
+
+#[test]
+fn each_example_comes_to_the_same_at_a_prompt() {
+    assert_each_example_comes_to_the_same("line");
+}
+
+#[test]
+fn each_example_comes_to_the_same_on_the_full_screen() {
+    assert_each_example_comes_to_the_same("full");
+}
+
+/// Goal: of somebody one is told the words of their key, how many devices they have and since when the first is known, and
+/// in which rooms both are.
+#[test]
+fn whois_tells_words_devices_and_rooms() {
+    let (_scene, [mut alice, mut bob]) = Scene::with(["alice", "bob"]);
+    types(&mut bob, "/create plans", "you are in #plans");
+    types(&mut alice, "/join plans", "you are in #plans");
+    bob.stdout.wait_for_part("[alice] joined #plans");
+    types(&mut alice, "/whois bob", "bob: online");
+    let words = alice.stdout.wait_for_part("(not compared yet; /verify bob)");
+    let words = words.trim().strip_prefix("key: ").and_then(|rest| rest.split(" (").next());
+    types(&mut bob, "/verify alice", words.unwrap());
+    let since = alice.stdout.wait_for_part("1 device, the first known since ");
+    assert!(since.contains(':'), "a time: {since}");
+    alice.stdout.wait_for_part("  also in #plans");
 }
 
 /// Goal: a command under way has a number by which it is taken back.

@@ -55,3 +55,26 @@ fn what_was_said_under_the_veil_keeps_its_mark() {
     let marks = heard.events_named("message");
     assert_eq!((&marks[0]["veiled"], marks[1].get("veiled")), (&true.into(), None));
 }
+
+/// Goal: nobody says in clear what they had covered by taking back what they said, or to others what was for one alone. (The
+/// build before gave back `~ It was Zoe`, which went out in clear, and `carol*pay`, which was said to bob and went to carol.)
+#[test]
+fn what_is_taken_back_on_the_full_screen_says_the_same_to_the_same() {
+    let scene = Scene::empty();
+    scene.accounts(&["bob", "carol"]);
+    let alice = scene.client("alice");
+    alice.run(&["send", "bob", "in clear"]).assert_code(0);
+    alice.run_known(&["send", "bob", "carol*pay"]).assert_code(0);
+    alice.run_known(&["send", "bob", "--veil", "It was Zoe"]).assert_code(0);
+    let mut chat = scene.at_full_screen("alice", (120, 30));
+    chat.type_line("/query bob");
+    chat.wait_until_seen("~ alice: It was Zoe");
+    chat.type_keys(b"\x1b[A");
+    chat.wait_for_picture("the line that was in clear", |picture| {
+        picture.lines().any(|row| row.starts_with("> ") && !row.starts_with("> a message"))
+    });
+    assert!(chat.picture().contains("> in clear"), "{}", chat.picture());
+    chat.type_keys(b"\x03");
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
+}

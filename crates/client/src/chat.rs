@@ -96,13 +96,19 @@ impl Beginning<'_> {
         let desk = || Desk { connector, account: self.account(), meet: start::meet(common) };
         let options = TalkOptions {
             is_person,
-            settings: Settings { presence: common.presence, ..common.configured.settings.clone() },
+            settings: settings(common),
             save: saver(common),
             transfers: start::transfer_options(common, &self.user),
             desk: TerminalPrompt::is_possible().then(desk),
         };
         Talk::new(client, self.user.clone(), options).await
     }
+}
+
+/// What is set at the start: by the file, and by the flags that say the same.
+fn settings(common: &Common) -> Settings {
+    let set = common.configured.settings.clone();
+    Settings { presence: common.presence, mouse: set.mouse && !common.no_mouse, ..set }
 }
 
 /// What `/save` does, where there is a place for it.

@@ -66,7 +66,7 @@ impl TerminalPrompt {
     /// Asks for one line.
     pub(crate) fn ask(question: &str) -> io::Result<String> {
         let mut error = io::stderr();
-        write!(error, "{question}")?;
+        write!(error, "{}", sanitise::text(question))?;
         error.flush()?;
         let mut line = String::new();
         if io::stdin().read_line(&mut line)? == 0 {
@@ -103,8 +103,9 @@ impl TerminalPrompt {
     /// Asks for a password, which no screen shows; nothing if nobody answers.
     pub(crate) fn password(question: &str) -> Option<Password> {
         let _silence = Silence::begin();
+        let question = sanitise::text(question);
         loop {
-            let typed = zeroize::Zeroizing::new(rpassword::prompt_password(question).ok()?);
+            let typed = zeroize::Zeroizing::new(rpassword::prompt_password(&*question).ok()?);
             match Password::new(&typed) {
                 Ok(password) => return Some(password),
                 Err(error) => Self::say(&format!("This cannot be a password: {error}.")),

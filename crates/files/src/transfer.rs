@@ -159,10 +159,10 @@ impl Transfers {
     }
 
     /// Deals with what happens to the device, as far as it is about files: `true` if the host has nothing to do with
-    /// it.
-    pub fn heard(&self, event: &ClientEvent) -> bool {
+    /// it. Nothing is taken without asking of those whose offers are not shown.
+    pub fn heard(&self, event: &ClientEvent, is_shown: impl Fn(&UserName) -> bool) -> bool {
         match event {
-            ClientEvent::Notification(notification) => return self.take(notification),
+            ClientEvent::Notification(notification) => return self.take(notification, is_shown),
             ClientEvent::Online { .. } => {
                 self.0.caught_up.send_replace(false);
                 self.0.shelf.look_again();
@@ -173,11 +173,12 @@ impl Transfers {
         false
     }
 
-    fn take(&self, notification: &Notification) -> bool {
+    fn take(&self, notification: &Notification, is_shown: impl Fn(&UserName) -> bool) -> bool {
         let Notification { key, event } = notification;
         match event {
             Event::File { id, cid, from, pinned, note, .. } => {
-                let said = Said { id: *id, cid: cid.clone(), from: from.clone(), pinned: *pinned };
+                let (id, pinned, is_shown) = (*id, *pinned, is_shown(from));
+                let said = Said { id, cid: cid.clone(), from: from.clone(), pinned, is_shown };
                 self.0.hear(*key, said, event, note);
                 true
             }
@@ -327,6 +328,8 @@ struct Said {
     cid: ConversationId,
     from: UserName,
     pinned: bool,
+    /// What they offer is shown here.
+    is_shown: bool,
 }
 
 impl Shared {

@@ -40,6 +40,17 @@ pub fn line(outside: &str) -> Cow<'_, str> {
     clean(outside, Breaks::Shown)
 }
 
+/// The same of a line, and where a place of it stands then, which is counted in bytes. What becomes of a character depends on
+/// those around it, so the beginning of a line cannot be cleaned by itself.
+///
+/// ```
+/// use chat_protocol::sanitise::line_with_place;
+/// assert_eq!(line_with_place("a\u{7}b", 2), (r"a\x07b".into(), 5));
+/// ```
+pub fn line_with_place(outside: &str, place: usize) -> (Cow<'_, str>, usize) {
+    clean_with_place(outside, Breaks::Shown, place)
+}
+
 /// For text of several lines: newlines and tabs stay, `\r\n` and a single `\r` become `\n`.
 pub fn text(outside: &str) -> Cow<'_, str> {
     clean(outside, Breaks::Kept)
@@ -106,7 +117,14 @@ enum Breaks {
 }
 
 fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
-    let Some(first) = first_unclean(outside, breaks) else { return Cow::Borrowed(outside) };
+    clean_with_place(outside, breaks, 0).0
+}
+
+fn clean_with_place(outside: &str, breaks: Breaks, place: usize) -> (Cow<'_, str>, usize) {
+    let Some(first) = first_unclean(outside, breaks) else {
+        return (Cow::Borrowed(outside), place.min(outside.len()));
+    };
+    let mut place_shown = (place < first).then_some(place);
     let (head, tail) = outside.split_at(first);
     let mut shown = String::with_capacity(outside.len() + 16);
     shown.push_str(head);
@@ -114,6 +132,9 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
     let mut marks = 0;
     let mut characters = tail.char_indices().peekable();
     while let Some((position, character)) = characters.next() {
+        if place_shown.is_none() && first + position >= place {
+            place_shown = Some(shown.len());
+        }
         let kind = Kind::of(character);
         if kind == Kind::Mark {
             marks += 1;
@@ -143,7 +164,8 @@ fn clean(outside: &str, breaks: Breaks) -> Cow<'_, str> {
             _ => shown.push(character),
         }
     }
-    Cow::Owned(shown)
+    let place = place_shown.unwrap_or(shown.len());
+    (Cow::Owned(shown), place)
 }
 
 /// Byte position of the first character that must change, or of the run of marks it belongs to.
@@ -323,6 +345,23 @@ mod tests {
         assert_eq!(text(&tower), expected);
         let highest = format!("Z{}", "\u{301}".repeat(COMBINING_MARKS_MAX));
         assert!(matches!(text(&highest), Cow::Borrowed(_)));
+    }
+
+    /// Goal: a place of a line is found again in what is shown of it, whatever stands behind it: a joiner at the end of a word
+    /// is none.
+    #[test]
+    fn a_place_of_a_line_is_found_in_what_is_shown_of_it() {
+        let word = "می\u{200c}خواهم";
+        let behind_joiner = "می\u{200c}".len();
+        assert_eq!(line_with_place(word, behind_joiner), (word.into(), behind_joiner));
+        let after_bell = format!("\u{7}{word}");
+        let shown = format!(r"\x07{word}");
+        assert_eq!(line_with_place(&after_bell, 0), (shown.as_str().into(), 0));
+        for place in (1..=after_bell.len()).filter(|at| after_bell.is_char_boundary(*at)) {
+            let (line, at) = line_with_place(&after_bell, place);
+            assert_eq!((&*line, at), (shown.as_str(), place + 3));
+        }
+        assert_eq!(line_with_place("a\tb", 9), (r"a\tb".into(), 4));
     }
 
     #[test]

@@ -63,11 +63,6 @@ impl Files {
         Self { transfers, happened, found, finder, listing, fetching }
     }
 
-    /// Looks at every event first: `true` if nobody else has anything to do with it.
-    pub(crate) fn heard(&self, event: &ClientEvent) -> bool {
-        self.transfers.heard(event)
-    }
-
     /// Whether files are on their way here.
     pub(crate) fn is_busy(&self) -> bool {
         !self.fetching.is_empty()
@@ -82,6 +77,11 @@ impl Talk {
             Some(found) = self.files.found.recv() => FileNews::Found(found),
             else => std::future::pending().await,
         }
+    }
+
+    /// Looks at every event first: `true` if nobody else has anything to do with it.
+    pub(crate) fn heard_about_files(&self, event: &ClientEvent) -> bool {
+        self.files.transfers.heard(event, |user| !self.is_ignored(user))
     }
 
     /// Files on their way here, by the number of the transfer.

@@ -387,7 +387,7 @@ impl Talk {
     /// # Errors
     /// The device has stopped, and nothing follows.
     pub async fn happened(&mut self, event: Option<ClientEvent>) -> Result<Told, Stopped> {
-        if event.as_ref().is_some_and(|event| self.files.heard(event)) {
+        if event.as_ref().is_some_and(|event| self.heard_about_files(event)) {
             return Ok(Told::default());
         }
         Ok(match event {

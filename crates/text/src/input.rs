@@ -44,23 +44,30 @@ const LIKE_A_STAR: [char; 3] = ['\u{ff0a}', '\u{fe61}', '\u{2217}'];
 /// The slash of East Asian keyboards.
 const LIKE_A_SLASH: char = '\u{ff0f}';
 
-/// Commands behind which somebody may type a password, although they ask for it by themselves.
-const SECRET: [&str; 2] = ["password", "passwd"];
-
 /// Whether a line may hold a password: it is for a command that asks for one, or a slip away from that. Nobody is
 /// shown it again, and it is kept nowhere.
 pub fn may_hold_password(line: &str) -> bool {
-    let is_near = |error: &InputError| match error {
-        InputError::UnknownCommand { suggestion: Some(near), .. } => SECRET.contains(near),
-        _ => false,
-    };
-    asks_for_password(line) || parse(line).as_ref().is_err_and(is_near)
+    secret(line).is_some()
 }
 
-/// Whether a line is for one of these commands, also behind a space too many.
-fn asks_for_password(line: &str) -> bool {
-    let command = line.trim_start().strip_prefix(['/', LIKE_A_SLASH]).map(str::to_ascii_lowercase);
-    command.is_some_and(|command| SECRET.iter().any(|word| command.starts_with(word)))
+/// A line that is for a command that asks for a password.
+struct Secret {
+    command: &'static str,
+    /// Something stands behind it, where somebody may have typed the password.
+    is_followed: bool,
+}
+
+/// Whether a line is for a command that asks for a password, or a slip away from one; also behind spaces and what nobody
+/// sees, with which it is a text.
+fn secret(line: &str) -> Option<Secret> {
+    let (mut rest, mut before) = (line, usize::MAX);
+    while rest.len() < before {
+        before = rest.len();
+        rest = rest.trim_start_matches(|one: char| one.is_whitespace() || is_hidden(one));
+        rest = slip::behind_escapes(rest);
+    }
+    slash::secret(rest.strip_prefix(['/', LIKE_A_SLASH])?)
+        .map(|(command, behind)| Secret { command, is_followed: !behind.is_empty() })
 }
 
 /// What a line asks for.
@@ -308,8 +315,8 @@ pub fn parse(line: &str) -> Result<Input, InputError> {
         return Err(sign);
     }
     // With a space before it it would be said to a room.
-    if asks_for_password(line) && line.split_whitespace().nth(1).is_some() {
-        return Err(InputError::TypedInSight { command: SECRET[0] });
+    if let Some(Secret { command, is_followed: true }) = secret(line) {
+        return Err(InputError::TypedInSight { command });
     }
     match line.split_once('*') {
         Some((name, message)) if !message.trim().is_empty() => starred(line, name, message.trim()),
@@ -344,7 +351,7 @@ fn looks_like(line: &str) -> Option<InputError> {
     }
     let (at, sign) = line.char_indices().find(|(_, sign)| LIKE_A_STAR.contains(sign))?;
     let (name, rest) = line.split_at(at);
-    let is_address = UserName::new(name).is_ok() || name.eq_ignore_ascii_case(ALL);
+    let is_address = is_address(&visible(name));
     let has_text = !rest.trim_start_matches(sign).trim().is_empty();
     (is_address && has_text).then_some(InputError::LooksLike { sign, plain: '*' })
 }
@@ -378,14 +385,23 @@ fn starred(line: &str, name: &str, message: &str) -> Result<Input, InputError> {
     } else if UserName::new(name).is_ok() {
         direct(name, message)
     } else {
-        let visible: String = name.chars().filter(|character| !is_hidden(*character)).collect();
-        if visible.len() < name.len()
-            && (UserName::new(&visible).is_ok() || visible.eq_ignore_ascii_case(ALL))
-        {
+        let visible = visible(name);
+        if visible.len() < name.len() && is_address(&visible) {
             return Err(InputError::HiddenInName { name: visible });
         }
         text(line)
     }
+}
+
+/// What a person sees of a name: without what nobody sees, and without the escapes that the full screen makes of it before
+/// the line is read.
+fn visible(name: &str) -> String {
+    slip::without_escapes(name).chars().filter(|character| !is_hidden(*character)).collect()
+}
+
+/// Whether a star behind it sends what follows to somebody.
+fn is_address(name: &str) -> bool {
+    UserName::new(name).is_ok() || name.eq_ignore_ascii_case(ALL)
 }
 
 fn checked(text: &str) -> Result<String, InputError> {
@@ -430,6 +446,17 @@ mod tests {
             (" /PASSWD hunter2", true),
             ("\u{ff0f}password hunter2", true),
             ("/pasword hunter2", true),
+            ("\u{ff0f}pasword hunter2", true),
+            ("  /pasword hunter2", true),
+            (" \u{200b}/password hunter2", true),
+            (r" \u{200b}/password hunter2", true),
+            ("/passwordhunter2", true),
+            ("/devices revoke 2 hunter2", true),
+            (" /DEVICES revok 2 hunter2", true),
+            ("/device revoke hunter2", true),
+            ("/devices revoke2 hunter2", true),
+            ("/devices revoke 2", false),
+            ("/devices bob", false),
             ("/jion ops", false),
             ("//password is a word", false),
             ("password: ask bob", false),
@@ -439,15 +466,47 @@ mod tests {
         }
     }
 
-    /// Goal: a space too many before the command says no password to a room. (The build before did that.)
+    /// Goal: a space too many before the command says no password to a room, with a slip in the command neither. (The build
+    /// before said ` /pasword hunter2` and ` /devices revoke 2 hunter2`.)
     #[test]
     fn a_password_behind_a_space_is_not_said() {
-        for line in [" /password hunter2", "\u{3000}/passwd hunter2", "\t /Password hunter2"] {
-            let error = InputError::TypedInSight { command: "password" };
-            assert_eq!(parse(line), Err(error), "{line}");
+        for (line, command) in [
+            (" /password hunter2", "password"),
+            ("\u{3000}/passwd hunter2", "password"),
+            ("\t /Password hunter2", "password"),
+            (" /pasword hunter2", "password"),
+            (" /pass hunter2", "password"),
+            (" \u{200b}/password hunter2", "password"),
+            (r" \u{200b}/password hunter2", "password"),
+            (" /devices revoke 2 hunter2", "devices revoke N"),
+            ("/devices revoke 2 hunter2", "devices revoke N"),
+            ("  /device revok hunter2", "devices revoke N"),
+        ] {
+            assert_eq!(parse(line), Err(InputError::TypedInSight { command }), "{line}");
         }
-        let text = " /password".to_owned();
-        assert_eq!(parse(&text), Ok(Input::Text { text }));
+        for text in [" /password", " /devices revoke 2", " /devices", " /path to it"] {
+            assert_eq!(parse(text), Ok(Input::Text { text: text.to_owned() }), "{text}");
+        }
+    }
+
+    /// Goal: whichever way a line is typed, a character that nobody sees inside a name says nothing to a room. (The full
+    /// screen shows it as an escape, and the build before took that for a part of a text.)
+    #[test]
+    fn what_nobody_sees_in_a_name_is_refused_also_where_it_was_made_visible() {
+        for (line, part) in [
+            (r"carol\u{200b}*my salary", "Type carol*TEXT anew"),
+            (r"car\u{2060}ol\x1b*my salary", "Type carol*TEXT anew"),
+            (r"\u{feff}carol*my salary", "Type carol*TEXT anew"),
+            (r"A\u{200b}LL*my salary", "Type ALL*TEXT anew"),
+            ("carol\u{200b}\u{ff0a}my salary", "looks like *"),
+            (r"carol\u{200b}＊my salary", "looks like *"),
+        ] {
+            let error = parse(line).expect_err(line).to_string();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+        for text in [r" carol\u{200b}*x", r"\u{no}carol*x", r"a\b*x", r"it is 2\u{d7}3*4"] {
+            assert_eq!(parse(text), Ok(Input::Text { text: text.to_owned() }), "{text}");
+        }
     }
 
     #[test]

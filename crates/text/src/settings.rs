@@ -42,6 +42,8 @@ pub struct Settings {
     pub seen: Option<bool>,
     /// How the full screen is drawn.
     pub theme: Look,
+    /// The mouse scrolls and opens conversations there; else it is the terminal's.
+    pub mouse: bool,
     /// What is worth a notice.
     pub notify: Notify,
 }
@@ -49,7 +51,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let (presence, theme) = (Presence::All, Look::Default);
-        Self { presence, timestamps: true, seen: None, theme, notify: Notify::default() }
+        let notify = Notify::default();
+        Self { presence, timestamps: true, seen: None, theme, mouse: true, notify }
     }
 }
 
@@ -146,6 +149,12 @@ pub static KEYS: &[Key] = &[
         get: |settings| named(&Look::CHOICES, &settings.theme),
         set: |settings, value| assign(choice(&Look::CHOICES, value), &mut settings.theme),
     },
+    on_or_off!(
+        "mouse",
+        mouse,
+        "off",
+        "the mouse scrolls and opens conversations; off, it selects and copies"
+    ),
     on_or_off!("notify.direct", notify.direct, "off", "a notice when somebody writes to me alone"),
     on_or_off!("notify.mention", notify.mention, "off", "a notice when somebody names me"),
     on_or_off!(

@@ -85,6 +85,8 @@ pub struct Line {
     pub text: String,
     /// The text is what they do, and not what they say: `waves`.
     pub is_action: bool,
+    /// It was said under the veil. The mark for it stands before the name, where no text can put it.
+    pub is_veiled: bool,
     /// What it is.
     pub kind: Kind,
     /// How far it has come, for what this user has said.

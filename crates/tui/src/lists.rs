@@ -184,6 +184,34 @@ mod tests {
         assert!(in_row(&facts, &open, Rect::new(0, 0, 20, 20), 0).is_none(), "a heading");
     }
 
+    /// Goal: what is new in a muted room does not call for attention: it is as faint as a room that one is not in, while the
+    /// same in another room stands out. The one that is open is seen all the same.
+    #[test]
+    fn a_muted_room_is_faint() {
+        let one = |unread, mentions, is_muted| Conversation {
+            unread,
+            mentions,
+            is_muted,
+            ..conversation("room:ops")
+        };
+        let inks = |one: &Conversation, is_open| {
+            let row = super::conversation(2, one, is_open, 20);
+            let texts = row.iter().skip(2).map(|piece| (piece.text.trim().to_owned(), piece.ink));
+            texts.collect::<Vec<_>>()
+        };
+        let name = || "#ops".to_owned();
+        for (unread, mentions, counts, ink) in
+            [(0, 0, "", Ink::Text), (2, 0, "2", Ink::Unread), (3, 1, "!1 3", Ink::Mention)]
+        {
+            let counts = counts.to_owned();
+            let loud = inks(&one(unread, mentions, false), false);
+            assert_eq!(loud, [(name(), ink), (counts.clone(), ink)]);
+            let muted = inks(&one(unread, mentions, true), false);
+            assert_eq!(muted, [(name(), Ink::Faint), (counts, Ink::Faint)]);
+            assert_eq!(inks(&one(unread, mentions, true), true)[0], (name(), Ink::Chosen));
+        }
+    }
+
     #[test]
     fn the_part_of_a_file_that_is_here_is_a_number_between_0_and_100() {
         for (done, size, expected) in

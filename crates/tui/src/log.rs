@@ -35,7 +35,8 @@ const OPEN_MAX: Kept = Kept { lines: 1_000, bytes: 8 * 1_024 * 1_024 };
 /// Of the others: a thousand of them must not fill the memory.
 const CLOSED_MAX: Kept = Kept { lines: 50, bytes: 64 * 1_024 };
 
-/// Of the open one while somebody has scrolled up: what came from the home, and what comes meanwhile.
+/// Of the open one while somebody has scrolled up, or looks for something further back: what came from the home, and what
+/// comes meanwhile.
 const SCROLLED_MAX: Kept = Kept { lines: 100_000, bytes: 64 * 1_024 * 1_024 };
 
 /// Nothing.
@@ -59,6 +60,8 @@ struct Block {
     /// Its text is clean: a newline is the only control in it.
     line: Line,
     is_unfolded: bool,
+    /// Output that came behind what is kept is not shown, and neither is what follows it.
+    is_cut: bool,
     /// How many rows it has in a window of this kind; none where that has to be found out.
     height: Cell<Option<(Shape, usize)>>,
     /// Its text as it was laid out last.
@@ -71,7 +74,8 @@ type Shape = (usize, bool);
 impl Block {
     fn new(line: Line) -> Self {
         let line = Line { text: clean(&line.text), ..line };
-        Self { line, is_unfolded: false, height: Cell::new(None), laid: RefCell::default() }
+        let (height, laid) = (Cell::new(None), RefCell::default());
+        Self { line, is_unfolded: false, is_cut: false, height, laid }
     }
 
     /// The line, to be changed.
@@ -142,6 +146,9 @@ pub(crate) struct Log {
     sought: Option<i64>,
     /// One that begins looks at all lines, wherever the window is.
     is_from_end: bool,
+    /// Pages of the home are fetched because something is looked for in them. They are needed until it is found, whatever
+    /// comes meanwhile.
+    is_sought_on: bool,
     older: Older,
     /// The oldest place of the pages that have come since lines were forgotten. What came since the start has no
     /// place, and pages of it bring nothing new.
@@ -161,6 +168,7 @@ impl Default for Log {
             focus: None,
             sought: None,
             is_from_end: false,
+            is_sought_on: false,
             older: Older::Perhaps,
             reached: None,
             alarms: VecDeque::new(),
@@ -194,12 +202,12 @@ impl Log {
         self.bound(is_seen);
     }
 
-    /// Nothing is forgotten under the eyes of somebody who has scrolled up, unless very much has come.
+    /// Nothing is forgotten under the eyes of somebody who has scrolled up or looks for something, unless very much has come.
     fn bound(&mut self, is_seen: bool) {
-        match (self.top, is_seen) {
-            (None, true) => self.forget(OPEN_MAX),
-            (None, false) => self.forget(CLOSED_MAX),
-            (Some(_), _) => {
+        match (self.top.is_some() || self.is_sought_on, is_seen) {
+            (false, true) => self.forget(OPEN_MAX),
+            (false, false) => self.forget(CLOSED_MAX),
+            (true, _) => {
                 let first = self.first;
                 self.forget(SCROLLED_MAX);
                 // There is no room for what the home has before it.
@@ -216,15 +224,16 @@ impl Log {
             |block: &&mut Block| block.line.kind == Kind::Output && block.line.id == line.id;
         let block = self.blocks.iter_mut().rev().take(LOOKED_BACK_MAX).find(is_same);
         let Some(block) = block else { return self.push(line, is_seen) };
-        let text = &mut block.line_mut().text;
-        let (before, more) = (text.len(), clean(&line.text));
-        if text.len() + more.len() <= OUTPUT_MAX {
-            text.push('\n');
-            text.push_str(&more);
-        } else if !text.ends_with(OUTPUT_CUT) {
-            text.push('\n');
-            text.push_str(OUTPUT_CUT);
+        // What is shown has no holes.
+        if block.is_cut {
+            return;
         }
+        let (before, more) = (block.line.text.len(), clean(&line.text));
+        block.is_cut = before + more.len() > OUTPUT_MAX;
+        let added = if block.is_cut { OUTPUT_CUT } else { more.as_str() };
+        let text = &mut block.line_mut().text;
+        text.push('\n');
+        text.push_str(added);
         self.bytes += text.len() - before;
         self.bound(is_seen);
     }
@@ -301,7 +310,13 @@ impl Log {
     /// page.
     pub(crate) fn seeks_older(&mut self) -> bool {
         self.unhide();
+        self.is_sought_on = true;
         self.asks_older()
+    }
+
+    /// Nothing is sought any more: what was fetched for it is forgotten as ever.
+    pub(crate) fn seek_has_ended(&mut self) {
+        self.is_sought_on = false;
     }
 
     /// Somebody wants to see what was there before the screen was emptied.
@@ -336,6 +351,7 @@ impl Log {
     pub(crate) fn close(&mut self) {
         (self.top, self.unread) = (None, None);
         self.forget_found();
+        self.seek_has_ended();
         self.forget(CLOSED_MAX);
     }
 

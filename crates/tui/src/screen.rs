@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use chat_protocol::id::MessageId;
 use chat_protocol::name::ConversationId;
+use chat_text::input::{self, Input};
 use chat_text::show::{action, files};
 use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
@@ -144,7 +145,7 @@ impl Screen {
         if self.open == cid {
             return;
         }
-        self.seek = None;
+        self.end_seek();
         // What is asked or looked for there would be taken for something here.
         if self.popup.as_ref().is_some_and(Popup::is_of_place) {
             self.popup = None;
@@ -179,11 +180,17 @@ impl Screen {
 
     /// Takes what is typed, with what was pasted and is still asked about.
     pub fn take_typed(&mut self) -> String {
-        if let Some(Popup::Question(Question { about: About::Paste(text), .. })) = &self.popup {
-            self.composer.paste(text);
-            self.popup = None;
-        }
-        self.composer.take()
+        let pasted = match self.popup.take() {
+            Some(Popup::Question(Question { about: About::Paste(text), .. })) => text,
+            popup => {
+                self.popup = popup;
+                String::new()
+            }
+        };
+        let has_room = self.composer.paste(&pasted);
+        let typed = self.composer.take();
+        // What has no room as it is seen is not lost either.
+        if has_room { typed } else { typed + &pasted }
     }
 
     /// Something new in a conversation, or in the open one where it belongs to none.
@@ -225,7 +232,7 @@ impl Screen {
     /// Messages of the home that were asked for, oldest first.
     pub fn older(&mut self, facts: &Facts, cid: &ConversationId, page: Vec<Line>, is_all: bool) {
         let own = page.iter().rev().filter(|line| line.kind == Kind::Own);
-        let own = own.filter_map(|line| Some((line.place?, typed(line))));
+        let own = own.filter_map(|line| Some((line.place?, typed(line)?)));
         let from = page.first().and_then(|line| line.place);
         self.composer.was_said(cid, from, own);
         self.log(Some(cid)).prepend(page, is_all);
@@ -301,12 +308,17 @@ impl Screen {
     }
 }
 
-/// What was typed for a line of one's own.
-fn typed(line: &Line) -> Cow<'_, str> {
-    if line.is_action {
-        return Cow::Owned(format!("{}{}", action::MARK, line.text));
-    }
-    Cow::Borrowed(&line.text)
+/// What can be typed here to say a line of one's own once more; nothing where that would say something else, or to others.
+/// The home has texts and not what was typed: `carol*pay` may have been said to bob, and `/leave` in a room. What was said
+/// under the veil would be said without it.
+fn typed(line: &Line) -> Option<Cow<'_, str>> {
+    let text = if line.is_action {
+        Cow::Owned(format!("{}{}", action::MARK, line.text))
+    } else {
+        Cow::Borrowed(line.text.as_str())
+    };
+    let is_same = matches!(input::parse(&text), Ok(Input::Text { text: said }) if *text == said);
+    (is_same && !line.is_veiled).then_some(text)
 }
 
 #[cfg(test)]

@@ -244,7 +244,6 @@ impl Teller {
     }
 
     fn own(&self, own: &Own, id: Option<MessageId>) -> Line {
-        let veil = if own.is_veiled { "~ " } else { "" };
         let command = if own.is_command { "runs " } else { "" };
         let deed = action::deed(&own.text).filter(|_| !own.is_command);
         let text = deed.unwrap_or(&own.text);
@@ -254,7 +253,8 @@ impl Teller {
             who: Some(self.me().to_string()),
             delivery: (!own.is_command).then_some(Delivery::Queued),
             is_action: deed.is_some(),
-            ..plain(format!("{veil}{command}{text}"), Kind::Own, own.sent_ms)
+            is_veiled: own.is_veiled,
+            ..plain(format!("{command}{text}"), Kind::Own, own.sent_ms)
         }
     }
 
@@ -266,9 +266,8 @@ impl Teller {
         };
         let text = if *veiled { veil::unshift(text) } else { text.clone() };
         let deed = action::deed(&text);
-        let sign = if *veiled { "~ " } else { "" };
-        let line = plain(format!("{sign}{}", deed.unwrap_or(&text)), self.kind(from), *sent_ms);
-        let line = Line { is_action: deed.is_some(), ..line };
+        let line = plain(deed.unwrap_or(&text).to_owned(), self.kind(from), *sent_ms);
+        let line = Line { is_action: deed.is_some(), is_veiled: *veiled, ..line };
         let hand = hand(*peer, said_in.as_ref());
         Some(self.spoken(line, *id, cid, from, hand))
     }
@@ -284,10 +283,7 @@ impl Teller {
             }
             // Nobody has said that.
             _ if said == HIDDEN => (said.to_owned(), Kind::Notice),
-            _ => {
-                let sign = if record.veiled { "~ " } else { "" };
-                (format!("{sign}{}", deed.unwrap_or(said)), self.kind(&record.from))
-            }
+            _ => (deed.unwrap_or(said).to_owned(), self.kind(&record.from)),
         };
         let peer = match entry.state {
             State::Received { peer, .. } => peer,
@@ -298,7 +294,7 @@ impl Teller {
         let line = if kind == Kind::Alarm {
             Line { id: Some(record.id), from: Some(record.from.clone()), ..line }
         } else {
-            let line = Line { is_action: deed.is_some(), ..line };
+            let line = Line { is_action: deed.is_some(), is_veiled: record.veiled, ..line };
             self.spoken(line, record.id, &record.cid, &record.from, hand)
         };
         Line { place: Some(entry.place), delivery: Delivery::of(entry), ..line }
@@ -338,6 +334,7 @@ fn plain(text: String, kind: Kind, at_ms: u64) -> Line {
         hand: String::new(),
         text,
         is_action: false,
+        is_veiled: false,
         kind,
         delivery: None,
         is_mention: false,

@@ -12,6 +12,14 @@ pub(crate) fn clean_line(outside: &str) -> String {
     sanitise::line(&outside.replace('\t', TAB)).into_owned()
 }
 
+/// The same, and where a place of it stands then.
+pub(crate) fn clean_line_with_place(outside: &str, place: usize) -> (String, usize) {
+    let tabs = outside.get(..place).map_or(0, |before| before.matches('\t').count());
+    let spread = outside.replace('\t', TAB);
+    let (shown, place) = sanitise::line_with_place(&spread, place + tabs * (TAB.len() - 1));
+    (shown.into_owned(), place)
+}
+
 /// The same of a text that may have several lines: its newlines stay.
 pub(crate) fn clean(outside: &str) -> String {
     sanitise::text(outside).replace('\t', TAB)

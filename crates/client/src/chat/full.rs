@@ -72,15 +72,6 @@ enum Over {
     Ended,
 }
 
-/// What a person wants of the screen.
-#[derive(Debug, Clone, Copy)]
-struct Wishes {
-    /// The mouse scrolls and opens conversations, and does not select.
-    has_mouse: bool,
-    /// Nothing is faint.
-    is_high_contrast: bool,
-}
-
 /// What a person sees and does.
 struct Desk {
     screen: Screen,
@@ -94,7 +85,8 @@ struct Desk {
     /// None while the terminal is somebody else's.
     full: Option<FullScreen>,
     keys: Option<EventStream>,
-    wishes: Wishes,
+    /// The mouse scrolls and opens conversations, and does not select.
+    has_mouse: bool,
     /// As the terminal allows it and the command line asks.
     found: Theme,
     notifier: Notifier,
@@ -136,8 +128,7 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
     let Opened { client, mut events, says } = opened;
     let mut talk = beginning.talk(client, true).await;
     let common = beginning.common;
-    let wishes = Wishes { has_mouse: !common.no_mouse, is_high_contrast: common.high_contrast };
-    let chosen = (wishes, &common.configured.choices);
+    let chosen = (common.high_contrast, &common.configured.choices);
     let mut desk = Desk::open(&talk, beginning.lines(Detail::Brief), chosen).await?;
     desk.greet(&talk, says).await;
     let over = desk.converse(&mut talk, &mut events).await;
@@ -175,14 +166,15 @@ impl Desk {
     async fn open(
         talk: &Talk,
         lines: Lines,
-        (wishes, choices): (Wishes, &Choices),
+        (is_high_contrast, choices): (bool, &Choices),
     ) -> Result<Self, Failure> {
-        let full = FullScreen::take(wishes.has_mouse)?;
+        let settings = talk.settings();
+        let has_mouse = settings.mouse;
+        let full = FullScreen::take(has_mouse)?;
         let size = full.size()?;
         let theme = Theme::detect(|name| std::env::var(name).ok());
         let colours = choices.colours;
-        let theme = Theme { is_high_contrast: wishes.is_high_contrast, colours, ..theme };
-        let settings = talk.settings();
+        let theme = Theme { is_high_contrast, colours, ..theme };
         let found = theme;
         let theme = found.looking(settings.theme);
         let here = talk.conversations().here().cloned().unwrap_or_else(ConversationId::all);
@@ -206,7 +198,7 @@ impl Desk {
             searching: Searching::default(),
             full: Some(full),
             keys: Some(EventStream::new()),
-            wishes,
+            has_mouse,
             found,
             notifier: Notifier::default(),
             log: diagnostics::divert(),
@@ -360,9 +352,8 @@ impl Desk {
             Need::LeaveQuestion => return Ok(talk.leave_question().unwrap_or_default()),
             Need::Editor(text) => {
                 self.leave_screen();
-                let written = editor::write(&text).await;
-                self.take_screen()?;
-                match written {
+                // Before the terminal is taken back, which may be gone: what is typed is kept then, too.
+                match editor::write(&text).await {
                     Ok(text) => self.screen.set_typed(text.trim_end_matches('\n')),
                     // It may name a file, which is to be had later, too.
                     Err(error) => {
@@ -370,6 +361,7 @@ impl Desk {
                         self.teller.note(&mut self.screen, line, now_ms());
                     }
                 }
+                self.take_screen()?;
             }
             Need::Suspend => {
                 self.leave_screen();
@@ -407,6 +399,7 @@ impl Desk {
         self.notifier.note(talk, told);
         let settings = talk.settings();
         self.screen.set_look(self.found.looking(settings.theme), settings.timestamps);
+        self.set_mouse(settings.mouse);
         for item in &told.items {
             self.teller.show(&mut self.screen, item, talk.sent(), now_ms());
         }
@@ -456,6 +449,15 @@ impl Desk {
         true
     }
 
+    /// The mouse is ours, or the terminal's.
+    fn set_mouse(&mut self, on: bool) {
+        self.has_mouse = on;
+        if let Some(full) = &mut self.full {
+            // A terminal that is gone says so with the next frame.
+            full.set_mouse(on).ok();
+        }
+    }
+
     /// Gives the terminal to somebody else.
     fn leave_screen(&mut self) {
         self.full = None;
@@ -464,7 +466,7 @@ impl Desk {
 
     /// Takes it back.
     fn take_screen(&mut self) -> io::Result<()> {
-        let full = FullScreen::take(self.wishes.has_mouse)?;
+        let full = FullScreen::take(self.has_mouse)?;
         let size = full.size()?;
         self.screen.resize(size.width, size.height);
         (self.full, self.keys) = (Some(full), Some(EventStream::new()));

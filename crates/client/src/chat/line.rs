@@ -350,7 +350,7 @@ impl Desk {
         if is_twice {
             return Told::over();
         }
-        self.screen.print(&format!("· {} again, or /quit, leaves", self.interrupts));
+        self.screen.print(&leaves(&self.interrupts));
         Told::default()
     }
 
@@ -396,6 +396,14 @@ impl Desk {
     fn line_has_ended(&mut self) {
         self.is_reading = false;
         self.screen.turn(false);
+    }
+}
+
+/// What leaves: this key once more, or the command. Where no key interrupts, a signal of somebody else has.
+fn leaves(key: &str) -> String {
+    match key {
+        "" => "· /quit leaves".to_owned(),
+        key => format!("· {key} again, or /quit, leaves"),
     }
 }
 
@@ -464,4 +472,16 @@ async fn leave(mut talk: Talk, mut events: Events, mut desk: Desk) -> Result<Exi
     }
     client.leave().await;
     Ok(ExitStatus::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: no key is named that is none. (The build before said `·  again, or /quit, leaves`.)
+    #[test]
+    fn who_interrupts_is_told_what_leaves() {
+        assert_eq!(leaves("Ctrl-C"), "· Ctrl-C again, or /quit, leaves");
+        assert_eq!(leaves(""), "· /quit leaves");
+    }
 }

@@ -33,7 +33,8 @@ const EMULATED_ROOMS_MAX: i64 = 100;
 
 const AFTER_HELP: &str = "\
 The password comes from --password-file, else from CHAT_PASSWORD, else from a prompt.
-With NO_COLOR nothing is coloured; VISUAL or EDITOR names the editor, RUST_LOG what is logged.
+With NO_COLOR nothing is coloured; VISUAL or EDITOR names the editor, RUST_LOG what is logged, SSL_CERT_FILE the
+authorities that the system believes about certificates.
 `chat-client COMMAND --help` shows the options and examples of a command, `chat-client help exit-codes` the exit codes.";
 
 /// Talk to people and to machines over a hub you do not have to trust.
@@ -121,10 +122,10 @@ pub struct CommonArguments {
     /// Interactive: what to use where no flag says it
     #[arg(long, global = true, value_name = "WHICH", env = "CHAT_UI", value_enum)]
     pub ui: Option<Ui>,
-    /// Full screen: leave the mouse to the terminal, for its own way to select and copy
+    /// Full screen: leave the mouse to the terminal, for its own way to select and copy; as /set mouse off
     #[arg(long, global = true)]
     pub no_mouse: bool,
-    /// Full screen: nothing is faint
+    /// Full screen: nothing is faint; as /theme contrast
     #[arg(long, global = true)]
     pub high_contrast: bool,
     /// Interactive: whose coming and going is shown; /set presence changes it
@@ -289,6 +290,12 @@ pub(super) fn check_option(flag: &str, value: &str) -> Result<(), String> {
     let refused = command().try_get_matches_from(words).err();
     refused.map_or(Ok(()), |error| {
         let text = error.to_string();
+        let choices = |line: &str| {
+            Some(line.trim().strip_prefix("[possible values: ")?.strip_suffix(']')?.to_owned())
+        };
+        if let Some(choices) = text.lines().find_map(choices) {
+            return Err(format!("it is one of {choices}; got {value:?}"));
+        }
         let first = text.lines().next().unwrap_or_default();
         let reason = first
             .rsplit_once(": ")

@@ -35,6 +35,7 @@ pub const OPTIONS: &[(&str, Kind)] = &[
     ("ca", Kind::Text),
     ("password_file", Kind::Text),
     ("presence", Kind::Text),
+    ("ui", Kind::Text),
 ];
 
 /// What the value of an option is.
@@ -383,6 +384,9 @@ mod tests {
             ("\n\nuser = \"a b\"", "config.toml:3: user: it is not the name of a user"),
             ("Theme = \"plain\"", "config.toml:1: there is no key Theme, did you mean theme?"),
             ("user = 7", "config.toml:1: user: write a text in quotes"),
+            ("ui = \"gui\"", "config.toml:1: ui: it is one of tui, line, plain; got \"gui\""),
+            ("mouse = \"left\"", "config.toml:1: mouse: it is on or off"),
+            ("no_mouse = true", "config.toml:1: there is no key no_mouse"),
             ("server = 7", "config.toml:1: server: write a text or a list of texts"),
             ("theme = \"pink\"", "config.toml:1: theme: it is default, contrast, plain or ascii"),
             ("presence = \"none\"", "config.toml:1: presence: "),

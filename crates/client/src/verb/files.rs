@@ -77,7 +77,8 @@ impl Desk {
     }
 
     async fn happened(&mut self, event: Option<ClientEvent>) -> Result<(), Failure> {
-        let is_theirs = event.as_ref().is_some_and(|event| self.transfers.heard(event));
+        // Nobody sees here who offers something: the next chat says so, and what is ignored there stays so.
+        let is_theirs = event.as_ref().is_some_and(|event| self.transfers.heard(event, |_| false));
         if let Some(notification) = self.task.notification(event)?.filter(|_| !is_theirs) {
             self.unshown.take(&self.task.client, &notification).await;
         }

@@ -173,7 +173,7 @@ impl Exchange {
     /// Looks at an event first: `true` if it was about files. `is_of_run` says whether it belongs to
     /// this run and is counted.
     pub(super) fn take(&self, event: &ClientEvent, is_of_run: bool) -> bool {
-        let is_taken = self.transfers.heard(event);
+        let is_taken = self.transfers.heard(event, |_| false);
         if is_taken
             && is_of_run
             && let ClientEvent::Notification(Notification { event, .. }) = event

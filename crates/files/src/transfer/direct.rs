@@ -160,7 +160,8 @@ impl Shared {
             return;
         }
         let Some(mut offered) = self.note_offer(said.from.clone(), offer, file) else { return };
-        if said.pinned && self.options.accept_from.contains(&said.from) {
+        let is_taken = said.pinned && said.is_shown;
+        if is_taken && self.options.accept_from.contains(&said.from) {
             self.offered.lock().waiting.remove(&offered.n);
             offered.transfer = Some(self.take_offered(&offered));
         }

@@ -238,6 +238,27 @@ impl SlashRow {
     }
 }
 
+/// The command of this line, without its slash, that asks for a password, or that is a slip away from one that does; with
+/// what stands behind it, where somebody may have typed the password.
+pub(super) fn secret(line: &str) -> Option<(&'static str, &str)> {
+    let (word, rest) = first_word(line);
+    match find(word).map(|row| row.name).or_else(|| suggestion(word)) {
+        Some(PASSWORD) => Some((PASSWORD, rest)),
+        Some(identity::DEVICES) => identity::revokes(rest),
+        // Without a space between.
+        _ => begins_secret(word).then_some((PASSWORD, word)),
+    }
+}
+
+/// The command that changes the password.
+const PASSWORD: &str = "password";
+
+fn begins_secret(word: &str) -> bool {
+    let is_begun =
+        |name: &str| word.get(..name.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(name));
+    find(PASSWORD).is_some_and(|row| names(row).any(is_begun))
+}
+
 /// Reads a slash command, `line` without its slash.
 pub(crate) fn parse(line: &str) -> Result<Input, InputError> {
     let (word, rest) = first_word(line);
@@ -367,9 +388,15 @@ fn unknown(word: &str) -> InputError {
     if word.eq_ignore_ascii_case("exec") {
         return InputError::ExecIsRun;
     }
-    let word: String = word.chars().take(WORD_SHOWN_MAX).collect();
-    let suggestion = nearest(&word.to_ascii_lowercase());
+    let suggestion = suggestion(word);
+    let word = word.chars().take(WORD_SHOWN_MAX).collect();
     InputError::UnknownCommand { word, suggestion }
+}
+
+/// The command that was meant by a word that is none, where one is near.
+fn suggestion(word: &str) -> Option<&'static str> {
+    let word: String = word.chars().take(WORD_SHOWN_MAX).collect();
+    nearest(&word.to_ascii_lowercase())
 }
 
 /// The canonical name whose name or alias is fewest slips away, when that is near enough. A slip is a letter too

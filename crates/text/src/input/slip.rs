@@ -82,7 +82,7 @@ fn slip_of(line: &str) -> Option<Slip> {
 }
 
 /// A line behind the hidden characters at its start that were made visible, such as `\x1b` and `\u{feff}`.
-fn behind_escapes(mut line: &str) -> &str {
+pub(super) fn behind_escapes(mut line: &str) -> &str {
     while let Some(rest) = behind_escape(line) {
         line = rest;
     }
@@ -102,7 +102,7 @@ fn behind_escape(line: &str) -> Option<&str> {
 }
 
 /// The same text without any of them.
-fn without_escapes(text: &str) -> String {
+pub(super) fn without_escapes(text: &str) -> String {
     let (mut rest, mut plain) = (text, String::new());
     while let Some(letter) = rest.chars().next() {
         rest = behind_escape(rest).unwrap_or_else(|| {

@@ -154,7 +154,8 @@ fn whois(lines: &Lines, whois: &Whois) -> Form {
         "event": "whois", "user": user, "online": is_online, "agent": is_agent,
         "deleted": is_deleted, "key": standing,
         "words": key.as_ref().map(|(words, _)| words.to_string()),
-        "devices": devices.map(|(count, _)| count), "rooms": rooms, "seen_ms": seen_ms,
+        "devices": devices.map(|(count, _)| count), "since_ms": devices.map(|(_, since_ms)| since_ms),
+        "rooms": rooms, "seen_ms": seen_ms,
     });
     both(text, object)
 }

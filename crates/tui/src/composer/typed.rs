@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use ratatui_textarea::DataCursor;
 
 use super::Composer;
-use crate::wrap::{Rows, clean_line, width};
+use crate::wrap::{Rows, clean_line, clean_line_with_place, width};
 
 /// Stands before what is typed, and as many spaces before its further rows.
 const PROMPT: usize = 2;
@@ -40,12 +40,12 @@ impl Composer {
     fn lay_out(&self, cells: usize) -> Typed {
         let (lines, DataCursor(number, column)) = (self.area.lines(), self.area.cursor());
         let line = self.current_line();
-        let before: String = line.chars().take(column).collect();
-        let (shown, before) = (clean_line(line), clean_line(&before));
+        let place = line.chars().take(column).map(char::len_utf8).sum();
+        let (shown, place) = clean_line_with_place(line, place);
         let parts: Vec<_> = Rows::new(&shown, cells, cells).collect();
-        let row = parts.partition_point(|(start, _)| *start <= before.len()).saturating_sub(1);
+        let row = parts.partition_point(|(start, _)| *start <= place).saturating_sub(1);
         let start = parts.get(row).map_or(0, |(start, _)| *start);
-        let mut cursor = (width(before.get(start..).unwrap_or_default()), row);
+        let mut cursor = (width(shown.get(start..place).unwrap_or_default()), row);
         let mut rows: VecDeque<String> = parts.iter().map(|(_, row)| (*row).to_owned()).collect();
         // A cursor behind a full row stands in the next one.
         if cursor.0 >= cells {

@@ -130,14 +130,16 @@ impl Bindings {
             }
         }
         for needed in NEEDED {
-            let is_always = |key: &Key| key.when == When::Always;
             let has_key = match self.of(needed) {
-                Some(keys) => keys.iter().any(is_always),
-                None => rows_of(needed).any(|row| self.left_of(row).iter().any(is_always)),
+                Some(keys) => keys.iter().any(Key::is_sure),
+                None => rows_of(needed).any(|row| self.left_of(row).iter().any(Key::is_sure)),
             };
             if !has_key {
                 let name = name_of(needed);
-                let reason = format!("{name} would have no key, and is needed; give it one");
+                let reason = format!(
+                    "{name} would have no key that every terminal sends, and is needed; give it one such as Enter, \
+                     Ctrl-X or F5"
+                );
                 return Err(Clash { name, reason });
             }
         }
@@ -153,9 +155,9 @@ impl Bindings {
             .map(|(chord, action)| (*action, *chord))
     }
 
-    /// Keys of the table that were taken from an action because it has others, with what each of them still does: a key
-    /// may have one meaning on an empty line and another while something is typed.
-    pub fn freed(&self) -> Vec<(Chord, Option<Action>)> {
+    /// Keys of the table that were taken from an action because it has others, with that action and with what each of them
+    /// still does: a key may have one meaning on an empty line and another while something is typed.
+    pub fn freed(&self) -> Vec<(Chord, Action, Option<Action>)> {
         let changed = self.0.iter().flat_map(|(action, _)| rows_of(*action));
         let keys = changed.flat_map(|row| row.keys.iter().flat_map(|key| chords(key, row.action)));
         let is_free = |chord: &Chord| self.chosen().all(|(_, one)| one != *chord);
@@ -165,7 +167,8 @@ impl Bindings {
             .flat_map(|key| key.chords)
             .collect();
         let left = |chord: &Chord| rest.iter().find(|(one, _)| one == chord).map(|(_, does)| *does);
-        keys.map(|(chord, _)| chord).filter(is_free).map(|chord| (chord, left(&chord))).collect()
+        let free = keys.filter(|(chord, _)| is_free(chord));
+        free.map(|(chord, action)| (chord, action, left(&chord))).collect()
     }
 
     /// The keys that were chosen for this; nothing where nobody has chosen.
@@ -197,7 +200,7 @@ impl Key {
             _ => vec![(Chord::parse(written)?, action)],
         };
         let Some((first, _)) = chords.first().copied() else {
-            return Err(format!("{written:?} is not nine keys; write {DIGITS} or Ctrl-Alt-1…9"));
+            return Err(format!("{written:?} is not nine keys; write {DIGITS} or F1…9"));
         };
         let has = |key: &&str| self::chords(key, action).iter().any(|(chord, _)| *chord == first);
         let same = rows_of(action).find(|row| row.keys.iter().any(&has));
@@ -213,6 +216,11 @@ impl Key {
             None => When::Always,
         };
         Ok(Self { written: written.to_owned(), chords, when })
+    }
+
+    /// Whether it is there whatever is typed, and in whatever terminal.
+    fn is_sure(&self) -> bool {
+        self.when == When::Always && self.chords.iter().any(|(chord, _)| chord.is_everywhere())
     }
 
     /// Whether this key could be meant by a press that has this meaning then.
@@ -407,8 +415,8 @@ mod tests {
 
     #[test]
     fn nine_digits_go_together_and_one_of_them_may_be_taken() {
-        let all = Keys::with(&chosen(&[("open", &["Ctrl-Alt-1..9"])]).unwrap());
-        assert_eq!(keys(&all, Action::Open(1)), ["Ctrl-Alt-1..9"]);
+        let all = Keys::with(&chosen(&[("open", &["F1..9"]), ("help", &["F10"])]).unwrap());
+        assert_eq!(keys(&all, Action::Open(1)), ["F1..9"]);
         let bindings = chosen(&[("unfold", &["Alt-3"])]).unwrap();
         let left = bindings.left_of(rows_of(Action::Open(1)).next().unwrap());
         assert_eq!(left.first().map(|key| key.chords.len()), Some(8));
@@ -430,6 +438,16 @@ mod tests {
             (&[("help", &["Enter"])], "send: send would have no key"),
             (&[("close", &[])], "close: close would have no key"),
             (&[("open", &["Alt-1"])], "is not nine keys; write Alt-1…9"),
+            // A terminal would send the digits alone.
+            (&[("open", &["Ctrl-Alt-1…9"])], "is not nine keys; write Alt-1…9 or F1…9"),
+            // Nobody could send or close with these in some terminals.
+            (&[("send", &["Ctrl-Enter"])], "most terminals send no key of its own for Ctrl-Enter"),
+            (&[("send", &["Alt-S"])], "send: send would have no key that every terminal sends"),
+            (
+                &[("send", &["Ctrl-PgDn", "F11"])],
+                "send: send would have no key that every terminal",
+            ),
+            (&[("close", &["Shift-F5"])], "close: close would have no key that every terminal"),
             (&[("unfold", &["Ctlr-O"])], "there is no key \"Ctlr-O\""),
             (&[("unfolt", &["F5"])], "nothing is called unfolt"),
             // Nobody could send, close or edit with these: a character is typed while there is something to edit.
@@ -448,17 +466,25 @@ mod tests {
     /// empty line, stays. (The build before took Ctrl-K, Home, End and Ctrl-D for keys that do nothing.)
     #[test]
     fn keys_that_were_taken_from_an_action_are_known_with_what_they_still_do() {
+        use Action::{Bottom, Cut, Delete, LineEnd, LineStart, Quit, Search, Switch, Top};
         let chord = |written| Chord::parse(written).unwrap();
         for (choices, freed) in [
-            (&[("editor", &["Ctrl-X"][..]), ("search", &["Ctrl-O"])][..], &[("Ctrl-S", None)][..]),
-            (&[("switch", &["F3"])], &[("Ctrl-K", Some(Action::Cut))]),
-            (&[("cut", &["F3"])], &[("Ctrl-K", Some(Action::Switch))]),
-            (&[("cut", &["F3"]), ("switch", &["F4"])], &[("Ctrl-K", None), ("Ctrl-K", None)]),
-            (&[("top", &["F6"])], &[("Ctrl-Home", None), ("Home", Some(Action::LineStart))]),
-            (&[("bottom", &["F6"])], &[("Ctrl-End", None), ("End", Some(Action::LineEnd))]),
-            (&[("quit", &["Ctrl-Q"])], &[("Ctrl-D", Some(Action::Delete))]),
+            (
+                &[("editor", &["Ctrl-X"][..]), ("search", &["Ctrl-O"])][..],
+                &[("Ctrl-S", Search, None)][..],
+            ),
+            (&[("switch", &["F3"])], &[("Ctrl-K", Switch, Some(Cut))]),
+            (&[("cut", &["F3"])], &[("Ctrl-K", Cut, Some(Switch))]),
+            (
+                &[("cut", &["F3"]), ("switch", &["F4"])],
+                &[("Ctrl-K", Cut, None), ("Ctrl-K", Switch, None)],
+            ),
+            (&[("top", &["F6"])], &[("Ctrl-Home", Top, None), ("Home", Top, Some(LineStart))]),
+            (&[("bottom", &["F6"])], &[("Ctrl-End", Bottom, None), ("End", Bottom, Some(LineEnd))]),
+            (&[("quit", &["Ctrl-Q"])], &[("Ctrl-D", Quit, Some(Delete))]),
         ] {
-            let expected: Vec<_> = freed.iter().map(|(key, does)| (chord(key), *does)).collect();
+            let expected: Vec<_> =
+                freed.iter().map(|(key, was, does)| (chord(key), *was, *does)).collect();
             assert_eq!(chosen(choices).unwrap().freed(), expected, "{choices:?}");
         }
     }

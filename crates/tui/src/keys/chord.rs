@@ -38,6 +38,12 @@ const NAMED: [(&str, KeyCode); 16] = [
     ("BackTab", KeyCode::BackTab),
 ];
 
+/// What terminals send with Ctrl beside letters, one byte each; some of them are two signs of one key.
+const CONTROLS: [char; 12] = [' ', '@', '2', '4', '5', '6', '7', '\\', ']', '^', '_', '/'];
+
+/// Function keys that no terminal keeps for its menu, its help or its window.
+const FREE_FUNCTIONS: std::ops::RangeInclusive<u8> = 2..=9;
+
 /// Function keys that terminals have.
 const FUNCTION_MAX: u8 = 12;
 
@@ -83,7 +89,21 @@ impl Chord {
             Some(same) => {
                 Err(format!("a terminal sends the same for {written} and {same}; write {same}"))
             }
+            None if !is_sent(code, modifiers) => Err(format!(
+                "most terminals send no key of its own for {written}; choose F5, Ctrl-X, Alt-X or the like"
+            )),
             None => Ok(Self::spelled(code, modifiers)),
+        }
+    }
+
+    /// Whether it reaches a program in every terminal: what cannot be done without must not hang on another one.
+    pub(super) fn is_everywhere(self) -> bool {
+        match self.code {
+            KeyCode::F(number) => self.is_plain() && FREE_FUNCTIONS.contains(&number),
+            KeyCode::Char(letter) => {
+                self.modifiers == KeyModifiers::CONTROL && letter.is_ascii_alphabetic()
+            }
+            _ => self.is_plain(),
         }
     }
 
@@ -119,6 +139,24 @@ impl Chord {
     }
 }
 
+/// Whether terminals send something of its own for this. Some can tell more, and only a program that asks for it (the
+/// protocol of kitty): what holds in one terminal alone is no key to write into a file.
+fn is_sent(code: KeyCode, held: KeyModifiers) -> bool {
+    let (ctrl, alt) = (held.contains(KeyModifiers::CONTROL), held.contains(KeyModifiers::ALT));
+    let shift = held.contains(KeyModifiers::SHIFT);
+    match code {
+        KeyCode::Enter | KeyCode::Backspace => !ctrl && !shift,
+        KeyCode::Tab => !ctrl && !(alt && shift),
+        KeyCode::BackTab => !ctrl && !alt,
+        KeyCode::Esc => held.is_empty(),
+        KeyCode::Char('i' | 'I' | 'm' | 'M') => !ctrl,
+        KeyCode::Char(sign) if ctrl => sign.is_ascii_alphabetic() || CONTROLS.contains(&sign),
+        // With Alt before it, it begins the name of another key.
+        KeyCode::Char('[') => !alt,
+        _ => true,
+    }
+}
+
 fn begins(text: &str, prefix: &str) -> bool {
     // Behind the prefix stands a key, which may be the sign `-` itself.
     text.len() > prefix.len()
@@ -149,6 +187,13 @@ mod tests {
             ("ctrl-left", chord(KeyCode::Left, ctrl)),
             ("Alt-A", chord(KeyCode::Char('a'), alt)),
             ("Ctrl-Alt-x", chord(KeyCode::Char('x'), ctrl | alt)),
+            ("Ctrl-4", chord(KeyCode::Char('\\'), ctrl)),
+            ("Ctrl-@", chord(KeyCode::Char(' '), ctrl)),
+            ("Alt-1", chord(KeyCode::Char('1'), alt)),
+            ("Alt-Enter", chord(KeyCode::Enter, alt)),
+            ("Alt-Backspace", chord(KeyCode::Backspace, alt)),
+            ("Ctrl-Shift-PgUp", chord(KeyCode::PageUp, ctrl | KeyModifiers::SHIFT)),
+            ("Shift-F5", chord(KeyCode::F(5), KeyModifiers::SHIFT)),
             ("Alt--", chord(KeyCode::Char('-'), alt)),
             ("Ctrl-/", chord(KeyCode::Char('_'), ctrl)),
             ("Ctrl-Space", chord(KeyCode::Char(' '), ctrl)),
@@ -176,6 +221,42 @@ mod tests {
         ] {
             let error = Chord::parse(written).expect_err(written);
             assert!(error.contains(part), "{written}: {error}");
+        }
+    }
+
+    /// Goal: what is accepted can be pressed. (The build before took `send = "Ctrl-Enter"`, which terminals send as Enter, and
+    /// nobody could send.)
+    #[test]
+    fn what_terminals_do_not_send_is_refused() {
+        for written in [
+            "Ctrl-Enter",
+            "Shift-Enter",
+            "Ctrl-Alt-Enter",
+            "Ctrl-Tab",
+            "Ctrl-Shift-Tab",
+            "Alt-Shift-Tab",
+            "Ctrl-Backspace",
+            "Shift-Backspace",
+            "Ctrl-Esc",
+            "Alt-Esc",
+            "Shift-Esc",
+            "Ctrl-1",
+            "Ctrl-8",
+            "Ctrl-9",
+            "Ctrl-0",
+            "Ctrl-;",
+            "Ctrl-.",
+            "Ctrl--",
+            "Ctrl-=",
+            "Ctrl-ä",
+            "Ctrl-Alt-1",
+            "Ctrl-Alt-I",
+            "Ctrl-Alt-[",
+            "Alt-[",
+        ] {
+            let error = Chord::parse(written).expect_err(written);
+            let told = format!("most terminals send no key of its own for {written}; choose F5");
+            assert!(error.starts_with(&told), "{written}: {error}");
         }
     }
 }

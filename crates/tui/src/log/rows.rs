@@ -295,9 +295,14 @@ fn who(line: &Line, window: &Window<'_>) -> Row {
     let cells = window.cells;
     let is_aligned = is_aligned(window);
     let name = fit_with_sign(&clean_line(name), if is_aligned { NAMES } else { cells / 3 });
-    let sign = if line.is_action { "* " } else { "" };
+    let sign = match (line.is_veiled, line.is_action) {
+        (false, false) => "",
+        (false, true) => "* ",
+        (true, false) => "~ ",
+        (true, true) => "~ * ",
+    };
     let before = if is_aligned { NAMES.saturating_sub(width(&name) + sign.len()) } else { 0 };
-    let room = cells.saturating_sub(TIME + before + width(&name) + 2);
+    let room = cells.saturating_sub(TIME + before + sign.len() + width(&name) + 2);
     let mut row = vec![piece(" ".repeat(before) + sign, Ink::Text), piece(name, ink)];
     if !line.hand.is_empty() {
         row.push(piece(fit_with_sign(&clean_line(&line.hand), room), Ink::Bad));

@@ -28,6 +28,7 @@ fn said(number: u64, text: &str) -> Line {
         delivery: None,
         is_mention: false,
         is_action: false,
+        is_veiled: false,
         progress: None,
     }
 }
@@ -260,6 +261,24 @@ fn long_output_is_folded_and_unfolds() {
     assert_eq!(kept.matches(OUTPUT_CUT).count(), 1);
 }
 
+/// Goal: output that is shown has no holes. (The build before went on behind the cut with whatever was small enough.)
+#[test]
+fn nothing_stands_behind_output_that_was_cut() {
+    let mut log = Log::default();
+    let output = |text: &str| Line { kind: Kind::Output, who: None, ..said(1, text) };
+    let text = |log: &Log| log.blocks.back().map(|block| block.line.text.clone()).unwrap();
+    log.push_output(output("first"), true);
+    log.push_output(output(OUTPUT_CUT), true);
+    log.push_output(output("a program may print that"), true);
+    assert!(text(&log).ends_with("a program may print that"));
+    log.push_output(output(&"x".repeat(OUTPUT_MAX)), true);
+    let cut = text(&log);
+    assert!(cut.ends_with(&format!("may print that\n{OUTPUT_CUT}")));
+    log.push_output(output("small"), true);
+    assert_eq!(text(&log), cut);
+    assert_eq!(log.bytes, cut.len());
+}
+
 /// Goal: output that is drawn while it comes looks as if it had come at once.
 #[test]
 fn output_looks_the_same_however_it_comes() {
@@ -447,6 +466,21 @@ fn what_could_not_be_read_stands_there_once() {
 
 /// Goal: an emptied screen stays empty until somebody scrolls up, and then shows what the home has. (The build before
 /// never asked the home again.)
+/// Goal: what is fetched to look for something is kept until that has ended, and no longer.
+#[test]
+fn pages_that_are_looked_through_are_kept_while_others_talk() {
+    let mut log = log_of(500..2_000);
+    assert_eq!(log.blocks.len(), OPEN_MAX.lines);
+    assert!(log.seeks_older());
+    log.prepend(of_numbers(800..1_000), false);
+    log.push(said(2_000, "more"), true);
+    assert_eq!(log.oldest_place(), Some(800));
+    assert!(log.seeks_older(), "the next page, and not the same");
+    log.seek_has_ended();
+    log.push(said(2_001, "more"), true);
+    assert_eq!(log.blocks.len(), OPEN_MAX.lines);
+}
+
 #[test]
 fn an_emptied_log_comes_back_when_somebody_scrolls_up() {
     let (mut log, window) = (log_of(0..30), window(40, 10));

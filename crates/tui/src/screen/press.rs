@@ -30,8 +30,8 @@ impl Screen {
     pub fn press(&mut self, event: KeyEvent, facts: &Facts, known: Known<'_>) -> Option<Need> {
         let is_empty = self.composer.is_empty() && self.popup.is_none();
         let pressed = self.keys.pressed(event, is_empty)?;
+        self.end_seek();
         self.notice = None;
-        self.seek = None;
         if pressed != Pressed::Action(Action::Interrupt) {
             self.interrupted_ms = None;
         }
@@ -51,7 +51,8 @@ impl Screen {
 
     /// Takes a text that was pasted. One of several lines is asked about first.
     pub fn paste(&mut self, text: &str, facts: &Facts) {
-        (self.notice, self.seek, self.interrupted_ms) = (None, None, None);
+        self.end_seek();
+        (self.notice, self.interrupted_ms) = (None, None);
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let text = text.trim_end_matches('\n');
         match self.popup.take() {

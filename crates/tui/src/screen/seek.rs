@@ -25,9 +25,20 @@ impl Screen {
     pub(super) fn seek(&mut self, facts: &Facts, seek: Seek) -> bool {
         let is_found = self.find(facts, &seek);
         let goes_on = !is_found && self.log(None).may_have_older() && self.is_somewhere(&seek);
-        self.seek = goes_on.then_some(seek);
+        if !goes_on {
+            self.end_seek();
+        }
         self.notice = goes_on.then(|| READING.to_owned());
+        self.seek = goes_on.then_some(seek);
         is_found || goes_on
+    }
+
+    /// Nothing is looked for any more, and nothing says so.
+    pub(super) fn end_seek(&mut self) {
+        if self.seek.take().is_some() {
+            self.notice = None;
+            self.log(None).seek_has_ended();
+        }
     }
 
     fn find(&mut self, facts: &Facts, seek: &Seek) -> bool {

@@ -41,6 +41,7 @@ fn line(number: u64, who: &str, text: &str) -> Line {
         delivery: None,
         is_mention: false,
         is_action: false,
+        is_veiled: false,
         progress: None,
     }
 }
@@ -231,6 +232,38 @@ fn a_paste_of_several_lines_is_asked_about() {
     desk.paste("a\r\nb");
     desk.write("y");
     assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("a\nb".to_owned())));
+}
+
+/// Goal: what comes back with Up says the same to the same people once more, or does not come back. The home has texts, and
+/// not what was typed. (The build before gave back `~ It was Zoe`, and Enter sent it in clear; `carol*pay`, which was said
+/// to bob, went to carol, and `/leave`, which was a text, left.)
+#[test]
+fn of_the_home_nothing_comes_back_that_would_be_something_else() {
+    let mut desk = Desk::new(80, 24);
+    let said = |number, text: &str| line(number, "alice", text);
+    let page = vec![
+        said(1, "see you"),
+        Line { is_action: true, ..said(2, "waves") },
+        said(3, " 2*3 is six"),
+        Line { is_veiled: true, ..said(4, "It was Zoe") },
+        Line { is_veiled: true, is_action: true, ..said(5, "weeps") },
+        said(6, "carol*pay"),
+        said(7, "ALL*pay"),
+        said(8, "/leave"),
+        said(9, "/nonsense"),
+        said(10, "DM carol pay"),
+        said(11, "\u{200b}carol*pay"),
+        line(12, "bob", "of somebody else"),
+    ];
+    desk.screen.older(&desk.facts, &cid("room:lobby"), page, true);
+    for expected in [" 2*3 is six", "/me waves", "see you", "see you"] {
+        desk.key(KeyCode::Up, NONE);
+        assert_eq!(desk.screen.composer.text(), expected);
+    }
+    desk.key(KeyCode::Char('c'), CTRL);
+    desk.key(KeyCode::Char('r'), CTRL);
+    desk.write("zoe");
+    assert!(desk.text().contains("(not found)"), "{}", desk.text());
 }
 
 /// Goal: nobody who looks over a shoulder finds a password among what was sent. (The build before showed it with Up and

@@ -50,15 +50,38 @@ pub(super) async fn write(text: &str) -> io::Result<String> {
 
 async fn write_in(editor: &str, text: &str) -> io::Result<String> {
     let mut draft = Draft::new(text)?;
-    run(editor, &draft.path).await?;
-    let size = fs::metadata(&draft.path)?.len();
-    if usize::try_from(size).is_ok_and(|size| size <= TYPED_MAX) {
-        return fs::read_to_string(&draft.path);
-    }
-    // Nothing of it is lost.
+    // Nobody has another copy, however this ends.
     draft.is_kept = true;
-    let (size, path) = (files::size(size), draft.path.display());
-    Err(io::Error::other(format!("{size} is too long for a message; it is in {path}")))
+    let written = match run(editor, &draft.path).await {
+        Ok(()) => read(&draft.path),
+        Err(error) => Err(error),
+    };
+    draft.is_kept = written.is_err() && has_changed(&draft.path, text);
+    written.map_err(|error| {
+        let path = draft.path.display();
+        let place = if draft.is_kept { format!("; it is in {path}") } else { String::new() };
+        io::Error::other(format!("{error}{place}"))
+    })
+}
+
+/// What was written, if it can be a message.
+fn read(path: &Path) -> io::Result<String> {
+    let size = fs::metadata(path)?.len();
+    if usize::try_from(size).is_ok_and(|size| size <= TYPED_MAX) {
+        return fs::read_to_string(path);
+    }
+    Err(io::Error::other(format!("{} is too long for a message", files::size(size))))
+}
+
+/// Whether something else stands in this file than what was begun with. Of one that cannot be read nobody knows that; one
+/// that is gone has nothing in it.
+fn has_changed(path: &Path, text: &str) -> bool {
+    let is_same_size = |file: &fs::Metadata| usize::try_from(file.len()) == Ok(text.len());
+    match fs::metadata(path) {
+        Ok(file) if is_same_size(&file) => !fs::read(path).is_ok_and(|now| now == text.as_bytes()),
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// Runs the editor as other programs do: its words are a shell's, so that it can have options.
@@ -75,15 +98,42 @@ async fn run(editor: &str, path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// What is told of an editor that fails, and what it has left in the file, which is removed; nothing where none is told.
+    async fn failed(editor: &str) -> (String, Option<Vec<u8>>) {
+        let error = write_in(editor, "begun").await.unwrap_err().to_string();
+        let Some((told, path)) = error.split_once("; it is in ") else { return (error, None) };
+        let left = fs::read(path).unwrap();
+        fs::remove_file(path).unwrap();
+        (told.to_owned(), Some(left))
+    }
+
     /// Goal: nothing of a text is lost that is too long for a message.
     #[tokio::test]
     async fn a_text_that_is_too_long_stays_in_its_file() {
         let written = write_in("echo and more >>", "begun\n").await.unwrap();
         assert_eq!(written, "begun\nand more\n");
-        let error = write_in("yes x | head -c 70000 >", "begun").await.unwrap_err().to_string();
-        let (told, path) = error.split_once("; it is in ").unwrap();
+        let (told, left) = failed("yes x | head -c 70000 >").await;
         assert_eq!(told, "70.0 kB is too long for a message");
-        assert_eq!(fs::read(path).unwrap().len(), 70_000);
-        fs::remove_file(path).unwrap();
+        assert_eq!(left.unwrap().len(), 70_000);
+    }
+
+    /// Goal: nothing of it is lost either where the editor fails after it has written, is killed, or writes another code
+    /// than UTF-8. (The build before removed the file.)
+    #[tokio::test]
+    async fn what_an_editor_has_written_outlives_its_failure() {
+        let begun = |more: &str| Some(format!("begun{more}").into_bytes());
+        let (told, left) = failed("more() { echo ' and more' >> \"$1\"; exit 3; }; more").await;
+        assert!(told.contains("exit status: 3"), "{told}");
+        assert_eq!(left, begun(" and more\n"));
+        let (told, left) = failed("more() { echo ' and more' >> \"$1\"; kill -9 $$; }; more").await;
+        assert!(told.contains("signal"), "{told}");
+        assert_eq!(left, begun(" and more\n"));
+        let (told, left) = failed("more() { printf 'caf\\351' > \"$1\"; }; more").await;
+        assert!(told.contains("UTF-8"), "{told}");
+        assert_eq!(left, Some(b"caf\xe9".to_vec()));
+        for editor in ["false", "more() { rm \"$1\"; exit 3; }; more"] {
+            let (told, left) = failed(editor).await;
+            assert_eq!(left, None, "nothing was written: {told}");
+        }
     }
 }

@@ -72,6 +72,18 @@ impl FullScreen {
         Ok(())
     }
 
+    /// Takes the mouse, or leaves it to the terminal.
+    pub(super) fn set_mouse(&mut self, on: bool) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_mouse, on) == on {
+            return Ok(());
+        }
+        if on {
+            execute!(io::stdout(), EnableMouseCapture)
+        } else {
+            execute!(io::stdout(), DisableMouseCapture)
+        }
+    }
+
     /// Columns and rows.
     pub(super) fn size(&self) -> io::Result<Size> {
         self.terminal.size()

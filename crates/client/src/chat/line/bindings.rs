@@ -7,12 +7,15 @@ use rustyline::{Anchor, At, Cmd, KeyCode, KeyEvent, Modifiers, Movement, Word};
 
 /// What is bound in the editor.
 pub(super) fn bound(bindings: &Bindings) -> Vec<(KeyEvent, Cmd)> {
-    // What a key does here beside what was taken from it, it goes on to do.
-    let freed = bindings.freed().into_iter();
-    let gone = freed.map(|(chord, does)| (chord, does.and_then(command).unwrap_or(Cmd::Noop)));
+    // What a key does here beside what was taken from it, it goes on to do. One that does something on a full screen alone
+    // has another meaning of old at a prompt, which nobody has taken from it.
+    let freed = bindings.freed().into_iter().filter_map(|(chord, was, does)| {
+        let does = does.and_then(command);
+        (does.is_some() || command(was).is_some()).then(|| (chord, does.unwrap_or(Cmd::Noop)))
+    });
     let chosen = bindings.chosen().map(|(action, chord)| (chord, command(action)));
     // A character that opens something on a full screen is typed here.
-    let bound = gone.chain(chosen.filter_map(|(chord, command)| Some((chord, command?))));
+    let bound = freed.chain(chosen.filter_map(|(chord, command)| Some((chord, command?))));
     let bound = bound
         .filter(|(chord, _)| !matches!(chord.code, Code::Char(_)) || !chord.modifiers.is_empty());
     bound
@@ -123,6 +126,21 @@ mod tests {
                 bound(&bindings).into_iter().filter(|(one, _)| *one == key).collect();
             assert_eq!(bound, [(key, does)], "{name}");
         }
+    }
+
+    /// Goal: other keys for what only a full screen has change nothing at the prompt. (The build before bound Ctrl-P and
+    /// Ctrl-N, which go through what was typed there, to nothing.)
+    #[test]
+    fn keys_of_the_full_screen_alone_are_not_taken_from_the_prompt() {
+        let mut bindings = Bindings::default();
+        for (name, key) in
+            [("above", "F3"), ("below", "F4"), ("search", "F6"), ("switch", "F7"), ("cut", "F8")]
+        {
+            bindings.choose(name, &[key.to_owned()]).unwrap();
+        }
+        let keys: Vec<_> =
+            bound(&bindings).into_iter().filter(|(_, does)| *does == Cmd::Noop).collect();
+        assert_eq!(keys, [(KeyEvent::ctrl('K'), Cmd::Noop)], "it has cut, and no more");
     }
 
     #[test]

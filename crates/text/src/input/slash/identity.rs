@@ -3,6 +3,7 @@
 use super::{SlashCommand, SlashRow, first_word};
 use crate::input::{self, Input, InputError};
 use chat_device::identity::{IdentityCommand, Kind};
+use strsim::osa_distance;
 
 pub(super) fn verify(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     decide(row, rest, Kind::Verify)
@@ -24,10 +25,33 @@ fn decide(row: &'static SlashRow, rest: &str, kind: Kind) -> Result<Input, Input
     Ok(Input::Slash(SlashCommand::Identity(IdentityCommand::Decide { kind, user, words, digits })))
 }
 
+/// The command that shows devices, and shuts one out.
+pub(super) const DEVICES: &str = "devices";
+
+/// The word behind it that shuts one out, which asks for the password.
+const REVOKE: &str = "revoke";
+
+/// Slips of the finger in that word.
+const SLIPS_MAX: usize = 2;
+
+/// What stands behind the number of the device that is to be shut out, of what stands behind `/devices`; also with slips in
+/// the word for it. Nothing where there is neither that nor the word.
+pub(super) fn revokes(rest: &str) -> Option<(&'static str, &str)> {
+    let (word, after) = first_word(rest);
+    let is_short = word.len() <= REVOKE.len() + SLIPS_MAX;
+    let is_meant = is_short && osa_distance(&word.to_ascii_lowercase(), REVOKE) <= SLIPS_MAX;
+    let (number, behind) = first_word(after);
+    let behind = if number.parse::<usize>().is_ok() { behind } else { after };
+    (is_meant && !behind.is_empty()).then_some(("devices revoke N", behind))
+}
+
 /// `/devices`, `/devices USER`, `/devices revoke N`.
 pub(super) fn devices(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
     let (word, after) = first_word(rest);
-    if word.eq_ignore_ascii_case("revoke") {
+    if let Some((command, _)) = revokes(rest) {
+        return Err(InputError::TypedInSight { command });
+    }
+    if word.eq_ignore_ascii_case(REVOKE) {
         let Ok(number) = after.parse() else {
             let (command, usage) = (row.name, row.usage);
             return Err(InputError::Missing { command, what: "the number of a device", usage });
@@ -85,7 +109,8 @@ mod tests {
             ("/trust b*b", "not allowed"),
             ("/devices bob carol", "takes nothing more"),
             ("/devices revoke", "needs the number of a device"),
-            ("/devices revoke two", "needs the number of a device"),
+            ("/devices revoke two", "nothing is typed behind it"),
+            ("/devices revok 2 hunter2", "nothing is typed behind it"),
             ("/key", "needs `rotate`"),
             ("/key delete", "needs `rotate`"),
         ] {

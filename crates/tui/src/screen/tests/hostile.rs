@@ -1,5 +1,8 @@
 //! Whatever comes from outside, by whatever way: nothing of it reaches the terminal as a control.
 
+use std::fs;
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -70,6 +73,7 @@ fn screens(evil: &str) -> Vec<Buffer> {
         drawn.push(desk.drawn());
         desk.key(KeyCode::Esc, NONE);
     }
+    drawn.extend(completed(&mut desk, evil));
     desk.screen.ask(Some(evil.to_owned()));
     desk.paste(evil);
     drawn.push(desk.drawn());
@@ -78,6 +82,33 @@ fn screens(evil: &str) -> Vec<Buffer> {
     desk.screen.resize(20, 4);
     drawn.push(desk.drawn());
     drawn
+}
+
+/// Draws what is typed where a word, a room and a file have this name and are completed, forth and back.
+fn completed(desk: &mut Desk, evil: &str) -> Vec<Buffer> {
+    let known = |line: &str| {
+        let start = line.rfind(' ').map_or(0, |at| at + 1);
+        (start, vec![format!("{evil} "), format!("x{evil}*")])
+    };
+    let mut drawn = Vec::new();
+    for typed in ["/msg x", "#x", "x", "@x", "/send x"] {
+        desk.screen.take_typed();
+        desk.write(typed);
+        for code in [KeyCode::Tab, KeyCode::Tab, KeyCode::BackTab] {
+            desk.screen.press(KeyEvent::new(code, NONE), &desk.facts, &known);
+            drawn.push(desk.drawn());
+        }
+    }
+    desk.screen.take_typed();
+    drawn
+}
+
+/// What was found once by the fuzzer of the sanitiser, and its seeds.
+fn corpus_of_the_sanitiser() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/sanitiser");
+    let files = fs::read_dir(folder).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    // As a text comes from the wire.
+    files.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
 }
 
 fn assert_harmless(evil: &str) {
@@ -95,6 +126,9 @@ fn assert_harmless(evil: &str) {
 #[test]
 fn nothing_of_the_corpus_reaches_the_terminal() {
     CORPUS.into_iter().for_each(assert_harmless);
+    let files = corpus_of_the_sanitiser();
+    assert!(files.len() >= 5, "{} files", files.len());
+    files.iter().for_each(|evil| assert_harmless(evil));
 }
 
 proptest! {

@@ -68,6 +68,64 @@ fn where_the_first_unread_line_is_gone_the_oldest_is_the_nearest() {
     assert!(!desk.text().contains("looking"), "{}", desk.text());
 }
 
+/// Goal: a look further back comes to its end also where others go on talking, and reads each page once. (The build before
+/// forgot what it had fetched with each new line, and fetched it again.)
+#[test]
+fn what_is_said_meanwhile_does_not_hold_up_a_look_further_back() {
+    const PAGE: u64 = 200;
+    let mut desk = Desk::new(80, 24);
+    let lobby = cid("room:lobby");
+    let said = |number: u64| {
+        let text = if number == 7 { "the needle" } else { "hay" };
+        line(number, "bob", text)
+    };
+    let mut newest = 3_000;
+    for number in 2_000..newest {
+        desk.screen.tell(None, said(number));
+    }
+    desk.key(KeyCode::Char('s'), CTRL);
+    desk.write("needle");
+    assert!(desk.text().contains("looking further back"), "{}", desk.text());
+    let mut ends = Vec::new();
+    while let Some((_, Some(before))) = desk.screen.wants_older(&desk.facts) {
+        assert!(!ends.contains(&before), "{before} again, behind {ends:?}");
+        ends.push(before);
+        let before = u64::try_from(before).unwrap();
+        let page: Vec<Line> = (before.saturating_sub(PAGE)..before).map(said).collect();
+        let is_all = page.is_empty();
+        desk.screen.older(&desk.facts, &lobby, page, is_all);
+        for _ in 0..5 {
+            desk.screen.tell(None, said(newest));
+            newest += 1;
+        }
+    }
+    assert!(desk.text().contains("the needle"), "{}", desk.text());
+    assert!(!desk.text().contains("looking"), "{}", desk.text());
+}
+
+/// Goal: what was looked for in one conversation is not looked for in another, and nothing says so there.
+#[test]
+fn a_look_further_back_ends_where_the_talk_goes_elsewhere() {
+    let mut desk = Desk::new(80, 24);
+    desk.screen.tell(None, line(100, "bob", "hay"));
+    desk.key(KeyCode::Char('s'), CTRL);
+    desk.write("needle");
+    assert!(desk.text().contains("looking further back"), "{}", desk.text());
+    desk.screen.opened(cid("dm:alice:bob"));
+    assert!(!desk.text().contains("looking"), "{}", desk.text());
+}
+
+/// Goal: nothing of a paste is lost that has no room once it is seen as it is.
+#[test]
+fn a_paste_that_grows_beyond_the_bound_stays_in_the_draft() {
+    let mut desk = Desk::new(80, 24);
+    desk.write("typed ");
+    let pasted = format!("a\n{}", "b\u{202e}".repeat(TYPED_MAX / 8));
+    desk.paste(&pasted);
+    assert!(desk.text().contains("Paste 2 lines?"), "{}", desk.text());
+    assert_eq!(desk.screen.take_typed(), format!("typed {pasted}"));
+}
+
 /// Goal: a paste that cannot be sent is refused and its size is said, and nothing that is typed is lost.
 #[test]
 fn a_paste_that_is_too_long_is_refused() {
