@@ -191,7 +191,7 @@ pub const BATCH_REQUESTS_MAX: usize = 1_024;
 /// Bytes of requests after which a batch is committed as it is. A disk takes so many in about the
 /// time of its sync; with more, whoever wrote a line would wait while others' long messages are
 /// written.
-pub const BATCH_BYTES_MAX: usize = 256 * KIB;
+pub const BATCH_BYTES_MAX: usize = 128 * KIB;
 
 /// When a device sends again what a full disk could not take, in milliseconds: not so often that it
 /// is a load, and soon enough after somebody has made room.
