@@ -25,7 +25,7 @@ fn the_mouse_is_left_to_the_terminal_on_request() {
     let file = scene.rig.write("config.toml", "mouse = false\n").display().to_string();
     let alice = scene.client("alice");
     for (arguments, is_taken) in
-        [(&[][..], true), (&["--no-mouse"], false), (&["--config", &file], false)]
+        [(&[] as &[&str], true), (&["--no-mouse"], false), (&["--config", &file], false)]
     {
         let mut chat = alice.at_full_screen_with(arguments, WIDE, "");
         chat.wait_until_seen("connected to");

@@ -147,7 +147,7 @@ fn a_hub_sees_of_what_is_set_that_something_was_said_to_oneself() {
     let sent: Vec<Message> = sent.lock().split_off(before);
     let mut said = 0;
     for message in &sent {
-        let bytes = match message {
+        let bytes: &[u8] = match message {
             Message::Text(text) => text.as_bytes(),
             Message::Binary(bytes) => bytes,
             other => panic!("{other:?}"),

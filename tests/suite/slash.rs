@@ -264,7 +264,7 @@ fn rooms() -> Vec<Step> {
         row("grant", "bob is granted "),
         row("retention", "[alice] set how long the server keeps messages of #crew: 30d"),
         Step::Heard("ban", "alice banned you from #crew"),
-        row("unban", "bob may be added to #crew again"),
+        row("unban", "who is invited here is banned no more, bob too"),
         Step::Alice("/invite bob", "[alice] added bob to #crew"),
         Step::Heard("kick", "alice removed you from #crew"),
         Step::Bob("/create ops", "you are in #ops"),

@@ -66,8 +66,10 @@ fn secret(line: &str) -> Option<Secret> {
         rest = rest.trim_start_matches(|one: char| one.is_whitespace() || is_hidden(one));
         rest = slip::behind_escapes(rest);
     }
-    slash::secret(rest.strip_prefix(['/', LIKE_A_SLASH])?)
-        .map(|(command, behind)| Secret { command, is_followed: !behind.is_empty() })
+    // Two slashes begin a text.
+    let command = rest.strip_prefix(['/', LIKE_A_SLASH]).filter(|rest| !rest.starts_with('/'))?;
+    let (command, behind) = slash::secret(command)?;
+    Some(Secret { command, is_followed: !behind.is_empty() })
 }
 
 /// What a line asks for.
@@ -459,6 +461,8 @@ mod tests {
             ("/devices bob", false),
             ("/jion ops", false),
             ("//password is a word", false),
+            ("//pasword is a word", false),
+            (" //password is a word", false),
             ("password: ask bob", false),
             ("bob*/password", false),
         ] {
