@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::id::Digest;
-use chat_protocol::limits::LEFT_OUT_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
@@ -72,7 +71,7 @@ impl Endpoint {
         let is_nobody_missing = audience.missing.is_empty();
         match audience.revoked.clone() {
             Some(revoked) if is_held(revoked.since_ms, REVOKED_HELD_MS) => {
-                self.seals_for_revoked(now_ms, (writer, came_ms), cid, &revoked);
+                self.seals_for_revoked(now_ms, (e, writer, came_ms), cid, &revoked);
             }
             Some(_) => {}
             None => self.seals_for_revoked_no_more(writer, cid),
@@ -89,10 +88,6 @@ impl Endpoint {
         let lines = epoch.list.lines().iter();
         let revoked = lines.filter_map(|line| {
             let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
-            // Who can name nobody more of those of whom that was handed over seals for what the hub shows.
-            if !is_shown && epoch.left_out.len() >= LEFT_OUT_MAX {
-                return None;
-            }
             Some(Revoked { by_member: !is_shown, since_ms, name: line.name.clone() })
         });
         // Who is about to be left out, because they were away for so long, is not missed.
@@ -133,7 +128,7 @@ impl Endpoint {
     fn seals_for_revoked(
         &mut self,
         now_ms: u64,
-        (writer, came_ms): (&UserName, u64),
+        (e, writer, came_ms): (&Digest, &UserName, u64),
         cid: &ConversationId,
         Revoked { by_member, name, .. }: &Revoked,
     ) {
@@ -142,10 +137,11 @@ impl Endpoint {
         if *is_told {
             return;
         }
+        let lack = Lack::Keys(name.clone());
         if *by_member {
             // One that the hub did not take is planned again when its time has come.
-            let Some(at) = self.repaired_since(cid, writer, Lack::Keys(name.clone())) else {
-                return self.plan_repair(now_ms, cid, writer, Lack::Keys(name.clone()));
+            let Some(at) = self.repaired_since(writer, lack.clone()) else {
+                return self.plan_repair(now_ms, (e, writer), cid, lack);
             };
             // What the server shows of these people is asked first.
             if at.saturating_add(REVOKED_HELD_MS) > came_ms || !self.ensure_view(cid) {
@@ -159,7 +155,7 @@ impl Endpoint {
             cid = cid.spoken()
         );
         self.out.alarm(Alarm::SealsForRemoved, writer, &detail);
-        self.plan_repair(now_ms, cid, writer, Lack::Keys(name.clone()));
+        self.plan_repair(now_ms, (e, writer), cid, lack);
     }
 
     fn seals_for_revoked_no_more(&mut self, writer: &UserName, cid: &ConversationId) {

@@ -85,20 +85,15 @@ impl Endpoint {
 
     /// The devices of a person that are wrapped for. This one is not away, nor is the hub.
     pub(crate) fn lines_of(&self, now_ms: u64, name: &UserName) -> Vec<MemberLine> {
-        self.wrapped_for(now_ms, name, false).filter_map(Bundle::member_line).collect()
+        self.wrapped_for(now_ms, name).filter_map(Bundle::member_line).collect()
     }
 
-    /// Their newest bundles; where `is_as_shown`, also those that only a member says are revoked.
-    fn wrapped_for(
-        &self,
-        now_ms: u64,
-        name: &UserName,
-        is_as_shown: bool,
-    ) -> impl Iterator<Item = &Bundle> {
+    /// Their newest bundles.
+    fn wrapped_for(&self, now_ms: u64, name: &UserName) -> impl Iterator<Item = &Bundle> {
         let is_own = *name == self.device.user;
         let (is_server, dev) = (name.is_server(), self.device.dev);
         let is_here = move |bundle: &Bundle| is_server || (is_own && bundle.header().dev == dev);
-        self.people.wrapped_for(now_ms, name, is_as_shown, is_here)
+        self.people.wrapped_for(now_ms, name, is_here)
     }
 
     /// Whether anything was ever sealed in this conversation.
@@ -167,6 +162,9 @@ impl Endpoint {
             return self.refuse_drafts(now_ms, cid, code::TOO_MANY, reason);
         }
         let left_out = self.left_out_of(cid);
+        if self.is_stopped_by_disputes(now_ms, cid, &left_out) {
+            return;
+        }
         let parameters = EpochParameters {
             cid: cid.clone(),
             from: self.device.user.clone(),

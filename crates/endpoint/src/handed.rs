@@ -1,4 +1,4 @@
-//! What members can make a device do by handing over links, or by asking for them: each is bounded by
+//! What members can make a device do by handing over links and bundles, or by asking for them: each is bounded by
 //! who it is, however many connections there are (rules R33, R39).
 
 use std::collections::BTreeMap;
@@ -10,15 +10,28 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::label;
 
 use crate::endpoint::Endpoint;
-use crate::limits::{HANDED_BUNDLES_BYTES_MAX, LINKS_KEPT_MAX, REPAIR_AGAIN_MS};
+use crate::limits::{HANDED_ASKS_MAX, HANDED_BYTES_MAX, LINKS_KEPT_MAX, REPAIR_AGAIN_MS};
+use crate::questions::Question;
+use crate::rooms::header;
 
-/// Who was handed links, and who has handed over bundles, within [`REPAIR_AGAIN_MS`].
+/// Who was handed links, and who has handed over links and bundles, within [`REPAIR_AGAIN_MS`].
 #[derive(Debug, Default)]
 pub(crate) struct Handed {
     /// When a person was last handed links of a room because they asked, Unix time in milliseconds.
     answered: BTreeMap<(ConversationId, UserName), u64>,
-    /// Bytes of the bundles that a person has handed over, and since when they are counted.
-    taken: BTreeMap<UserName, (u64, usize)>,
+    /// What a person has handed over.
+    taken: BTreeMap<UserName, Taken>,
+}
+
+/// What one person has handed over, and what it has made this device do, whoever has signed it.
+#[derive(Debug, Default)]
+struct Taken {
+    /// Since when it is counted, Unix time in milliseconds.
+    since_ms: u64,
+    /// Of links and bundles, whether they were good for anything or not.
+    bytes: usize,
+    /// How often the hub was asked or told because of it.
+    asks: u32,
 }
 
 impl Endpoint {
@@ -40,13 +53,37 @@ impl Endpoint {
         true
     }
 
-    /// Whether a bundle of so many bytes is taken from a person who hands it over.
+    /// Whether so many bytes are looked at of what a person hands over.
     pub(crate) fn may_be_handed(&mut self, now_ms: u64, by: &UserName, bytes: usize) -> bool {
+        let taken = self.taken(now_ms, by);
+        taken.bytes = taken.bytes.saturating_add(bytes);
+        taken.bytes <= HANDED_BYTES_MAX
+    }
+
+    /// Whether what a person has handed over makes this device ask the hub, or tell it, once more.
+    pub(crate) fn may_make_ask(&mut self, now_ms: u64, by: &UserName) -> bool {
+        let taken = self.taken(now_ms, by);
+        taken.asks = taken.asks.saturating_add(1);
+        taken.asks <= HANDED_ASKS_MAX
+    }
+
+    fn taken(&mut self, now_ms: u64, by: &UserName) -> &mut Taken {
         let taken = &mut self.pace.handed.taken;
-        taken.retain(|_, (since, _)| now_ms.saturating_sub(*since) < REPAIR_AGAIN_MS);
-        let (_, sum) = taken.entry(by.clone()).or_insert((now_ms, 0));
-        *sum = sum.saturating_add(bytes);
-        *sum <= HANDED_BUNDLES_BYTES_MAX
+        taken.retain(|_, taken| now_ms.saturating_sub(taken.since_ms) < REPAIR_AGAIN_MS);
+        taken.entry(by.clone()).or_insert_with(|| Taken { since_ms: now_ms, ..Taken::default() })
+    }
+
+    /// Whether the hub was told links of a room that it lacks, and has not answered, or has put that off.
+    pub(crate) fn is_telling_links_of(&self, cid: &ConversationId) -> bool {
+        // Those of one message are of one room.
+        let is_of = |link: &B64Vec| {
+            let frame = RawFrame::decode(link.0.clone().into()).ok();
+            frame.as_ref().and_then(header).is_some_and(|link| link.cid == *cid)
+        };
+        self.out.questions.any(|question| match question {
+            Question::Remind { links, .. } => links.first().is_some_and(is_of),
+            _ => false,
+        })
     }
 
     /// The members as they were after so many links of the chain held here. Before its end that is
@@ -60,7 +97,7 @@ impl Endpoint {
         for number in 0..links.min(LINKS_KEPT_MAX) {
             let B64Vec(bytes) = self.kept_link(cid, number)?.frame.clone()?;
             let frame = RawFrame::decode(bytes.into()).ok()?;
-            before.apply(&crate::rooms::header(&frame)?, frame.digest(label::MEMBER));
+            before.apply(&header(&frame)?, frame.digest(label::MEMBER));
         }
         (before.next() == links).then_some(before)
     }

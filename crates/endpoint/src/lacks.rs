@@ -12,7 +12,9 @@ use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
-use crate::limits::{AWAY_SOON_MS, REMIND_WAIT_MS, REMINDED_WAIT_MS, UNDECIDED_MS};
+use crate::limits::{
+    AWAY_SOON_MS, REMIND_WAIT_MS, REMINDED_WAIT_MS, TOLD_BUNDLES_MAX, UNDECIDED_MS,
+};
 
 /// What is done about the bundles of a person that the hub lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,20 +49,10 @@ pub(crate) struct Lacks {
     has_refused: bool,
     /// People of whom it shows other live devices than are held here, and has taken nothing else.
     differing: BTreeSet<UserName>,
-    /// What was handed over of this user's other devices.
-    undecided: Undecided,
-}
-
-/// What becomes of what was handed over of this user's other devices, and counts only when the hub shows it.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Undecided {
-    /// The hub was not told of it.
-    #[default]
-    Open,
-    /// It has until then to show it.
-    Until(u64),
-    /// This user was told that it does not.
-    IsTold,
+    /// Until when it has to show what was handed over of this user's other devices and counts only then, Unix time in
+    /// milliseconds; and the keys of which this user was told that it does not.
+    undecided_until: Option<u64>,
+    undecided_told: BTreeSet<KeyId>,
 }
 
 impl Endpoint {
@@ -283,6 +275,9 @@ impl Endpoint {
         let given = self.people.given_revoking(name);
         let all = self.people.devices(name).chain(&given);
         let told = &mut self.link.lacks.told;
+        if told.len() >= TOLD_BUNDLES_MAX {
+            told.clear();
+        }
         let news = all.filter(|bundle| told.insert(bundle.digest()));
         news.map(|bundle| B64Vec(bundle.bytes().to_vec())).collect()
     }
@@ -307,7 +302,8 @@ impl Endpoint {
     /// Tells the hub of what was handed over of this user's devices and counts only when it shows that. It says whose it is
     /// to nobody here: nothing waits for the answer, because whoever has the identity key can see to it that none comes.
     pub(crate) fn tell_undecided(&mut self) {
-        if self.link.lacks.undecided != Undecided::Open || self.out.questions.is_telling_idly() {
+        self.await_undecided();
+        if self.out.questions.is_telling_idly() {
             return;
         }
         let mut room = REMIND_BYTES_MAX;
@@ -319,12 +315,19 @@ impl Endpoint {
                 bundles.push(B64Vec(bundle.bytes().to_vec()));
             }
         }
-        if bundles.is_empty() {
-            return;
+        if !bundles.is_empty() {
+            self.send_reminder_of(BTreeSet::new(), bundles, Vec::new());
         }
-        let until = self.link.clock_ms.saturating_add(UNDECIDED_MS);
-        self.link.lacks.undecided = Undecided::Until(until);
-        self.send_reminder_of(BTreeSet::new(), bundles, Vec::new());
+    }
+
+    /// This user is told, after a while, what the hub does not show of that, whether it was told or not.
+    pub(crate) fn await_undecided(&mut self) {
+        let lacks = &mut self.link.lacks;
+        let is_told = |sk: &KeyId| lacks.undecided_told.contains(sk);
+        if !self.people.undecided().iter().all(is_told) {
+            let until = self.link.clock_ms.saturating_add(UNDECIDED_MS);
+            lacks.undecided_until.get_or_insert(until);
+        }
     }
 
     /// The hub has answered what it was told of these people: it has taken it, or it does not.
@@ -351,25 +354,29 @@ impl Endpoint {
 
     /// When the hub should have shown what it was told of this user's other devices.
     pub(crate) fn undecided_deadline(&self) -> Option<u64> {
-        match self.link.lacks.undecided {
-            Undecided::Until(at) => Some(at),
-            Undecided::Open | Undecided::IsTold => None,
-        }
+        self.link.lacks.undecided_until
     }
 
-    /// It has not: its user decides what is true of it, once in a connection.
+    /// It has not: its user decides what is true of it, once in a connection of each device.
     pub(crate) fn settle_undecided(&mut self, now_ms: u64) {
         if self.undecided_deadline().is_none_or(|at| at > now_ms) {
             return;
         }
-        // What is handed over from now on is told, too.
-        self.link.lacks.undecided = Undecided::Open;
-        if !self.people.undecided().is_empty() {
-            self.link.lacks.undecided = Undecided::IsTold;
-            let detail = "somebody who has your identity key says that a device of yours is revoked, and the server \
-                          does not show that: what you say is sealed for that device until you revoke it";
-            let me = self.device.user.clone();
-            self.out.alarm(Alarm::SealsForRemoved, &me, detail);
+        let lacks = &mut self.link.lacks;
+        lacks.undecided_until = None;
+        let mut news = self.people.undecided();
+        news.retain(|sk| lacks.undecided_told.insert(*sk));
+        let me = self.device.user.clone();
+        let devices = self.known_devices(now_ms, &me).into_iter();
+        let devices = devices.filter(|device| news.contains(&device.sk));
+        let words: Vec<String> = devices.map(|device| device.words.to_string()).collect();
+        if !words.is_empty() {
+            let detail = format!(
+                "somebody who has your identity key says that a device of yours is revoked ({words}), and the server does \
+                 not show that: what you say is sealed for that device until you revoke it",
+                words = words.join("; ")
+            );
+            self.out.alarm(Alarm::SealsForRemoved, &me, &detail);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Every bound of a device's state, with the reason for its value.
 
+use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
+
 /// Messages of one conversation that may be under way unanswered: as many as one signature covers.
 pub const IN_FLIGHT_MAX: usize = 64;
 
@@ -75,6 +77,10 @@ pub const REMIND_WAIT_MS: u64 = 2_000;
 /// for a second or two on what a restore has lost of a large room. With [`REMIND_WAIT_MS`] these are the 10 s of rule R36.
 pub const REMINDED_WAIT_MS: u64 = 8_000;
 
+/// Bundles of which is remembered that the hub was told of them: more than the largest room has people. Beyond it is told
+/// once more, which costs it a look.
+pub const TOLD_BUNDLES_MAX: usize = 16_384;
+
 /// How long the hub has to show what it was told of this user's other devices: as others have ([`REVOKED_HELD_MS`]).
 pub const UNDECIDED_MS: u64 = REVOKED_HELD_MS;
 
@@ -91,9 +97,14 @@ pub const REPAIR_WAIT_MAX_MS: u64 = 60_000;
 /// Links are handed to one writer of a room once in this time.
 pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
 
-/// Bytes of bundles that one person may hand over within [`REPAIR_AGAIN_MS`]: four full answers, for a
+/// Bytes of links and bundles that one person may hand over within [`REPAIR_AGAIN_MS`]: four full answers, for a
 /// person with several devices.
-pub const HANDED_BUNDLES_BYTES_MAX: usize = 4 * 96 * 1024;
+pub const HANDED_BYTES_MAX: usize = 4 * (GRANT_LINKS_BYTES_MAX + GRANT_BUNDLES_BYTES_MAX);
+
+/// How often within that time what one person hands over may make a device ask for lists of people anew, and tell the
+/// hub of links: whoever has lost something has lost it in a few rooms, of a few people. What is taken away beyond that
+/// counts all the same, and is asked about with the next view.
+pub const HANDED_ASKS_MAX: u32 = 8;
 
 /// Bundles of one person that were handed over and are kept: one of each device that an account may have.
 pub const GIVEN_PERSON_MAX: usize = 32;

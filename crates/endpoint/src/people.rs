@@ -255,18 +255,15 @@ impl People {
     }
 
     /// The newest bundles of a person's devices that none of the person's devices has revoked, those
-    /// that were away for too long left out unless `is_here` (rule R12). Where `is_as_shown`, what members have handed over
-    /// revokes nothing.
+    /// that were away for too long left out unless `is_here` (rule R12).
     pub(crate) fn wrapped_for(
         &self,
         now_ms: u64,
         name: &UserName,
-        is_as_shown: bool,
         is_here: impl Fn(&Bundle) -> bool,
     ) -> impl Iterator<Item = &Bundle> {
         let revoked = self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied());
-        let given = self.given.revoked(name).filter(|_| !is_as_shown);
-        let revoked: Vec<KeyId> = revoked.chain(given).collect();
+        let revoked: Vec<KeyId> = revoked.chain(self.given.revoked(name)).collect();
         self.devices(name).filter(move |bundle| {
             let sk = bundle.header().sk.first();
             let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
@@ -276,19 +273,25 @@ impl People {
 
     /// Whether a device of a person is held that none of theirs has revoked by what the hub has shown, away or not.
     pub(crate) fn has_device(&self, name: &UserName) -> bool {
-        self.wrapped_for(0, name, true, |_| true).next().is_some()
+        let revoked = self.shown_rev(name);
+        let mut newest = self.devices(name).map(|bundle| bundle.header().sk.first());
+        newest.any(|sk| sk.is_none_or(|sk| !revoked.contains(&sk.kid)))
     }
 
     /// Whether a device of a person has revoked a signing key, by the hub or by what a member has handed over.
     pub(crate) fn is_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
+        self.is_shown_revoked(name, sk) || self.given.revoked_since(name, sk).is_some()
+    }
+
+    /// Whether the hub has shown that a device of a person has revoked a signing key.
+    pub(crate) fn is_shown_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
         self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
-            || self.given.revoked_since(name, sk).is_some()
     }
 
     /// Since when it is held that a key was revoked, if it was, and whether the hub has shown that; 0 for long ago.
     pub(crate) fn revoked_since(&self, name: &UserName, sk: &KeyId) -> Option<(u64, bool)> {
         let since = || self.revoked.get(&(name.clone(), *sk)).copied().unwrap_or(0);
-        let is_shown = self.devices(name).any(|bundle| bundle.header().rev.contains(sk));
+        let is_shown = self.is_shown_revoked(name, sk);
         let given = || Some((self.given.revoked_since(name, sk)?, false));
         is_shown.then(|| (since(), true)).or_else(given)
     }

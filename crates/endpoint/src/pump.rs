@@ -155,10 +155,14 @@ impl Endpoint {
                 return Some(refusal);
             }
             if self.is_differing(&other) && !self.is_being_told_of(&other) {
+                let what = if self.people.is_disputed(&other) {
+                    "still has a device that was revoked, as a member has handed over, and takes no key without it"
+                } else {
+                    "has other devices than you know, and takes no key for those"
+                };
                 let reason = format!(
-                    "the server has other devices of {other} than you know, and takes no key for those; \
-                     it does when {other}'s device has published its next key or, where that does not help, \
-                     was revoked"
+                    "of {other} the server {what}; it does when {other}'s device has published its next key or, \
+                     where that does not help, was revoked"
                 );
                 return Some((code::UNTRUSTED, reason));
             }
@@ -335,7 +339,7 @@ impl Endpoint {
         }
         // Of several the one that has said so last: an agent that has moved to another machine leaves behind what it said
         // on the one before.
-        let agents = self.people.wrapped_for(now_ms, &name, false, |_| true);
+        let agents = self.people.wrapped_for(now_ms, &name, |_| true);
         let newest = agents
             .filter(|bundle| bundle.header().rb.is_some())
             .max_by_key(|bundle| bundle.header().ts);

@@ -29,8 +29,8 @@ use crate::people::{Gave, SAME_NUMBER};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lack {
     /// Links of the room from this number on; by the newest of them it is seen.
-    Links { from: u32, newest: u32 },
-    /// The newest keys of this person, which revoke one.
+    Links { cid: ConversationId, from: u32, newest: u32 },
+    /// What revokes a key of this person: one message, in however many rooms they seal for it.
     Keys(UserName),
 }
 
@@ -40,6 +40,8 @@ pub(crate) struct Repair {
     /// When it is done, Unix time in milliseconds.
     due_ms: u64,
     is_done: bool,
+    /// The epoch by which it was seen.
+    e: Digest,
     /// The message that does it, and since when the hub has that.
     id: Option<MessageId>,
     kept_ms: Option<u64>,
@@ -51,23 +53,24 @@ impl Endpoint {
     pub(crate) fn plan_repair(
         &mut self,
         now_ms: u64,
+        (e, writer): (&Digest, &UserName),
         cid: &ConversationId,
-        writer: &UserName,
         lack: Lack,
     ) {
         let people = self.people_of(cid);
         if *writer == self.device.user || !people.contains(writer) {
             return;
         }
-        let key = (cid.clone(), writer.clone(), lack);
+        let key = (writer.clone(), lack);
         let again = |repair: &Repair| now_ms.saturating_sub(repair.due_ms) < REPAIR_AGAIN_MS;
-        if self.link.repairs.get(&key).is_some_and(again) {
+        // One message to a writer at a time: what waits for the hub is kept, and would grow with each of them.
+        if self.link.repairs.get(&key).is_some_and(again) || self.is_granting(writer) {
             return;
         }
         let next = self.place_of(cid).mg;
         let is_by_me =
             |n: u32| self.kept_link(cid, n).is_some_and(|link| link.by == self.device.user);
-        let is_own = match &key.2 {
+        let is_own = match &key.1 {
             Lack::Links { from, .. } => (*from..next).any(is_by_me),
             Lack::Keys(name) => *name == self.device.user,
         };
@@ -76,19 +79,19 @@ impl Endpoint {
         let window = window.clamp(REPAIR_WAIT_MIN_MS, REPAIR_WAIT_MAX_MS);
         let wait = if is_own { 0 } else { u64::from_be_bytes(self.out.random()) % window };
         let due_ms = now_ms.saturating_add(wait);
-        let repair = Repair { due_ms, is_done: false, id: None, kept_ms: None };
+        let repair = Repair { due_ms, is_done: false, e: *e, id: None, kept_ms: None };
         self.link.repairs.insert(key, repair);
     }
 
+    /// Whether something that is handed to a writer has no answer of the hub yet, also from before this connection.
+    fn is_granting(&self, writer: &UserName) -> bool {
+        let Ok(cid) = self.direct(writer) else { return false };
+        self.outbox.iter().any(|(_, outgoing)| outgoing.tag == Tag::Grant && outgoing.cid == cid)
+    }
+
     /// Since when the hub has what was to be handed over to a writer, if it does, Unix time in milliseconds.
-    pub(crate) fn repaired_since(
-        &self,
-        cid: &ConversationId,
-        writer: &UserName,
-        lack: Lack,
-    ) -> Option<u64> {
-        let repair = self.link.repairs.get(&(cid.clone(), writer.clone(), lack))?;
-        repair.kept_ms
+    pub(crate) fn repaired_since(&self, writer: &UserName, lack: Lack) -> Option<u64> {
+        self.link.repairs.get(&(writer.clone(), lack))?.kept_ms
     }
 
     /// The hub has a message of which the host hears nothing.
@@ -112,33 +115,43 @@ impl Endpoint {
         let due: Vec<_> = due
             .map(|(key, repair)| {
                 repair.is_done = true;
-                key.clone()
+                (key.clone(), repair.e)
             })
             .collect();
-        for (cid, writer, lack) in due {
-            let key = (cid.clone(), writer.clone());
-            let repair = (cid.clone(), writer.clone(), lack.clone());
-            match lack {
-                Lack::Links { from, newest } => {
-                    if self.link.warned.contains(&(cid.clone(), writer.clone(), newest)) {
-                        self.hand_over_links(now_ms, &cid, &writer, from);
+        for ((writer, lack), e) in due {
+            match &lack {
+                Lack::Links { cid, from, newest } => {
+                    if self.link.warned.contains(&(cid.clone(), writer.clone(), *newest)) {
+                        self.hand_over_links(now_ms, cid, &writer, *from);
                     }
                 }
-                Lack::Keys(name) if self.link.warned_of_keys.contains_key(&key) => {
-                    let bundles = self.bundles_to_hand_over(&[], &[name]);
+                Lack::Keys(name) => {
+                    let is_still_so =
+                        self.link.warned_of_keys.keys().any(|(_, who)| *who == writer);
+                    let bundles = self.revoking(name, &e);
+                    if !is_still_so || bundles.is_empty() {
+                        continue;
+                    }
                     let content = Content::Grant(Grant { bundles, ..Grant::default() });
                     let id = self.draft_quietly(now_ms, &writer, Tag::Grant, &content);
-                    if let Some(repair) = self.link.repairs.get_mut(&repair) {
+                    if let Some(repair) = self.link.repairs.get_mut(&(writer, lack)) {
                         repair.id = id;
                     }
                 }
-                Lack::Keys(_) => {}
             }
         }
     }
 
-    /// The bundles that verify these links, then what is known of these people: which of their keys are revoked first,
-    /// be it that the hub has shown it or a member has handed it over.
+    /// What revokes the keys of a person for which an epoch is sealed, as much as one message carries: whoever is handed
+    /// more passes over what comes from this user next.
+    fn revoking(&self, name: &UserName, e: &Digest) -> Vec<B64Vec> {
+        let lines = self.epochs.get(e).into_iter().flat_map(|epoch| epoch.list.lines());
+        let keys = lines.filter(|line| line.name == *name).map(|line| line.sk);
+        fitting(self.people.first_revoking(name, keys.collect()))
+    }
+
+    /// The bundles that verify these links, then what is known of these people: what revokes their keys first, be it that
+    /// the hub has shown it or a member has handed it over.
     pub(crate) fn bundles_about<'a>(
         &self,
         links: &[B64Vec],
@@ -160,17 +173,6 @@ impl Endpoint {
         bundles
     }
 
-    /// As many of them as one message carries.
-    fn bundles_to_hand_over(&self, links: &[B64Vec], names: &[UserName]) -> Vec<B64Vec> {
-        let mut bundles = self.bundles_about(links, names);
-        let mut room = Some(GRANT_BUNDLES_BYTES_MAX);
-        bundles.retain(|bundle| {
-            room = room.and_then(|room| room.checked_sub(bundle.0.len()));
-            room.is_some()
-        });
-        bundles
-    }
-
     /// Hands a member the links from a number on, with the bundles that verify them.
     fn hand_over_links(&mut self, now_ms: u64, cid: &ConversationId, to: &UserName, from: u32) {
         let (mut frames, mut signers, mut room) = (Vec::new(), Vec::new(), GRANT_LINKS_BYTES_MAX);
@@ -188,7 +190,7 @@ impl Endpoint {
         if frames.is_empty() {
             return;
         }
-        let bundles = self.bundles_to_hand_over(&frames, &signers);
+        let bundles = fitting(self.bundles_about(&frames, &signers));
         let links = vec![LinkRun { cid: cid.clone(), mg: from, frames }];
         let content = Content::Grant(Grant { links, bundles, ..Grant::default() });
         self.draft_quietly(now_ms, to, Tag::Grant, &content);
@@ -236,16 +238,19 @@ impl Endpoint {
                 continue;
             }
             if let Some(bundle) = self.people.verify(bytes) {
-                self.take_handed(now_ms, &bundle);
+                self.take_handed(now_ms, by, &bundle);
             }
         }
         for run in runs {
-            self.check_run(run);
+            let bytes = run.frames.iter().map(|frame| frame.0.len()).sum();
+            if self.may_be_handed(now_ms, by, bytes) {
+                self.check_run(now_ms, by, run);
+            }
         }
     }
 
     /// Takes what a bundle proves that a member has handed over.
-    fn take_handed(&mut self, now_ms: u64, bundle: &Bundle) {
+    fn take_handed(&mut self, now_ms: u64, by: &UserName, bundle: &Bundle) {
         let name = &bundle.header().u;
         let is_one_of_two = self.people.contradicts_given(bundle);
         let gave = self.people.give(now_ms, bundle);
@@ -257,16 +262,21 @@ impl Endpoint {
             // An old key may stand in the list of an epoch.
             Gave::Kept => self.audiences_changed(),
             Gave::Revokes => {
-                // Whether the hub shows the same is asked before anything is sealed for them.
                 self.audiences_changed();
-                self.on_keys(std::slice::from_ref(name));
+                self.people.note_giver(name, by);
+                // Whether the hub shows the same is asked before anything is sealed for them. They are left out at once, so
+                // what is not asked now harms nobody: the next view asks it.
+                if self.may_make_ask(now_ms, by) {
+                    self.on_keys(std::slice::from_ref(name));
+                }
             }
-            Gave::RevokesOwn => self.tell_undecided(),
+            Gave::RevokesOwn if self.may_make_ask(now_ms, by) => self.tell_undecided(),
+            Gave::RevokesOwn => self.await_undecided(),
         }
     }
 
     /// Verifies handed links on a copy of the chain, from where they meet.
-    fn check_run(&mut self, run: &LinkRun) {
+    fn check_run(&mut self, now_ms: u64, by: &UserName, run: &LinkRun) {
         let cid = &run.cid;
         let frames = run.frames.iter().map(|frame| RawFrame::decode(frame.0.clone().into()));
         let Ok(frames) = frames.collect::<Result<Vec<RawFrame>, _>>() else { return };
@@ -291,14 +301,21 @@ impl Endpoint {
             news.push(B64Vec(frame.bytes().to_vec()));
             taken.push(link);
         }
-        if news.is_empty() || !self.link.reminded.insert((cid.clone(), copy.head())) {
+        let head = (cid.clone(), copy.head());
+        if news.is_empty() || self.link.reminded.contains(&head) {
             return;
         }
         self.strike_by(cid, &taken, &copy);
-        let signers: BTreeSet<&UserName> = taken.iter().map(|link| &link.from).collect();
-        let bundles = self.bundles_about(&news, signers);
-        self.send_reminders(bundles, news);
-        self.start_refresh(cid, false);
+        // Anybody makes any number of ends, by links that nobody needs to have let in.
+        if self.is_telling_links_of(cid) || !self.may_make_ask(now_ms, by) {
+            return;
+        }
+        self.link.reminded.insert(head);
+        let bundles = fitting(self.bundles_about(&news, []));
+        self.send_reminder_of(BTreeSet::new(), bundles, news);
+        // What the hub shows is asked for, and what is on its way goes on: it tells of what comes later by itself.
+        self.views.outdate(cid);
+        self.ensure_view(cid);
     }
 
     /// Whether a handed link is one of the chain held here.
@@ -307,4 +324,14 @@ impl Endpoint {
         let place = number.and_then(|n| n.checked_add(1)).map(|mg| Place { mg, pm: digest });
         place.is_some_and(|place| self.has_place(cid, place))
     }
+}
+
+/// As many bundles as one message carries.
+fn fitting(mut bundles: Vec<B64Vec>) -> Vec<B64Vec> {
+    let mut room = Some(GRANT_BUNDLES_BYTES_MAX);
+    bundles.retain(|bundle| {
+        room = room.and_then(|room| room.checked_sub(bundle.0.len()));
+        room.is_some()
+    });
+    bundles
 }

@@ -332,7 +332,8 @@ impl Endpoint {
                 self.seals_for_removed(cid, writer, (&name, link));
             }
         }
-        self.plan_repair(now_ms, cid, writer, Lack::Links { from: place.mg, newest });
+        let lack = Lack::Links { cid: cid.clone(), from: place.mg, newest };
+        self.plan_repair(now_ms, (e, writer), cid, lack);
     }
 
     /// Somebody seals for a name that has gone by this link.

@@ -1,10 +1,14 @@
 //! Epochs that the hub refuses again and again, because it counts other devices than this one does.
 
+use std::collections::BTreeSet;
+
 use chat_protocol::code;
-use chat_protocol::name::ConversationId;
+use chat_protocol::limits::LEFT_OUT_MAX;
+use chat_protocol::name::{ConversationId, UserName};
 
 use crate::answers::Refusal;
 use crate::endpoint::Endpoint;
+use crate::epochs::left_out::named;
 use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS, STORAGE_WAIT_MS};
 use crate::outgoing::Outgoing;
 
@@ -36,6 +40,48 @@ impl Endpoint {
             );
             self.out.complain(code::MEMBERS, &reason);
         }
+    }
+
+    /// Whether members have handed over of more people in a room than a key can name that a device of theirs is revoked which
+    /// the hub shows as good. It takes no key without their lines, and nothing is sealed for those devices: the next try waits,
+    /// and the host is told once who it is.
+    pub(super) fn is_stopped_by_disputes(
+        &mut self,
+        now_ms: u64,
+        cid: &ConversationId,
+        left_out: &[UserName],
+    ) -> bool {
+        let room = self.state.rooms.get(cid);
+        let is_wanted = |name: &UserName| {
+            let is_member = room.is_some_and(|room| room.contains(name));
+            is_member && self.people.is_disputed(name) && self.is_missed(cid, name)
+        };
+        let disputed: Vec<UserName> =
+            left_out.iter().filter(|name| is_wanted(name)).cloned().collect();
+        if disputed.len() <= LEFT_OUT_MAX {
+            return false;
+        }
+        let until = now_ms.saturating_add(EPOCH_FUTILE_WAIT_MS);
+        self.link.waiting_for_epoch.insert(cid.clone(), until);
+        // What the hub shows by then is asked first.
+        self.views.outdate(cid);
+        let before = self.link.futile_epochs.insert(cid.clone(), EPOCH_FUTILE_MAX);
+        if before.is_none_or(|before| before < EPOCH_FUTILE_MAX) {
+            let by: BTreeSet<&UserName> =
+                disputed.iter().filter_map(|name| self.people.giver_of(name)).collect();
+            let by: Vec<UserName> = by.into_iter().cloned().collect();
+            let by = named(&by).unwrap_or_else(|| "members".to_owned());
+            let reason = format!(
+                "nothing can be sealed in {cid}: {by} handed over that devices of {names} are revoked, which the server does \
+                 not show, and it takes no key that leaves out more than {LEFT_OUT_MAX} people. What you say waits until \
+                 the server shows it or enough of them have gone: an admin of the room removes them, and whoever runs the \
+                 server deletes them where there is none",
+                cid = cid.spoken(),
+                names = named(&disputed).unwrap_or_default(),
+            );
+            self.out.complain(code::MEMBERS, &reason);
+        }
+        true
     }
 
     /// The hub says that this user can make no key here at all: what is to be said there is refused by its

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 
 use chat_protocol::code;
 use chat_protocol::limits::LEFT_OUT_MAX;
-use chat_protocol::members::Membership;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
@@ -26,11 +25,6 @@ impl Endpoint {
     /// theirs, or says that it was deleted, or has other devices of theirs than are held here, or than are good by what a
     /// member has handed over; their link counts by the hub's word only; or they have lost their place by a link that the hub does not show.
     pub(crate) fn is_left_out(&self, cid: &ConversationId, name: &UserName) -> bool {
-        self.is_left_out_undisputed(cid, name) || self.is_left_out_disputed(cid, name)
-    }
-
-    /// The same for all reasons but what a member has handed over.
-    fn is_left_out_undisputed(&self, cid: &ConversationId, name: &UserName) -> bool {
         let is_other_room_member = !cid.is_direct() && *name != self.device.user;
         is_other_room_member
             && (!self.is_member_by_key(cid, name)
@@ -38,37 +32,10 @@ impl Endpoint {
                 || self.people.is_replaced(name)
                 || self.is_unknown_to_hub(name)
                 || self.is_differing(name)
+                || self.people.is_disputed(name)
                 || self.people.is_gone(name)
                 || self.is_unproved(cid, name)
                 || self.is_struck(cid, name))
-    }
-
-    /// Whether a member is left out because of what a member has handed over. A claim stops nobody: of more such people
-    /// than a key can name, beside who is left out anyway, those who have come last are sealed for as the hub shows them.
-    fn is_left_out_disputed(&self, cid: &ConversationId, name: &UserName) -> bool {
-        if cid.is_direct() || *name == self.device.user || !self.people.is_disputed(name) {
-            return false;
-        }
-        let Some(members) = self.state.rooms.get(cid).map(Membership::members) else { return true };
-        let since = |name: &UserName| members.get(name).map_or(0, |member| member.since);
-        let mine = (since(name), name);
-        let disputed = self.people.all_disputed().filter(|other| **other != self.device.user);
-        let disputed = disputed.filter(|other| members.contains_key(*other));
-        let before: Vec<&UserName> =
-            disputed.filter(|other| (since(other), *other) < mine).collect();
-        if before.len() >= LEFT_OUT_MAX {
-            return false;
-        }
-        let people = self.people_of(cid);
-        let others = people.iter().filter(|other| self.is_left_out_undisputed(cid, other));
-        let others = others.filter(|other| !before.contains(other));
-        before.len().saturating_add(others.count()) < LEFT_OUT_MAX
-    }
-
-    /// Whether a member is sealed for as the hub shows them, whatever was handed over.
-    pub(super) fn is_sealed_as_shown(&self, cid: &ConversationId, name: &UserName) -> bool {
-        let is_other_room_member = !cid.is_direct() && *name != self.device.user;
-        is_other_room_member && self.people.is_disputed(name) && !self.is_left_out(cid, name)
     }
 
     /// Whether the hub was asked for the keys of a member and has shown none. An honest one has a key of each
@@ -110,17 +77,21 @@ impl Endpoint {
         names.sort_by_cached_key(|name| {
             let is_pinned = self.people.is_pinned(name);
             let is_proved = !self.is_unproved(cid, name);
-            // The hub wants no line of whom it does not know or has deleted, nor of an identity that it cannot show.
-            let is_missed = is_proved
-                && !self.is_keyless(cid, name)
-                && !self.is_unknown_to_hub(name)
-                && !self.people.is_gone(name)
-                && !taken_out.contains(name);
+            let is_missed = self.is_missed(cid, name) && !taken_out.contains(name);
             let member = room.and_then(|room| room.members().get(name));
             let since = member.map_or(0, |member| member.since);
             (!is_missed, !is_proved, !is_pinned, since, name.clone())
         });
         names
+    }
+
+    /// Whether the hub wants a line of a member who is left out: not of whom it does not know or has deleted, nor of an
+    /// identity that it cannot show.
+    pub(super) fn is_missed(&self, cid: &ConversationId, name: &UserName) -> bool {
+        !self.is_unproved(cid, name)
+            && !self.is_keyless(cid, name)
+            && !self.is_unknown_to_hub(name)
+            && !self.people.is_gone(name)
     }
 
     /// As many of them as a key can name, sorted. Of more, the hub misses lines.

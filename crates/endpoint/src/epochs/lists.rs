@@ -72,8 +72,7 @@ impl Endpoint {
         for name in people.iter().filter(|name| !self.is_left_out(cid, name)) {
             let member = room.and_then(|room| room.members().get(name));
             let since = member.map_or(0, |member| member.since);
-            let is_as_shown = self.is_sealed_as_shown(cid, name);
-            for bundle in self.wrapped_for(now_ms, name, is_as_shown) {
+            for bundle in self.wrapped_for(now_ms, name) {
                 let (ts, dev) = (bundle.header().ts, bundle.header().dev);
                 let Some(line) = bundle.member_line() else { continue };
                 devices.push(Candidate { name, since, ts, dev, line });

@@ -38,6 +38,8 @@ struct Proved {
     revoked: BTreeMap<KeyId, u64>,
     /// Keys of this user's other devices that they revoke, and that count only when the hub shows it.
     undecided: BTreeSet<KeyId>,
+    /// Who has handed over that a device is revoked, since this process began.
+    by: Option<UserName>,
 }
 
 /// What a bundle is beside those that the hub has shown of its device.
@@ -168,14 +170,23 @@ impl People {
         header.rev.iter().filter(known).copied().collect()
     }
 
-    /// Whether it counts at once that a bundle revokes a key. Of this user's own not that of this device, nor what a bundle
-    /// says that brings a key: all others an honest hub takes from anybody, so whoever has the identity key stops no more
-    /// than they could anyway.
+    /// Whether it counts at once that a bundle revokes a key. Of this user's own that of another device does, by a bundle of
+    /// a further one that brings no key: such a bundle an honest hub takes from anybody, whatever was published before, so
+    /// whoever has the identity key stops no more than they could anyway.
     fn counts(&self, bundle: &Bundle, sk: &KeyId) -> bool {
         let header = bundle.header();
-        let is_known = |kid: &KeyId| self.signers.of(&header.u, kid).is_some();
-        let brings_none = header.sk.first().is_some_and(|newest| is_known(&newest.kid));
-        header.u != self.me || (brings_none && !self.is_this(sk))
+        let mut others = self.devices(&header.u).filter(|other| other.header().dev != header.dev);
+        header.u != self.me
+            || (!self.is_this(sk)
+                && !self.brings_key(bundle)
+                && others.any(|other| publishes(other, sk)))
+    }
+
+    /// Whether the newest key of a bundle is none that is known.
+    fn brings_key(&self, bundle: &Bundle) -> bool {
+        let header = bundle.header();
+        let newest = header.sk.first();
+        newest.is_none_or(|newest| self.signers.of(&header.u, &newest.kid).is_none())
     }
 
     /// Whether a key is one of this device.
@@ -220,23 +231,31 @@ impl People {
     }
 
     /// The keys of a person that the hub has shown as revoked.
-    fn shown_rev(&self, name: &UserName) -> HashSet<KeyId> {
+    pub(super) fn shown_rev(&self, name: &UserName) -> HashSet<KeyId> {
         self.devices(name).flat_map(|bundle| &bundle.header().rev).copied().collect()
     }
 
-    /// Forgets a bundle of a person: the oldest one that revokes nothing, then one that revokes nothing that another one
-    /// does not, then one that revokes no key in use, before any other.
+    /// Forgets a bundle of a person: the oldest one that revokes nothing, then one that revokes nothing that the others do
+    /// not, taken together, then one that does so of no key in use, before any other. So of no more devices than there are
+    /// bundles kept, none is revoked no more because a bundle goes. What counts and what does not are two things.
     pub(super) fn forget_given(&mut self, now_ms: u64, name: &UserName) {
-        let revoked: Vec<BTreeSet<KeyId>> =
-            self.given_of(name).map(|bundle| self.revokes(&bundle)).collect();
+        let says = |bundle: Bundle| -> Vec<(bool, KeyId)> {
+            self.revokes(&bundle).iter().map(|sk| (self.counts(&bundle, sk), *sk)).collect()
+        };
+        let said: Vec<_> = self.given_of(name).map(says).collect();
+        let mut times = BTreeMap::<(bool, KeyId), usize>::new();
+        for revoked in said.iter().flatten() {
+            *times.entry(*revoked).or_default() += 1;
+        }
         let in_use = self.in_use(name);
         let rank = |at: &usize| {
-            let mine = revoked.get(*at)?;
-            let mut others = revoked.iter().enumerate().filter(|(other, _)| other != at);
-            let is_covered = others.any(|(_, other)| mine.is_subset(other));
-            Some((!mine.is_empty(), !is_covered, !mine.is_disjoint(&in_use), *at))
+            let mine = said.get(*at)?;
+            let alone = mine.iter().filter(|revoked| times.get(*revoked) == Some(&1));
+            let alone: Vec<&(bool, KeyId)> = alone.collect();
+            let takes_device = alone.iter().any(|(counts, sk)| *counts && in_use.contains(sk));
+            Some((takes_device, !alone.is_empty(), !mine.is_empty(), *at))
         };
-        let goes = (0..revoked.len()).min_by_key(rank).unwrap_or(0);
+        let goes = (0..said.len()).min_by_key(rank).unwrap_or(0);
         let Some(bundles) = self.given.rows.get_mut(name) else { return };
         if goes < bundles.len() {
             bundles.remove(goes);
@@ -259,7 +278,8 @@ impl People {
             return false;
         };
         let identity = self.identity(name);
-        let (mut proved, mut kept, mut contradicts) = (Proved::default(), Vec::new(), false);
+        let mut proved = Proved { by: before.by, ..Proved::default() };
+        let (mut kept, mut contradicts) = (Vec::new(), false);
         for bundle in self.given_of(name) {
             if identity.is_some_and(|identity| identity != bundle.identity()) {
                 continue;
@@ -316,6 +336,32 @@ impl People {
         self.given_of(name).filter(counts).collect()
     }
 
+    /// The first bundle that revokes each of these keys, of those that were handed over or that the hub has shown. Those that
+    /// bring no key come before others: the owner's own devices believe them at once.
+    pub(crate) fn first_revoking(&self, name: &UserName, mut keys: BTreeSet<KeyId>) -> Vec<B64Vec> {
+        let mut given = self.given_revoking(name);
+        given.sort_by_key(|bundle| self.brings_key(bundle));
+        let shown = self.held(name).chain(self.devices(name).cloned());
+        let mut first: Vec<Bundle> = given.into_iter().chain(shown).collect();
+        first.retain(|bundle| {
+            let revokes = bundle.header().rev.iter().filter(|sk| keys.remove(*sk));
+            revokes.count() > 0
+        });
+        first.iter().map(|bundle| B64Vec(bundle.bytes().to_vec())).collect()
+    }
+
+    /// Somebody has handed over that a device of a person is revoked.
+    pub(crate) fn note_giver(&mut self, name: &UserName, by: &UserName) {
+        if let Some(proved) = self.given.proved.get_mut(name) {
+            proved.by.get_or_insert_with(|| by.clone());
+        }
+    }
+
+    /// Who has done so first, if this process has seen it.
+    pub(crate) fn giver_of(&self, name: &UserName) -> Option<&UserName> {
+        self.given.proved.get(name)?.by.as_ref()
+    }
+
     /// Those of this user's own that say something which counts only when the hub shows it.
     pub(crate) fn given_undecided(&self) -> Vec<Bundle> {
         let waits =
@@ -328,11 +374,6 @@ impl People {
         let Some(proved) = self.given.proved.get(name) else { return false };
         let mut in_use = self.devices(name).filter_map(|bundle| bundle.header().sk.first());
         !proved.revoked.is_empty() && in_use.any(|sk| proved.revoked.contains_key(&sk.kid))
-    }
-
-    /// Everybody of whom that is so.
-    pub(crate) fn all_disputed(&self) -> impl Iterator<Item = &UserName> {
-        self.given.proved.keys().filter(|name| self.is_disputed(name))
     }
 
     /// A bundle that publishes the key by which a link was signed: the newest of its device where that does, else one as it

@@ -222,7 +222,7 @@ impl People {
             out.alarm(Alarm::BadChain, name, SAME_NUMBER);
             return Accepted::Fork;
         }
-        if is_new && self.wrapped_for(now_ms, name, false, |_| false).count() >= DEVICES_HELD_MAX {
+        if is_new && self.wrapped_for(now_ms, name, |_| false).count() >= DEVICES_HELD_MAX {
             out.alarm(Alarm::BadChain, name, "more devices are offered than one person may have");
             return Accepted::Fork;
         }

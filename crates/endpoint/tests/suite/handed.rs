@@ -7,16 +7,19 @@ use chat_protocol::b64::B64Vec;
 use chat_protocol::code;
 use chat_protocol::content::Content;
 use chat_protocol::content::healing::Grant;
+use chat_protocol::frame::RawFrame;
+use chat_protocol::header::{Header, MessageHeader};
 use chat_protocol::id::{KeyId, Nonce16};
 use chat_protocol::keys::{Bundle, BundleOptions};
 use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
 use chat_testkit::keys::second_device;
 
-use crate::hub::{TestHub, lobby, name};
+use crate::hub::{Fate, TestHub, lobby, name};
 use crate::rules::{alarms, complaints};
 
 mod claims;
+mod often;
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
@@ -30,10 +33,24 @@ fn three() -> TestHub {
     hub
 }
 
+/// The same with a laptop of oliver's, for which alice has sealed: its place and its signing key.
+fn with_laptop() -> (TestHub, usize, KeyId) {
+    let mut hub = three();
+    let laptop = hub.joins_sibling(OLIVER, None);
+    say(&mut hub, "to both of oliver");
+    let lost = key_of(&hub, laptop);
+    (hub, laptop, lost)
+}
+
+/// The same, and bob has, too.
+fn with_laptop_of_both() -> (TestHub, usize, KeyId) {
+    let (mut hub, laptop, lost) = with_laptop();
+    says(&mut hub, BOB, "to both of oliver");
+    (hub, laptop, lost)
+}
+
 fn say(hub: &mut TestHub, text: &str) {
-    let now = hub.now;
-    hub.peers[ALICE].endpoint.say(now, &lobby(), text).unwrap();
-    hub.run();
+    says(hub, ALICE, text);
 }
 
 /// Oliver's device hands these to alice's, in a message of their talk.
@@ -43,14 +60,21 @@ fn hand_over(hub: &mut TestHub, bundles: &[&Bundle]) {
 
 /// The same to somebody else's.
 fn hand_to(hub: &mut TestHub, index: usize, bundles: &[&Bundle]) {
+    // As many as one message has room for.
+    let grants = bundles.chunks(20).map(|bundles| {
+        let bundles = bundles.iter().map(|bundle| B64Vec(bundle.bytes().to_vec())).collect();
+        Grant { bundles, ..Grant::default() }
+    });
+    hand(hub, index, grants);
+}
+
+/// The same of anything, in a message each.
+fn hand(hub: &mut TestHub, index: usize, grants: impl IntoIterator<Item = Grant>) {
     let to = hub.peers[index].endpoint.device().user.clone();
     let between = ConversationId::direct(&to, &name("oliver")).unwrap();
     let mut forger = hub.forge_for(between, &[OLIVER, index]);
-    // As many as one message has room for.
-    for bundles in bundles.chunks(20) {
-        let bundles = bundles.iter().map(|bundle| B64Vec(bundle.bytes().to_vec())).collect();
-        let grant = Content::Grant(Grant { bundles, ..Grant::default() });
-        let frame = forger.tell(Tag::Grant, &to, &grant);
+    for grant in grants {
+        let frame = forger.tell(Tag::Grant, &to, &Content::Grant(grant));
         hub.hand(index, &frame);
     }
     hub.run();
@@ -107,6 +131,23 @@ fn in_place_of_first(hub: &TestHub, index: usize, rev: Vec<KeyId>) -> Bundle {
     let device = hub.peers[index].endpoint.device().clone();
     let options = BundleOptions { rev, ..BundleOptions::default() };
     device.keys.publish(&device.user, device.dev, None, hub.now + 1, options).unwrap()
+}
+
+/// Nothing that alice's device says to bob's comes there.
+fn keep_from_bob(hub: &mut TestHub) {
+    hub.rule = Some(Box::new(|index, bytes| {
+        let is_theirs = said(bytes).is_some_and(|said| said.from == name("alice"));
+        if index == BOB && is_theirs { Fate::Lost } else { Fate::Good }
+    }));
+}
+
+/// The header of a message.
+fn said(frame: &[u8]) -> Option<MessageHeader> {
+    let frame = RawFrame::decode(frame.to_vec().into()).unwrap();
+    match Header::parse(frame.header()) {
+        Ok(Header::Message(said)) => Some(said),
+        _ => None,
+    }
 }
 
 fn left_out(hub: &TestHub) -> usize {
@@ -178,11 +219,7 @@ fn who_has_two_bundles_of_one_number_is_left_out_and_stops_nobody() {
 /// Before: the hub missed that device's line in each key.
 #[test]
 fn who_hands_over_a_revocation_that_the_hub_does_not_take_is_left_out() {
-    let mut hub = three();
-    let laptop = hub.add_sibling(OLIVER, None);
-    hub.run();
-    say(&mut hub, "to both of oliver");
-    let lost = hub.peers[laptop].endpoint.device().keys.signing_id();
+    let (mut hub, laptop, lost) = with_laptop();
     let revoking = unseen(&hub, Some(OLIVER), vec![lost]);
     hub.faults.forgets_reminders = true;
     hand_over(&mut hub, &[&revoking]);
@@ -262,10 +299,7 @@ fn a_new_device_is_told_whoever_has_shown_it_first() {
 /// server do not agree" was all that was said of it.
 #[test]
 fn a_revocation_that_the_hub_puts_off_stops_nobody() {
-    let mut hub = three();
-    let laptop = hub.joins_sibling(OLIVER, None);
-    say(&mut hub, "to both of oliver");
-    let lost = key_of(&hub, laptop);
+    let (mut hub, _, lost) = with_laptop();
     hub.faults.puts_off_reminders = usize::MAX;
     let revoking = next_of(&hub, OLIVER, vec![lost]);
     hand_over(&mut hub, &[&revoking]);
@@ -292,10 +326,7 @@ fn a_revocation_that_the_hub_puts_off_stops_nobody() {
 /// Goal: a person alone is written to when the hub has what it put off, and not refused meanwhile.
 #[test]
 fn what_is_for_one_person_waits_for_what_the_hub_puts_off() {
-    let mut hub = three();
-    let laptop = hub.joins_sibling(OLIVER, None);
-    say(&mut hub, "to both of oliver");
-    let lost = key_of(&hub, laptop);
+    let (mut hub, laptop, lost) = with_laptop();
     let revoking = next_of(&hub, OLIVER, vec![lost]);
     hub.faults.puts_off_reminders = 20;
     hand_over(&mut hub, &[&revoking]);
@@ -312,10 +343,8 @@ fn what_is_for_one_person_waits_for_what_the_hub_puts_off() {
 /// revoked device.
 #[test]
 fn a_bundle_in_the_place_of_a_known_one_revokes_nothing() {
-    let mut hub = three();
-    let laptop = hub.joins_sibling(OLIVER, None);
-    say(&mut hub, "to both of oliver");
-    let revoking = in_place_of_first(&hub, OLIVER, vec![key_of(&hub, laptop)]);
+    let (mut hub, laptop, lost) = with_laptop();
+    let revoking = in_place_of_first(&hub, OLIVER, vec![lost]);
     hand_over(&mut hub, &[&revoking]);
     assert_eq!(alarms(&hub, ALICE), [Alarm::BadChain]);
     hub.now += HELD_MS;
@@ -352,12 +381,7 @@ fn what_the_hub_shows_takes_the_place_of_what_was_handed_over() {
 /// Method: oliver has revoked his laptop; the hub shows it to nobody else, and his device hands it to alice's.
 #[test]
 fn a_revocation_that_a_member_has_handed_over_is_handed_on() {
-    let mut hub = three();
-    let laptop = hub.joins_sibling(OLIVER, None);
-    for index in [ALICE, BOB] {
-        says(&mut hub, index, "to both of oliver");
-    }
-    let lost = key_of(&hub, laptop);
+    let (mut hub, _, lost) = with_laptop_of_both();
     hub.faults.hides_keys = vec![(ALICE, name("oliver")), (BOB, name("oliver"))];
     (hub.faults.forgets_reminders, hub.faults.counts_lines) = (true, false);
     hub.disconnect(OLIVER);
@@ -377,22 +401,11 @@ fn a_revocation_that_a_member_has_handed_over_is_handed_on() {
 /// Goal: a writer who was handed a revocation, and seals for that key all the same, is an alarm.
 #[test]
 fn who_was_handed_a_revocation_and_seals_on_is_an_alarm() {
-    let mut hub = three();
-    let laptop = hub.joins_sibling(OLIVER, None);
-    for index in [ALICE, BOB] {
-        says(&mut hub, index, "to both of oliver");
-    }
-    let lost = key_of(&hub, laptop);
+    let (mut hub, _, lost) = with_laptop_of_both();
     (hub.faults.forgets_reminders, hub.faults.counts_lines) = (true, false);
     let revoking = unseen(&hub, Some(OLIVER), vec![lost]);
     hand_over(&mut hub, &[&revoking]);
-    // Nothing that alice's device says to bob's comes there.
-    hub.rule = Some(Box::new(|index, bytes| {
-        use chat_protocol::header::Header;
-        let frame = chat_protocol::frame::RawFrame::decode(bytes.to_vec().into()).unwrap();
-        let is_theirs = matches!(Header::parse(frame.header()), Ok(Header::Message(m)) if m.from == name("alice"));
-        if index == BOB && is_theirs { crate::hub::Fate::Lost } else { crate::hub::Fate::Good }
-    }));
+    keep_from_bob(&mut hub);
     for text in ["one", "two", "three"] {
         assert_eq!(alarms(&hub, ALICE), [], "{text}");
         hub.now += HELD_MS;
@@ -433,10 +446,8 @@ fn nobody_stops_a_device_by_handing_it_something() {
 /// Goal: what was handed over counts after a restart, too, and is forgotten when the hub shows all of it.
 #[test]
 fn what_was_handed_over_outlives_a_restart_until_the_hub_shows_it() {
-    let mut hub = three();
-    let laptop = hub.joins_sibling(OLIVER, None);
-    say(&mut hub, "to both of oliver");
-    let revoking = next_of(&hub, OLIVER, vec![key_of(&hub, laptop)]);
+    let (mut hub, laptop, lost) = with_laptop();
+    let revoking = next_of(&hub, OLIVER, vec![lost]);
     hub.faults.forgets_reminders = true;
     hand_over(&mut hub, &[&revoking]);
     let given = |hub: &TestHub| {
