@@ -338,8 +338,14 @@ fn a_server_that_waits_for_others_at_its_start_says_so() {
         server.kill_hard();
     }
     redis.say(&["FLUSHALL"]);
-    let mut first = Program::start(node_command(&rig, &redis, "n1", &ports[0], &[]));
     let is_open = || std::net::TcpStream::connect(&address).is_ok();
+    // One that leaves the others waits for them as well.
+    let mut leaves =
+        Program::start(node_command(&rig, &redis, "n1", &ports[0], &["--leave-cluster"]));
+    until("its port is open", is_open);
+    assert_eq!(get(&address, "/readyz", &[]).status, 503);
+    leaves.kill_hard();
+    let mut first = Program::start(node_command(&rig, &redis, "n1", &ports[0], &[]));
     until("its port is open", is_open);
     until("it says for whom it waits", || {
         let page = get(&address, "/readyz?verbose", &[]);
@@ -474,6 +480,8 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
         text.lines().rev().find(|line| line.starts_with(of)).map(str::to_owned)
     };
     assert_eq!(line(&node_digest(&rig, "n1"), "digest: "), line(&together, "digest: "));
+    // What made it alone may stay in its configuration.
+    ends(Server::run(alone(&["--leave-cluster"])));
     // The other folder, by a person who has compared.
     let mut command = server_command(&rig, &["--port", "0", "--log-format", "text", "--data"]);
     command.arg(rig.path("n2")).args(["--limit", "disk=off", "--logs"]).arg(rig.path("logs-n2"));

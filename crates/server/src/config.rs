@@ -145,13 +145,6 @@ pub enum ConfigError {
         /// What to do.
         hint: &'static str,
     },
-    /// It is not known where the others have written on.
-    #[error(
-        "--leave-cluster reads first what the other servers have written: add --redis and --node. Where Redis is gone, stop \
-         all servers, compare their folders (chat-server cluster digest), and say --leave-cluster=TURN on the one with the \
-         largest turn"
-    )]
-    LeavesUnread,
     /// It is said twice, and differently, what it has to have.
     #[error(
         "--leave-cluster={turn} is without Redis: leave out --redis and --node, or the turn; then it reads what the other \
@@ -335,7 +328,8 @@ fn leaving(
             Ok((None, Some(Leaving::ReadingOn(Box::new(sharing)))))
         }
         (Some(LeaveAt::Turn(turn)), None) => Ok((None, Some(Leaving::AtTurn(turn)))),
-        (Some(LeaveAt::End), None) => Err(ConfigError::LeavesUnread),
+        // One that has left them already needs nothing more.
+        (Some(LeaveAt::End), None) => Ok((None, Some(Leaving::HasLeft))),
         (Some(LeaveAt::Turn(turn)), Some(_)) => Err(ConfigError::LeavesTwice { turn }),
     }
 }

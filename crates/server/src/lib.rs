@@ -224,14 +224,15 @@ fn fronts(config: &Config, acceptor: Option<TlsAcceptor>) -> Result<(Front, Fron
     Ok((front, early))
 }
 
-/// Starts the hub. One among several may wait for the others for as long as it takes, and `early` answers meanwhile.
+/// Starts the hub. One among several, and one that leaves them, may wait for the others for as long as it takes, and `early`
+/// answers meanwhile.
 async fn starts(
     (config, front): (&Config, &Front),
     listener: &TcpListener,
     early: Front,
 ) -> Result<Started, RunError> {
     let starting = start::start(config, Arc::clone(&front.metrics), Arc::clone(&front.readiness));
-    if config.sharing.is_none() {
+    if config.sharing.is_none() && config.leaving.is_none() {
         return starting.await;
     }
     Box::pin(waiting::meanwhile(starting, listener, Arc::new(early))).await

@@ -191,8 +191,8 @@ pub enum LogError {
     Closed,
     /// The log is open, and shorter than what was applied here.
     #[error(
-        "the log in Redis ends at turn {has}, and this server has read turn {applied}: Redis has gone back and was not \
-         opened anew; start it again"
+        "the log in Redis ends at turn {has}, and this server has read turn {applied}: Redis has lost the rest while it ran. \
+         Start Redis again, and then this server: the servers put back what it lacks. Or this is another Redis: look at --redis"
     )]
     Back {
         /// Its last turn.
@@ -203,7 +203,7 @@ pub enum LogError {
     /// The log was opened without this hub, which has more than it was opened with.
     #[error(
         "the log was opened without this server, which has what nobody else has: turns {} to {applied}. They are in \
-         its data folder. Move that away, make a new one with chat-server cluster snapshot, and start this server on it \
+         its data folder. Look at --redis, whether this is the right Redis. If it is, move the folder away, make a new one with chat-server cluster snapshot, and start this server on it \
          with --salvage and the folder that was moved",
         common.saturating_add(1)
     )]

@@ -36,6 +36,8 @@ mod opening;
 mod redis;
 #[path = "log/redis_opening.rs"]
 mod redis_opening;
+#[path = "log/scripts.rs"]
+mod scripts;
 #[path = "log/server.rs"]
 mod server;
 

@@ -34,6 +34,9 @@ const TURNS: [[usize; 3]; 3] = [[4, 4, 1], [4, 3, 2], [2, 4, 4]];
 /// The plan in which nobody runs at first.
 const ALL_STOPPED: &str = "all were stopped, one gets a copy of long ago, emptied";
 
+/// The plan in which Redis is emptied as who keeps it does it, who shows what was said at a closing before.
+const SHOWN: &str = "emptied in place, a hub dies, what it said before is shown";
+
 /// The plan in which one hub runs at first.
 const ONE_RUNS: &str =
     "one runs, started again, it dies, emptied, a person goes on with another one";
@@ -55,6 +58,7 @@ fn plans() -> Vec<Plan> {
             Budget { backs: 1, deaths: 1, starts: 1, ..none },
         ),
         ("emptied under an append that is late", Budget { empties: 1, sends: 1, ..none }),
+        (SHOWN, Budget { flushes: 1, deaths: 1, shows: 1, ..none }),
         (ONE_RUNS, Budget { restarts: 1, empties: 1, deaths: 1, starts: 1, words: 1, ..none }),
     ];
     let many = [

@@ -1,14 +1,15 @@
 //! What a person does about several servers as a whole, from the folder of one of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use chat_protocol::keys::KeySizes;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    ClusterError, IDENTITY,
+    ClusterError, IDENTITY, LOG_TIME_MAX, LOOK_PAUSE,
     key::{ClusterKey, KeyFileError},
     number,
 };
@@ -17,8 +18,9 @@ use crate::{
     config::{ClusterCommand, ClusterWhere, NodeName},
     identity::Identity,
     order::{
-        opening::line::Line,
+        opening::{Question, attempt::Look},
         redis::{Place, PlaceError, word::Word},
+        words::WordSeal,
     },
     private_file::{FileError, PrivateFileError},
     store::{
@@ -99,8 +101,10 @@ impl Desk {
         let made = fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(out);
         made.map_err(|source| ClusterError::Folder { folder: folder(), source })?;
         let about = place.about().await.map_err(failed)?;
-        let about = about.filter(|about| about.id == own.log);
-        let about = about.ok_or_else(|| failed(PlaceError::Closed))?;
+        let about = about.ok_or_else(|| ClusterError::NoLogNow { cluster: cluster.clone() })?;
+        if about.id != own.log {
+            return Err(ClusterError::OtherLog { cluster, data: data.display().to_string() });
+        }
         let identity = key.words(own.log).open(IDENTITY, &about.identity);
         let identity = identity.ok_or(ClusterError::WrongKey { cluster, key: file })?;
         // Before the file is made that it goes with, and before the log may be trimmed.
@@ -121,17 +125,18 @@ impl Desk {
         without: &[NodeName],
         data: &Path,
     ) -> Result<String, ClusterError> {
-        let Self { key, place, own, names: (url, _), .. } = self;
+        let Self { key, place, own, names: (url, cluster), .. } = self;
         let failed = |source| ClusterError::Redis { url: url.clone(), source };
         let seal = key.words(own.log);
-        let look = place.look(own.log, &seal).await.map_err(failed)?;
+        let (look, answers) = who_waits(&place, own.log, &seal).await.map_err(failed)?;
         if look.open.is_some() {
             return Ok("the log is open: no server waits\n".to_owned());
         }
+        if answers.is_empty() {
+            return Err(ClusterError::NobodyWaits { cluster });
+        }
         let numbers: BTreeSet<u32> = without.iter().map(|name| number(name.as_str())).collect();
-        let noted = sqlite::noted(data)?.unwrap_or_default();
-        let generation = Line::noted(&noted.facts, &seal).newest();
-        let word = Word { without: numbers, generation, turn: sqlite::last_turn(data)? };
+        let word = Word { without: numbers, answers, turn: sqlite::last_turn(data)? };
         place.leave_word(&look.run, &word.sealed(&look.run, &seal)).await.map_err(failed)?;
         let names: Vec<&str> = without.iter().map(NodeName::as_str).collect();
         Ok(if names.is_empty() {
@@ -142,5 +147,21 @@ impl Desk {
                 names.join(", ")
             )
         })
+    }
+}
+
+/// What there is of the log, and what those ask with that wait for it: one that was started a moment ago is about to.
+async fn who_waits(
+    place: &Place,
+    log: [u8; 16],
+    seal: &WordSeal,
+) -> Result<(Look, BTreeMap<u32, Question>), PlaceError> {
+    let deadline = Instant::now() + LOG_TIME_MAX;
+    loop {
+        let (look, asked) = place.waiting(log, seal).await?;
+        if look.open.is_some() || !asked.is_empty() || Instant::now() >= deadline {
+            return Ok((look, asked));
+        }
+        sleep(LOOK_PAUSE).await;
     }
 }

@@ -7,7 +7,7 @@ use super::ClusterError;
 use crate::{
     budgets::TABLE,
     config::{self, Config, Sharing},
-    order::redis::Place,
+    order::redis::{Host, Place},
 };
 
 /// Keys of the configuration that are the same on all servers, beside bans and budgets.
@@ -119,8 +119,10 @@ async fn are_as_found((place, sharing, _): At<'_>, found: &[u8]) -> Result<(), C
 async fn take_over((place, sharing, node): At<'_>, host: String) -> Result<(), ClusterError> {
     let own = (node, sharing.node.as_str());
     let changed = place.change_host(own, super::number(&host)).await;
-    if !changed.map_err(|source| super::unjoined(sharing, source))? {
-        return Err(ClusterError::HostRuns { host });
+    match changed.map_err(|source| super::unjoined(sharing, source))? {
+        Host::Changed => {}
+        Host::Runs => return Err(ClusterError::HostRuns { host }),
+        Host::MayGoOn => return Err(ClusterError::HostMayGoOn { host }),
     }
     tracing::warn!(before = host, "commands to server run here from now on");
     Ok(())

@@ -157,6 +157,8 @@ pub enum Leaving {
     ReadingOn(Box<Sharing>),
     /// Without Redis: a person has compared the folders, and the one of this server is the furthest, at this turn.
     AtTurn(u64),
+    /// It did so at an earlier start, and is alone.
+    HasLeft,
 }
 
 /// Bytes of the log that stay in Redis unless something else is said: hours of a company, years of a small team.

@@ -7,6 +7,8 @@
 //!    something is lacking, everybody who lives has said theirs ───► it adds what is lacking from its copy, and opens
 //!    something is lacking, somebody has not ──────────────────────► everybody waits, or a person says without whom
 //! ```
+//! Whoever waits asks the others with a number that it makes anew at each closing, and each says how far it is with the
+//! numbers that it was asked with. So whoever keeps Redis cannot show again what was said at a closing before.
 
 pub mod attempt;
 pub mod line;
@@ -18,6 +20,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chat_protocol::id::Digest;
+use serde::{Deserialize, Serialize};
 
 /// How long somebody is taken to be there who says how far it is. Who waits says so again ten times a second; who has not
 /// done so for this long has died, or stands still.
@@ -37,13 +40,49 @@ pub struct Said {
     pub is_new: bool,
 }
 
+/// What a hub that waits asks the others with: another number at each closing of the log that it meets, so whatever answers
+/// it was said since.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Question(pub u64);
+
+/// What a hub says to those that wait with it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Words {
+    /// How far it is.
+    pub said: Said,
+    /// What it asks the others with.
+    pub asks: Question,
+    /// What others had asked with when it said this, by their nodes.
+    pub answers: BTreeMap<u32, Question>,
+}
+
+impl Words {
+    /// Whether it was said since this hub has asked so.
+    fn is_since(&self, node: u32, asks: Question) -> bool {
+        self.answers.get(&node) == Some(&asks)
+    }
+}
+
 /// What hubs have said since Redis is another one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Heard {
     /// Those that say so still.
-    pub said: BTreeMap<u32, Said>,
+    pub said: BTreeMap<u32, Words>,
     /// Those that have said nothing for [`SAID_LEASE`], and what they had said last.
-    pub silent: BTreeMap<u32, Said>,
+    pub silent: BTreeMap<u32, Words>,
+}
+
+impl Heard {
+    fn all(&self) -> impl Iterator<Item = (u32, &Words)> {
+        self.said.iter().chain(&self.silent).map(|(node, words)| (*node, words))
+    }
+
+    /// What everybody asks with who has said something.
+    pub fn questions(&self) -> BTreeMap<u32, Question> {
+        self.all().map(|(node, words)| (node, words.asks)).collect()
+    }
 }
 
 /// What a hub knows when it decides.
@@ -51,9 +90,13 @@ pub struct Heard {
 pub struct View<'a> {
     /// Which hub it is, by its node.
     pub node: u32,
+    /// How far it is itself. What Redis shows as its own words may be old.
+    pub own: Said,
+    /// What it asks with. Words of others that do not answer that are of a closing before, or of a moment ago.
+    pub asks: Question,
     /// The hubs that live, by the log as it was applied here. This one may be among them.
     pub living: &'a BTreeSet<u32>,
-    /// What all hubs have said, this one among them.
+    /// What all hubs have said.
     pub heard: &'a Heard,
     /// The last turn that Redis has; 0 for none.
     pub has: u64,
@@ -66,7 +109,7 @@ pub struct View<'a> {
 /// What a hub is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// There is more to read first, or it has said nothing yet.
+    /// There is more to read first.
     Read,
     /// Another hub is further: that one opens.
     Leave {
@@ -98,40 +141,63 @@ pub enum Decision {
     },
 }
 
+/// What others have said, as one hub takes it that has asked them.
+struct Sorted {
+    /// They are there, and were asked.
+    present: BTreeMap<u32, Said>,
+    /// They were there, and have said nothing for a while.
+    silent: BTreeMap<u32, Said>,
+    /// They do not answer: nothing rests on what they say, but that they may have that much.
+    unasked: BTreeMap<u32, Said>,
+}
+
+impl Sorted {
+    fn new(View { node, asks, heard, without, .. }: &View<'_>) -> Self {
+        let is_out = |hub: u32| without.is_some_and(|without| without.contains(&hub));
+        let of = |words: &BTreeMap<u32, Words>, is_since: bool| -> BTreeMap<u32, Said> {
+            let others = words.iter().filter(|(hub, _)| **hub != *node && !is_out(**hub));
+            let these = others.filter(|(_, words)| words.is_since(*node, *asks) == is_since);
+            these.map(|(hub, words)| (*hub, words.said)).collect()
+        };
+        let mut unasked = of(&heard.silent, false);
+        unasked.extend(of(&heard.said, false));
+        Self { present: of(&heard.said, true), silent: of(&heard.silent, true), unasked }
+    }
+}
+
 /// Decides. `chain_at` is what everything up to a turn came to in the own copy; nothing for one that is too long ago.
 pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Decision {
-    let View { node, living, heard: Heard { said, silent }, has, is_time_over, without } = view;
+    let View { node, own, living, has, is_time_over, without, .. } = view;
     let is_left_out = |hub: &u32| without.is_some_and(|without| without.contains(hub));
     if is_left_out(node) {
         return Decision::LeftOut;
     }
-    let Some(own) = said.get(node).filter(|own| own.turn >= *has) else { return Decision::Read };
+    if own.turn < *has {
+        return Decision::Read;
+    }
+    let Sorted { present, silent, unasked } = Sorted::new(view);
     let is_other = |said: &Said| chain_at(said.turn).is_some_and(|chain| chain != said.chain);
-    let is_here = |(hub, _): &(&u32, &Said)| !is_left_out(hub);
-    let with: BTreeSet<u32> = said
-        .iter()
-        .filter(is_here)
-        .filter(|(_, said)| said.turn <= own.turn && is_other(said))
-        .map(|(node, _)| *node)
-        .collect();
+    let is_fork = |(_, said): &(&u32, &Said)| said.turn <= own.turn && is_other(said);
+    let with: BTreeSet<u32> = present.iter().filter(is_fork).map(|(hub, _)| *hub).collect();
     if !with.is_empty() {
         return Decision::Forked { with };
     }
     // The first of those that are equally far.
-    let further = |(node, said): &(&u32, &Said)| (said.turn, std::cmp::Reverse(**node));
-    if let Some((furthest, _)) = said.iter().filter(is_here).max_by_key(further)
-        && furthest != node
+    let far = |node: u32, said: &Said| (said.turn, std::cmp::Reverse(node));
+    if let Some((to, said)) = present.iter().max_by_key(|(hub, said)| far(**hub, said))
+        && far(*to, said) > far(*node, own)
     {
-        return Decision::Leave { to: *furthest };
+        return Decision::Leave { to: *to };
     }
     // Whoever is silent by now need not be waited for where this copy has all that it had.
-    let is_covered = |said: &Said| said.turn <= own.turn && !is_other(said);
-    let covered = silent.iter().filter(is_here).filter(|(_, said)| is_covered(said));
-    let known: BTreeMap<&u32, &Said> = said.iter().filter(is_here).chain(covered).collect();
-    let is_missing = |hub: &&u32| *hub != node && !known.contains_key(hub) && !is_left_out(hub);
-    let hubs: BTreeSet<u32> =
-        living.iter().chain(silent.keys()).filter(is_missing).copied().collect();
-    let has_more = |hub: &u32| silent.get(hub).is_some_and(|said| said.turn > *has);
+    let is_covered = |(_, said): &(&u32, &Said)| said.turn <= own.turn && !is_other(said);
+    let covered = silent.iter().filter(is_covered);
+    let known: BTreeMap<&u32, &Said> = present.iter().chain(covered).chain([(node, own)]).collect();
+    let is_missing = |hub: &&u32| !known.contains_key(hub) && !is_left_out(hub);
+    let named = living.iter().chain(silent.keys()).chain(unasked.keys());
+    let hubs: BTreeSet<u32> = named.filter(is_missing).copied().collect();
+    let had = |hub: &u32| silent.get(hub).into_iter().chain(unasked.get(hub));
+    let has_more = |hub: &u32| had(hub).any(|said| said.turn > *has);
     let is_lacking = *has < own.turn || hubs.iter().any(has_more);
     // Who lives may not be known to a copy of long ago, nor to one that is as far; and whom it knows to know more, a person
     // may have left out.
@@ -158,9 +224,20 @@ mod tests {
         Digest([u8::try_from(turn).unwrap(); 32])
     }
 
-    fn said(turns: &[(u32, u64)]) -> BTreeMap<u32, Said> {
-        let said = |turn| Said { turn, chain: chain(turn), generation: turn + 1, is_new: false };
-        turns.iter().map(|(node, turn)| (*node, said(*turn))).collect()
+    /// What hub 1 asks with.
+    const ASKS: Question = Question(11);
+
+    fn at(turn: u64) -> Said {
+        Said { turn, chain: chain(turn), generation: turn + 1, is_new: false }
+    }
+
+    /// What these say who have heard hub 1 ask.
+    fn said(turns: &[(u32, u64)]) -> BTreeMap<u32, Words> {
+        let words = |node, turn| {
+            let answers = BTreeMap::from([(1, ASKS)]);
+            Words { said: at(turn), asks: Question(u64::from(node) + 10), answers }
+        };
+        turns.iter().map(|(node, turn)| (*node, words(*node, *turn))).collect()
     }
 
     fn heard(turns: &[(u32, u64)]) -> Heard {
@@ -180,9 +257,18 @@ mod tests {
     fn among(heard: &Heard, has: u64, is_time_over: bool, without: Option<&[u32]>) -> Decision {
         let without = without.map(|without| without.iter().copied().collect());
         let living = BTreeSet::from([1, 2, 3]);
-        let without = without.as_ref();
-        let view = View { node: 1, living: &living, heard, has, is_time_over, without };
+        let view = View { without: without.as_ref(), ..view(&living, heard, (has, is_time_over)) };
         decide(&view, |turn| Some(chain(turn)))
+    }
+
+    /// What hub 1 knows, which is as far as it says there.
+    fn view<'a>(
+        living: &'a BTreeSet<u32>,
+        heard: &'a Heard,
+        (has, is_time_over): (u64, bool),
+    ) -> View<'a> {
+        let own = heard.said[&1].said;
+        View { node: 1, own, asks: ASKS, living, heard, has, is_time_over, without: None }
     }
 
     fn wait(hubs: &[u32], is_lacking: bool) -> Decision {
@@ -198,7 +284,6 @@ mod tests {
         assert_eq!(one(&[(1, 5)], 5, true, None), opened, "nothing is lacking");
         assert_eq!(one(&[(1, 4), (2, 5)], 4, true, None), Decision::Leave { to: 2 });
         assert_eq!(one(&[(1, 4), (2, 4)], 5, true, None), Decision::Read);
-        assert_eq!(one(&[(2, 4)], 4, true, None), Decision::Read);
     }
 
     #[test]
@@ -228,7 +313,7 @@ mod tests {
         let behind = silent(&[(1, 5), (2, 5)], &[(3, 4)]);
         assert_eq!(among(&behind, 3, false, None), opened(Some(4..=5)), "all that it had is here");
         let mut forked = silent(&[(1, 5), (2, 5)], &[(3, 4)]);
-        forked.silent.entry(3).and_modify(|said| said.chain = chain(9));
+        forked.silent.entry(3).and_modify(|words| words.said.chain = chain(9));
         assert_eq!(among(&forked, 3, true, None), wait(&[3], true), "it had something else");
         assert_eq!(among(&forked, 3, true, Some(&[3])), opened(Some(4..=5)));
     }
@@ -238,22 +323,62 @@ mod tests {
         let opened = Decision::Open { refill: Some(4..=5), generation: 6 };
         assert_eq!(one(&[(1, 5), (2, 5), (3, 9)], 3, true, Some(&[3])), opened);
         let mut forked = heard(&[(1, 5), (2, 5), (3, 4)]);
-        forked.said.entry(3).and_modify(|said| said.chain = chain(9));
+        forked.said.entry(3).and_modify(|words| words.said.chain = chain(9));
         assert_eq!(among(&forked, 3, true, Some(&[3])), opened);
         assert_eq!(one(&[(1, 5), (2, 4)], 3, true, Some(&[1])), Decision::LeftOut);
+    }
+
+    /// Goal: whoever keeps Redis does not pass off what a hub has said at a closing before as what it says now. Before, what was
+    /// said in the same run of Redis counted as often as it was shown.
+    #[test]
+    fn what_does_not_answer_is_not_heard_and_may_be_more() {
+        for answers in [BTreeMap::new(), BTreeMap::from([(1, Question(10)), (2, ASKS)])] {
+            let mut old = heard(&[(1, 5), (2, 5), (3, 4)]);
+            old.said.entry(3).and_modify(|words| words.answers = answers.clone());
+            assert_eq!(among(&old, 3, true, None), wait(&[3], true), "it may have more by now");
+            assert_eq!(among(&old, 5, false, None), wait(&[3], false));
+            let opened = Decision::Open { refill: None, generation: 6 };
+            assert_eq!(among(&old, 5, true, None), opened, "nothing is lacking, as far as it says");
+            let words = old.said.remove(&3).unwrap();
+            old.silent.insert(3, words);
+            assert_eq!(among(&old, 3, true, None), wait(&[3], true), "nor is it covered");
+            // It may be further, and nobody leaves the opening to it that does not answer.
+            old.silent.entry(3).and_modify(|words| words.said = at(9));
+            assert_eq!(among(&old, 5, true, None), wait(&[3], true));
+            // One that this copy does not know may have come since.
+            let words = old.silent.remove(&3).unwrap();
+            old.said.insert(4, Words { said: at(1), ..words });
+            old.said.extend(said(&[(3, 5)]));
+            assert_eq!(among(&old, 3, true, None), wait(&[4], true));
+        }
+    }
+
+    /// Goal: what Redis shows as the words of this hub decides nothing.
+    #[test]
+    fn a_hub_knows_itself_what_it_has_and_asks() {
+        let living = BTreeSet::from([1, 2]);
+        let shown = [heard(&[(1, 5), (2, 5)]), heard(&[(1, 7), (2, 5)]), heard(&[(2, 5)])];
+        for heard in shown {
+            let (node, own, has) = (1, at(6), 3);
+            let view = View {
+                node,
+                own,
+                asks: ASKS,
+                living: &living,
+                heard: &heard,
+                has,
+                is_time_over: true,
+                without: None,
+            };
+            let opened = Decision::Open { refill: Some(4..=6), generation: 7 };
+            assert_eq!(decide(&view, |turn| Some(chain(turn))), opened);
+        }
     }
 
     #[test]
     fn a_copy_that_knows_of_nobody_else_opens_nothing_that_lacks_something() {
         let (living, heard) = (BTreeSet::from([1]), heard(&[(1, 5)]));
-        let view = View {
-            node: 1,
-            living: &living,
-            heard: &heard,
-            has: 4,
-            is_time_over: true,
-            without: None,
-        };
+        let view = view(&living, &heard, (4, true));
         assert_eq!(decide(&view, |turn| Some(chain(turn))), Decision::Alone);
         let nobody = BTreeSet::new();
         let view = View { without: Some(&nobody), ..view };
@@ -266,10 +391,8 @@ mod tests {
         let living = BTreeSet::from([1]);
         let decided = |is_new, is_time_over, has| {
             let mut heard = heard(&[(1, 2), (2, 2)]);
-            heard.said.entry(2).and_modify(|said| said.is_new = is_new);
-            let view =
-                View { node: 1, living: &living, heard: &heard, has, is_time_over, without: None };
-            decide(&view, |turn| Some(chain(turn)))
+            heard.said.entry(2).and_modify(|words| words.said.is_new = is_new);
+            decide(&view(&living, &heard, (has, is_time_over)), |turn| Some(chain(turn)))
         };
         assert_eq!(decided(true, false, 0), wait(&[], true));
         assert!(matches!(decided(true, true, 0), Decision::Open { .. }));
@@ -280,15 +403,9 @@ mod tests {
     #[test]
     fn two_that_have_come_to_different_things_are_named_and_nobody_opens() {
         let (living, mut heard) = (BTreeSet::from([1, 2]), heard(&[(1, 5), (2, 4)]));
-        heard.said.insert(2, Said { turn: 4, chain: chain(9), generation: 9, is_new: false });
-        let view = View {
-            node: 1,
-            living: &living,
-            heard: &heard,
-            has: 5,
-            is_time_over: true,
-            without: None,
-        };
+        let other = Said { chain: chain(9), generation: 9, ..at(4) };
+        heard.said.entry(2).and_modify(|words| words.said = other);
+        let view = view(&living, &heard, (5, true));
         let forked = Decision::Forked { with: BTreeSet::from([2]) };
         assert_eq!(decide(&view, |turn| Some(chain(turn))), forked);
         // One that is so far behind that nobody knows is compared when it follows.

@@ -9,6 +9,7 @@
 //! it: a number goes in once, or never.
 
 pub mod beside;
+mod change;
 mod failed;
 pub mod guesses;
 pub mod lease;
@@ -35,6 +36,7 @@ use super::{
     words::WordSeal,
 };
 use crate::store::{CommitError, Facts, Incarnation};
+pub use change::Host;
 use level::AckLevel;
 use open::Closure;
 use read::Reading;
@@ -47,10 +49,6 @@ const SCRIPT_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// How long another hub may take to say that it knows of a new one. Who stands still is not waited for.
 const HEARD_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// How long the host before may take to be gone by the log: others look each second, and say so after three. The lease of
-/// who waits for it lasts longer.
-const HOST_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Pauses between attempts, from the first to the longest: a Redis that comes back is used within a second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -198,37 +196,6 @@ impl Place {
         let id: [u8; 16] =
             id.try_into().map_err(|_| PlaceError::Strange("another id".to_owned()))?;
         Ok(Some(About { id, version, identity, host, settings, base }))
-    }
-
-    /// Replaces what all hubs are set to, as hub of this number. False while another one runs.
-    pub async fn change_settings(&self, number: u32, settings: &[u8]) -> Result<bool, PlaceError> {
-        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
-        let script = Script::new(include_str!("redis/settings.lua"));
-        let mut call = script.key(&self.meta);
-        call.arg(settings).arg(number).arg(&self.nodes);
-        let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
-        Ok(word == "OK")
-    }
-
-    /// The hub of this number and name answers to `server` from now on, and `before` not any more. False while that one
-    /// runs. One that stands still is waited for until the others say that it is gone.
-    pub async fn change_host(
-        &self,
-        (number, name): (u32, &str),
-        before: u32,
-    ) -> Result<bool, PlaceError> {
-        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
-        let script = Script::new(include_str!("redis/host.lua"));
-        let end = Instant::now() + HOST_TIME_MAX;
-        loop {
-            let mut call = script.key(&self.meta);
-            call.arg(name).arg(number).arg(before).arg(&self.nodes);
-            let (word, _): (String, u64) = call.invoke_async(&mut connection).await?;
-            if word != "WAIT" || Instant::now() >= end {
-                return Ok(word == "OK");
-            }
-            sleep(PAUSES.1).await;
-        }
     }
 
     /// How many hubs run beside the one of this number.

@@ -18,18 +18,20 @@ pub(super) async fn leave(
     metrics: &Arc<Metrics>,
 ) -> Result<(), RunError> {
     let Owner::Follows(was) = sqlite::owner(&config.data)? else { return Ok(()) };
+    let data = || config.data.display().to_string();
     match leaving {
+        Leaving::HasLeft => return Err(ClusterError::LeavesUnread { data: data() }.into()),
         Leaving::ReadingOn(sharing) => read_on(config, sharing, metrics).await?,
         Leaving::AtTurn(turn) => {
             let there = sqlite::last_turn(&config.data)?;
             if there != *turn {
-                let data = config.data.display().to_string();
-                return Err(ClusterError::OtherTurn { data, there, said: *turn }.into());
+                return Err(ClusterError::OtherTurn { data: data(), there, said: *turn }.into());
             }
         }
     }
     sqlite::leave(&config.data, cluster::number(&was.node))?;
-    tracing::info!("this server is alone now, with everything the servers had");
+    let logs = config.logs.display();
+    tracing::info!(%logs, "this server is alone now, with everything the servers had");
     Ok(())
 }
 

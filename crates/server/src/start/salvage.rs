@@ -27,7 +27,7 @@ use crate::{
     request::{EpochUpload, FrameRequest, Heard, Peer},
     router::{Decision, Pending, Router},
     store::{
-        CommitError, CopyChange, NewAccount, OpenError, Proposal, Stored,
+        CommitError, CopyChange, NewAccount, OpenError, Proposal, Stored, Written,
         sqlite::{self, Lost},
     },
 };
@@ -117,8 +117,12 @@ impl Source {
         Ok(parted(&here, &mine, by_line))
     }
 
-    /// All records behind a turn, in their order.
+    /// All records behind a turn, in their order, but for refusals that did not count: what they would have refused may have
+    /// been accepted.
     fn behind(&self, common: u64, applied: u64) -> Result<Vec<Proposal>, SalvageError> {
+        let written = sqlite::written(&self.folder)?.into_iter();
+        let written: HashMap<u64, Written> =
+            written.map(|written| (written.turn, written)).collect();
         let (mut after, mut proposals, mut missing) = (common, Vec::new(), Vec::new());
         loop {
             let batches = sqlite::kept_batches(&self.folder, after, SALVAGE_BYTES)?;
@@ -132,7 +136,10 @@ impl Source {
                 after = kept.turn;
                 // What no server has sealed counts for nothing.
                 let Ok((_, batch)) = self.seal.open(&kept.batch) else { continue };
-                proposals.extend(batch.records.into_iter().map(|record| record.proposal));
+                let written = written.get(&kept.turn);
+                let counts = |record: &Guarded| written.is_none_or(|it| may_count(record, it));
+                let records = batch.records.into_iter().filter(counts);
+                proposals.extend(records.map(|record| record.proposal));
             }
         }
         if after < applied {
@@ -144,6 +151,12 @@ impl Source {
         let (folder, first) = (self.folder.display().to_string(), common.saturating_add(1));
         Err(SalvageError::Gap { folder, first, last: applied, missing: named(&missing) })
     }
+}
+
+/// Whether this is no refusal, or one that counted at a turn that has written these keys.
+fn may_count(Guarded { proposal, guard }: &Guarded, written: &Written) -> bool {
+    let is_refusal = matches!(proposal, Proposal::No(_));
+    !is_refusal || guard.writes.iter().all(|key| written.keys.contains(key))
 }
 
 /// Where two copies part, by what everything up to a turn came to in each, and by the openings that their logs have gone
@@ -354,8 +367,12 @@ impl Said {
 /// What it is to come to now; or why nothing has to be proposed.
 fn decide(router: &Router, said: &Said, clock: Clock) -> Result<Proposal, Became> {
     match said {
-        Said::Account(new) if router.account_folded(&new.name).is_some() => Err(Became::Known),
-        Said::Account(new) => Ok(Proposal::Account(new.clone())),
+        Said::Account(new) => match router.account_folded(&new.name) {
+            None => Ok(Proposal::Account(new.clone())),
+            Some(account) if account.identity == new.bundle.identity() => Err(Became::Known),
+            // Somebody else has taken the name since.
+            Some(_) => Err(Became::Nothing),
+        },
         Said::Frame(said) => {
             let (header, frame, epoch) = (**said).clone();
             let request = request(router, header, &frame, epoch).ok_or(Became::Nothing)?;

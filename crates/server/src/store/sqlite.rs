@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 use super::{
     CommitError, Committed, Conflict, DATABASE_FILE, Followed, KeptBatch, Mark, Noted, OpenError,
-    Proposal, ReadError, Reads, Snapshot, Store, Stored,
+    Proposal, ReadError, Reads, Snapshot, Store, Stored, Written,
 };
 use crate::metrics::Metrics;
 
@@ -186,6 +186,11 @@ pub fn sync(folder: &Path) -> std::io::Result<()> {
 /// What everything up to the last turns came to, in the database in `folder`: some thousand of them.
 pub fn chains(folder: &Path) -> Result<BTreeMap<u64, Digest>, OpenError> {
     of_file(folder, turns::chains)
+}
+
+/// The keys that the last turns have written, in the database in `folder`: those of some thousand.
+pub fn written(folder: &Path) -> Result<Vec<Written>, OpenError> {
+    of_file(folder, turns::written)
 }
 
 /// The batches that the database in `folder` keeps behind a turn: about so many bytes, and at least one.

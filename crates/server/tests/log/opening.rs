@@ -1,6 +1,6 @@
 //! One contract for the opening of a log that is closed: in memory, and in Redis.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use chat_server::order::opening::attempt::{
 };
 use chat_server::order::opening::line::Began;
 use chat_server::order::opening::memory::ClosedInMemory;
-use chat_server::order::opening::{Decision, Heard, Said};
+use chat_server::order::opening::{Decision, Heard, Question, Said, Words};
 use chat_server::store::Facts;
 
 /// A closed log, and what may happen to it.
@@ -28,6 +28,18 @@ pub(crate) trait TestPlace: Closed {
 
     /// Nothing was heard of a hub for a while.
     async fn grows_silent(&mut self, node: u32);
+
+    /// It closes for the Redis that it is in, and has the turns up to this one.
+    async fn close(&mut self, last: u64);
+
+    /// What lies there of a hub.
+    type Shown;
+
+    /// What a hub has said last, as it lies there.
+    async fn shown(&mut self, node: u32) -> Self::Shown;
+
+    /// It lies there again, as if it was said now.
+    async fn show(&mut self, node: u32, shown: Self::Shown);
 }
 
 impl TestPlace for ClosedInMemory {
@@ -47,6 +59,20 @@ impl TestPlace for ClosedInMemory {
     async fn grows_silent(&mut self, node: u32) {
         Self::grows_silent(self, node);
     }
+
+    async fn close(&mut self, last: u64) {
+        Self::close(self, last);
+    }
+
+    type Shown = Words;
+
+    async fn shown(&mut self, node: u32) -> Words {
+        self.words_of(node).expect("it has said something")
+    }
+
+    async fn show(&mut self, node: u32, shown: Words) {
+        Self::show(self, node, shown);
+    }
 }
 
 /// A hub with a copy in memory. Each turn was written by the hub of the same number.
@@ -57,6 +83,8 @@ pub(crate) struct Copy {
     kept: Vec<Kept>,
     living: BTreeSet<u32>,
     generation: u64,
+    /// What it asks the others with at this closing.
+    asks: Question,
 }
 
 fn text(turn: u64) -> String {
@@ -72,7 +100,25 @@ fn copy(node: u32, turns: u64) -> Copy {
         batch: Bytes::from(text(turn)),
     };
     let living = BTreeSet::from([1, 2, 3]);
-    Copy { node, turn: turns, kept: (1..=turns).map(kept).collect(), living, generation: 1 }
+    let asks = Question(u64::from(node) + 10);
+    Copy { node, turn: turns, kept: (1..=turns).map(kept).collect(), living, generation: 1, asks }
+}
+
+/// What a hub says that has heard nobody.
+fn words(hub: &Copy) -> Words {
+    Words { said: hub.said(), asks: hub.asks, answers: BTreeMap::new() }
+}
+
+/// Each asks, and answers the others.
+async fn hear_each_other(place: &mut impl TestPlace, hubs: &[&Copy]) {
+    let run = place.look().await.expect("asked").run;
+    for _ in 0..2 {
+        for hub in hubs {
+            let answers = place.said(&run).await.expect("asked").questions();
+            let words = Words { answers, ..words(hub) };
+            assert_eq!(place.say(&run, hub.node, &words).await.expect("asked"), Answer::Done(0));
+        }
+    }
 }
 
 fn texts(turns: u64) -> Vec<(u64, String)> {
@@ -140,7 +186,8 @@ async fn attempted(
     (is_time_over, without): (bool, Option<&BTreeSet<u32>>),
 ) -> Attempt {
     let look = place.look().await.expect("asked");
-    let allowed = Allowed { is_time_over, without, before: hub.generation };
+    let (before, asks) = (hub.generation, hub.asks);
+    let allowed = Allowed { is_time_over, without, before, asks };
     attempt(place, hub, look, allowed).await.expect("asked")
 }
 
@@ -156,10 +203,12 @@ async fn what_redis_lost_is_added_by_the_furthest(place: &mut impl TestPlace) {
     place.replace(0).await;
     let [mut one, mut two, mut three] = [copy(1, 5), copy(2, 3), copy(3, 5)];
     assert_eq!(tries(place, &mut two).await, wait_for(&[1, 3], true));
-    assert_eq!(tries(place, &mut one).await, wait_for(&[3], true));
+    assert_eq!(tries(place, &mut one).await, wait_for(&[2, 3], true), "it was not asked yet");
     assert_eq!(tries(place, &mut two).await, Attempt::NotYet(Decision::Leave { to: 1 }));
+    assert_eq!(tries(place, &mut one).await, wait_for(&[3], true));
     assert_eq!(place.turns().await, [], "nothing is added before all were heard");
-    assert_eq!(tries(place, &mut three).await, Attempt::NotYet(Decision::Leave { to: 1 }));
+    assert_eq!(tries(place, &mut three).await, wait_for(&[1, 2], true));
+    tries(place, &mut two).await;
     assert_eq!(tries(place, &mut one).await, Attempt::Open(2));
     assert_eq!(place.turns().await, texts(5));
     assert_eq!(place.number("2:00").await, Some(20), "what was sent again goes in once");
@@ -168,12 +217,48 @@ async fn what_redis_lost_is_added_by_the_furthest(place: &mut impl TestPlace) {
     }
     // It goes back by two turns: only these are added, and a new generation begins.
     place.replace(3).await;
+    hear_each_other(place, &[&two, &three]).await;
+    assert!(!matches!(tries(place, &mut one).await, Attempt::Open(_)), "they have not heard it");
     for hub in [&mut two, &mut three] {
-        tries(place, hub).await;
+        assert_eq!(tries(place, hub).await, Attempt::NotYet(Decision::Leave { to: 1 }));
     }
     assert_eq!(tries(place, &mut one).await, Attempt::Open(3));
     assert_eq!(place.turns().await, texts(5));
     assert_eq!(place.number("3:00").await, Some(30));
+}
+
+/// Goal: how far a hub was at a closing before says nothing at the next one, in one run of Redis. Before, who keeps Redis could
+/// show it again, and what that hub had since was lost with it.
+async fn what_was_said_at_a_closing_before_counts_no_more(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    let [mut one, mut two, mut three] = [copy(1, 4), copy(2, 4), copy(3, 3)];
+    hear_each_other(place, &[&two, &three, &one]).await;
+    let shown = place.shown(3).await;
+    for hub in [&mut two, &mut three] {
+        tries(place, hub).await;
+    }
+    assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
+    // The third one goes on, and dies with what it has.
+    place.close(2).await;
+    for hub in [&mut one, &mut two] {
+        hub.asks = Question(hub.asks.0 + 100);
+    }
+    place.show(3, shown).await;
+    hear_each_other(place, &[&two, &one]).await;
+    for is_time_over in [false, true] {
+        let waits = attempted(place, &mut one, (is_time_over, None)).await;
+        assert_eq!(waits, wait_for(&[3], true), "it may have more by now");
+    }
+    assert_eq!(place.turns().await, texts(2));
+    // It comes itself.
+    let mut three = Copy { asks: Question(113), ..copy(3, 5) };
+    hear_each_other(place, &[&one, &two]).await;
+    assert!(!matches!(tries(place, &mut three).await, Attempt::Open(_)));
+    for hub in [&mut one, &mut two] {
+        assert_eq!(tries(place, hub).await, Attempt::NotYet(Decision::Leave { to: 3 }));
+    }
+    assert!(matches!(tries(place, &mut three).await, Attempt::Open(_)));
+    assert_eq!(place.turns().await, texts(5));
 }
 
 async fn nobody_alone_says_what_the_log_was(place: &mut impl TestPlace) {
@@ -196,7 +281,7 @@ async fn nobody_alone_says_what_the_log_was(place: &mut impl TestPlace) {
 async fn whoever_is_left_out_counts_no_more(place: &mut impl TestPlace) {
     place.replace(0).await;
     let (mut one, mut two, mut three) = (copy(1, 5), copy(2, 4), copy(3, 7));
-    tries(place, &mut three).await;
+    hear_each_other(place, &[&one, &two, &three]).await;
     tries(place, &mut two).await;
     assert_eq!(tries(place, &mut one).await, Attempt::NotYet(Decision::Leave { to: 3 }));
     place.grows_silent(3).await;
@@ -212,17 +297,40 @@ async fn whoever_is_left_out_counts_no_more(place: &mut impl TestPlace) {
     assert_eq!(place.said(&run).await.expect("asked"), Heard::default());
     // It says the same while it runs, or came to something else: that makes no difference.
     place.replace(0).await;
-    tries(place, &mut three).await;
-    tries(place, &mut two).await;
+    hear_each_other(place, &[&three, &one, &two]).await;
     let opened = attempted(place, &mut one, (true, Some(&without))).await;
     assert!(matches!(opened, Attempt::Open(_)), "{opened:?}");
+}
+
+/// Goal: who does not know that a person goes on without it does not keep the others from opening. Before, it put out the opener
+/// ten times a second, because it has more.
+async fn who_is_left_out_puts_out_nobody_who_knows_it(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    let run = place.look().await.expect("asked").run;
+    let [one, two, three] = [copy(1, 4), copy(2, 5), copy(3, 7)];
+    for hub in [&one, &three] {
+        place.say(&run, hub.node, &words(hub)).await.expect("asked");
+    }
+    let without = BTreeSet::from([3, 13]);
+    assert_eq!(place.claim(&run, 1, &without).await.expect("asked"), Answer::Done(0));
+    let opener = Opener { run: &run, node: 1, before: 1 };
+    place.say(&run, 3, &words(&three)).await.expect("asked");
+    assert_eq!(place.refill(opener, 0, &one.kept[..2]).await.expect("asked"), Answer::Done(2));
+    // Another one that is further does.
+    place.say(&run, 2, &words(&two)).await.expect("asked");
+    assert_eq!(place.refill(opener, 2, &one.kept[2..]).await.expect("asked"), Answer::PutOut);
+    assert_eq!(place.claim(&run, 2, &without).await.expect("asked"), Answer::Done(0));
+    // It waits for the opener as others do, and opens when that one does nothing.
+    assert_eq!(place.claim(&run, 2, &BTreeSet::new()).await.expect("asked"), Answer::Behind(3));
+    place.say(&run, 3, &words(&three)).await.expect("asked");
+    assert_eq!(place.claim(&run, 3, &BTreeSet::new()).await.expect("asked"), Answer::Taken(2));
 }
 
 async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     place.replace(0).await;
     let run = place.look().await.expect("asked").run;
     let [one, two] = [copy(1, 4), copy(2, 5)];
-    place.say(&run, 1, one.said()).await.expect("asked");
+    place.say(&run, 1, &words(&one)).await.expect("asked");
     let nobody = BTreeSet::new();
     let opener = Opener { run: &run, node: 1, before: 1 };
     let began = |turn| Began { before: 1, turn, chain: Digest::ZERO };
@@ -235,10 +343,10 @@ async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     assert_eq!(place.claim(&run, 1, &nobody).await.expect("asked"), Answer::Done(0));
     assert_eq!(place.refill(opener, 0, &one.kept[..2]).await.expect("asked"), Answer::Done(2));
     // Another that is as far waits for it; one that is further puts it out.
-    place.say(&run, 3, one.said()).await.expect("asked");
+    place.say(&run, 3, &words(&one)).await.expect("asked");
     assert_eq!(place.claim(&run, 3, &nobody).await.expect("asked"), Answer::Taken(1));
     assert_eq!(place.refill(opener, 2, &one.kept[2..3]).await.expect("asked"), Answer::Done(3));
-    place.say(&run, 2, two.said()).await.expect("asked");
+    place.say(&run, 2, &words(&two)).await.expect("asked");
     assert_eq!(place.refill(opener, 3, &one.kept[3..]).await.expect("asked"), Answer::PutOut);
     assert_eq!(place.settle(opener, (2, began(3)), &[]).await.expect("asked"), Answer::PutOut);
     assert_eq!(place.claim(&run, 1, &nobody).await.expect("asked"), Answer::Behind(2));
@@ -256,7 +364,7 @@ async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     assert_eq!(place.turns().await, texts(5));
     // What was meant for another Redis does nothing here.
     place.replace(4).await;
-    assert_eq!(place.say(&run, 1, one.said()).await.expect("asked"), Answer::OtherRedis);
+    assert_eq!(place.say(&run, 1, &words(&one)).await.expect("asked"), Answer::OtherRedis);
     assert_eq!(place.refill(second, 4, &two.kept[4..]).await.expect("asked"), Answer::OtherRedis);
     assert_eq!(place.settle(second, (6, began(4)), &[]).await.expect("asked"), Answer::OtherRedis);
     assert_eq!(place.turns().await, texts(4));
@@ -269,26 +377,27 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
         let whole = copy(node, 5);
         Copy { kept: whole.kept[2..].to_vec(), living: BTreeSet::from([1, 2]), ..whole }
     };
-    let (mut one, mut two) = (cut(1), copy(2, 1));
-    tries(place, &mut two).await;
+    let (mut one, mut two) = (cut(1), Copy { living: BTreeSet::from([1, 2]), ..copy(2, 1) });
+    hear_each_other(place, &[&one, &two]).await;
     assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
     assert_eq!(place.turns().await, texts(5)[2..]);
     place.replace(0).await;
     let run = place.look().await.expect("asked").run;
-    place.say(&run, 2, two.said()).await.expect("asked");
+    place.say(&run, 2, &words(&two)).await.expect("asked");
     place.claim(&run, 2, &BTreeSet::new()).await.expect("asked");
     let opener = Opener { run: &run, node: 2, before: 1 };
     place.refill(opener, 0, &two.kept).await.expect("asked");
     assert_eq!(place.turns().await, texts(1));
+    hear_each_other(place, &[&one, &two]).await;
     assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
     assert_eq!(place.turns().await, texts(5)[2..]);
     // What no copy has is not passed over.
     place.replace(4).await;
     let mut none = Copy { kept: Vec::new(), ..cut(1) };
     none.turn = 5;
-    tries(place, &mut copy(2, 4)).await;
+    hear_each_other(place, &[&copy(2, 4), &none]).await;
     let look = place.look().await.expect("asked");
-    let allowed = Allowed { is_time_over: true, ..Allowed::default() };
+    let allowed = Allowed { is_time_over: true, asks: none.asks, ..Allowed::default() };
     let lacking = attempt(place, &mut none, look, allowed).await;
     assert!(matches!(lacking, Err(AttemptError::Lacking(5))), "{lacking:?}");
 }
@@ -297,7 +406,9 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
 pub(crate) async fn contract(place: &mut impl TestPlace) {
     what_redis_lost_is_added_by_the_furthest(place).await;
     nobody_alone_says_what_the_log_was(place).await;
+    what_was_said_at_a_closing_before_counts_no_more(place).await;
     whoever_is_left_out_counts_no_more(place).await;
+    who_is_left_out_puts_out_nobody_who_knows_it(place).await;
     an_opener_that_is_late_changes_nothing(place).await;
     a_log_begins_where_the_copies_do(place).await;
 }

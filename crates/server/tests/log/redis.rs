@@ -1,6 +1,10 @@
 //! The log in Redis, and what happens to Redis.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chat_protocol::{crypto::sha256, id::Digest};
 use chat_server::{
@@ -9,12 +13,12 @@ use chat_server::{
         Append, LogError, Logged, Opening, SharedLog,
         batch::VERSION,
         opening::{
-            Said,
+            Question, Said,
             attempt::{Held, Kept},
             line::{Began, number_behind},
         },
         redis::{
-            About, Place, RedisLog,
+            About, Host, Place, RedisLog,
             lease::{Lease, Trimming},
             level::AckLevel,
         },
@@ -38,7 +42,7 @@ pub(crate) fn about(id: u8) -> About {
 
 /// A hub that keeps what it has read, and opens the log where it is closed.
 pub(crate) struct Opened {
-    log: RedisLog,
+    pub(crate) log: RedisLog,
     hub: Incarnation,
     kept: Vec<Kept>,
     /// Up to where its copy begins.
@@ -326,7 +330,7 @@ async fn who_answers_to_server_is_another_one_only_when_the_one_before_is_gone()
         place.acquire((node, OWN), None).await.expect("free");
         redis.say(&["HSET", "{test}:meta", field, "1"]).await.expect("set");
     }
-    assert!(!place.change_host((2, "n2"), 1).await.expect("answered"), "it runs");
+    assert_eq!(place.change_host((2, "n2"), 1).await.expect("answered"), Host::Runs);
     // It stands still, or is dead: the third one is about to say which.
     place.release(Incarnation { node: 1, life: OWN }, OWN).await.expect("released");
     let mut changing = std::pin::pin!(place.change_host((2, "n2"), 1));
@@ -334,13 +338,37 @@ async fn who_answers_to_server_is_another_one_only_when_the_one_before_is_gone()
     assert!(tokio::time::timeout(wait, &mut changing).await.is_err(), "it may go on");
     assert_eq!(host().await, "n1");
     redis.say(&["HDEL", "{test}:meta", "s:1:00000000000000aa"]).await.expect("gone");
-    assert!(changing.await.expect("answered"));
+    assert_eq!(changing.await.expect("answered"), Host::Changed);
     assert_eq!(host().await, "n2");
     // Where nobody else runs nobody can say it.
     redis.say(&["HSET", "{test}:meta", "s:2:00000000000000cc", "1"]).await.expect("set");
     place.release(Incarnation { node: 3, life: OWN }, OWN).await.expect("released");
-    assert!(place.change_host((1, "n1"), 2).await.expect("answered"));
+    assert_eq!(place.change_host((1, "n1"), 2).await.expect("answered"), Host::Changed);
     assert_eq!(host().await, "n1");
+    // Of one that stands still all the time nobody says that it runs.
+    redis.say(&["HSET", "{test}:meta", "s:1:00000000000000dd", "1"]).await.expect("set");
+    redis.say(&["HSET", "{test}:meta", "s:3:00000000000000bb", "1"]).await.expect("set");
+    let third = place.clone();
+    let renewing = tokio::spawn(async move {
+        loop {
+            third.acquire((3, OWN), None).await.expect("free");
+            sleep(Duration::from_millis(500)).await;
+        }
+    });
+    until_leased(&place, 3).await;
+    assert_eq!(place.change_host((2, "n2"), 1).await.expect("answered"), Host::MayGoOn);
+    assert_eq!(host().await, "n1");
+    renewing.abort();
+}
+
+/// Waits until a hub has a lease.
+async fn until_leased(place: &Place, node: u32) {
+    let leased = async {
+        while !place.standing(node).await.expect("answered").has_lease {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(chat_testkit::PATIENCE, leased).await.expect("in time");
 }
 
 /// Goal: an old Redis that comes back is not taken for a log that has lost something. Method: a hub comes that knows of an
@@ -362,6 +390,51 @@ async fn a_log_of_before_is_not_gone_on_with() {
     }
     let words = other.log.health().obstacle().expect("it says why").into_owned();
     assert!(words.contains("the log in this Redis is one of before"), "{words}");
+}
+
+/// Empties the log under two hubs that have read the same, and has them open it. Returns what they have asked each other with.
+async fn emptied_and_opened(
+    redis: &super::server::Redis,
+    [one, two]: [&mut Opened; 2],
+) -> BTreeMap<u32, Question> {
+    redis.say(&["FLUSHALL"]).await.expect("emptied");
+    assert!(!one.step(0).await && !two.step(0).await, "nobody has answered yet");
+    let place = redis.place();
+    let (look, asked) = place.waiting([7; 16], &seal([7; 16])).await.expect("asked");
+    assert_eq!(look.open, None);
+    let opened = async {
+        loop {
+            let (is_one, is_two) = (one.step(0).await, two.step(0).await);
+            if is_one && is_two {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(chat_testkit::PATIENCE, opened).await.expect("in time");
+    asked
+}
+
+/// Goal: a hub asks with another number at each closing of the log, in one run of Redis: nothing that was said at one before
+/// answers it.
+#[tokio::test]
+async fn a_hub_asks_with_another_number_at_each_closing() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&about(7)).await.expect("founded");
+    let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    for hub in [&mut one, &mut two] {
+        assert_eq!(read_to(hub, 1).await, turns(&["a"]));
+    }
+    let first = emptied_and_opened(&redis, [&mut one, &mut two]).await;
+    let second = emptied_and_opened(&redis, [&mut one, &mut two]).await;
+    assert_eq!(first.keys().collect::<Vec<_>>(), [&1, &2]);
+    for (node, asked) in &first {
+        assert_ne!(second.get(node), Some(asked), "hub {node}");
+        assert_ne!(asked.0, 0, "hub {node}");
+    }
+    assert_eq!(two.append(batch(1, 1, "b")).await, Ok(2));
+    assert_eq!(read_to(&mut one, 2).await, [(2, "b".to_owned())]);
 }
 
 /// Goal: what is written beside the log by who has not the key is put right, and gets into no copy.

@@ -9,7 +9,7 @@ use chat_server::order::SharedLog as _;
 use chat_server::order::opening::attempt::{Answer, Closed, Kept, Look, Opener};
 use chat_server::order::opening::line::Began;
 use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
-use chat_server::order::opening::{Heard, Said};
+use chat_server::order::opening::{Heard, Question, Said, Words};
 
 use super::opening::{TestPlace, contract};
 use super::redis::{about, seal};
@@ -29,6 +29,11 @@ fn facts() -> Vec<(String, Vec<u8>)> {
 struct InRedis {
     closed: ClosedInRedis<MultiplexedConnection>,
     connection: MultiplexedConnection,
+}
+
+/// What a hub says that has heard nobody.
+fn words(said: Said) -> Words {
+    Words { said, asks: Question(1), answers: BTreeMap::new() }
 }
 
 async fn connection(redis: &Redis) -> MultiplexedConnection {
@@ -63,6 +68,35 @@ impl InRedis {
         });
         entries.collect()
     }
+
+    /// What stands behind this turn goes.
+    async fn cut(&mut self, last: u64) {
+        for (id, _) in self.entries().await {
+            let turn: u64 = id.split_once('-').expect("a turn").1.parse().expect("a number");
+            if turn > last {
+                let _: u64 = self.ask(&["XDEL", "{test}:log", &id]).await;
+            }
+        }
+        // A stream remembers the largest id that it had; one that went back does not.
+        let newest = self.entries().await.last().map(|(id, _)| id.clone()).expect("some are left");
+        let _: String = self.ask(&["XSETID", "{test}:log", &newest]).await;
+    }
+
+    /// Where it lies what a hub has said.
+    async fn place_of(&mut self, node: u32) -> (String, String) {
+        let run = self.closed.look().await.expect("asked").run;
+        (format!("{{test}}:open:{run}"), format!("n:{node}"))
+    }
+
+    /// It lies there as if it was said then, in seconds of Redis.
+    async fn put_words(&mut self, node: u32, words: &[u8], seconds: &str) {
+        let (key, field) = self.place_of(node).await;
+        let parts: Vec<&[u8]> = words.splitn(3, |byte| *byte == b' ').collect();
+        let words = [parts[0], seconds.as_bytes(), parts[2]].join(&b' ');
+        let mut write = ::redis::cmd("HSET");
+        write.arg(key).arg(field).arg(words);
+        let _: u64 = write.query_async(&mut self.connection).await.expect("answered");
+    }
 }
 
 impl Closed for InRedis {
@@ -76,8 +110,8 @@ impl Closed for InRedis {
         self.closed.said(run).await
     }
 
-    async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, ClosedError> {
-        self.closed.say(run, node, said).await
+    async fn say(&mut self, run: &str, node: u32, words: &Words) -> Result<Answer, ClosedError> {
+        self.closed.say(run, node, words).await
     }
 
     async fn claim(
@@ -117,15 +151,7 @@ impl TestPlace for InRedis {
             let _: String = self.ask(&["FLUSHALL"]).await;
             return;
         }
-        for (id, _) in self.entries().await {
-            let turn: u64 = id.split_once('-').expect("a turn").1.parse().expect("a number");
-            if turn > last {
-                let _: u64 = self.ask(&["XDEL", "{test}:log", &id]).await;
-            }
-        }
-        // A stream remembers the largest id that it had; one that went back does not.
-        let newest = self.entries().await.last().map(|(id, _)| id.clone()).expect("some are left");
-        let _: String = self.ask(&["XSETID", "{test}:log", &newest]).await;
+        self.cut(last).await;
         let _: u64 = self.ask(&["HDEL", "{test}:meta", "s:1:00", "s:2:00", "s:3:00"]).await;
     }
 
@@ -140,14 +166,25 @@ impl TestPlace for InRedis {
     }
 
     async fn grows_silent(&mut self, node: u32) {
-        let run = self.closed.look().await.expect("asked").run;
-        let (key, field) = (format!("{{test}}:open:{run}"), format!("n:{node}"));
-        let said: Vec<u8> = self.ask(&["HGET", &key, &field]).await;
-        let parts: Vec<&[u8]> = said.splitn(3, |byte| *byte == b' ').collect();
-        let said = [parts[0], b"1", parts[2]].join(&b' ');
-        let mut write = ::redis::cmd("HSET");
-        write.arg(key).arg(field).arg(said);
-        let _: u64 = write.query_async(&mut self.connection).await.expect("answered");
+        let said = self.shown(node).await;
+        self.put_words(node, &said, "1").await;
+    }
+
+    async fn close(&mut self, last: u64) {
+        let _: u64 = self.ask(&["HDEL", "{test}:meta", "run"]).await;
+        self.cut(last).await;
+    }
+
+    type Shown = Vec<u8>;
+
+    async fn shown(&mut self, node: u32) -> Vec<u8> {
+        let (key, field) = self.place_of(node).await;
+        self.ask(&["HGET", &key, &field]).await
+    }
+
+    async fn show(&mut self, node: u32, shown: Vec<u8>) {
+        let (seconds, _): (String, String) = self.ask(&["TIME"]).await;
+        self.put_words(node, &shown, &seconds).await;
     }
 }
 
@@ -174,7 +211,7 @@ async fn hubs_go_on_in_a_log_that_was_refilled() {
     let run = closed.look().await.expect("asked").run;
     let chain = Digest(sha256(b"ab"));
     let said = Said { turn: 2, chain, generation: 1, is_new: false };
-    closed.say(&run, 2, said).await.expect("asked");
+    closed.say(&run, 2, &words(said)).await.expect("asked");
     closed.claim(&run, 2, &BTreeSet::new()).await.expect("asked");
     let kept = |turn, text: &'static str| Kept {
         turn,
@@ -211,7 +248,7 @@ async fn a_hub_that_is_put_back_beside_the_log_counts_from_then() {
     let mut closed = ClosedInRedis::new(connection, "test", sealing, facts);
     let run = closed.look().await.expect("asked").run;
     let said = Said { turn: 0, chain: Digest::ZERO, generation: 1, is_new: false };
-    closed.say(&run, 2, said).await.expect("asked");
+    closed.say(&run, 2, &words(said)).await.expect("asked");
     closed.claim(&run, 2, &BTreeSet::new()).await.expect("asked");
     let opener = Opener { run: &run, node: 2, before: 1 };
     let began = Began { before: 1, turn: 0, chain: Digest::ZERO };

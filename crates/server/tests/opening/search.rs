@@ -1,6 +1,6 @@
 //! Every world that can be reached, in the order of the steps that lead there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 
@@ -86,16 +86,19 @@ fn quiet(world: &World, speaker: usize) -> World {
     let mut quiet = world.clone();
     quiet.left = Budget::default();
     quiet.flying.clear();
-    let mut without = BTreeSet::new();
+    let (mut without, mut answers) = (BTreeSet::new(), BTreeMap::new());
     let ids =
         |hub: usize| -> Vec<_> { world.hubs[hub].applied.iter().map(|entry| entry.id()).collect() };
     for hub in 0..HUBS {
         quiet.hubs[hub].is_up &= ids(speaker).starts_with(&ids(hub));
         if !quiet.hubs[hub].is_up || quiet.hubs[hub].is_forked {
             without.insert(u32::from(small(hub)));
+        } else {
+            // It is said when those wait that are to hear it.
+            answers.insert(u32::from(small(hub)), quiet.hubs[hub].ask());
         }
     }
-    steps::says(&mut quiet, (speaker, without));
+    steps::says(&mut quiet, (speaker, without), answers);
     quiet
 }
 

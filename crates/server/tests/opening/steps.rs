@@ -1,10 +1,10 @@
 //! What can happen in a world: each step is one script of Redis, or one thing that somebody does alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chat_server::order::opening::line::{Began, Line, forked_behind};
-use chat_server::order::opening::{Decision, Said, View, decide};
+use chat_server::order::opening::{Decision, Question, Said, View, Words, decide};
 use chat_server::order::redis::word::Word;
 
 use super::promises;
@@ -101,6 +101,19 @@ fn around(world: &World, next: &mut Vec<Next>) {
             later.refilled.clear();
         });
     }
+    let node = |hub: usize| u32::from(small(hub));
+    let heard = world.redis.openings.get(&world.redis.run).map(|opening| &opening.heard);
+    let has_said = |hub| heard.is_some_and(|heard| heard.questions().contains_key(&node(hub)));
+    for hub in 0..HUBS {
+        let old = world.old.get(&node(hub)).filter(|(run, _)| *run == world.redis.run);
+        let may = world.left.shows > 0 && !world.is_open() && !has_said(hub);
+        if let Some((run, words)) = old.filter(|_| may) {
+            happens("Redis shows what was said at a closing before by hub", hub, &|later| {
+                later.left.shows -= 1;
+                later.opening(*run).heard.said.insert(node(hub), words.clone());
+            });
+        }
+    }
     around_hubs(world, next);
 }
 
@@ -122,6 +135,7 @@ fn around_hubs(world: &World, next: &mut Vec<Next>) {
                     sent: None,
                     place: Place::Out,
                     is_here: false,
+                    is_asking: false,
                     ..hub.clone()
                 };
             });
@@ -151,26 +165,34 @@ fn around_hubs(world: &World, next: &mut Vec<Next>) {
                     later.left.words -= 1;
                     let stopped = (0..HUBS).filter(|hub| !later.hubs[*hub].is_up);
                     let without = stopped.map(|hub| u32::from(small(hub))).collect();
-                    says(later, (hub, without));
+                    let run = later.redis.run;
+                    let answers = later.opening(run).heard.questions();
+                    says(later, (hub, without), answers);
                 },
             );
         }
     }
 }
 
-/// A person says without whom to go on, with the folder of one of the hubs.
-pub(crate) fn says(world: &mut World, (speaker, without): (usize, BTreeSet<u32>)) {
-    let hub = &world.hubs[speaker];
-    let (generation, turn) = (hub.line().newest(), turns(&hub.applied));
+/// A person says without whom to go on, with the folder of one of the hubs, to those that have asked this.
+pub(crate) fn says(
+    world: &mut World,
+    (speaker, without): (usize, BTreeSet<u32>),
+    answers: BTreeMap<u32, Question>,
+) {
+    let turn = turns(&world.hubs[speaker].applied);
     world.left_out.extend(&without);
-    world.word = Some((world.redis.run, Word { without, generation, turn }));
+    world.word = Some((world.redis.run, Word { without, answers, turn }));
 }
 
 /// Another process of Redis: whoever was there notices, and has time to say something.
 fn other_redis(world: &mut World) {
     world.redis.run += 1;
     world.refilled.clear();
-    world.hubs.iter_mut().for_each(|hub| hub.is_here = hub.is_up);
+    for hub in &mut world.hubs {
+        hub.is_here = hub.is_up;
+        hub.is_asking = false;
+    }
 }
 
 fn empty(world: &mut World) {
@@ -237,7 +259,7 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
             does("sees that the log is open", &|later| later.hubs[number].place = Place::Out);
         }
     }
-    let without = world.without(hub);
+    let without = world.without(number);
     let is_left_out = without.is_some_and(|without| without.contains(&u32::from(small(number))));
     // A script of an opening may be on its way when the log is opened by another one.
     let mut opens = |name, change: &dyn Fn(&mut World, usize, Fault)| {
@@ -258,7 +280,12 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
                 later.hubs[number].place = Place::Out;
             });
         }
-        Place::Said { .. } => opens("decides", &think),
+        Place::Said { .. } => {
+            opens("decides", &think);
+            if !world.is_open() && has_more_to_say(world, number, fault) {
+                opens("says it again", &say);
+            }
+        }
         Place::Decided { .. } => opens("becomes the opener", &claim),
         Place::Opener { .. } => opens("adds what is lacking", &refill),
         Place::Ready { .. } => opens("opens", &open),
@@ -349,26 +376,50 @@ fn turns<T>(of: &[T]) -> u64 {
     u64::try_from(of.len()).expect("small")
 }
 
-/// `say.lua`: how far it is. Who is further than the opener puts it out.
-fn say(world: &mut World, number: usize, fault: Fault) {
-    let run = world.redis.run;
-    let hub = &world.hubs[number];
-    let said = Said {
+/// How far a hub is.
+fn said_of(hub: &Hub, fault: Fault) -> Said {
+    Said {
         turn: turns(&hub.applied),
         chain: chain(&hub.applied),
         generation: hub.generation.into(),
         is_new: hub.is_new && fault != Fault::NewIsNotSaid,
-    };
+    }
+}
+
+/// What a hub says that has heard the others ask.
+fn words_of(world: &World, number: usize, fault: Fault) -> Words {
+    let hub = &world.hubs[number];
+    let heard = world.redis.openings.get(&world.redis.run).map(|opening| &opening.heard);
+    let mut answers = heard.map(|heard| heard.questions()).unwrap_or_default();
+    answers.remove(&small(number).into());
+    Words { said: said_of(hub, fault), asks: hub.asks(), answers }
+}
+
+/// Whether it has said something else than it would say now.
+fn has_more_to_say(world: &World, number: usize, fault: Fault) -> bool {
+    let node = u32::from(small(number));
+    let opening = world.redis.openings.get(&world.redis.run);
+    let there = opening.and_then(|opening| opening.heard.said.get(&node));
+    there != Some(&words_of(world, number, fault))
+}
+
+/// `say.lua`: how far it is. Who is further than the opener puts it out.
+fn say(world: &mut World, number: usize, fault: Fault) {
+    let run = world.redis.run;
+    world.hubs[number].ask();
+    let words = words_of(world, number, fault);
+    let turn = words.said.turn;
     let opening = world.opening(run);
     let node = u32::from(small(number));
     opening.heard.silent.remove(&node);
-    opening.heard.said.insert(node, said);
+    opening.heard.said.insert(node, words);
     let heard = &opening.heard;
     let turn_of = |hub: u8| {
         let hub = u32::from(hub);
-        heard.said.get(&hub).or(heard.silent.get(&hub)).map_or(0, |said| said.turn)
+        heard.said.get(&hub).or(heard.silent.get(&hub)).map_or(0, |words| words.said.turn)
     };
-    if opening.opener.is_some_and(|opener| turn_of(opener) < said.turn)
+    if opening.opener.is_some_and(|opener| turn_of(opener) < turn)
+        && !opening.without.contains(&node)
         && fault != Fault::OpenerNotPutOut
     {
         opening.opener = None;
@@ -380,28 +431,39 @@ fn say(world: &mut World, number: usize, fault: Fault) {
 fn think(world: &mut World, number: usize, fault: Fault) {
     let Place::Said { run } = world.hubs[number].place else { return };
     let hub = &world.hubs[number];
-    let node = u32::from(small(number));
+    let (node, own, asks) = (u32::from(small(number)), said_of(hub, fault), hub.asks());
     let mut heard = world.redis.openings.get(&run).cloned().unwrap_or_default().heard;
     let mut living = living(&hub.applied);
     match fault {
         Fault::NobodyWaitedFor => living.clear(),
         Fault::NotTheFurthest => {
-            let is_behind = |said: &Said| said.turn <= turns(&hub.applied);
-            heard.said.retain(|other, said| *other == node || is_behind(said));
-            heard.silent.retain(|_, said| is_behind(said));
+            let is_behind = |words: &Words| words.said.turn <= turns(&hub.applied);
+            heard.said.retain(|other, words| *other == node || is_behind(words));
+            heard.silent.retain(|_, words| is_behind(words));
+        }
+        Fault::OldWordsCount => {
+            for words in heard.said.values_mut().chain(heard.silent.values_mut()) {
+                words.answers.insert(node, asks);
+            }
         }
         _ => {}
     }
     let runs =
         (0_u32..).zip(&world.hubs).filter(|(_, hub)| hub.is_up && hub.is_here && !hub.is_forked);
-    let is_time_over = runs.into_iter().all(|(hub, _)| heard.said.contains_key(&hub));
+    // Whoever runs says it again and again, and answers.
+    let answers = |hub: u32| {
+        let words = heard.said.get(&hub);
+        hub == node || words.is_some_and(|words| words.answers.get(&node) == Some(&asks))
+    };
+    let is_time_over = runs.into_iter().all(|(hub, _)| answers(hub));
     let nobody = BTreeSet::new();
     let without = match fault {
-        Fault::AloneIsEnough => world.without(hub).or(Some(&nobody)),
-        _ => world.without(hub),
+        Fault::AloneIsEnough => world.without(number).or(Some(&nobody)),
+        _ => world.without(number),
     };
     let has = turns(&world.redis.stream);
-    let view = View { node, living: &living, heard: &heard, has, is_time_over, without };
+    let (living, heard) = (&living, &heard);
+    let view = View { node, own, asks, living, heard, has, is_time_over, without };
     let there = line_there(world);
     let before = u8::try_from(there.generation(&hub.line())).expect("small");
     world.hubs[number].place = match decide(&view, |turn| hub.chain_at(turn)) {
@@ -421,17 +483,18 @@ fn claim(world: &mut World, number: usize, fault: Fault) {
     let Place::Decided { run, generation, before } = world.hubs[number].place else { return };
     let node = u32::from(small(number));
     let is_open = world.is_open();
-    let without = world.without(&world.hubs[number]).cloned().unwrap_or_default();
+    let without = world.without(number).cloned().unwrap_or_default();
     let opening = world.opening(run);
-    let own = opening.heard.said.get(&node).map(|said| said.turn);
+    let own = opening.heard.said.get(&node).map(|words| words.said.turn);
     let counts = |hub: &u32| !without.contains(hub) || fault == Fault::LeftOutCounts;
     let mut said = opening.heard.said.iter().chain(&opening.heard.silent);
-    let is_furthest = said.all(|(hub, said)| Some(said.turn) <= own || !counts(hub));
+    let is_furthest = said.all(|(hub, words)| Some(words.said.turn) <= own || !counts(hub));
     if is_open || own.is_none() || !(is_furthest || fault == Fault::NotTheFurthest) {
         world.hubs[number].place = Place::Out;
         return;
     }
     opening.opener = Some(small(number));
+    opening.without = without;
     world.hubs[number].place = Place::Opener { run, generation, before };
 }
 
@@ -518,9 +581,24 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     }
     let (turn, chain) = (turns(&applied), chain(&applied));
     meta.openings.insert(generation.into(), Began { before: before.into(), turn, chain });
-    let said = heard.said.into_keys().chain(heard.silent.into_keys()).collect();
-    promises::opened(world, generation, &said);
+    // Those whom it has asked, or with the mistake who is shown.
+    let (node, asks) = (u32::from(small(number)), world.hubs[number].asks());
+    let answers = |words: &Words| words.answers.get(&node) == Some(&asks);
+    let all = heard.said.iter().chain(&heard.silent);
+    let said = all.filter(|(hub, words)| **hub == node || answers(words)).map(|(hub, _)| *hub);
+    promises::opened(world, generation, &said.collect());
     // What was said was said of the log as it was.
     world.redis.openings.remove(&this);
     world.word = None;
+    if world.left.shows > 0 {
+        let said = heard.said.into_iter().chain(heard.silent);
+        world.old.extend(said.map(|(hub, words)| (hub, (this, words))));
+    }
+    // Everybody sees that it is open: who does not is kept apart, by who can keep servers apart for good.
+    for hub in &mut world.hubs {
+        hub.is_asking = false;
+        if matches!(hub.place, Place::Said { .. }) {
+            hub.place = Place::Out;
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chat_protocol::id::Digest;
-use chat_server::order::opening::Heard;
 use chat_server::order::opening::line::{Began, Line};
+use chat_server::order::opening::{Heard, Question, Said, Words};
 use chat_server::order::redis::word::Word;
 
 pub(crate) const HUBS: usize = 3;
@@ -59,6 +59,8 @@ impl Meta {
 pub(crate) struct Opening {
     pub(crate) heard: Heard,
     pub(crate) opener: Option<u8>,
+    /// Whom the opener goes on without.
+    pub(crate) without: BTreeSet<u32>,
 }
 
 /// Where a hub is in an opening.
@@ -104,6 +106,10 @@ pub(crate) struct Hub {
     pub(crate) is_forked: bool,
     /// Its folder was put back to an earlier state.
     pub(crate) is_restored: bool,
+    /// At how many closings it has asked the others: what it asks with is another number at each.
+    pub(crate) asked: u8,
+    /// It does so at this one.
+    pub(crate) is_asking: bool,
 }
 
 impl Hub {
@@ -111,6 +117,18 @@ impl Hub {
     pub(crate) fn line(&self) -> Line {
         let newest = self.openings.last_key_value().map_or(0, |(generation, _)| *generation);
         Line::to(newest, &self.openings)
+    }
+
+    /// What it asks the others with.
+    pub(crate) fn asks(&self) -> Question {
+        Question(self.asked.into())
+    }
+
+    /// It asks the others at this closing.
+    pub(crate) fn ask(&mut self) -> Question {
+        self.asked += u8::from(!self.is_asking);
+        self.is_asking = true;
+        self.asks()
     }
 
     /// The generation that its last turn was read from.
@@ -141,6 +159,8 @@ pub(crate) struct World {
     pub(crate) refilled: BTreeMap<u8, Entry>,
     /// The generations that were ever begun.
     pub(crate) begun: BTreeSet<u8>,
+    /// What hubs have said at a closing before, and of which Redis.
+    pub(crate) old: BTreeMap<u32, (u8, Words)>,
     /// Without whom a person lets the others go on, in the next opening for this Redis.
     pub(crate) word: Option<(u8, Word)>,
     /// Whom a person has ever left out.
@@ -168,6 +188,8 @@ pub(crate) struct Budget {
     pub(crate) sends: u8,
     /// A person says without whom to go on.
     pub(crate) words: u8,
+    /// Redis shows again what a hub has said at a closing before.
+    pub(crate) shows: u8,
 }
 
 /// How it begins, and what may happen.
@@ -208,10 +230,12 @@ pub(crate) enum Fault {
     GenerationsCounted,
     /// Whom a person has left out, and who has said more, keeps the others from opening.
     LeftOutCounts,
+    /// Whatever is shown as the words of a hub is taken for what it says now.
+    OldWordsCount,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::OpenerNotChecked,
@@ -224,6 +248,7 @@ impl Fault {
         Self::NewIsNotSaid,
         Self::GenerationsCounted,
         Self::LeftOutCounts,
+        Self::OldWordsCount,
     ];
 }
 
@@ -249,6 +274,12 @@ impl World {
         });
         let meta = Meta { run: Some(0), generation: 1, numbers, ..Meta::default() };
         let meta = Some(meta);
+        // There was a closing when the log had one turn, and everybody has heard the others there.
+        let said = Said { turn: 1, chain: chain(&stream[..1]), generation: 1, is_new: false };
+        let answers = (0..3).map(|hub| (hub, Question(0))).collect();
+        let words = Words { said, asks: Question(0), answers };
+        let old = (0..3).map(|hub| (hub, (0, words.clone())));
+        let old = old.filter(|_| plan.budget.shows > 0).collect();
         let redis = Redis { run: 0, meta, stream, openings: BTreeMap::new() };
         let left = plan.budget;
         Self {
@@ -258,6 +289,7 @@ impl World {
             left,
             refilled: BTreeMap::new(),
             begun: BTreeSet::from([1]),
+            old,
             word: None,
             left_out: BTreeSet::new(),
             broken: None,
@@ -272,12 +304,13 @@ impl World {
         self.redis.openings.entry(run).or_default()
     }
 
-    /// Whom this hub leaves out, because a person has said so of the opening that it waits for.
-    pub(crate) fn without(&self, hub: &Hub) -> Option<&BTreeSet<u32>> {
+    /// Whom this hub leaves out, because a person has said so to those that wait here.
+    pub(crate) fn without(&self, number: usize) -> Option<&BTreeSet<u32>> {
+        let hub = &self.hubs[number];
         let turn = u64::try_from(hub.applied.len()).expect("small");
         let (run, word) = self.word.as_ref()?;
-        let is_for = *run == self.redis.run && word.is_for(hub.line().newest(), turn);
-        is_for.then_some(&word.without)
+        let is_for = word.is_for(small(number).into(), hub.asks(), turn);
+        (*run == self.redis.run && hub.is_asking && is_for).then_some(&word.without)
     }
 
     pub(crate) fn end(&self) -> u8 {

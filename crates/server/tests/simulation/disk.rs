@@ -15,11 +15,13 @@ use std::{
 };
 
 use chat_protocol::{
-    id::{MessageId, Nonce16},
+    id::{Digest, MessageId, Nonce16},
     keys::Bundle,
     name::{ConversationId, UserName},
 };
-use chat_server::store::{CommitError, Committed, Proposal, Reads, Snapshot, Store};
+use chat_server::store::{
+    CommitError, Committed, KeptBatch, Mark, Proposal, Reads, Snapshot, Store,
+};
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
@@ -71,6 +73,8 @@ pub(crate) enum Mistake {
     AheadOfItself,
     /// Of hubs that share a log: the second part of a batch is kept, although the first one was not.
     PartOvertakes,
+    /// Of hubs that share a log: where it has lost something it is opened as it is.
+    NothingPutBack,
 }
 
 /// The disk; clones are the same disk. It outlives the hubs.
@@ -152,7 +156,7 @@ impl Disk {
         let snapshot = state.durable.snapshot();
         drop(state);
         let reads = Reads::new(Arc::new(DiskReads(self.clone())));
-        (SimulatedStore(self.clone()), reads, snapshot)
+        (SimulatedStore { disk: self.clone(), tail: Vec::new() }, reads, snapshot)
     }
 
     /// From now on it takes no time.
@@ -247,11 +251,18 @@ impl Disk {
 
 /// The hub's way to the disk.
 #[derive(Debug)]
-pub(crate) struct SimulatedStore(Disk);
+pub(crate) struct SimulatedStore {
+    disk: Disk,
+    /// The batches of a shared log, as long as its hub lives.
+    tail: Vec<KeptBatch>,
+}
+
+/// Batches that are put back into a log at once.
+const TAIL_PART: usize = 8;
 
 impl Store for SimulatedStore {
     async fn commit(&mut self, batch: Vec<Proposal>) -> Result<Vec<Committed>, CommitError> {
-        let disk = &self.0;
+        let disk = &self.disk;
         disk.may_fail(Moment::BeforeWrite).await;
         disk.pause(2).await;
         let committed = {
@@ -270,5 +281,21 @@ impl Store for SimulatedStore {
         disk.sync();
         disk.may_fail(Moment::AfterSync).await;
         Ok(committed)
+    }
+
+    async fn commit_turn(
+        &mut self,
+        batch: Vec<Proposal>,
+        mark: Mark,
+    ) -> Result<(Vec<Committed>, Digest), CommitError> {
+        let kept = if batch.is_empty() { Vec::new() } else { self.commit(batch).await? };
+        let chain = mark.chain(&kept);
+        self.tail.push(mark.batch);
+        Ok((kept, chain))
+    }
+
+    async fn tail(&self, after: u64, _bytes: usize) -> Result<Vec<KeptBatch>, CommitError> {
+        let later = self.tail.iter().filter(|kept| kept.turn > after);
+        Ok(later.take(TAIL_PART).cloned().collect())
     }
 }

@@ -13,11 +13,8 @@ use std::{
 
 use chat_server::{
     order::{
-        Alone, Append, Guarded, LogError, Logged, Records, SharedLog, Turn, Turns, Unkept,
-        batch::Seal,
-        follow::Follower,
-        memory::{MemoryEnd, MemoryLog},
-        shared::Shared,
+        Alone, Append, Guarded, LogError, Logged, Opening, Records, SharedLog, Turn, Turns, Unkept,
+        batch::Seal, follow::Follower, memory::MemoryLog, opening::attempt::Held, shared::Shared,
     },
     shared::Hub,
     start::Assembled,
@@ -34,6 +31,7 @@ use crate::{
     dice::Dice,
     disk::{Disk, Mistake, SimulatedStore},
     facts::Notes,
+    lost::{LosingLog, Loss},
     world::{World, now_ms},
 };
 
@@ -80,9 +78,40 @@ impl Place {
 pub(crate) struct Hubs {
     places: Vec<Place>,
     /// What they share, if they do.
-    log: Option<MemoryLog>,
+    log: Option<Log>,
     /// The longest that a way to it takes, in milliseconds.
     way_ms_max: u64,
+}
+
+/// A log that hubs share.
+enum Log {
+    /// Nothing happens to it.
+    Kept(MemoryLog),
+    /// It is lost again and again.
+    Losing(LosingLog),
+}
+
+/// How often a log is lost, and when the last time is over, in milliseconds.
+const LOSSES: u64 = 4;
+const LOSSES_MS: u64 = 18_000;
+
+/// Turns that a log goes back by at most.
+const TURNS_LOST_MAX: u64 = 12;
+
+/// Loses the log some times.
+async fn lose(log: LosingLog, mut dice: Dice, mistake: Option<Mistake>) {
+    for _ in 0..LOSSES {
+        sleep(Duration::from_millis(dice.between(1_000, LOSSES_MS / LOSSES))).await;
+        let last = usize::try_from(dice.between(1, TURNS_LOST_MAX)).unwrap();
+        log.lose(match dice.between(0, 3) {
+            0 => Loss::Nothing,
+            1 => Loss::All,
+            _ => Loss::Last(last),
+        });
+        if mistake == Some(Mistake::NothingPutBack) {
+            log.open_as_it_is();
+        }
+    }
 }
 
 fn follower() -> Follower {
@@ -95,12 +124,16 @@ impl Hubs {
         Self { places: vec![Place::new(disk)], log: None, way_ms_max: 0 }
     }
 
-    /// Several that share a log. `witness` gets what is in it.
-    pub(crate) fn sharing(seed: u64, witness: &Disk, way_ms_max: u64) -> Self {
-        let log = MemoryLog::new(now_ms);
+    fn of(seed: u64, log: Log, way_ms_max: u64) -> Self {
         let disk =
             |node: u32| Disk::new(Dice::new(seed, 100 + u64::from(node)), Notes::default(), None);
         let places = (1..=SHARING).map(|node| Place::new(disk(node))).collect();
+        Self { places, log: Some(log), way_ms_max }
+    }
+
+    /// Several that share a log. `witness` gets what is in it.
+    pub(crate) fn sharing(seed: u64, witness: &Disk, way_ms_max: u64) -> Self {
+        let log = MemoryLog::new(now_ms);
         witness.calm();
         let (store, ..) = witness.open();
         let mut reader = Shared::new(WITNESS, log.join(WITNESS, 0), store, follower());
@@ -110,7 +143,36 @@ impl Hubs {
                 reader.others().await.expect("the log is whole");
             }
         });
-        Self { places, log: Some(log), way_ms_max }
+        Self::of(seed, Log::Kept(log), way_ms_max)
+    }
+
+    /// Several that share a log which is lost again and again. `witness` is one of them, to which nobody comes.
+    pub(crate) fn losing(
+        seed: u64,
+        witness: &Disk,
+        (way_ms_max, mistake): (u64, Option<Mistake>),
+    ) -> Self {
+        let log = LosingLog::new();
+        witness.calm();
+        let (store, ..) = witness.open();
+        let (end, dice) = (log.join(WITNESS), Dice::new(seed, 3_000));
+        let way = Slow { end, dice, way_ms_max, cut_until: Arc::default() };
+        let mut reader = Shared::new(WITNESS, way, store, follower()).announcing(now_ms);
+        tokio::spawn(async move {
+            // The others wait for whoever has said that it is there.
+            reader.announce().await.expect("the log is whole");
+            loop {
+                reader.arrived().await;
+                reader.others().await.expect("the log is whole");
+            }
+        });
+        tokio::spawn(lose(log.clone(), Dice::new(seed, 3_001), mistake));
+        Self::of(seed, Log::Losing(log), way_ms_max)
+    }
+
+    /// Whether their log is lost again and again: what they have is then in their memory.
+    pub(crate) fn is_losing(&self) -> bool {
+        matches!(self.log, Some(Log::Losing(_)))
     }
 
     /// How many there are.
@@ -147,28 +209,43 @@ impl Hubs {
                 world.assemble(Alone::new(store), reads, snapshot).await
             }
             Some(log) => {
-                place.disk.wipe();
-                let (store, reads, snapshot) = place.disk.open();
                 // A hub that is taken for dead goes on under the next number.
                 let life = LIVES * (place.lives.fetch_add(1, Ordering::Relaxed) + 1);
                 let hub = Incarnation { node: u32::try_from(index + 1).unwrap(), life };
-                let dice = Dice::new(world.seed(), 1_000 * u64::from(hub.node) + life);
-                let (end, way_ms_max) = (log.join(hub, 0), self.way_ms_max);
-                let way = Slow { end, dice, way_ms_max, cut_until: Arc::clone(&place.cut_until) };
-                let shared = Shared::new(hub, way, store, follower());
-                let dice = Dice::new(world.seed(), 2_000 * u64::from(hub.node) + life);
-                let turns = Careful { shared, mistake: world.mistake(), count: 0, dice };
-                world.assemble(turns, reads, snapshot).await
+                match log {
+                    Log::Kept(log) => self.share(index, (hub, log.join(hub, 0)), world).await,
+                    Log::Losing(log) => self.share(index, (hub, log.join(hub)), world).await,
+                }
             }
         };
         let (drain, connections) = (CancellationToken::new(), Vec::new());
         *self.life(index) = Some(HubLife { hub, worker, drain, connections });
     }
 
+    /// Starts a hub that shares a log, of which it has nothing yet.
+    async fn share(
+        &self,
+        index: usize,
+        (hub, end): (Incarnation, impl SharedLog + Sync + 'static),
+        world: &World,
+    ) -> Assembled {
+        let (place, way_ms_max) = (&self.places[index], self.way_ms_max);
+        place.disk.wipe();
+        let (store, reads, snapshot) = place.disk.open();
+        let dice = Dice::new(world.seed(), 1_000 * u64::from(hub.node) + hub.life);
+        let way = Slow { end, dice, way_ms_max, cut_until: Arc::clone(&place.cut_until) };
+        let shared = Shared::new(hub, way, store, follower());
+        // Where the log may be lost, others wait for whoever has said that it is there.
+        let shared = if self.is_losing() { shared.announcing(now_ms) } else { shared };
+        let dice = Dice::new(world.seed(), 2_000 * u64::from(hub.node) + hub.life);
+        let turns = Careful { shared, mistake: world.mistake(), count: 0, dice };
+        world.assemble(turns, reads, snapshot).await
+    }
+
     /// Another hub has not heard of this one for a while, whether it lives or not.
     pub(crate) fn take_for_dead(&self, index: usize, dice: &mut Dice) {
         let node = u32::try_from(index + 1).unwrap();
-        let log = self.log.as_ref().expect("they share one");
+        let Some(Log::Kept(log)) = &self.log else { return };
         let lives = log.hubs().into_iter().filter(|hub| hub.node == node);
         let other = (index + 1 + dice.index(self.count() - 1)) % self.count();
         let by = self.life(other).as_ref().map(|life| life.hub.clone());
@@ -192,14 +269,14 @@ impl Hubs {
 }
 
 /// The way to the log takes its time, so that others write between a decision and its batch.
-struct Slow {
-    end: MemoryEnd,
+struct Slow<E> {
+    end: E,
     dice: Dice,
     way_ms_max: u64,
     cut_until: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Slow {
+impl<E> Slow<E> {
     async fn pause(&mut self) {
         sleep(Duration::from_millis(self.dice.between(0, self.way_ms_max))).await;
         let cut_until = *self.cut_until.lock().unwrap();
@@ -209,7 +286,7 @@ impl Slow {
     }
 }
 
-impl SharedLog for Slow {
+impl<E: SharedLog + Sync> SharedLog for Slow<E> {
     async fn append(&mut self, append: Append) -> Result<u64, LogError> {
         self.pause().await;
         let turn = self.end.append(append).await;
@@ -231,11 +308,20 @@ impl SharedLog for Slow {
         self.pause().await;
         self.end.next().await
     }
+
+    async fn open(
+        &mut self,
+        copy: &mut impl Held<Error = CommitError>,
+        used: u64,
+    ) -> Result<Opening, CommitError> {
+        self.pause().await;
+        self.end.open(copy, used).await
+    }
 }
 
 /// A hub of several, which may make a mistake on purpose with each eighth batch or turn.
-struct Careful {
-    shared: Shared<Slow, SimulatedStore>,
+struct Careful<E> {
+    shared: Shared<Slow<E>, SimulatedStore>,
     mistake: Option<Mistake>,
     count: u32,
     /// Which batches are cut.
@@ -254,7 +340,7 @@ fn is_message(one: &Guarded) -> bool {
     matches!(&one.proposal, Proposal::Entry(new) if new.kind == EntryKind::Message)
 }
 
-impl Careful {
+impl<E: SharedLog + Sync> Careful<E> {
     /// What certification is told of a batch.
     fn forget_keys(&self, batch: &mut [Guarded], is_second: bool) {
         let messages = batch.iter_mut().filter(|one| is_message(one));
@@ -306,7 +392,7 @@ impl Careful {
     }
 }
 
-impl Turns for Careful {
+impl<E: SharedLog + Sync> Turns for Careful<E> {
     const IS_SHARED: bool = true;
 
     fn hub(&self) -> Incarnation {
@@ -348,6 +434,11 @@ impl Turns for Careful {
             return Ok(Vec::new());
         }
         let turns = self.shared.catch_up().await?;
+        Ok(self.passes_on(turns))
+    }
+
+    async fn announce(&mut self) -> Result<Vec<Turn>, CommitError> {
+        let turns = self.shared.announce().await?;
         Ok(self.passes_on(turns))
     }
 

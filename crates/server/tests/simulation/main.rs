@@ -27,6 +27,7 @@ mod disk;
 mod facts;
 mod hubs;
 mod keys;
+mod lost;
 mod network;
 mod plan;
 mod tally;

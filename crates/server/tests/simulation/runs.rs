@@ -145,6 +145,27 @@ fn hubs_that_share_a_log_break_no_promise() {
     run_all(&(first..first + count).collect::<Vec<_>>(), world::run_sharing);
 }
 
+/// Worlds of the gate with hubs whose log is lost.
+const LOSING_SEEDS: u64 = 40;
+
+/// Goal: whatever was acknowledged is there, once, when the log is emptied, goes back, or is another one, again and again.
+/// Method: nobody dies, so that somebody has everything; each hub is cut off now and then, also while the others wait for it.
+#[test]
+fn hubs_that_lose_their_log_break_no_promise() {
+    let first = number("CHAT_SIM_SEED").or(number("CHAT_SIM_FIRST")).unwrap_or(0);
+    let one = number("CHAT_SIM_SEED").map(|_| 1);
+    let count = one.or(number("CHAT_SIM_SEEDS")).unwrap_or(LOSING_SEEDS);
+    run_all(&(first..first + count).collect::<Vec<_>>(), world::run_losing);
+}
+
+/// Goal: worlds that lose their log look at something. Method: what was lost is not put back.
+#[test]
+fn a_log_that_is_opened_without_what_it_had_is_found() {
+    let broken =
+        |seed: &u64| !world::run_losing(*seed, Some(Mistake::NothingPutBack)).violations.is_empty();
+    assert!((0..MISTAKE_SEEDS_MAX).any(|seed| broken(&seed)));
+}
+
 /// The first place at which two runs differ, with what came just before it.
 fn difference<T: std::fmt::Debug + PartialEq>(first: &[T], second: &[T]) -> Option<String> {
     let same = first.iter().zip(second).take_while(|(one, two)| one == two).count();

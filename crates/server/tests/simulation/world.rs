@@ -237,20 +237,38 @@ pub(crate) fn run(seed: u64, mistake: Option<Mistake>) -> Report {
 
 /// The same with hubs that share a log.
 pub(crate) fn run_sharing(seed: u64, mistake: Option<Mistake>) -> Report {
-    run_plan((seed, Plan::of(seed).without_disks()), mistake, Some(WAY_MS_MAX))
+    run_plan((seed, Plan::of(seed).without_disks()), mistake, Some(Way::SHORT))
+}
+
+/// The same with hubs whose log is lost again and again. None of them dies: what they have is in their memory.
+pub(crate) fn run_losing(seed: u64, mistake: Option<Mistake>) -> Report {
+    run_plan(
+        (seed, Plan::of(seed).without_disks()),
+        mistake,
+        Some(Way { losing: true, ..Way::SHORT }),
+    )
 }
 
 /// The same where people talk in a room all the time and come and go there.
 pub(crate) fn run_crowded(seed: u64, mistake: Option<Mistake>) -> Report {
     let plan = Plan::of(seed).without_disks().crowded(seed);
-    run_plan((seed, plan), mistake, Some(LONG_WAY_MS_MAX))
+    run_plan((seed, plan), mistake, Some(Way { ms_max: LONG_WAY_MS_MAX, ..Way::SHORT }))
 }
 
-fn run_plan(
-    (seed, plan): (u64, Plan),
-    mistake: Option<Mistake>,
-    way_ms_max: Option<u64>,
-) -> Report {
+/// The way of hubs to the log that they share.
+#[derive(Clone, Copy)]
+struct Way {
+    /// The longest that it takes, in milliseconds.
+    ms_max: u64,
+    /// The log is lost again and again.
+    losing: bool,
+}
+
+impl Way {
+    const SHORT: Self = Self { ms_max: WAY_MS_MAX, losing: false };
+}
+
+fn run_plan((seed, plan): (u64, Plan), mistake: Option<Mistake>, way: Option<Way>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -258,20 +276,17 @@ fn run_plan(
         .unwrap();
     runtime.block_on(async {
         START.set(Some(Instant::now()));
-        Director::new((seed, &plan), mistake, way_ms_max).await.direct(plan).await
+        Director::new((seed, &plan), mistake, way).await.direct(plan).await
     })
 }
 
 impl Director {
-    async fn new(
-        (seed, plan): (u64, &Plan),
-        mistake: Option<Mistake>,
-        way_ms_max: Option<u64>,
-    ) -> Self {
+    async fn new((seed, plan): (u64, &Plan), mistake: Option<Mistake>, way: Option<Way>) -> Self {
         let notes = Notes::default();
         let disk = Disk::new(Dice::new(seed, 1), notes.clone(), mistake);
-        let hubs = match way_ms_max {
-            Some(way_ms_max) => Hubs::sharing(seed, &disk, way_ms_max),
+        let hubs = match way {
+            Some(Way { ms_max, losing: true }) => Hubs::losing(seed, &disk, (ms_max, mistake)),
+            Some(Way { ms_max, losing: false }) => Hubs::sharing(seed, &disk, ms_max),
             None => Hubs::alone(disk.clone()),
         };
         let hubs_back_at = vec![None; hubs.count()];
@@ -348,6 +363,9 @@ impl Director {
             Happening::HubCrash { moment, down_ms } => {
                 self.hub_down_for = Duration::from_millis(down_ms);
                 let index = self.dice.index(self.world.hubs.count());
+                if self.world.hubs.is_losing() {
+                    return self.world.hubs.cut_off(index, self.hub_down_for + CUT_OFF);
+                }
                 if self.world.hubs.count() > 1 {
                     match self.dice.between(0, 2) {
                         0 => {}

@@ -8,7 +8,7 @@ use chat_protocol::id::Digest;
 use thiserror::Error;
 
 use super::line::Began;
-use super::{Decision, Heard, Said, View, decide};
+use super::{Decision, Heard, Question, Said, View, Words, decide};
 use crate::order::batch::BATCH_BYTES;
 use crate::store::Facts;
 pub use crate::store::KeptBatch as Kept;
@@ -61,12 +61,12 @@ pub trait Closed: Send {
     /// What hubs have said of this Redis.
     fn said(&mut self, run: &str) -> impl Future<Output = Result<Heard, Self::Error>> + Send;
 
-    /// Says how far a hub is. Who is further than the opener puts it out.
+    /// Says how far a hub is. Who is further than the opener puts it out, but for those that it goes on without.
     fn say(
         &mut self,
         run: &str,
         node: u32,
-        said: Said,
+        words: &Words,
     ) -> impl Future<Output = Result<Answer, Self::Error>> + Send;
 
     /// Makes a hub the opener, if nobody has said more and no other is at it. Those that a person goes on without do not
@@ -115,6 +115,8 @@ pub struct Allowed<'a> {
     pub without: Option<&'a BTreeSet<u32>>,
     /// The generation that this hub has followed the log in.
     pub before: u64,
+    /// What this hub asks the others with, at this closing of the log and at no other one.
+    pub asks: Question,
 }
 
 /// The copy of a hub.
@@ -194,7 +196,7 @@ pub async fn attempt<P: Closed, H: Held>(
     place: &mut P,
     hub: &mut H,
     look: Look,
-    Allowed { is_time_over, without, before }: Allowed<'_>,
+    Allowed { is_time_over, without, before, asks }: Allowed<'_>,
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     let (node, own) = (hub.node(), hub.said());
     let Look { run, open, has } = look;
@@ -208,13 +210,16 @@ pub async fn attempt<P: Closed, H: Held>(
     if has > own.turn {
         return Ok(Attempt::NotYet(Decision::Read));
     }
-    let answer = place.say(&run, node, own).await.map_err(AttemptError::Place)?;
+    let answers = place.said(&run).await.map_err(AttemptError::Place)?.questions();
+    let words = Words { said: own, asks, answers };
+    let answer = place.say(&run, node, &words).await.map_err(AttemptError::Place)?;
     if !matches!(answer, Answer::Done(_)) {
         return Ok(after(answer));
     }
     let heard = place.said(&run).await.map_err(AttemptError::Place)?;
     let living = hub.living();
-    let view = View { node, living: &living, heard: &heard, has, is_time_over, without };
+    let (living, heard) = (&living, &heard);
+    let view = View { node, own, asks, living, heard, has, is_time_over, without };
     let decision = decide(&view, |turn| hub.chain_at(turn));
     let Decision::Open { generation, .. } = decision else {
         return Ok(Attempt::NotYet(decision));

@@ -74,23 +74,30 @@ pub fn number_behind(generation: u64) -> u64 {
     generation.saturating_add(1).saturating_add(u64::from(step))
 }
 
-/// The openings that a log has gone through.
+/// The openings that a log has gone through: the last ones, at least.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Line(BTreeMap<u64, Began>);
+pub struct Line {
+    openings: BTreeMap<u64, Began>,
+    /// What the oldest of them stands behind, where it is not known what led there: the opening of this generation, and
+    /// older ones. 0 where all of them are known.
+    unknown: u64,
+}
 
 impl Line {
     /// Those that led to the generation `newest`, of all that are known.
     pub fn to(newest: u64, known: &BTreeMap<u64, Began>) -> Self {
-        let mut line = BTreeMap::new();
+        let mut line = Self::default();
         let mut next = newest;
         while let Some(began) = known.get(&next) {
-            line.insert(next, *began);
-            if began.before >= next {
-                break;
-            }
-            next = began.before;
+            line.openings.insert(next, *began);
+            // No hub begins one that is older than what it stands behind.
+            line.unknown = if began.before < next { began.before } else { 0 };
+            next = line.unknown;
         }
-        Self(line)
+        if line.unknown <= FIRST {
+            line.unknown = 0;
+        }
+        line
     }
 
     /// That of a copy: what it has noted are the openings of one line.
@@ -102,26 +109,36 @@ impl Line {
 
     /// The newest generation; 0 for a log that was never opened anew.
     pub fn newest(&self) -> u64 {
-        self.0.last_key_value().map_or(0, |(generation, _)| *generation)
+        self.openings.last_key_value().map_or(0, |(generation, _)| *generation)
     }
 
     /// All of them.
     pub fn openings(&self) -> &BTreeMap<u64, Began> {
-        &self.0
+        &self.openings
     }
 
     /// Whether the log has gone through this generation. The first ones are of every log.
     pub fn has(&self, generation: u64) -> bool {
-        generation <= FIRST || self.0.contains_key(&generation)
+        generation <= FIRST || self.openings.contains_key(&generation)
+    }
+
+    /// Whether it may have gone through this generation: it has, or that is so long ago that nobody knows.
+    fn may_have(&self, generation: u64) -> bool {
+        self.has(generation) || generation <= self.unknown
     }
 
     fn turns_behind(&self, generation: u64) -> impl Iterator<Item = u64> {
-        self.0.range(generation.saturating_add(1)..).map(|(_, began)| began.turn)
+        self.openings.range(generation.saturating_add(1)..).map(|(_, began)| began.turn)
     }
 
-    /// The newest generation that both have gone through; 0 for what was there before all of them.
+    /// The newest generation that both have gone through, as far as is known; 0 for what was there before all of them.
     fn last_of_both(&self, other: &Self) -> u64 {
-        self.0.keys().rev().find(|generation| other.has(**generation)).copied().unwrap_or(0)
+        self.openings.keys().rev().find(|generation| other.has(**generation)).copied().unwrap_or(0)
+    }
+
+    /// Whether it is known what this one has gone through behind that generation.
+    fn reaches_back_to(&self, generation: u64) -> bool {
+        self.unknown == 0 || self.openings.contains_key(&generation)
     }
 
     /// The newest generation of this one that somebody has gone through who has followed `own`, and has read a turn from
@@ -150,14 +167,14 @@ impl Line {
 
     /// Whether a turn that was read from this generation is part of the log.
     pub fn counts(&self, turn: u64, generation: u64) -> bool {
-        self.has(generation) && self.turns_behind(generation).all(|last| turn <= last)
+        self.may_have(generation) && self.turns_behind(generation).all(|last| turn <= last)
     }
 
     /// Facts that are no openings, or are of this line.
     pub fn filter(&self, facts: &mut Facts) {
         let is_of_this = |name: &str| {
             let generation = name.strip_prefix(BEGAN).and_then(|number| number.parse::<u64>().ok());
-            generation.is_some_and(|generation| self.0.contains_key(&generation))
+            generation.is_some_and(|generation| self.openings.contains_key(&generation))
         };
         facts.retain(|(name, _)| !is_opening(name) || is_of_this(name));
     }
@@ -187,14 +204,17 @@ pub fn forked_behind(
     let is_other = |began: &&Began| {
         began.turn <= applied && chain_at(began.turn).is_some_and(|chain| chain != began.chain)
     };
-    let other = log.0.values().find(is_other).map(|began| began.turn.saturating_sub(1));
+    let other = log.openings.values().find(is_other).map(|began| began.turn.saturating_sub(1));
     let parted = if log.has(read_from) {
         log.turns_behind(read_from).min()
     } else {
-        // It was read in a generation that the log has not gone through.
+        // It was read in a generation that the log has not gone through, or so long ago that nobody knows: then what the copy
+        // has gone through may be part of it, up to where the log is known from.
         let both = own.last_of_both(log);
+        let is_known = log.reaches_back_to(both);
         let there = log.turns_behind(both).min();
-        there.map(|there| own.turns_behind(both).chain([there]).min().unwrap_or(there))
+        let here = own.turns_behind(both).filter(|_| is_known);
+        there.map(|there| here.chain([there]).min().unwrap_or(there))
     };
     parted.filter(|last| *last < applied).into_iter().chain(other).min()
 }
@@ -256,6 +276,29 @@ mod tests {
         assert_eq!(forked(&log, &own, (45, 7)), None, "it is to be put back");
         assert_eq!(log.clone().joined(own.clone()), own);
         assert_eq!(own.clone().joined(log), own);
+    }
+
+    /// Goal: a copy that was away for longer than the log remembers its openings is taken for what it is: one that is behind.
+    /// Before, it was told that it had forked.
+    #[test]
+    fn what_is_longer_ago_than_the_log_remembers_is_no_fork() {
+        // The log has gone through 3 and 7, and through many since; the last ones are known.
+        let log = line(&[(90, 80, 60), (95, 90, 70)]);
+        for own in [line(&[(3, 0, 20), (7, 3, 40)]), line(&[])] {
+            let read_from = own.newest().max(1);
+            assert_eq!(forked(&log, &own, (50, read_from)), None, "it is behind");
+            assert_eq!(forked(&log, &own, (60, read_from)), None, "as far as that began");
+            assert_eq!(forked(&log, &own, (61, read_from)), Some(60), "it has more");
+            assert!(!log.is_older_than(&own) && log.counts(55, read_from), "and reads on");
+            let seen = |turn: u64| (turn == 60).then(|| chain(1));
+            assert_eq!(forked_behind(&log, &own, (60, read_from), seen), Some(59), "by its chain");
+        }
+        assert!(log.counts(60, 80) && !log.counts(61, 80) && !log.counts(55, 85));
+        // One that knows what led there is on another line.
+        let own = line(&[(3, 0, 20), (90, 3, 60), (92, 90, 65)]);
+        assert_eq!(forked(&log, &own, (68, 92)), Some(65));
+        // A log of which nothing is known has gone through nothing.
+        assert!(!Line::to(80, &BTreeMap::new()).counts(5, 80));
     }
 
     #[test]

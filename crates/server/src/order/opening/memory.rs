@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
 use super::line::Began;
-use super::{Heard, SAID_LEASE, Said};
+use super::{Heard, SAID_LEASE, Words};
 use crate::clock::Clock;
 
 #[derive(Debug, Default)]
@@ -19,9 +19,18 @@ struct State {
     turns: Vec<Kept>,
     numbers: BTreeMap<String, u64>,
     /// What hubs have said, and when.
-    said: BTreeMap<u32, (Said, u64)>,
-    /// Who opens, and when it has done something last.
-    opener: Option<(u32, u64)>,
+    said: BTreeMap<u32, (Words, u64)>,
+    opener: Option<Opens>,
+}
+
+/// Who opens.
+#[derive(Debug)]
+struct Opens {
+    node: u32,
+    /// When it has done something last.
+    at: u64,
+    /// Whom it goes on without.
+    without: BTreeSet<u32>,
 }
 
 /// The log. Clones are the same one.
@@ -50,6 +59,24 @@ impl ClosedInMemory {
         let turns = turns.into_iter().filter(|kept| kept.turn <= last).collect();
         let open = state.open.filter(|_| last > 0);
         *state = State { run, open, generation, turns, ..State::default() };
+    }
+
+    /// It closes for the process that it is in, and has the turns up to this one.
+    pub fn close(&self, last: u64) {
+        let mut state = self.state();
+        state.open = None;
+        state.turns.retain(|kept| kept.turn <= last);
+    }
+
+    /// What a hub has said last.
+    pub fn words_of(&self, node: u32) -> Option<Words> {
+        self.state().said.get(&node).map(|(words, _)| words.clone())
+    }
+
+    /// It gives out that a hub says this now.
+    pub fn show(&self, node: u32, words: Words) {
+        let now_ms = (self.clock)();
+        self.state().said.insert(node, (words, now_ms));
     }
 
     /// A hub has said nothing for a while.
@@ -86,7 +113,7 @@ impl State {
     }
 
     fn refuses_opener(&self, opener: &Opener<'_>) -> Option<Answer> {
-        let is_opener = self.opener.is_some_and(|(node, _)| node == opener.node);
+        let is_opener = self.opener.as_ref().is_some_and(|opens| opens.node == opener.node);
         self.refuses(opener.run).or((!is_opener).then_some(Answer::PutOut))
     }
 }
@@ -104,24 +131,26 @@ impl Closed for ClosedInMemory {
         let now_ms = (self.clock)();
         let (state, mut heard) = (self.state(), Heard::default());
         if run == state.name() {
-            for (node, (said, at)) in &state.said {
+            for (node, (words, at)) in &state.said {
                 let is_silent = u128::from(now_ms.saturating_sub(*at)) > SAID_LEASE.as_millis();
                 let kept = if is_silent { &mut heard.silent } else { &mut heard.said };
-                kept.insert(*node, *said);
+                kept.insert(*node, words.clone());
             }
         }
         Ok(heard)
     }
 
-    async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, Infallible> {
+    async fn say(&mut self, run: &str, node: u32, words: &Words) -> Result<Answer, Infallible> {
         let now_ms = (self.clock)();
         let mut state = self.state();
         if let Some(answer) = state.refuses(run) {
             return Ok(answer);
         }
-        state.said.insert(node, (said, now_ms));
-        let is_further = |(opener, _): &(u32, u64)| {
-            state.said.get(opener).is_none_or(|(opener, _)| opener.turn < said.turn)
+        state.said.insert(node, (words.clone(), now_ms));
+        let is_further = |opens: &Opens| {
+            let said = state.said.get(&opens.node);
+            let is_behind = said.is_none_or(|(opener, _)| opener.said.turn < words.said.turn);
+            is_behind && !opens.without.contains(&node)
         };
         if state.opener.as_ref().is_some_and(is_further) {
             state.opener = None;
@@ -141,20 +170,20 @@ impl Closed for ClosedInMemory {
             return Ok(answer);
         }
         let Some((own, _)) = state.said.get(&node) else { return Ok(Answer::NotSaid) };
-        let is_further = |(other, (said, _)): &(&u32, &(Said, u64))| {
-            said.turn > own.turn && !without.contains(*other)
+        let is_further = |(other, (words, _)): &(&u32, &(Words, u64))| {
+            words.said.turn > own.said.turn && !without.contains(*other)
         };
         if let Some((other, _)) = state.said.iter().find(is_further) {
             return Ok(Answer::Behind(*other));
         }
-        if let Some((opener, at)) = state.opener
-            && opener != node
-            && !without.contains(&opener)
-            && u128::from(now_ms.saturating_sub(at)) < OPENER_PATIENCE.as_millis()
+        if let Some(opens) = &state.opener
+            && opens.node != node
+            && !without.contains(&opens.node)
+            && u128::from(now_ms.saturating_sub(opens.at)) < OPENER_PATIENCE.as_millis()
         {
-            return Ok(Answer::Taken(opener));
+            return Ok(Answer::Taken(opens.node));
         }
-        state.opener = Some((node, now_ms));
+        state.opener = Some(Opens { node, at: now_ms, without: without.clone() });
         Ok(Answer::Done(0))
     }
 
@@ -177,7 +206,9 @@ impl Closed for ClosedInMemory {
             state.turns.clear();
         }
         state.turns.extend_from_slice(batches);
-        state.opener = Some((opener.node, now_ms));
+        if let Some(opens) = &mut state.opener {
+            opens.at = now_ms;
+        }
         Ok(Answer::Done(state.end()))
     }
 

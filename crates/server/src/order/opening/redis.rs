@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
 use super::line::Began;
-use super::{Heard, SAID_LEASE, Said};
+use super::{Heard, Question, SAID_LEASE, Said, Words};
 use crate::order::{batch::VERSION, words::WordSeal};
 use crate::store::Facts;
 
@@ -116,21 +116,19 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
         for (field, value) in &fields {
             let Some(node) = field.strip_prefix("n:") else { continue };
             // What no hub has sealed was said by nobody.
-            let Some((node, said, at)) = read((run, node), value, &self.seal) else { continue };
+            let Some((node, words, at)) = read((run, node), value, &self.seal) else { continue };
             let is_silent = seconds.saturating_sub(at) > SAID_LEASE.as_secs();
             let kept = if is_silent { &mut heard.silent } else { &mut heard.said };
-            kept.insert(node, said);
+            kept.insert(node, words);
         }
         Ok(heard)
     }
 
-    async fn say(&mut self, run: &str, node: u32, said: Said) -> Result<Answer, ClosedError> {
+    async fn say(&mut self, run: &str, node: u32, words: &Words) -> Result<Answer, ClosedError> {
         let script = Script::new(include_str!("../redis/say.lua"));
         let mut call = script.key(self.meta());
-        call.key(self.opening(run)).arg(run).arg(node).arg(said.turn);
-        let Said { turn, chain, generation, is_new } = said;
-        let words = format!("{turn} {generation} {chain} {}", u8::from(is_new));
-        let sealed = self.seal.seal(&said_by(run, node), words.as_bytes());
+        call.key(self.opening(run)).arg(run).arg(node).arg(words.said.turn);
+        let sealed = self.seal.seal(&said_by(run, node), written(words).as_bytes());
         call.arg(sealed).arg(SAID_SECONDS);
         self.invoke(&call).await
     }
@@ -192,17 +190,64 @@ fn said_by(run: &str, node: u32) -> String {
     format!("said {run} {node}")
 }
 
-/// What one hub has said, and when, in seconds of Redis: `TURN SECONDS`, and sealed `TURN GENERATION CHAIN NEW`. The turn is
-/// in clear for the scripts.
-fn read((run, node): (&str, &str), value: &[u8], seal: &WordSeal) -> Option<(u32, Said, u64)> {
+/// What a hub says, before it is sealed: `TURN GENERATION CHAIN NEW ASKS`, and `NODE=ASKED` for each that it answers.
+fn written(Words { said, asks, answers }: &Words) -> String {
+    let Said { turn, chain, generation, is_new } = said;
+    let mut text = format!("{turn} {generation} {chain} {} {}", u8::from(*is_new), asks.0);
+    for (node, Question(asked)) in answers {
+        text.push_str(&format!(" {node}={asked}"));
+    }
+    text
+}
+
+/// Reads what [`written`] has written.
+fn read_words(text: &str) -> Option<Words> {
+    let mut parts = text.split(' ');
+    let (turn, generation) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let chain = Digest::parse(parts.next()?).ok()?;
+    let is_new = parts.next()? == "1";
+    let asks = Question(parts.next()?.parse().ok()?);
+    let answer = |part: &str| {
+        let (node, asked) = part.split_once('=')?;
+        Some((node.parse().ok()?, Question(asked.parse().ok()?)))
+    };
+    let answers = parts.map(answer).collect::<Option<BTreeMap<u32, Question>>>()?;
+    Some(Words { said: Said { turn, chain, generation, is_new }, asks, answers })
+}
+
+/// What one hub has said, and when, in seconds of Redis: `TURN SECONDS`, and sealed all of it. The turn is in clear for the
+/// scripts.
+fn read((run, node): (&str, &str), value: &[u8], seal: &WordSeal) -> Option<(u32, Words, u64)> {
     let mut parts = value.splitn(3, |byte| *byte == b' ');
     let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
     let (clear, at) = (number()?, number()?);
     let node = node.parse().ok()?;
     let words = seal.open(&said_by(run, node), parts.next()?)?;
-    let mut words = std::str::from_utf8(&words).ok()?.split(' ');
-    let (turn, generation) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    let chain = Digest::parse(words.next()?).ok()?;
-    let is_new = words.next()? == "1";
-    (turn == clear).then_some((node, Said { turn, chain, generation, is_new }, at))
+    let words = read_words(std::str::from_utf8(&words).ok()?)?;
+    (words.said.turn == clear).then_some((node, words, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        let said = Said { turn: 7, chain: Digest([3; 32]), generation: 1 << 40, is_new: true };
+        let answers = BTreeMap::from([(1, Question(u64::MAX)), (4_000_000_000, Question(0))]);
+        let words = Words { said, asks: Question(5), answers };
+        assert_eq!(read_words(&written(&words)), Some(words.clone()));
+        let alone = Words { answers: BTreeMap::new(), ..words };
+        assert_eq!(read_words(&written(&alone)), Some(alone));
+        let text = written(&Words { said, asks: Question(5), answers: BTreeMap::new() });
+        for cut in [
+            "",
+            "7",
+            text.strip_suffix(" 5").unwrap(),
+            &format!("{text} 1"),
+            &format!("{text} 1=x"),
+        ] {
+            assert_eq!(read_words(cut), None, "{cut}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! What is said of a log beside its turns, as it lies in Redis. Whoever can write there can write anything: only what a hub
 //! can have written is taken over, and nothing of the rest gets into a copy, which would bring it to the next Redis.
 //!
-//! - `identity`, `settings`, `o:GENERATION`: sealed for the hubs.
+//! - `identity`, `settings`, `o:GENERATION`: sealed for the hubs. Settings say since when they hold: older ones than a copy
+//!   knows are put right as what no hub has written.
 //! - `n:NODE`: a name, which the number is made of.
 //! - `d:NODE`: how far a hub is, and when; of no use but to wait for it. It counts of hubs that have a name here.
 //! - `host`: a name in clear. It says where the agent runs, as Redis may.
@@ -42,7 +43,36 @@ pub fn is_node_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NODE_NAME_CHARS_MAX && text.chars().all(is_right)
 }
 
-/// Something beside a log that no hub can have written.
+/// What the settings of all hubs are called beside the log.
+pub const SETTINGS: &str = "settings";
+
+/// The name in the settings that says since when they hold. Those with which a log begins do not have it.
+pub const SINCE: &str = "since";
+
+/// Since when sealed settings hold: a number that is larger for each that came later, and 0 for those of the beginning.
+fn since(sealed: &[u8], seal: &WordSeal) -> u64 {
+    let read = || {
+        let settings = seal.open(SETTINGS, sealed)?;
+        let settings: BTreeMap<String, String> = serde_json::from_slice(&settings).ok()?;
+        settings.get(SINCE)?.parse().ok()
+    };
+    read().unwrap_or(0)
+}
+
+/// Whether this was there before what is known came.
+fn is_of_before((name, there): (&str, &[u8]), known: &[u8], seal: &WordSeal) -> bool {
+    name == SETTINGS && there != known && since(there, seal) < since(known, seal)
+}
+
+/// What is to stand there instead, by what is known: what lies there no hub has written, or it is of before.
+pub fn wrong((name, there): (&str, &[u8]), known: &[u8], seal: &WordSeal) -> Option<Wrong> {
+    let is_right = |value: &[u8]| is_of_a_hub(name, value, seal);
+    let is_wrong = !is_right(there) || is_of_before((name, there), known, seal);
+    let (name, there, right) = (name.to_owned(), there.to_vec(), known.to_vec());
+    (is_wrong && is_right(known)).then_some(Wrong { name, there, right })
+}
+
+/// Something beside a log that no hub can have written there now.
 #[derive(Debug)]
 pub struct Wrong {
     /// What it is called.
@@ -65,7 +95,10 @@ async fn mend(
     let script = Script::new(include_str!("mend.lua"));
     let mut call = script.key(meta);
     for Wrong { name, there, right } in wrong {
-        tracing::warn!(name, "something was written beside the log that no server has sealed");
+        tracing::warn!(
+            name,
+            "something lay beside the log that no server has put there, or one of before"
+        );
         call.arg(name).arg(&there[..]).arg(&right[..]);
     }
     call.invoke_async(connection).await
@@ -113,14 +146,10 @@ impl Beside {
 
     /// What no hub can have written.
     fn wrong(&self, known: &Facts, seal: &WordSeal) -> Vec<Wrong> {
-        let wrong = known.iter().filter_map(|(name, right)| {
-            let there = self.fields.get(name)?;
-            let is_right = |value: &[u8]| is_of_a_hub(name, value, seal);
-            let is_wrong = !is_right(there) && is_right(right);
-            let (name, there, right) = (name.clone(), there.clone(), right.clone());
-            is_wrong.then_some(Wrong { name, there, right })
-        });
-        wrong.collect()
+        let there = known
+            .iter()
+            .filter_map(|(name, right)| wrong((name, self.fields.get(name)?), right, seal));
+        there.collect()
     }
 
     /// The openings that led to where the log is.
@@ -150,7 +179,11 @@ impl Beside {
             if !is_of_a_hub(name, value, seal) {
                 continue;
             }
-            let is_known = facts.contains_key(name);
+            let known = facts.get(name);
+            if known.is_some_and(|known| is_of_before((name, value), known, seal)) {
+                continue;
+            }
+            let is_known = known.is_some();
             let is_taken = match name.split_once(':') {
                 Some(("n", _)) => is_known || names < NODES_MAX,
                 Some(("d", node)) => facts.contains_key(&format!("n:{node}")),
@@ -171,7 +204,7 @@ impl Beside {
 fn is_of_a_hub(name: &str, value: &[u8], seal: &WordSeal) -> bool {
     let text = || std::str::from_utf8(value).ok();
     match (name, name.split_once(':')) {
-        ("identity" | "settings", _) => seal.open(name, value).is_some(),
+        ("identity" | SETTINGS, _) => seal.open(name, value).is_some(),
         ("host", _) => text().is_some_and(is_node_name),
         (_, Some(("n", number))) => {
             text().is_some_and(|name| is_node_name(name) && number_of(name).to_string() == number)
@@ -194,6 +227,34 @@ mod tests {
 
     fn fact(name: &str, value: &[u8]) -> (String, Vec<u8>) {
         (name.to_owned(), value.to_vec())
+    }
+
+    /// Goal: settings that were changed are not put back by who shows the sealed ones of before. Before, they were taken over.
+    #[test]
+    fn settings_of_before_a_change_are_put_right_and_not_taken_over() {
+        let seal = WordSeal::new(&[1; 32], [7; 16]);
+        let sealed = |since: &str| {
+            let text = format!(r#"{{"retention":"-"{since}}}"#);
+            seal.seal(SETTINGS, text.as_bytes())
+        };
+        let at = |since: u64| sealed(&format!(r#","since":"{since}""#));
+        let first = sealed("");
+        for (there, known, is_of_before) in [
+            (&first, &at(1), true),
+            (&at(5), &at(1_790_000_000_000), true),
+            (&at(6), &at(5), false),
+            (&at(5), &first, false),
+            (&first, &sealed(""), false),
+            (&at(5), &b"what no hub has sealed".to_vec(), false),
+        ] {
+            let fields = BTreeMap::from([(SETTINGS.to_owned(), there.clone())]);
+            let beside = Beside { fields, generation: 1 };
+            let facts = vec![fact(SETTINGS, known)];
+            let wrong = beside.wrong(&facts, &seal);
+            assert_eq!(wrong.len(), usize::from(is_of_before), "{wrong:?}");
+            let right = if is_of_before { known } else { there };
+            assert_eq!(beside.learnt(facts, &seal), [fact(SETTINGS, right)]);
+        }
     }
 
     /// Goal: what somebody writes beside the log who has not the key gets into no copy.

@@ -5,8 +5,11 @@ local run = info:match('run_id:(%x+)') .. info:match('master_replid:(%x+)')
 if run ~= ARGV[1] then return {'OTHER', 0} end
 local m = redis.call('HMGET', KEYS[1], 'run', 'gen')
 if m[1] == run then return {'OPEN', tonumber(m[2])} end
-local left_out = {}
-for i = 4, #ARGV do left_out[ARGV[i]] = true end
+local left_out, without = {}, ' '
+for i = 4, #ARGV do
+  left_out[ARGV[i]] = true
+  without = without .. ARGV[i] .. ' '
+end
 local said = redis.call('HGETALL', KEYS[2])
 local turns, opener, at = {}, nil, 0
 for i = 1, #said, 2 do
@@ -23,5 +26,5 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if opener and opener ~= ARGV[2] and now - at < tonumber(ARGV[3]) then return {'TAKEN', tonumber(opener)} end
-redis.call('HSET', KEYS[2], 'opener', ARGV[2], 'at', now)
+redis.call('HSET', KEYS[2], 'opener', ARGV[2], 'at', now, 'without', without)
 return {'OK', 0}

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use chat_protocol::sanitise;
+use chat_protocol::{crypto::random, sanitise};
 use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -21,7 +21,7 @@ use crate::{
     order::{
         LogError, Logged, Opening,
         opening::{
-            Decision,
+            Decision, Question,
             attempt::{Allowed, Answer, Attempt, AttemptError, Closed as _, Held, attempt},
             line::{Line, forked_behind},
             redis::ClosedInRedis,
@@ -40,7 +40,11 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Closure {
     run: String,
+    /// The newest opening that was known.
+    newest: u64,
     since: Instant,
+    /// What this hub asks the others with until the log is open.
+    asks: Question,
     /// What was said of it last.
     words: String,
 }
@@ -88,30 +92,26 @@ async fn step(
         copy.learn(generation, beside.put_back(known, &there.joined(own))).await?;
         return Ok(Opening::Read(counts));
     }
-    let is_of_before = there.is_older_than(&own);
-    let (before, newest) = (there.generation(&own), own.newest());
+    let before = there.generation(&own);
     let facts = beside.put_back(copy.facts(), &there.joined(own));
     let (sealing, cluster) = ((log.id, log.seal.clone()), log.place.cluster.clone());
     let mut place = ClosedInRedis::new(connection.clone(), &cluster, sealing, facts.clone());
     let look = place.look().await?;
-    let is_time_over = meet(log, &look.run).elapsed() >= OTHERS_TIME_MAX;
+    let (since, asks) = meet(log, (&look.run, before));
+    let is_time_over = since.elapsed() >= OTHERS_TIME_MAX;
     let word = match look.open {
         Some(_) => None,
         None => log.place.word(&mut connection, &look.run, &log.seal).await?,
     };
-    let turn = copy.said().turn;
+    let (node, turn) = (copy.node(), copy.said().turn);
     let (word, other) = match word {
-        Some(word) if word.is_for(newest, turn) => (Some(word), None),
+        Some(word) if word.is_for(node, asks, turn) => (Some(word), None),
         other => (None, other),
     };
     let has = look.has;
     let without = word.as_ref().map(|word| &word.without);
-    match attempt(&mut place, copy, look, Allowed { is_time_over, without, before }).await {
-        Ok(Attempt::Open(_)) if is_of_before => {
-            tell(log, OF_BEFORE);
-            sleep(LOOK_PAUSE).await;
-            Ok(Opening::NotYet)
-        }
+    let allowed = Allowed { is_time_over, without, before, asks };
+    match attempt(&mut place, copy, look, allowed).await {
         Ok(Attempt::Open(_)) => enter(log, copy, used).await,
         Ok(Attempt::NotYet(Decision::Read)) => {
             // The reader brings it.
@@ -137,11 +137,18 @@ async fn step(
     }
 }
 
-/// This hub waits at a Redis for which the log may be closed. Returns since when.
-fn meet(log: &mut RedisLog, run: &str) -> Instant {
-    let met = log.closure.take().filter(|closure| closure.run == run);
-    let first = || Closure { run: run.to_owned(), since: Instant::now(), words: String::new() };
-    log.closure.insert(met.unwrap_or_else(first)).since
+/// This hub waits at a Redis for which the log may be closed, behind this opening of it. Returns since when, and what it asks
+/// the others with.
+fn meet(log: &mut RedisLog, (run, newest): (&str, u64)) -> (Instant, Question) {
+    let is_this = |closure: &Closure| closure.run == run && closure.newest == newest;
+    let met = log.closure.take().filter(is_this);
+    let first = || {
+        let (run, words, since) = (run.to_owned(), String::new(), Instant::now());
+        let asks = Question(u64::from_be_bytes(random()));
+        Closure { run, newest, since, asks, words }
+    };
+    let closure = log.closure.insert(met.unwrap_or_else(first));
+    (closure.since, closure.asks)
 }
 
 /// What was read, up to the first turn that the log was opened without: that was never part of it.
@@ -154,9 +161,9 @@ fn what_counts(
     // What lies in a Redis that has lost something may have been read from a generation that only this copy knows.
     let is_void = |logged: &Logged| {
         let Logged { turn, generation, .. } = *logged;
-        let line = if there.has(generation) { there } else { own };
+        let is_own = || !there.has(generation) && own.counts(turn, generation);
         let is_parted = forked_behind(there, own, (turn, generation), |_| None).is_some();
-        is_parted || !line.counts(turn, generation)
+        is_parted || !(there.counts(turn, generation) || is_own())
     };
     if let Some(first) = read.iter().position(is_void) {
         read.truncate(first);
@@ -172,18 +179,24 @@ async fn enter(
     copy: &mut impl Held<Error = CommitError>,
     used: u64,
 ) -> Result<Opening, Failed> {
+    let mut connection = log.place.connect(SCRIPT_TIME_MAX).await?;
+    let known = copy.facts();
+    let beside = Beside::ask(log, &mut connection, &known).await?;
+    let (there, own) = (beside.line(&log.seal), Line::noted(&known, &log.seal));
+    if there.is_older_than(&own) {
+        tell(log, OF_BEFORE);
+        sleep(LOOK_PAUSE).await;
+        return Ok(Opening::NotYet);
+    }
     let (generation, turn) = match log.place.let_in(&log.id, (log.hub, log.process), used).await {
         Err(PlaceError::Closed) => return Ok(Opening::NotYet),
         Err(PlaceError::Held) => return Err(LogError::Gone.into()),
         joined => joined?,
     };
-    let mut connection = log.place.connect(SCRIPT_TIME_MAX).await?;
-    let known = copy.facts();
-    let beside = Beside::ask(log, &mut connection, &known).await?;
+    // It was opened anew since it was asked.
     if beside.generation != generation {
         return Ok(Opening::NotYet);
     }
-    let (there, own) = (beside.line(&log.seal), Line::noted(&known, &log.seal));
     let reached = there.reached_by(&own, copy.read_from());
     check(copy, &(there.clone(), own))?;
     let applied = copy.said().turn;
@@ -304,8 +317,8 @@ fn words(
     };
     match other {
         Some(_) => format!(
-            "{said}. What was said with cluster open was for another opening, or by a server that knows more: say it \
-             again with the folder of a server that runs"
+            "{said}. What was said with cluster open was said before this server waited here, or by a server that knows \
+             more: say it again with the folder of a server that runs"
         ),
         None => said,
     }

@@ -1,12 +1,14 @@
 //! What a person says when Redis has lost something and a hub is missing: without whom the others are to go on. It is
-//! sealed for the hubs, so that Redis cannot say it, and names what it was said of: it counts for the next opening of a log
-//! that is where the folder was with which it was said, and for no other one.
+//! sealed for the hubs, so that Redis cannot say it, and answers those that waited when it was said: it counts for the closing
+//! at which they have asked so, where they have what the folder had with which it was said, and for no other one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
 
 use super::{Place, PlaceError, SCRIPT_TIME_MAX};
+use crate::order::opening::Question;
 use crate::order::opening::attempt::{Closed as _, Look};
 use crate::order::opening::redis::{ClosedError, ClosedInRedis};
 use crate::order::words::WordSeal;
@@ -17,17 +19,16 @@ use crate::order::words::WordSeal;
 pub struct Word {
     /// The servers go on without these, by their numbers.
     pub without: BTreeSet<u32>,
-    /// The newest opening that the copy knows with which it was said.
-    pub generation: u64,
+    /// What those had asked with that waited, by their nodes.
+    pub answers: BTreeMap<u32, Question>,
     /// The last turn of that copy: whoever opens has it.
     pub turn: u64,
 }
 
 impl Word {
-    /// Whether it was said of the opening that a copy of this turn waits for. Each opening begins another generation, so it is
-    /// for one.
-    pub fn is_for(&self, generation: u64, turn: u64) -> bool {
-        self.generation == generation && self.turn <= turn
+    /// Whether it was said to this hub, whose copy has this turn, at the closing at which it asks so.
+    pub fn is_for(&self, node: u32, asks: Question, turn: u64) -> bool {
+        self.answers.get(&node) == Some(&asks) && self.turn <= turn
     }
 
     fn name(run: &str) -> String {
@@ -58,15 +59,22 @@ impl Place {
         format!("{{{}}}:open:{run}", self.cluster)
     }
 
-    /// What there is of the log with this id.
-    pub async fn look(&self, id: [u8; 16], seal: &WordSeal) -> Result<Look, PlaceError> {
+    /// What there is of the log with this id, and, where it is closed, what those ask with that wait.
+    pub async fn waiting(
+        &self,
+        id: [u8; 16],
+        seal: &WordSeal,
+    ) -> Result<(Look, BTreeMap<u32, Question>), PlaceError> {
+        let failed = |error| match error {
+            ClosedError::Redis(error) => PlaceError::Redis(error),
+            ClosedError::Strange(word) => PlaceError::Strange(word),
+        };
         let connection = self.connect(SCRIPT_TIME_MAX).await?;
         let sealing = (id, seal.clone());
         let mut closed = ClosedInRedis::new(connection, &self.cluster, sealing, Vec::new());
-        closed.look().await.map_err(|error| match error {
-            ClosedError::Redis(error) => PlaceError::Redis(error),
-            ClosedError::Strange(word) => PlaceError::Strange(word),
-        })
+        let look = closed.look().await.map_err(failed)?;
+        let heard = closed.said(&look.run).await.map_err(failed)?;
+        Ok((look, heard.questions()))
     }
 
     /// Leaves a word for the hubs that wait at this Redis.
@@ -85,7 +93,7 @@ impl Place {
     /// The word that was left, if a hub has sealed it.
     pub(super) async fn word(
         &self,
-        connection: &mut redis::aio::MultiplexedConnection,
+        connection: &mut MultiplexedConnection,
         run: &str,
         seal: &WordSeal,
     ) -> Result<Option<Word>, redis::RedisError> {
@@ -101,15 +109,17 @@ mod tests {
 
     /// Goal: what a person has said once is not said again by whoever keeps Redis.
     #[test]
-    fn a_word_is_for_one_opening_of_one_redis() {
+    fn a_word_is_for_one_closing_of_one_redis() {
         let seal = WordSeal::new(&[1; 32], [7; 16]);
-        let word = Word { without: BTreeSet::from([3]), generation: 9, turn: 40 };
+        let answers = BTreeMap::from([(1, Question(9)), (2, Question(8))]);
+        let word = Word { without: BTreeSet::from([3]), answers, turn: 40 };
         let sealed = word.sealed("run", &seal);
         assert_eq!(Word::read("run", &sealed, &seal), Some(word.clone()));
         assert_eq!(Word::read("other", &sealed, &seal), None, "another Redis");
         assert_eq!(Word::read("run", &sealed, &WordSeal::new(&[1; 32], [8; 16])), None);
-        assert!(word.is_for(9, 40) && word.is_for(9, 41));
-        assert!(!word.is_for(10, 41), "the log was opened since");
-        assert!(!word.is_for(9, 39), "the copy is an older one");
+        assert!(word.is_for(1, Question(9), 40) && word.is_for(2, Question(8), 41));
+        assert!(!word.is_for(1, Question(10), 41), "the log was open since");
+        assert!(!word.is_for(3, Question(9), 41), "it was not there");
+        assert!(!word.is_for(1, Question(9), 39), "the copy is an older one");
     }
 }

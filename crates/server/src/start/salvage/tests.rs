@@ -220,6 +220,76 @@ fn folder(openings: &[(u64, Began)], turns: &[(u64, u64)]) -> TempDir {
     folder
 }
 
+/// Goal: what was accepted is not taken for refused because of a refusal in a batch that did not count. Before, it was left out
+/// and counted as refused.
+#[test]
+fn a_refusal_that_did_not_count_refuses_nothing() {
+    let data = folder(&[(5, began(2))], &[(2, 1)]);
+    let own = folder(&[(9, began(2))], &[]);
+    let file = Connection::open(own.path().join(DATABASE_FILE)).unwrap();
+    let key = 7_u64;
+    for (turn, is_counted) in [(3_u8, true), (4, false), (5, true)] {
+        let digest = Digest([turn; 32]);
+        let (account, device, reason) = (AccountId(1), DeviceId(1), String::new());
+        let proposal =
+            Proposal::No(Box::new(NewNo { account, device, digest, code: None, reason }));
+        let guard = crate::order::Guard { writes: vec![key], ..crate::order::Guard::default() };
+        let id = BatchId { hub: Incarnation { node: 1, life: 1 }, seq: turn.into() };
+        let records = vec![Guarded { proposal, guard }];
+        let batch = Batch { now_ms: NOW, at: 0, chain: Digest::ZERO, records };
+        let batch = seal().seal(id, &batch).unwrap();
+        file.execute(
+            "INSERT INTO tail (turn, time_ms, structure, generation, batch) VALUES (?1, 0, 0, 9, ?2)",
+            params![turn, batch],
+        )
+        .unwrap();
+        // Of what is longer ago than some thousand turns it is not known.
+        if turn == 5 {
+            continue;
+        }
+        let keys = if is_counted { vec![key] } else { Vec::new() };
+        let mut written = Vec::new();
+        let keys = Written { turn: turn.into(), keys, void: Vec::new() };
+        ciborium::into_writer(&keys, &mut written).unwrap();
+        file.execute(
+            "INSERT INTO turns (turn, time_ms, chain, written) VALUES (?1, 0, ?2, ?3)",
+            params![turn, [9_u8; 32], written],
+        )
+        .unwrap();
+    }
+    let lost = lost(&source(&own), data.path()).unwrap();
+    let refused: Vec<Digest> = lost.iter().filter_map(refusal).collect();
+    assert_eq!(refused, [Digest([3; 32]), Digest([5; 32])]);
+}
+
+/// Goal: an account whose name somebody else has taken meanwhile is not said to be there. Before, it counted as known, and nobody
+/// was told of it.
+#[tokio::test]
+async fn an_account_whose_name_is_another_ones_now_is_left_out() {
+    let account = |keys: usize| {
+        let device = Device::new("alice", keys);
+        Proposal::Account(Box::new(NewAccount {
+            name: device.user.clone(),
+            bundle: Arc::new(device.bundle.clone()),
+            password: None,
+            vault: None,
+            invite: None,
+        }))
+    };
+    for (theirs, known, left_out) in
+        [(0, 1, BTreeMap::new()), (1, 0, BTreeMap::from([("accounts", 1)]))]
+    {
+        let (mut router, mut turns) = (router(), Way::new(Vec::new()));
+        let mut copies = Vec::new();
+        take_up((&mut router, &mut turns), vec![account(theirs)], (clock, &mut copies))
+            .await
+            .unwrap();
+        let tally =
+            take_up((&mut router, &mut turns), vec![account(0)], (clock, &mut copies)).await;
+        assert_eq!(tally.unwrap(), Tally { known, left_out, ..Tally::default() });
+    }
+}
+
 fn source(folder: &TempDir) -> Source {
     Source { folder: folder.path().to_owned(), log: LOG, seal: seal(), words: words() }
 }

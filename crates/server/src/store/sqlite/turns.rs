@@ -265,6 +265,17 @@ pub(super) fn chains(file: &Path) -> rusqlite::Result<BTreeMap<u64, Digest>> {
     rows.collect()
 }
 
+/// The keys that the last turns have written.
+pub(super) fn written(file: &Path) -> rusqlite::Result<Vec<Written>> {
+    let connection = super::reader(file)?;
+    let mut select = connection.prepare("SELECT written FROM turns")?;
+    let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    // What cannot be read is what is not there.
+    let read = |written: Vec<u8>| ciborium::from_reader(&written[..]).ok();
+    let written: Result<Vec<Option<Written>>, _> = rows.map(|row| Ok(read(row?))).collect();
+    Ok(written?.into_iter().flatten().collect())
+}
+
 /// What a file has noted of the log that it follows, if it has.
 pub(super) fn noted_in(file: &Path) -> rusqlite::Result<Option<Noted>> {
     let connection = super::reader(file)?;
