@@ -54,7 +54,7 @@ pub(crate) struct Link {
     pub(crate) reminded_in_vain: BTreeSet<ConversationId>,
     /// What is to be handed to writers who lack it, by conversation and writer; and the ends of chains that the
     /// hub was reminded of because a member had them.
-    pub(crate) repairs: BTreeMap<(ConversationId, UserName, Lack), Repair>,
+    pub(crate) repairs: BTreeMap<(UserName, Lack), Repair>,
     pub(crate) reminded: BTreeSet<(ConversationId, Digest)>,
     /// Epochs by somebody unknown for which the view was fetched anew.
     pub(crate) questioned: BTreeSet<Digest>,
