@@ -311,7 +311,7 @@ impl<M: Default + 'static> Threads<M> {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let waiting = Waiting {
             jobs: VecDeque::new(),
-            // With room for all: a thread for idle time that loses its core holds the lock of no allocator.
+            // With room for all: it is not made longer under the lock.
             under_way: Vec::with_capacity(cores),
             by_source: HashMap::new(),
             is_closed: false,

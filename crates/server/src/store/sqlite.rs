@@ -34,6 +34,7 @@ use super::{
 };
 use crate::metrics::Metrics;
 
+use checkpoint::Checkpoints;
 pub use digest::{Contents, contents, last_turn};
 use reads::Readers;
 pub use turns::{FollowedLog, Lost, Owner};
@@ -226,11 +227,12 @@ fn open_for(
         snapshot.sessions = std::mem::take(&mut followed.sessions);
     }
     let reads = Reads::new(Arc::new(Readers::new(file.clone())));
-    let checkpoints = checkpoint::start(&mut connection, &file).map_err(|error| match error {
+    let checkpoints = Checkpoints::start(&mut connection, &file).map_err(|error| match error {
         checkpoint::Failed::Database(error) => Problem::Database(error).of(&file),
         checkpoint::Failed::Thread(error) => failed(error),
     })?;
-    let mut writer = write::Writer::new(connection, snapshot.position, shared.is_some());
+    let mut writer =
+        write::Writer::new(connection, checkpoints, snapshot.position, shared.is_some());
     let (jobs, waiting) = sync_channel::<Job>(1);
     let run = move || {
         while let Ok((batch, mark, reply)) = waiting.recv() {
@@ -242,11 +244,7 @@ fn open_for(
             // Whoever asked may be gone at the end of the process; what is kept is kept.
             reply.send(result).ok();
         }
-        // The other thread ends with this connection.
-        drop(writer);
-        if checkpoints.join().is_err() {
-            tracing::error!("the thread for checkpoints failed");
-        }
+        writer.end();
     };
     // The store waits for it when it is dropped.
     let thread = thread::Builder::new().name("store".to_owned()).spawn(run).map_err(failed)?;

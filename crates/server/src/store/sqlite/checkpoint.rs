@@ -6,11 +6,16 @@ use std::{
     ffi::c_int,
     io,
     path::Path,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, OnceLock,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
 
-use rusqlite::{Connection, hooks::Wal};
+use rusqlite::{Connection, ErrorCode, config::DbConfig, hooks::Wal};
+
+use crate::store::CommitError;
 
 /// Pages by which the log grows before they are taken into the database: 4 MiB. With less a page that is written often
 /// goes there more often; with more the sync of a commit waits longer beside that of the database.
@@ -44,15 +49,75 @@ impl Growth {
     }
 }
 
-/// Starts the thread for the database that this connection writes to. It ends when that connection is closed.
-pub(super) fn start(connection: &mut Connection, file: &Path) -> Result<JoinHandle<()>, Failed> {
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
-    let own = Connection::open(file)?;
-    super::configure(&own)?;
-    let (wake, woken) = sync_channel(1);
-    connection.wal_hook(Some(on_commit(wake)))?;
-    let run = move || run(&own, &woken);
-    Ok(thread::Builder::new().name("checkpoint".to_owned()).spawn(run)?)
+/// What a checkpoint has failed with, if the disk may have lost what was written to the database: the next one would
+/// write only what came after, and succeed. The log still has all of it until a checkpoint is complete, so there is none
+/// any more, and the next start writes all of it again.
+#[derive(Debug, Clone, Default)]
+struct Damage(Arc<OnceLock<String>>);
+
+impl Damage {
+    fn note(&self, error: &rusqlite::Error) {
+        match error.sqlite_error_code() {
+            // Nothing was written, or there is no room for it.
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull) => {}
+            _ => drop(self.0.set(format!("the log cannot be taken into the database: {error}"))),
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.get().is_some()
+    }
+}
+
+/// The thread, and what came of it.
+pub(super) struct Checkpoints {
+    thread: JoinHandle<()>,
+    damage: Damage,
+}
+
+impl Checkpoints {
+    /// Starts the thread for the database that this connection writes to.
+    pub(super) fn start(connection: &mut Connection, file: &Path) -> Result<Self, Failed> {
+        connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+        let own = Connection::open(file)?;
+        super::configure(&own)?;
+        let (wake, woken) = sync_channel(1);
+        let damage = Damage::default();
+        connection.wal_hook(Some(on_commit(wake, damage.clone())))?;
+        let noted = damage.clone();
+        let run = move || run(&own, &woken, &noted);
+        let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(run)?;
+        Ok(Self { thread, damage })
+    }
+
+    /// Whether anything may be written.
+    pub(super) fn check(&self) -> Result<(), CommitError> {
+        self.damage.0.get().map_or(Ok(()), |words| Err(CommitError::Failed(words.clone().into())))
+    }
+
+    /// The disk is full: the log needs no more room where it can begin anew.
+    pub(super) fn make_room(&self, connection: &Connection) {
+        checkpoint(connection, &self.damage);
+    }
+
+    /// Ends the thread. The connection that writes is the last one then, and its close takes in what is left, unless that
+    /// could lose something.
+    pub(super) fn end(self, connection: &mut Connection) {
+        let none = None::<fn(&mut Wal, c_int) -> rusqlite::Result<()>>;
+        if let Err(error) = connection.wal_hook(none) {
+            tracing::error!(%error, "the thread for checkpoints cannot be ended");
+            return;
+        }
+        if self.thread.join().is_err() {
+            tracing::error!("the thread for checkpoints failed");
+        }
+        let keeps_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        if self.damage.is_there()
+            && let Err(error) = connection.set_db_config(keeps_log, true)
+        {
+            tracing::error!(%error, "the log of the database is not kept");
+        }
+    }
 }
 
 /// Why it could not be started.
@@ -76,6 +141,7 @@ impl From<io::Error> for Failed {
 /// What each commit does. An error here would be that of a commit that was made: there is none.
 fn on_commit(
     wake: SyncSender<()>,
+    damage: Damage,
 ) -> impl FnMut(&mut Wal, c_int) -> rusqlite::Result<()> + Send + 'static {
     let mut growth = Growth { given: 0 };
     move |log, pages| {
@@ -83,36 +149,40 @@ fn on_commit(
             // Full is a thread that begins soon, and takes this with it.
             wake.try_send(()).ok();
         }
-        if pages >= LOG_PAGES_MAX {
-            // The thread may be at it. Then the next commit looks again.
-            log.checkpoint().ok();
+        // The thread may be at it. Then the next commit looks again.
+        if pages >= LOG_PAGES_MAX
+            && !damage.is_there()
+            && let Err(error) = log.checkpoint()
+        {
+            damage.note(&error);
         }
         Ok(())
     }
 }
 
 /// Takes what the log has into the database, whenever it is woken.
-fn run(connection: &Connection, woken: &Receiver<()>) {
-    let mut is_failing = false;
+fn run(connection: &Connection, woken: &Receiver<()>, damage: &Damage) {
     while woken.recv().is_ok() {
-        // Passive: it waits for nobody, and nobody for it.
-        let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        match done {
-            Ok(()) => is_failing = false,
-            Err(error) if !is_failing => {
-                is_failing = true;
-                tracing::warn!(%error, "the write-ahead log cannot be taken into the database");
-            }
-            Err(_) => {}
-        }
+        checkpoint(connection, damage);
+    }
+}
+
+/// Passive: it waits for nobody, and nobody for it.
+fn checkpoint(connection: &Connection, damage: &Damage) {
+    if !damage.is_there()
+        && let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    {
+        damage.note(&error);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::ffi;
+
     use super::*;
 
-    /// A database with a log, and how far the log was taken into it: its pages, and those that are in the database.
+    /// A database with a log.
     fn database() -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().unwrap();
         let connection = Connection::open(folder.path().join("test.sqlite")).unwrap();
@@ -133,27 +203,44 @@ mod tests {
         assert!(growth.is_due(STEP));
     }
 
-    /// Goal: no commit takes the log into the database, and it gets there. Method: some steps are committed; the thread
-    /// ends with the connection, and what it has left is what the last close does.
+    /// Goal: what was committed gets into the database while others have it open. Method: another connection reads, so that
+    /// no close takes the log in.
     #[test]
     fn what_was_committed_gets_into_the_database_beside_the_commits() {
         let (folder, mut connection) = database();
         let file = folder.path().join("test.sqlite");
         let reader = Connection::open(&file).unwrap();
-        let thread = start(&mut connection, &file).unwrap_or_else(|_| panic!("it starts"));
+        let count = || reader.query_row("SELECT count(*) FROM kept", [], |row| row.get(0));
+        assert_eq!(count(), Ok(0));
+        let checkpoints = Checkpoints::start(&mut connection, &file).ok().unwrap();
         let one = vec![7_u8; 64 * 1024];
         for _ in 0..256 {
             connection.execute("INSERT INTO kept (what) VALUES (?1)", [&one]).unwrap();
         }
+        // Each waking is worked off before the end.
+        checkpoints.end(&mut connection);
         drop(connection);
-        thread.join().unwrap();
-        // It was woken before the last close, and each waking is worked off before the end: the file has grown, though
-        // a connection is open that would have kept the log.
         let length = std::fs::metadata(&file).unwrap().len();
         assert!(length >= 4 << 20, "{length}");
-        let count: i64 =
-            reader.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();
-        assert_eq!(count, 256);
+        assert_eq!(count(), Ok(256));
+    }
+
+    /// Goal: after a checkpoint that the disk has failed nothing is written, and the log is kept for the next start.
+    #[test]
+    fn a_disk_that_fails_ends_the_writing_and_keeps_the_log() {
+        let (folder, mut connection) = database();
+        let file = folder.path().join("test.sqlite");
+        let checkpoints = Checkpoints::start(&mut connection, &file).ok().unwrap();
+        let failure = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        checkpoints.damage.note(&failure(ffi::SQLITE_BUSY));
+        checkpoints.damage.note(&failure(ffi::SQLITE_FULL));
+        assert!(checkpoints.check().is_ok());
+        checkpoints.damage.note(&failure(ffi::SQLITE_IOERR_FSYNC));
+        assert!(matches!(checkpoints.check(), Err(CommitError::Failed(_))));
+        checkpoints.end(&mut connection);
+        drop(connection);
+        let log = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
+        assert!(log > 0);
     }
 
     /// Goal: under a load that never pauses the log does not grow for ever. Method: no thread takes anything, and all
@@ -162,11 +249,13 @@ mod tests {
     fn the_log_has_a_bound_where_the_thread_does_not_keep_up() {
         let (folder, mut connection) = database();
         let (wake, woken) = sync_channel(1);
-        connection.wal_hook(Some(on_commit(wake))).unwrap();
+        connection.wal_hook(Some(on_commit(wake, Damage::default()))).unwrap();
         connection.pragma_update(None, "synchronous", "OFF").unwrap();
         let one = vec![7_u8; 1 << 20];
-        for _ in 0..160 {
+        for n in 0..160 {
             connection.execute("INSERT INTO kept (what) VALUES (?1)", [&one]).unwrap();
+            let length = std::fs::metadata(folder.path().join("test.sqlite")).unwrap().len();
+            assert!(n >= 48 || length < 1 << 20, "a commit has taken the log in: {length}");
         }
         let log = std::fs::metadata(folder.path().join("test.sqlite-wal")).unwrap().len();
         let bound = u64::try_from(LOG_PAGES_MAX).unwrap() * 8_300 + (2 << 20);

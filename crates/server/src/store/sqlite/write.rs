@@ -10,7 +10,8 @@ use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::{
-    Kept, Outcome, brought, copies, excused, from_sql, offers, operator, signers, to_sql, turns,
+    Checkpoints, Kept, Outcome, brought, copies, excused, from_sql, offers, operator, signers,
+    to_sql, turns,
 };
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, Mark,
@@ -21,6 +22,7 @@ use crate::store::{
 /// Owns the connection that writes, and the sequence of positions.
 pub(super) struct Writer {
     connection: Connection,
+    checkpoints: Checkpoints,
     position: u64,
     newest: Segment,
     /// It follows a log that others write to, too.
@@ -49,8 +51,18 @@ impl Segment {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, position: u64, is_shared: bool) -> Self {
-        Self { connection, position, newest: Segment::default(), is_shared }
+    pub(super) fn new(
+        connection: Connection,
+        checkpoints: Checkpoints,
+        position: u64,
+        is_shared: bool,
+    ) -> Self {
+        Self { connection, checkpoints, position, newest: Segment::default(), is_shared }
+    }
+
+    /// Closes the database.
+    pub(super) fn end(mut self) {
+        self.checkpoints.end(&mut self.connection);
     }
 
     /// Keeps all of a batch, and how far a shared log was followed with it, or nothing.
@@ -59,6 +71,7 @@ impl Writer {
         batch: Vec<Proposal>,
         mark: Option<&Mark>,
     ) -> Result<Kept, CommitError> {
+        self.checkpoints.check()?;
         let before = self.position;
         let result = self.try_commit(batch, mark);
         if result.is_err() {
@@ -66,7 +79,10 @@ impl Writer {
             self.newest = Segment::default();
         }
         result.map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => CommitError::Full,
+            Some(ErrorCode::DiskFull) => {
+                self.checkpoints.make_room(&self.connection);
+                CommitError::Full
+            }
             _ => CommitError::Failed(error.into()),
         })
     }
