@@ -97,6 +97,7 @@ impl Beginning<'_> {
         let options = TalkOptions {
             is_person,
             settings: settings(common),
+            kept: common.configured.settings.clone(),
             save: saver(common),
             transfers: start::transfer_options(common, &self.user),
             desk: TerminalPrompt::is_possible().then(desk),
@@ -105,7 +106,7 @@ impl Beginning<'_> {
     }
 }
 
-/// What is set at the start: by the file, and by the flags that say the same.
+/// What is set at the start: by the file, and for this start alone by the flags that say the same.
 fn settings(common: &Common) -> Settings {
     let set = common.configured.settings.clone();
     Settings { presence: common.presence, mouse: set.mouse && !common.no_mouse, ..set }

@@ -37,10 +37,10 @@ impl fmt::Debug for Saver {
 }
 
 impl Talk {
-    /// Keeps what is set.
+    /// Keeps what is set, and leaves what holds for this start alone as it was.
     pub(crate) fn save(&self) -> Told {
         let nowhere = "no place for a file of configuration is known; start with --config FILE";
-        match self.save.as_ref().map(|save| (save.0)(&self.settings)) {
+        match self.save.as_ref().map(|save| (save.0)(&self.kept)) {
             None => Told::error(nowhere),
             Some(Ok(place)) => Answer::Saved(place).into(),
             Some(Err(reason)) => Told::error(reason),
@@ -53,6 +53,10 @@ impl Talk {
             && let Err(reason) = key.set(&mut self.settings, value)
         {
             return Told::error(format!("{}: {reason}", key.name));
+        }
+        if let Some(value) = value {
+            // It is a value of the key, as it has just been shown.
+            key.set(&mut self.kept, value).ok();
         }
         Answer::Set(key, Box::new(self.settings.clone())).into()
     }

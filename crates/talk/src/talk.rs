@@ -42,6 +42,8 @@ pub struct TalkOptions {
     pub is_person: bool,
     /// What is set at the start.
     pub settings: Settings,
+    /// What of it lasts: a flag is for one start.
+    pub kept: Settings,
     /// Keeps the settings for the next start, where there is a place for them.
     pub save: Option<Saver>,
     /// Where files come from and go to.
@@ -75,6 +77,8 @@ pub struct Talk {
     pub(crate) rooms: rooms::Rooms,
     /// What is set.
     pub(crate) settings: Settings,
+    /// What is set for the next start, too.
+    pub(crate) kept: Settings,
     pub(crate) save: Option<Saver>,
     /// What one wants to hear.
     pub(crate) noise: Noise,
@@ -126,6 +130,7 @@ impl Talk {
             link: Link::default(),
             rooms: rooms::Rooms::default(),
             settings: options.settings,
+            kept: options.kept,
             save: options.save,
             noise: Noise::default(),
             jobs: Jobs::default(),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use chat_protocol::limits::MESSAGE_TEXT_BYTES_MAX;
 use chat_protocol::name::ConversationId;
 use chat_protocol::sanitise;
-use chat_text::input::{may_hold_password, seen_lines};
+use chat_text::input::{may_come_back, seen_lines};
 use ratatui_textarea::{CursorMove, DataCursor, TextArea};
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -107,9 +107,12 @@ impl Composer {
         text
     }
 
-    /// Notes what was sent in a conversation, so that it can be had again. A password cannot.
-    pub(crate) fn was_sent(&mut self, cid: &ConversationId, text: &str) {
-        if may_hold_password(text) {
+    /// Notes what was sent in a conversation, so that it can be had again, if it may be.
+    pub(crate) fn was_sent(&mut self, cid: &ConversationId, text: &str, is_veiled: bool) {
+        if !may_come_back(text, is_veiled) {
+            if let Some(sent) = self.sent.get_mut(cid) {
+                sent.return_to_end();
+            }
             return;
         }
         if self.sent.len() >= CONVERSATIONS_MAX && !self.sent.contains_key(cid) {
@@ -365,7 +368,7 @@ impl Composer {
 
 /// A text from elsewhere as it is typed: what nobody would see in it becomes visible, but at the start of a line, where it
 /// counts for nothing.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     sanitise::text(&seen_lines(text)).into_owned()
 }
 

@@ -11,7 +11,7 @@ use chat_text::show::{action, files};
 use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
-use crate::composer::Composer;
+use crate::composer::{Composer, shown};
 use crate::data::{Delivery, Facts, Kind, Line, Progress};
 use crate::keys::{Action, Keys};
 use crate::layout::{Areas, areas};
@@ -175,7 +175,8 @@ impl Screen {
 
     /// Notes what was typed in a conversation before the program was started, oldest first.
     pub fn was_typed(&mut self, cid: &ConversationId, line: &str) {
-        self.composer.was_sent(cid, line);
+        // What was typed under the veil is not kept.
+        self.composer.was_sent(cid, line, false);
     }
 
     /// Takes what is typed, with what was pasted and is still asked about.
@@ -262,6 +263,10 @@ impl Screen {
     /// The conversation whose messages of the home are needed for what is looked at, and the place before which they
     /// end; without a place its newest. They are asked for once.
     pub fn wants_older(&mut self, facts: &Facts) -> Option<(ConversationId, Option<i64>)> {
+        // What has come meanwhile may have taken the room for older ones.
+        if self.seek.is_some() && !self.log(None).may_have_older() {
+            self.seek_on(facts);
+        }
         let is_sought = self.seek.is_some() && self.log(None).seeks_older();
         let is_wanted = is_sought || self.in_window(facts, Log::wants_older);
         is_wanted.then(|| (self.open.clone(), self.log(None).oldest_place()))
@@ -317,7 +322,9 @@ fn typed(line: &Line) -> Option<Cow<'_, str>> {
     } else {
         Cow::Borrowed(line.text.as_str())
     };
-    let is_same = matches!(input::parse(&text), Ok(Input::Text { text: said }) if *text == said);
+    let is_text = matches!(input::parse(&text), Ok(Input::Text { text: said }) if *text == said);
+    // Alone it asks for help, and where one types what nobody sees becomes letters.
+    let is_same = is_text && text.trim_end() != "?" && shown(&text) == *text;
     (is_same && !line.is_veiled).then_some(text)
 }
 

@@ -335,7 +335,7 @@ impl Desk {
             Need::Line(line) => {
                 // An answer is not meant a second time.
                 if talk.asked().is_none() {
-                    self.typed.add(self.screen.open().as_ref(), &line);
+                    self.typed.add(self.screen.open().as_ref(), &line, talk.is_veiled());
                 }
                 return self.read(talk, &line).await;
             }
@@ -353,8 +353,9 @@ impl Desk {
             Need::Editor(text) => {
                 self.leave_screen();
                 // Before the terminal is taken back, which may be gone: what is typed is kept then, too.
-                match editor::write(&text).await {
-                    Ok(text) => self.screen.set_typed(text.trim_end_matches('\n')),
+                let written = editor::write(&text).await;
+                match &written {
+                    Ok(written) => self.screen.set_typed(written.text().trim_end_matches('\n')),
                     // It may name a file, which is to be had later, too.
                     Err(error) => {
                         let line = format!("✗ the editor: {error}");
@@ -362,6 +363,10 @@ impl Desk {
                     }
                 }
                 self.take_screen()?;
+                // Somebody can see it now.
+                if let Ok(written) = written {
+                    written.is_seen();
+                }
             }
             Need::Suspend => {
                 self.leave_screen();

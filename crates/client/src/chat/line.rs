@@ -166,7 +166,7 @@ pub(super) async fn talk(
 /// was not sent stands there; whoever goes on typing is told that it goes nowhere.
 async fn last_words(desk: &mut Desk, failure: &Failure) {
     desk.screen.print(&format!("✗ {failure}\n· press Enter to leave; nothing more is sent"));
-    desk.go_on(desk.recalls.clone());
+    desk.go_on(desk.recalls.clone(), false);
     let mut ends = pin!(ended());
     loop {
         tokio::select! {
@@ -179,7 +179,7 @@ async fn last_words(desk: &mut Desk, failure: &Failure) {
                 }
                 desk.screen.print(&format!("✗ this was not sent: {}", sanitise::line(&line)));
                 desk.draft = (line, String::new());
-                desk.go_on(desk.recalls.clone());
+                desk.go_on(desk.recalls.clone(), false);
             }
             printed = desk.screen.printed() => if printed.is_err() { break },
             () = &mut ends => break,
@@ -310,7 +310,7 @@ impl Desk {
                 self.interrupted_at = None;
                 // An answer is not meant a second time.
                 if talk.asked().is_none() {
-                    self.typed.add(&self.recalls, &line);
+                    self.typed.add(&self.recalls, &line, talk.is_veiled());
                 }
                 if !asks_password(&line) {
                     return talk.read(&line).await;
@@ -327,9 +327,10 @@ impl Desk {
                 );
                 Told::default()
             }
-            Some(Typed::Interrupt { was_begun: true }) if talk.asked().is_none() => {
+            Some(Typed::Interrupt { begun: Some(comes_back) }) if talk.asked().is_none() => {
                 self.interrupted_at = None;
-                self.screen.print("· this line was not sent; Up brings it back");
+                let how = if comes_back { "; Up brings it back" } else { "" };
+                self.screen.print(&format!("· this line was not sent{how}"));
                 Told::default()
             }
             Some(Typed::Interrupt { .. }) => self.interrupted(talk),
@@ -376,12 +377,12 @@ impl Desk {
         if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
             self.turn_due = None;
             talk.typing(true);
-            self.go_on(place(talk));
+            self.go_on(place(talk), talk.is_veiled());
         }
     }
 
-    /// Lets the editor read the next line, if it reads none.
-    fn go_on(&mut self, place: String) {
+    /// Lets the editor read the next line, if it reads none. It is typed under the veil or not.
+    fn go_on(&mut self, place: String, is_veiled: bool) {
         if std::mem::replace(&mut self.is_reading, true) {
             return;
         }
@@ -390,7 +391,7 @@ impl Desk {
         self.recalls = place;
         self.offered = std::mem::take(&mut self.draft);
         self.screen.turn(true);
-        self.keyboard.go_on(Turn { draft: self.offered.clone(), past });
+        self.keyboard.go_on(Turn { draft: self.offered.clone(), past, is_veiled });
     }
 
     fn line_has_ended(&mut self) {

@@ -62,10 +62,10 @@ impl TypedLines {
         self.lines.iter().map(|line| (line.cid.as_str(), line.text.as_str()))
     }
 
-    /// One more.
-    pub(super) fn add(&mut self, cid: &str, text: &str) {
+    /// One more, typed under the veil or not.
+    pub(super) fn add(&mut self, cid: &str, text: &str, is_veiled: bool) {
         let is_last = |line: &TypedLine| line.cid == cid && line.text == text;
-        if !is_kept(text) || self.lines.back().is_some_and(is_last) {
+        if !is_kept(text, is_veiled) || self.lines.back().is_some_and(is_last) {
             return;
         }
         self.lines.push_back(TypedLine { cid: cid.to_owned(), text: text.to_owned() });
@@ -101,9 +101,9 @@ impl TypedLines {
 }
 
 /// A line that was not understood may be a slip in a command with a password, so it is none either.
-fn is_kept(line: &str) -> bool {
+fn is_kept(line: &str, is_veiled: bool) -> bool {
     let is_short = !line.trim().is_empty() && line.len() <= LINE_BYTES_MAX;
-    is_short && !input::may_hold_password(line) && input::parse(line).is_ok()
+    is_short && input::may_come_back(line, is_veiled) && input::parse(line).is_ok()
 }
 
 #[cfg(test)]
@@ -119,12 +119,15 @@ mod tests {
             ("/password secret", false),
             (" /PASSWD secret", false),
             ("/pasword secret", false),
+            ("/pass secret", false),
+            (" /pass secret", false),
             ("/me waves", true),
             ("//pasword is a word", true),
             ("  ", false),
         ] {
-            assert_eq!(is_kept(line), kept, "{line}");
+            assert_eq!(is_kept(line, false), kept, "{line}");
         }
-        assert!(!is_kept(&"x".repeat(LINE_BYTES_MAX + 1)));
+        assert!(!is_kept(&"x".repeat(LINE_BYTES_MAX + 1), false));
+        assert!(!is_kept("It was Zoe", true) && is_kept("/veil off", true));
     }
 }

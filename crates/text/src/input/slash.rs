@@ -173,6 +173,16 @@ impl SlashCommand {
             _ => false,
         }
     }
+
+    /// Whether it says something with words of its writer, which the veil covers.
+    pub(super) fn has_text(&self) -> bool {
+        matches!(self, Self::Reply { .. })
+    }
+
+    /// Whether it says something of which another message would be a part if it was said again.
+    pub(super) fn has_quote(&self) -> bool {
+        matches!(self, Self::Reply { quoted: Some(_), .. })
+    }
 }
 
 /// What can be completed after the command's name.
@@ -238,25 +248,34 @@ impl SlashRow {
     }
 }
 
-/// The command of this line, without its slash, that asks for a password, or that is a slip away from one that does; with
-/// what stands behind it, where somebody may have typed the password.
+/// The command of this line, without its slash, that asks for a password, or that is slips away from one that does; with
+/// what stands behind it, where somebody may have typed the password. Another command may be as near: whoever meant that
+/// one loses a line, and whoever meant this one a password.
 pub(super) fn secret(line: &str) -> Option<(&'static str, &str)> {
     let (word, rest) = first_word(line);
-    match find(word).map(|row| row.name).or_else(|| suggestion(word)) {
-        Some(PASSWORD) => Some((PASSWORD, rest)),
-        Some(identity::DEVICES) => identity::revokes(rest),
-        // Without a space between.
-        _ => begins_secret(word).then_some((PASSWORD, word)),
+    let known = find(word).map(|row| row.name);
+    let is_meant = |name| known.map_or_else(|| is_near(word, name), |known| known == name);
+    if is_meant(PASSWORD) {
+        return Some((PASSWORD, rest));
     }
+    if is_meant(identity::DEVICES) {
+        return identity::revokes(rest);
+    }
+    // Without a space between, or in other words for the same.
+    let begins = word.get(..PASS.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(PASS));
+    (known.is_none() && begins).then_some((PASSWORD, word))
 }
 
 /// The command that changes the password.
 const PASSWORD: &str = "password";
 
-fn begins_secret(word: &str) -> bool {
-    let is_begun =
-        |name: &str| word.get(..name.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(name));
-    find(PASSWORD).is_some_and(|row| names(row).any(is_begun))
+/// What begins so is taken for it.
+const PASS: &str = "pass";
+
+/// Whether a word that is no command may be slips away from this one.
+fn is_near(word: &str, name: &'static str) -> bool {
+    let word = compared(word);
+    find(name).is_some_and(|row| names(row).any(|name| slips(&word, name).is_some()))
 }
 
 /// Reads a slash command, `line` without its slash.
@@ -395,24 +414,31 @@ fn unknown(word: &str) -> InputError {
 
 /// The command that was meant by a word that is none, where one is near.
 fn suggestion(word: &str) -> Option<&'static str> {
-    let word: String = word.chars().take(WORD_SHOWN_MAX).collect();
-    nearest(&word.to_ascii_lowercase())
+    nearest(&compared(word))
 }
 
-/// The canonical name whose name or alias is fewest slips away, when that is near enough. A slip is a letter too
-/// much, too few or wrong, or two swapped.
+/// A word as it is compared with names.
+fn compared(word: &str) -> String {
+    word.chars().take(WORD_SHOWN_MAX).collect::<String>().to_ascii_lowercase()
+}
+
+/// The canonical name whose name or alias is fewest slips away, when that is near enough.
 fn nearest(word: &str) -> Option<&'static str> {
+    rows()
+        .flat_map(|row| names(row).filter_map(move |name| Some((slips(word, name)?, row.name))))
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, canonical)| canonical)
+}
+
+/// How many slips part a word from a name, when these are few. A slip is a letter too much, too few or wrong, or two
+/// swapped.
+fn slips(word: &str, name: &str) -> Option<usize> {
     /// Two letters of a short command already make another one.
     fn slips_max(length: usize) -> usize {
         if length <= 3 { 1 } else { 2 }
     }
-    rows()
-        .flat_map(|row| names(row).map(move |name| (osa_distance(word, name), name, row.name)))
-        .filter(|(distance, name, _)| {
-            *distance < name.len() && *distance <= slips_max(word.len().min(name.len()))
-        })
-        .min_by_key(|(distance, _, _)| *distance)
-        .map(|(_, _, canonical)| canonical)
+    let slips = osa_distance(word, name);
+    (slips < name.len() && slips <= slips_max(word.len().min(name.len()))).then_some(slips)
 }
 
 #[cfg(test)]

@@ -25,10 +25,15 @@ impl Sent {
         self.lines.len()
     }
 
-    /// Notes a line, once where it is sent twice.
-    pub(super) fn push(&mut self, line: &str) {
+    /// Something else is typed from now on.
+    pub(super) fn return_to_end(&mut self) {
         self.back = 0;
         self.draft.clear();
+    }
+
+    /// Notes a line, once where it is sent twice.
+    pub(super) fn push(&mut self, line: &str) {
+        self.return_to_end();
         if self.lines.last().is_some_and(|last| last == line) {
             return;
         }

@@ -72,7 +72,7 @@ fn what_was_cut_can_be_inserted_in_the_next_message() {
 fn what_was_sent_comes_back_in_its_conversation() {
     let mut bench = Bench::new();
     for (place, text) in [("room:dev", "one"), ("room:dev", "two\nrows"), ("room:ops", "else")] {
-        bench.0.was_sent(&cid(place), text);
+        bench.0.was_sent(&cid(place), text, false);
     }
     bench.write("draft").act(Action::Older);
     assert_eq!(bench.0.text(), "two\nrows");
@@ -96,7 +96,7 @@ fn long_texts_make_room_for_each_other() {
     let mut bench = Bench::new();
     let texts = ["a", "b", "c"].map(|letter| letter.repeat(200 * 1_024));
     for text in &texts {
-        bench.0.was_sent(&cid("room:dev"), text);
+        bench.0.was_sent(&cid("room:dev"), text, false);
     }
     bench.act(Action::Older);
     assert_eq!(bench.0.text(), texts[2]);
@@ -176,7 +176,7 @@ fn a_long_message_shows_the_rows_around_the_cursor() {
 #[test]
 fn what_was_cut_stays_whatever_takes_the_place_of_the_line() {
     let mut bench = Bench::new();
-    bench.0.was_sent(&cid("room:dev"), "sent before");
+    bench.0.was_sent(&cid("room:dev"), "sent before", false);
     bench.write("keep cut").act(Action::CutWordBack).act(Action::Older);
     assert_eq!(bench.0.text(), "sent before");
     bench.act(Action::Paste);

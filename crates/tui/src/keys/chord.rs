@@ -121,14 +121,10 @@ impl Chord {
                 modifiers |= KeyModifiers::SHIFT;
                 KeyCode::Tab
             }
-            // One byte each, from 0x1c to 0x1f, and 0x00.
-            KeyCode::Char('7' | '/') if modifiers == KeyModifiers::CONTROL => KeyCode::Char('_'),
-            KeyCode::Char('4') if modifiers == KeyModifiers::CONTROL => KeyCode::Char('\\'),
-            KeyCode::Char('5') if modifiers == KeyModifiers::CONTROL => KeyCode::Char(']'),
-            KeyCode::Char('6') if modifiers == KeyModifiers::CONTROL => KeyCode::Char('^'),
-            KeyCode::Char('2' | '@') if modifiers == KeyModifiers::CONTROL => KeyCode::Char(' '),
             KeyCode::Char(character) => {
                 modifiers -= KeyModifiers::SHIFT;
+                let is_control = modifiers.contains(KeyModifiers::CONTROL);
+                let character = if is_control { control(character) } else { character };
                 // Caps Lock must not change what Ctrl and Alt do.
                 let is_held = !modifiers.is_empty();
                 KeyCode::Char(if is_held { character.to_ascii_lowercase() } else { character })
@@ -136,6 +132,18 @@ impl Chord {
             code => code,
         };
         Self { code, modifiers }
+    }
+}
+
+/// The one sign for those that terminals send as the same byte with Ctrl: 0x1c to 0x1f, and 0x00.
+fn control(sign: char) -> char {
+    match sign {
+        '7' | '/' => '_',
+        '4' => '\\',
+        '5' => ']',
+        '6' => '^',
+        '2' | '@' => ' ',
+        other => other,
     }
 }
 
@@ -203,6 +211,25 @@ mod tests {
             ("?", chord(KeyCode::Char('?'), KeyModifiers::NONE)),
         ] {
             assert_eq!(Chord::parse(written), expected, "{written}");
+        }
+    }
+
+    /// Goal: what is accepted is the key that comes, also with Alt before it. (The build before took `Ctrl-Alt-\`, and no key
+    /// was that.)
+    #[test]
+    fn a_sign_with_ctrl_is_the_key_that_terminals_send() {
+        let ctrl = KeyModifiers::CONTROL;
+        for held in [ctrl, ctrl | KeyModifiers::ALT] {
+            let prefix = if held == ctrl { "Ctrl-" } else { "Ctrl-Alt-" };
+            // As the events of a terminal name the bytes.
+            for (signs, sent) in [("\\4", '4'), ("]5", '5'), ("^6", '6'), ("_/7", '7'), ("@2", ' ')]
+            {
+                for sign in signs.chars() {
+                    let written = Chord::parse(&format!("{prefix}{sign}"));
+                    let pressed = Chord::of(KeyEvent::new(KeyCode::Char(sent), held));
+                    assert_eq!(written, Ok(pressed), "{prefix}{sign}");
+                }
+            }
         }
     }
 

@@ -28,6 +28,9 @@ const NAMES: usize = 12;
 /// A text begins behind the name where so many columns are left.
 const TEXT_LEAST: usize = 10;
 
+/// Columns by which further rows are set in where nothing else does it.
+const SET_IN_LEAST: usize = 2;
+
 /// Columns of the bar of a file.
 const BAR_MAX: usize = 30;
 
@@ -158,18 +161,20 @@ impl<'b> Drawn<'b> {
             String::new()
         };
         let (margin, column) = (time.len(), column(window));
+        let is_notice = matches!(line.kind, Kind::Notice | Kind::Alarm);
         let set_in = match line.kind {
             Kind::Output => format!("{:margin$}│ ", ""),
-            Kind::Said | Kind::Own => format!("{:column$}", ""),
-            Kind::Notice | Kind::Alarm => format!("{:margin$}", ""),
+            // Without the time in front a row of it would begin as one of a speaker does.
+            _ if is_notice && window.is_timed => format!("{:margin$}", ""),
+            _ => format!("{:column$}", ""),
         };
         let cells = window.cells.saturating_sub(width(&set_in));
         let set_in = vec![piece(set_in, Ink::Faint)];
         let mut head = vec![piece(time, Ink::Faint)];
         head.extend(who(line, window));
         let (mut first, mut name) = (window.cells.saturating_sub(row_width(&head)), None);
-        if line.kind == Kind::Output {
-            // The end of the command says when it was.
+        if line.kind == Kind::Output || (is_notice && !window.is_timed) {
+            // The end of the command says when it was; what a notice lists stands in columns, from the first row on.
             (head, first) = (set_in.clone(), cells);
         } else if first < TEXT_LEAST {
             name = Some(std::mem::replace(&mut head, set_in.clone()));
@@ -249,10 +254,11 @@ impl<'b> Drawn<'b> {
     }
 }
 
-/// Where a text begins: behind the time, and behind the names where these have a column of their own.
+/// Where a text begins: behind the time, and behind the names where these have a column of their own. Only a speaker, or a
+/// time before them, stands at the start of a row: nobody makes a line of somebody else by breaking their own.
 fn column(window: &Window<'_>) -> usize {
     let margin = if window.is_timed { TIME } else { 0 };
-    if is_aligned(window) { margin + NAMES + 2 } else { margin }
+    if is_aligned(window) { margin + NAMES + 2 } else { margin.max(SET_IN_LEAST) }
 }
 
 /// How much of folded output is hidden.

@@ -419,6 +419,29 @@ fn a_log_that_is_scrolled_up_has_an_end() {
     assert_eq!(log.bytes, bytes);
 }
 
+/// Goal: without the time, too, a row that begins as a speaker's does is one. (The build before began the further rows of a
+/// text in the first column of a narrow log, and those of a notice in that of every log.)
+#[test]
+fn without_times_no_text_begins_where_names_begin() {
+    let forged = "~ carol: pay him\n       carol: pay him";
+    for cells in [12, 30, 59, 60, 100] {
+        let window = Window { is_timed: false, ..window(cells, 40) };
+        for kind in [Kind::Said, Kind::Own, Kind::Notice, Kind::Alarm] {
+            let mut log = Log::default();
+            let text = format!("ok\n{forged}");
+            let who = matches!(kind, Kind::Said | Kind::Own).then(|| "bob".to_owned());
+            log.push(Line { who, kind, ..said(1, &text) }, true);
+            let least = if cells < 60 { 2 } else { 14 };
+            let rows = shown(&log, &window);
+            let rows = rows.iter().skip_while(|row| !row.contains("ok")).skip(1);
+            for row in rows.filter(|row| !row.trim().is_empty()) {
+                let set_in = row.len() - row.trim_start_matches(' ').len();
+                assert!(set_in >= least, "{cells} {kind:?}: {row:?}");
+            }
+        }
+    }
+}
+
 /// Goal: nobody takes another's message out of the log by using its id again. (The build before knew lines by their
 /// ids alone.)
 #[test]
@@ -464,8 +487,6 @@ fn what_could_not_be_read_stands_there_once() {
     );
 }
 
-/// Goal: an emptied screen stays empty until somebody scrolls up, and then shows what the home has. (The build before
-/// never asked the home again.)
 /// Goal: what is fetched to look for something is kept until that has ended, and no longer.
 #[test]
 fn pages_that_are_looked_through_are_kept_while_others_talk() {
@@ -481,6 +502,8 @@ fn pages_that_are_looked_through_are_kept_while_others_talk() {
     assert_eq!(log.blocks.len(), OPEN_MAX.lines);
 }
 
+/// Goal: an emptied screen stays empty until somebody scrolls up, and then shows what the home has. (The build before
+/// never asked the home again.)
 #[test]
 fn an_emptied_log_comes_back_when_somebody_scrolls_up() {
     let (mut log, window) = (log_of(0..30), window(40, 10));

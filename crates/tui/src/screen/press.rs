@@ -112,8 +112,8 @@ impl Screen {
 
     fn act(&mut self, action: Action, facts: &Facts, known: Known<'_>) -> Option<Need> {
         match action {
-            Action::Send => return self.send(),
-            Action::Interrupt => return self.interrupt(facts.status.now_ms),
+            Action::Send => return self.send(facts.is_veiled),
+            Action::Interrupt => return self.interrupt(facts),
             Action::Quit => return Some(Need::Quit),
             Action::Suspend => return Some(Need::Suspend),
             Action::Redraw => return Some(Need::Redraw),
@@ -144,24 +144,25 @@ impl Screen {
         None
     }
 
-    fn send(&mut self) -> Option<Need> {
+    fn send(&mut self, is_veiled: bool) -> Option<Need> {
         if self.composer.text().trim().is_empty() {
             return None;
         }
         let line = self.composer.take();
-        self.composer.was_sent(&self.open, &line);
+        self.composer.was_sent(&self.open, &line, is_veiled);
         self.log(None).scroll_to_end();
         Some(Need::Line(line))
     }
 
     /// Clears the line; twice leaves.
-    fn interrupt(&mut self, now_ms: u64) -> Option<Need> {
+    fn interrupt(&mut self, facts: &Facts) -> Option<Need> {
         if !self.composer.is_empty() {
             let text = self.composer.take();
             // It may have been a mistake.
-            self.composer.was_sent(&self.open, &text);
+            self.composer.was_sent(&self.open, &text, facts.is_veiled);
             return None;
         }
+        let now_ms = facts.status.now_ms;
         let is_twice = self.interrupted_ms.is_some_and(|at| now_ms.saturating_sub(at) < TWICE_MS);
         self.interrupted_ms = Some(now_ms);
         if is_twice {

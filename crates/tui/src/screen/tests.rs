@@ -253,7 +253,11 @@ fn of_the_home_nothing_comes_back_that_would_be_something_else() {
         said(9, "/nonsense"),
         said(10, "DM carol pay"),
         said(11, "\u{200b}carol*pay"),
-        line(12, "bob", "of somebody else"),
+        // Alone, it asks for help; and letters are not what nobody sees.
+        said(12, "?"),
+        said(13, "? "),
+        said(14, "pay\u{200b}pal"),
+        line(15, "bob", "of somebody else"),
     ];
     desk.screen.older(&desk.facts, &cid("room:lobby"), page, true);
     for expected in [" 2*3 is six", "/me waves", "see you", "see you"] {
@@ -279,6 +283,37 @@ fn a_password_does_not_come_back() {
     desk.key(KeyCode::Char('c'), CTRL);
     desk.key(KeyCode::Up, NONE);
     assert_eq!(desk.screen.take_typed(), "hello");
+}
+
+/// Goal: what was said under the veil is not said without it because it came back. (The build before gave it back.)
+#[test]
+fn what_was_typed_under_the_veil_does_not_come_back() {
+    let mut desk = Desk::new(80, 24);
+    let sends = |desk: &mut Desk, text: &str| {
+        desk.write(text);
+        assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line(text.to_owned())));
+    };
+    sends(&mut desk, "in clear");
+    sends(&mut desk, "/veil on");
+    desk.facts.is_veiled = true;
+    for text in ["It was Zoe", "bob*It was Zoe", "/mgs bob It was Zoe", "/veil"] {
+        sends(&mut desk, text);
+    }
+    // What was typed in between is not where one is any more.
+    desk.key(KeyCode::Up, NONE);
+    desk.key(KeyCode::Up, NONE);
+    desk.write(", Zoe");
+    desk.key(KeyCode::Char('c'), CTRL);
+    sends(&mut desk, "/veil off");
+    desk.facts.is_veiled = false;
+    for expected in ["/veil off", "/veil", "/veil on", "in clear", "in clear"] {
+        desk.key(KeyCode::Up, NONE);
+        assert_eq!(desk.screen.composer.text(), expected);
+    }
+    desk.key(KeyCode::Char('c'), CTRL);
+    desk.key(KeyCode::Char('r'), CTRL);
+    desk.write("zoe");
+    assert!(desk.text().contains("(not found)"), "{}", desk.text());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chat_device::clock::now_ms;
 use chat_text::show::files;
@@ -13,7 +14,11 @@ use tokio::process::Command;
 /// Where nobody says which editor.
 const EDITOR: &str = "vi";
 
+/// Files of this process: two may be begun in one millisecond.
+static FILES: AtomicU64 = AtomicU64::new(0);
+
 /// A file that nobody else can read, gone when this is dropped, unless it is kept.
+#[derive(Debug)]
 struct Draft {
     path: PathBuf,
     is_kept: bool,
@@ -24,7 +29,9 @@ impl Draft {
         // In memory, and of this user alone, where the system has such a folder.
         let folder =
             std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-        let path = folder.join(format!("chat-{}-{}.txt", std::process::id(), now_ms()));
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("chat-{}-{}-{number}.txt", std::process::id(), now_ms());
+        let path = folder.join(name);
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
         let draft = Self { path, is_kept: false };
         file.write_all(text.as_bytes())?;
@@ -41,14 +48,33 @@ impl Drop for Draft {
     }
 }
 
+/// What a person has written. It stays in its file until somebody has seen it elsewhere.
+#[derive(Debug)]
+pub(super) struct Written {
+    text: String,
+    file: Draft,
+}
+
+impl Written {
+    /// The text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// It stands where one types, at a screen that is there.
+    pub(super) fn is_seen(mut self) {
+        self.file.is_kept = false;
+    }
+}
+
 /// Lets the person write, who begins with this text. What they leave is returned.
-pub(super) async fn write(text: &str) -> io::Result<String> {
+pub(super) async fn write(text: &str) -> io::Result<Written> {
     let set = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| EDITOR.to_owned());
     write_in(&editor, text).await
 }
 
-async fn write_in(editor: &str, text: &str) -> io::Result<String> {
+async fn write_in(editor: &str, text: &str) -> io::Result<Written> {
     let mut draft = Draft::new(text)?;
     // Nobody has another copy, however this ends.
     draft.is_kept = true;
@@ -56,12 +82,14 @@ async fn write_in(editor: &str, text: &str) -> io::Result<String> {
         Ok(()) => read(&draft.path),
         Err(error) => Err(error),
     };
-    draft.is_kept = written.is_err() && has_changed(&draft.path, text);
-    written.map_err(|error| {
-        let path = draft.path.display();
-        let place = if draft.is_kept { format!("; it is in {path}") } else { String::new() };
-        io::Error::other(format!("{error}{place}"))
-    })
+    let error = match written {
+        Ok(text) => return Ok(Written { text, file: draft }),
+        Err(error) => error,
+    };
+    draft.is_kept = has_changed(&draft.path, text);
+    let path = draft.path.display();
+    let place = if draft.is_kept { format!("; it is in {path}") } else { String::new() };
+    Err(io::Error::other(format!("{error}{place}")))
 }
 
 /// What was written, if it can be a message.
@@ -107,11 +135,35 @@ mod tests {
         (told.to_owned(), Some(left))
     }
 
+    /// Goal: a text whose screen does not come back is not lost. (The build before removed its file as soon as it was read.)
+    #[tokio::test]
+    async fn what_was_written_is_kept_until_somebody_sees_it() {
+        let write =
+            async || write_in("more() { echo ' and more' >> \"$1\"; }; more", "begun").await;
+        let written = write().await.unwrap();
+        let path = written.file.path.clone();
+        drop(written);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "begun and more\n");
+        fs::remove_file(path).unwrap();
+        let written = write().await.unwrap();
+        let path = written.file.path.clone();
+        written.is_seen();
+        assert!(!path.exists());
+    }
+
+    /// Goal: two messages that are begun at once have a file each. (The build before named it by the millisecond alone.)
+    #[test]
+    fn each_message_has_a_file_of_its_own() {
+        let begun: Vec<Draft> = (0..100).map(|_| Draft::new("begun").unwrap()).collect();
+        assert!(begun.iter().all(|draft| draft.path.exists()));
+    }
+
     /// Goal: nothing of a text is lost that is too long for a message.
     #[tokio::test]
     async fn a_text_that_is_too_long_stays_in_its_file() {
         let written = write_in("echo and more >>", "begun\n").await.unwrap();
-        assert_eq!(written, "begun\nand more\n");
+        assert_eq!(written.text(), "begun\nand more\n");
+        written.is_seen();
         let (told, left) = failed("yes x | head -c 70000 >").await;
         assert_eq!(told, "70.0 kB is too long for a message");
         assert_eq!(left.unwrap().len(), 70_000);

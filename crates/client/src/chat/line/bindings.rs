@@ -75,6 +75,8 @@ fn events(chord: Chord) -> Vec<KeyEvent> {
             both.dedup();
             return both.into_iter().map(|one| KeyEvent(KeyCode::Char(one), held)).collect();
         }
+        // The editor's name of the same byte.
+        Code::Char(' ') if held.contains(Modifiers::CTRL) => KeyCode::Char('@'),
         Code::Char(letter) => KeyCode::Char(letter),
         Code::Enter => KeyCode::Enter,
         Code::Tab => KeyCode::Tab,
@@ -146,9 +148,14 @@ mod tests {
     #[test]
     fn what_the_editor_can_do_is_bound_and_nothing_that_is_typed() {
         let mut bindings = Bindings::default();
-        for (name, key) in
-            [("line_start", "Alt-A"), ("editor", "Ctrl-X"), ("help", "!"), ("suspend", "none")]
-        {
+        for (name, key) in [
+            ("line_start", "Alt-A"),
+            ("editor", "Ctrl-X"),
+            ("help", "!"),
+            ("suspend", "none"),
+            ("line_end", "Ctrl-Alt-4"),
+            ("cut", "Ctrl-Space"),
+        ] {
             bindings.choose(name, &[key.to_owned()]).unwrap();
         }
         bindings.check().unwrap();
@@ -157,6 +164,13 @@ mod tests {
         for letter in ['a', 'A'] {
             let key = KeyEvent(KeyCode::Char(letter), Modifiers::ALT);
             assert!(bound.contains(&(key, start.clone())), "{bound:?}");
+        }
+        // As the editor names the bytes.
+        for (byte, held, does) in [
+            ('\u{1c}', Modifiers::ALT, Cmd::Move(Movement::EndOfLine)),
+            ('\0', Modifiers::NONE, Cmd::Kill(Movement::EndOfLine)),
+        ] {
+            assert!(bound.contains(&(KeyEvent::new(byte, held), does)), "{byte:?}: {bound:?}");
         }
         for key in ['A', 'Z'] {
             assert!(bound.contains(&(KeyEvent::ctrl(key), Cmd::Noop)), "{bound:?}");

@@ -35,10 +35,10 @@ pub(super) enum Typed {
     Line(String),
     /// A byte that is no text, and what was typed before it: the editor has given that up.
     NotUtf8(Draft),
-    /// Ctrl-C, and whether a line was begun: the editor has given it up, and has it among those to be recalled.
+    /// Ctrl-C. A line that was begun the editor has given up.
     Interrupt {
-        /// Something was.
-        was_begun: bool,
+        /// Whether that line is among those to be recalled; nothing where none was begun.
+        begun: Option<bool>,
     },
     End,
 }
@@ -56,6 +56,8 @@ pub(super) struct Turn {
     pub(super) draft: Draft,
     /// Lines to be recalled, where they are others than before.
     pub(super) past: Option<Vec<String>>,
+    /// What is typed goes out under the veil.
+    pub(super) is_veiled: bool,
 }
 
 /// What stands in a line before anything is typed into it, before and after the cursor.
@@ -113,22 +115,22 @@ pub(super) fn open(
     let (turns, mut may_go_on) = mpsc::channel::<Turn>(1);
     std::thread::spawn(move || {
         let (mut before, mut after) = Draft::default();
+        // Whoever begins has none on.
+        let mut is_veiled = false;
         loop {
             let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
             *draft.lock().unwrap_or_else(PoisonError::into_inner) = (before.clone(), after.clone());
             let typed = match editor.readline_with_initial(&prompt, (&before, &after)) {
                 Ok(line) => {
-                    remember(&mut editor, &line);
+                    remember(&mut editor, &line, is_veiled);
                     Typed::Line(line)
                 }
                 Err(ReadlineError::Interrupted) => {
                     let (before, after) = given_up(&draft);
                     let line = format!("{before}{after}");
                     let was_begun = !line.trim().is_empty();
-                    if was_begun {
-                        remember(&mut editor, &line);
-                    }
-                    Typed::Interrupt { was_begun }
+                    let begun = was_begun.then(|| remember(&mut editor, &line, is_veiled));
+                    Typed::Interrupt { begun }
                 }
                 Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                     Typed::NotUtf8(given_up(&draft))
@@ -140,6 +142,7 @@ pub(super) fn open(
             }
             let Some(turn) = may_go_on.blocking_recv() else { return };
             (before, after) = turn.draft;
+            is_veiled = turn.is_veiled;
             if let Some(past) = turn.past {
                 recall(&mut editor, past);
             }
@@ -153,12 +156,14 @@ fn given_up(draft: &Mutex<Draft>) -> Draft {
     std::mem::take(&mut *draft.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Lets one more line be recalled.
-fn remember(editor: &mut Editor<Typing, MemHistory>, line: &str) {
-    if !input::may_hold_password(line) {
+/// Lets one more line be recalled, if it may be; says whether it may.
+fn remember(editor: &mut Editor<Typing, MemHistory>, line: &str, is_veiled: bool) -> bool {
+    let comes_back = input::may_come_back(line, is_veiled);
+    if comes_back {
         // In memory there is nothing that fails.
         drop(editor.add_history_entry(line));
     }
+    comes_back
 }
 
 /// Lets these lines be recalled, and no others.

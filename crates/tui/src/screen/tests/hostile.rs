@@ -66,7 +66,7 @@ fn screens(evil: &str) -> Vec<Buffer> {
     desk.screen.notice = Some(evil.to_owned());
     drawn.push(desk.drawn());
     desk.screen.take_typed();
-    desk.screen.composer.was_sent(&cid("room:lobby"), evil);
+    desk.screen.composer.was_sent(&cid("room:lobby"), evil, false);
     for (key, held) in [('k', CTRL), ('s', CTRL), ('r', CTRL)] {
         desk.key(KeyCode::Char(key), held);
         evil.chars().for_each(|letter| drop(desk.key(KeyCode::Char(letter), NONE)));

@@ -103,6 +103,28 @@ fn what_is_said_meanwhile_does_not_hold_up_a_look_further_back() {
     assert!(!desk.text().contains("looking"), "{}", desk.text());
 }
 
+/// Goal: where what comes takes the room for older lines, a look further back ends and says so. (The build before said
+/// without end that it was looking.)
+#[test]
+fn a_look_further_back_ends_where_there_is_no_room_for_it() {
+    let mut desk = Desk::new(80, 24);
+    let said = |number: u64, text: &str| line(number, "bob", text);
+    desk.screen.tell(None, said(1_000, "hay"));
+    desk.key(KeyCode::Char('s'), CTRL);
+    desk.write("needle");
+    let wanted = desk.screen.wants_older(&desk.facts).unwrap();
+    let page = (800..1_000).map(|number| said(number, "hay")).collect();
+    desk.screen.older(&desk.facts, &wanted.0, page, false);
+    assert!(desk.text().contains("looking further back"), "{}", desk.text());
+    let long = "hay ".repeat(256 * 1_024);
+    for number in 2_000..2_070 {
+        desk.screen.tell(None, said(number, &long));
+    }
+    assert_eq!(desk.screen.wants_older(&desk.facts), None);
+    assert!(!desk.text().contains("looking"), "{}", desk.text());
+    assert!(desk.text().contains("(not found)"), "{}", desk.text());
+}
+
 /// Goal: what was looked for in one conversation is not looked for in another, and nothing says so there.
 #[test]
 fn a_look_further_back_ends_where_the_talk_goes_elsewhere() {
