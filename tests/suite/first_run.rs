@@ -195,6 +195,29 @@ fn what_is_saved_holds_at_the_next_start() {
     }
 }
 
+/// Goal: a flag is for one start, unless the same is set while the chat runs. (The build before wrote it into the file.)
+#[test]
+fn a_flag_is_not_kept_with_the_settings() {
+    let scene = Scene::empty();
+    let file = scene.rig.write("config.toml", "").display().to_string();
+    let flags = ["--config", file.as_str(), "--no-mouse", "--presence", "followed"];
+    let alice = scene.client("alice");
+    let kept = |lines: &[&str]| {
+        let saved = alice.pipe(lines, &flags).expect_code(0);
+        assert!(saved.stdout.contains("the settings are kept in"), "{saved:?}");
+        std::fs::read_to_string(&file).unwrap()
+    };
+    let shown = alice.pipe(&["/set"], &flags).expect_code(0);
+    for line in ["presence = followed", "mouse = off"] {
+        assert!(shown.stdout.contains(line), "{shown:?}");
+    }
+    assert_eq!(kept(&["/timestamp off", "/save"]), "timestamps = false\n");
+    let both = kept(&["/set mouse off", "/set presence off", "/save"]);
+    for line in ["mouse = false", "presence = \"off\""] {
+        assert!(both.contains(line), "{both}");
+    }
+}
+
 #[test]
 fn whoami_join_and_leave_are_verbs() {
     let (scene, [mut bob]) = Scene::with(["bob"]);

@@ -1,6 +1,6 @@
 //! The veil over spoilers.
 
-use chat_tests::Scene;
+use chat_tests::{Scene, Terminal};
 
 #[test]
 fn what_is_sent_under_the_veil_is_shown_in_clear_and_marked() {
@@ -77,4 +77,58 @@ fn what_is_taken_back_on_the_full_screen_says_the_same_to_the_same() {
     chat.type_keys(b"\x03");
     chat.type_line("/quit");
     assert_eq!(chat.wait(), Some(0));
+}
+
+/// Goal: what was said under the veil is not said without it because Up gave it back, neither at once nor at the next start.
+/// (The build before kept what was typed, and Enter said it in clear.)
+#[test]
+fn what_was_typed_under_the_veil_does_not_come_back_without_it() {
+    let scene = Scene::empty();
+    let mut full = scene.at_full_screen("alice", (120, 30));
+    full.wait_until_seen("connected to");
+    full.type_line("/veil on");
+    full.wait_until_seen("the veil is on");
+    full.type_line("It was Zoe");
+    full.wait_until_seen("~ alice: It was Zoe");
+    full.type_line("/veil off");
+    full.wait_until_seen("the veil is off");
+    full.type_keys(b"\x1b[A\x1b[A");
+    typed_is(&full, "> /veil on");
+    full.type_keys(b"\x15");
+    full.type_line("/quit");
+    assert_eq!(full.wait(), Some(0));
+    let mut line = scene.client("alice").at_terminal_before(&["--line"], "");
+    line.wait_for("alice #lobby>");
+    // Of before: leaving, and the two about the veil.
+    line.type_keys(b"\x1b[A\x1b[A\x1b[A");
+    typed_is(&line, "alice #lobby> /veil on");
+    line.type_keys(b"\x15");
+    line.type_line("/veil on");
+    line.wait_for("the veil is on");
+    line.wait_for("alice ~#lobby>");
+    line.type_line("It was Tom");
+    line.wait_for("alice ~#lobby>");
+    line.type_keys(b"It was");
+    line.wait_for("It was");
+    line.type_keys(b"\x03");
+    line.wait_for("this line was not sent");
+    line.type_line("/veil off");
+    line.wait_for("the veil is off");
+    line.wait_for("alice #lobby>");
+    line.type_keys(b"\x1b[A\x1b[A");
+    typed_is(&line, "alice #lobby> /veil on");
+    line.type_keys(b"\x15");
+    line.type_line("/quit");
+    assert_eq!(line.wait(), Some(0));
+    assert!(!line.text().contains("this line was not sent; Up"), "{}", line.text());
+}
+
+/// Waits until this stands in the row where one types, which is the last one that begins so.
+#[track_caller]
+fn typed_is(chat: &Terminal, row: &str) {
+    let begins = row.split('/').next().unwrap_or_default();
+    chat.wait_for_picture(row, |picture| {
+        let typed = picture.lines().rfind(|one| one.starts_with(begins));
+        typed.is_some_and(|typed| typed.trim_end() == row)
+    });
 }
