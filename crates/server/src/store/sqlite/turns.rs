@@ -272,7 +272,7 @@ pub(super) fn written(file: &Path) -> rusqlite::Result<Vec<Written>> {
     let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     // What cannot be read is what is not there.
     let read = |written: Vec<u8>| ciborium::from_reader(&written[..]).ok();
-    let written: Result<Vec<Option<Written>>, _> = rows.map(|row| Ok(read(row?))).collect();
+    let written: Result<Vec<Option<Written>>, _> = rows.map(|row| row.map(read)).collect();
     Ok(written?.into_iter().flatten().collect())
 }
 
