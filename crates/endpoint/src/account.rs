@@ -42,11 +42,8 @@ pub struct KnownDevice {
 impl Endpoint {
     /// The signing keys that this user's devices have revoked: each next bundle repeats them.
     pub fn revocations(&self) -> Vec<KeyId> {
-        let own = self.people.devices(&self.device.user);
-        let mut revoked: Vec<KeyId> =
-            own.flat_map(|bundle| bundle.header().rev.iter().copied()).collect();
+        let mut revoked: Vec<KeyId> = self.people.shown_rev(&self.device.user).collect();
         revoked.sort_unstable();
-        revoked.dedup();
         revoked
     }
 

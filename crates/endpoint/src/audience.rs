@@ -13,23 +13,21 @@ use crate::event::Alarm;
 use crate::limits::{AWAY_SOON_MS, LINE_MISSING_MS, REVOKED_HELD_MS};
 use crate::repair::Lack;
 
-/// A key in a list that was revoked. One that the hub has shown as revoked comes before others.
+/// Somebody of whom a key in a list was revoked. One that the hub has shown as revoked comes before others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Revoked {
     /// No bundle says so that the hub has shown: a member has handed it over.
     by_member: bool,
     /// Since when that is held, Unix time in milliseconds.
     since_ms: u64,
-    /// Whose key it is.
-    name: UserName,
 }
 
 /// How the list of an epoch differs from what is held here. Computed once, and anew when keys or members
 /// change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Audience {
-    /// Whose revoked key is in it.
-    revoked: Option<Revoked>,
+    /// Whose revoked keys are in it.
+    revoked: BTreeMap<UserName, Revoked>,
     /// Who belongs there and is not in it, sorted, and since when that is known.
     missing: BTreeMap<UserName, u64>,
 }
@@ -69,13 +67,15 @@ impl Endpoint {
         let missing = missing.filter(|(_, since)| is_held(**since, LINE_MISSING_MS));
         let held: Vec<UserName> = missing.map(|(name, _)| name.clone()).collect();
         let is_nobody_missing = audience.missing.is_empty();
-        match audience.revoked.clone() {
-            Some(revoked) if is_held(revoked.since_ms, REVOKED_HELD_MS) => {
-                self.seals_for_revoked(now_ms, (e, writer, came_ms), cid, &revoked);
-            }
-            Some(_) => {}
-            None => self.seals_for_revoked_no_more(writer, cid),
+        let revoked = audience.revoked.clone();
+        let due: Vec<_> = revoked
+            .iter()
+            .filter(|(_, revoked)| is_held(revoked.since_ms, REVOKED_HELD_MS))
+            .collect();
+        for of in due {
+            self.seals_for_revoked(now_ms, (e, writer, came_ms), cid, of);
         }
+        self.seals_for_revoked_no_more(writer, cid, &revoked);
         if is_nobody_missing {
             self.leaves_out_no_more(writer, cid);
         } else if !held.is_empty() {
@@ -86,10 +86,15 @@ impl Endpoint {
     fn audience_of(&self, now_ms: u64, e: &Digest) -> Audience {
         let Some(epoch) = self.epochs.get(e) else { return Audience::default() };
         let lines = epoch.list.lines().iter();
-        let revoked = lines.filter_map(|line| {
+        let found = lines.filter_map(|line| {
             let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
-            Some(Revoked { by_member: !is_shown, since_ms, name: line.name.clone() })
+            Some((line.name.clone(), Revoked { by_member: !is_shown, since_ms }))
         });
+        let mut revoked = BTreeMap::<UserName, Revoked>::new();
+        for (name, key) in found {
+            let first = revoked.entry(name).or_insert_with(|| key.clone());
+            *first = key.min(first.clone());
+        }
         // Who is about to be left out, because they were away for so long, is not missed.
         let (wanted, _) = self.list_at(now_ms.saturating_add(AWAY_SOON_MS), &epoch.cid);
         let missing =
@@ -102,7 +107,7 @@ impl Endpoint {
             let first = since.entry(line.name.clone()).or_insert(known);
             *first = known.min(*first);
         }
-        Audience { revoked: revoked.min(), missing: since }
+        Audience { revoked, missing: since }
     }
 
     /// When this device got the link by which somebody is in a room; 0 if that was before this connection.
@@ -130,19 +135,22 @@ impl Endpoint {
         now_ms: u64,
         (e, writer, came_ms): (&Digest, &UserName, u64),
         cid: &ConversationId,
-        Revoked { by_member, name, .. }: &Revoked,
+        (name, Revoked { by_member, since_ms }): (&UserName, &Revoked),
     ) {
-        let key = (cid.clone(), writer.clone());
-        let is_told = self.link.warned_of_keys.entry(key.clone()).or_default();
-        if *is_told {
+        let key = (cid.clone(), writer.clone(), name.clone());
+        let is_told = *self.link.warned_of_keys.entry(key.clone()).or_default();
+        let lack = Lack::Keys(name.clone());
+        // What was handed over before this was known has said nothing of it.
+        let handed = self.repaired_since(writer, lack.clone()).filter(|at| at > since_ms);
+        if handed.is_none() {
+            // One that the hub did not take is planned again when its time has come.
+            self.plan_repair(now_ms, (e, writer), cid, lack);
+        }
+        if is_told {
             return;
         }
-        let lack = Lack::Keys(name.clone());
         if *by_member {
-            // One that the hub did not take is planned again when its time has come.
-            let Some(at) = self.repaired_since(writer, lack.clone()) else {
-                return self.plan_repair(now_ms, (e, writer), cid, lack);
-            };
+            let Some(at) = handed else { return };
             // What the server shows of these people is asked first.
             if at.saturating_add(REVOKED_HELD_MS) > came_ms || !self.ensure_view(cid) {
                 return;
@@ -155,13 +163,18 @@ impl Endpoint {
             cid = cid.spoken()
         );
         self.out.alarm(Alarm::SealsForRemoved, writer, &detail);
-        self.plan_repair(now_ms, (e, writer), cid, lack);
     }
 
-    fn seals_for_revoked_no_more(&mut self, writer: &UserName, cid: &ConversationId) {
-        if !self.link.warned_of_keys.is_empty() {
-            self.link.warned_of_keys.remove(&(cid.clone(), writer.clone()));
-        }
+    /// Of whom no revoked key is in the list any more.
+    fn seals_for_revoked_no_more(
+        &mut self,
+        writer: &UserName,
+        cid: &ConversationId,
+        revoked: &BTreeMap<UserName, Revoked>,
+    ) {
+        self.link
+            .warned_of_keys
+            .retain(|(room, who, of), _| room != cid || who != writer || revoked.contains_key(of));
     }
 
     /// A note, once for each name: it may be the writer's device or the server, or the writer says so (rule R40). The

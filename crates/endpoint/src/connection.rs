@@ -113,7 +113,7 @@ pub(crate) struct Link {
     /// Rooms, writers who still seal for somebody who has gone, and by which link, as the host was told.
     pub(crate) warned: BTreeSet<(ConversationId, UserName, u32)>,
     /// The same of those who still seal for a revoked key, and whether the host was told.
-    pub(crate) warned_of_keys: BTreeMap<(ConversationId, UserName), bool>,
+    pub(crate) warned_of_keys: BTreeMap<(ConversationId, UserName, UserName), bool>,
     /// Whom what this user says does not reach, as the host was told; and whom what others say does not, by writer.
     pub(crate) left_out: BTreeMap<ConversationId, BTreeSet<UserName>>,
     pub(crate) left_out_by: BTreeMap<(ConversationId, UserName), BTreeSet<UserName>>,

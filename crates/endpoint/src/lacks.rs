@@ -135,7 +135,11 @@ impl Endpoint {
                 *newest = bundle;
             }
         }
-        let revokes = |sk: &KeyId| shown.values().any(|bundle| bundle.header().rev.contains(sk));
+        // Once shown, for good: an honest hub counts so, too.
+        let revokes = |sk: &KeyId| {
+            self.people.is_shown_revoked(name, sk)
+                || shown.values().any(|bundle| bundle.header().rev.contains(sk))
+        };
         let soon_ms = self.link.clock_ms.saturating_add(AWAY_SOON_MS);
         let live = |bundle: &Bundle, is_revoked: &dyn Fn(&KeyId) -> bool| {
             DeviceMark::of(bundle).is_some_and(|mark| mark.is_live(soon_ms, is_revoked))

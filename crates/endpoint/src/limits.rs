@@ -1,6 +1,6 @@
 //! Every bound of a device's state, with the reason for its value.
 
-use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX};
+use chat_protocol::limits::{GRANT_BUNDLES_BYTES_MAX, GRANT_LINKS_BYTES_MAX, HEADER_BYTES_MAX};
 
 /// Messages of one conversation that may be under way unanswered: as many as one signature covers.
 pub const IN_FLIGHT_MAX: usize = 64;
@@ -66,6 +66,10 @@ pub const LINK_WAIT_DOUBLINGS: u32 = 5;
 /// Older ones are asked of the hub.
 pub const LINKS_KEPT_MAX: u32 = 256;
 
+/// People who are noted as put out of a room in which they never were by the chain held here: links that were handed over
+/// say so, and somebody who makes up names signs any number of them.
+pub const STRUCK_STRANGERS_MAX: usize = 256;
+
 /// How long the hub may show an older state before it is taken to have gone back: a node of a cluster
 /// may be behind for a moment. As long again it has to take what it was reminded of.
 pub const BEHIND_GRACE_MS: u64 = 2_000;
@@ -100,6 +104,10 @@ pub const REPAIR_AGAIN_MS: u64 = 10 * 60 * 1000;
 /// Bytes of links and bundles that one person may hand over within [`REPAIR_AGAIN_MS`]: four full answers, for a
 /// person with several devices.
 pub const HANDED_BYTES_MAX: usize = 4 * (GRANT_LINKS_BYTES_MAX + GRANT_BUNDLES_BYTES_MAX);
+
+/// Bytes of one bundle that is taken from a member: its header, and as much again for its signatures. A longer one would
+/// use up what is taken from whoever hands it on for others.
+pub const HANDED_BUNDLE_BYTES_MAX: usize = 2 * HEADER_BYTES_MAX;
 
 /// How often within that time what one person hands over may make a device ask for lists of people anew, and tell the
 /// hub of links: whoever has lost something has lost it in a few rooms, of a few people. What is taken away beyond that

@@ -5,7 +5,7 @@ mod given;
 mod pins;
 mod word;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -131,6 +131,9 @@ pub(crate) struct People {
     /// milliseconds; not of what it found when it began.
     seen: HashMap<(UserName, KeyId), u64>,
     revoked: HashMap<(UserName, KeyId), u64>,
+    /// The keys that any bundle revokes which the hub has shown of a person. A later one that says so no more gives
+    /// nothing back: whoever has the identity key can sign it.
+    shown_rev: HashMap<UserName, HashSet<KeyId>>,
     /// What members have handed over.
     given: given::Given,
 }
@@ -153,6 +156,7 @@ impl People {
             wrap: HashMap::new(),
             seen: HashMap::new(),
             revoked: HashMap::new(),
+            shown_rev: HashMap::new(),
             given: given::Given::default(),
         }
     }
@@ -170,6 +174,7 @@ impl People {
         (self.signers, self.former) = (Signers::default(), Signers::default());
         self.numbers.clear();
         self.wrap.clear();
+        self.shown_rev.clear();
         self.derive(now_ms);
     }
 
@@ -228,6 +233,9 @@ impl People {
                 self.revoked.entry((header.u.clone(), *sk)).or_insert(now_ms);
             }
         }
+        if !header.rev.is_empty() {
+            self.shown_rev.entry(header.u.clone()).or_default().extend(&header.rev);
+        }
         self.spelled.entry(header.u.folded()).or_insert_with(|| header.u.clone());
         self.signers.keep(bundle);
         self.numbers.insert((header.u.clone(), header.dev, header.seq), bundle.digest());
@@ -262,8 +270,8 @@ impl People {
         name: &UserName,
         is_here: impl Fn(&Bundle) -> bool,
     ) -> impl Iterator<Item = &Bundle> {
-        let revoked = self.devices(name).flat_map(|bundle| bundle.header().rev.iter().copied());
-        let revoked: Vec<KeyId> = revoked.chain(self.given.revoked(name)).collect();
+        let revoked: HashSet<KeyId> =
+            self.shown_rev(name).chain(self.given.revoked(name)).collect();
         self.devices(name).filter(move |bundle| {
             let sk = bundle.header().sk.first();
             let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
@@ -273,9 +281,8 @@ impl People {
 
     /// Whether a device of a person is held that none of theirs has revoked by what the hub has shown, away or not.
     pub(crate) fn has_device(&self, name: &UserName) -> bool {
-        let revoked = self.shown_rev(name);
         let mut newest = self.devices(name).map(|bundle| bundle.header().sk.first());
-        newest.any(|sk| sk.is_none_or(|sk| !revoked.contains(&sk.kid)))
+        newest.any(|sk| sk.is_none_or(|sk| !self.is_shown_revoked(name, &sk.kid)))
     }
 
     /// Whether a device of a person has revoked a signing key, by the hub or by what a member has handed over.
@@ -285,7 +292,12 @@ impl People {
 
     /// Whether the hub has shown that a device of a person has revoked a signing key.
     pub(crate) fn is_shown_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
-        self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
+        self.shown_rev.get(name).is_some_and(|revoked| revoked.contains(sk))
+    }
+
+    /// The keys of a person that the hub has shown as revoked, in any bundle.
+    pub(crate) fn shown_rev(&self, name: &UserName) -> impl Iterator<Item = KeyId> {
+        self.shown_rev.get(name).into_iter().flatten().copied()
     }
 
     /// Since when it is held that a key was revoked, if it was, and whether the hub has shown that; 0 for long ago.

@@ -21,7 +21,8 @@ use chat_protocol::tag::{Tag, label};
 use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::{
-    REPAIR_AGAIN_MS, REPAIR_WAIT_MAX_MS, REPAIR_WAIT_MIN_MS, REPAIR_WAIT_PERSON_MS,
+    HANDED_BUNDLE_BYTES_MAX, REPAIR_AGAIN_MS, REPAIR_WAIT_MAX_MS, REPAIR_WAIT_MIN_MS,
+    REPAIR_WAIT_PERSON_MS,
 };
 use crate::people::{Gave, SAME_NUMBER};
 
@@ -126,8 +127,8 @@ impl Endpoint {
                     }
                 }
                 Lack::Keys(name) => {
-                    let is_still_so =
-                        self.link.warned_of_keys.keys().any(|(_, who)| *who == writer);
+                    let mut warned = self.link.warned_of_keys.keys();
+                    let is_still_so = warned.any(|(_, who, of)| *who == writer && of == name);
                     let bundles = self.revoking(name, &e);
                     if !is_still_so || bundles.is_empty() {
                         continue;
@@ -234,7 +235,8 @@ impl Endpoint {
             // Only of somebody whose identity is known: a member must not be the first to say whose
             // key is whose.
             let is_known = self.expected_identity(&header.u) == Some(key_id(&header.ik));
-            if !is_known || !self.may_be_handed(now_ms, by, bytes.0.len()) {
+            let is_short = bytes.0.len() <= HANDED_BUNDLE_BYTES_MAX;
+            if !is_known || !is_short || !self.may_be_handed(now_ms, by, bytes.0.len()) {
                 continue;
             }
             if let Some(bundle) = self.people.verify(bytes) {

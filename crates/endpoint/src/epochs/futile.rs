@@ -42,8 +42,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether members have handed over of more people in a room than a key can name that a device of theirs is revoked which
-    /// the hub shows as good. It takes no key without their lines, and nothing is sealed for those devices: the next try waits,
+    /// Whether more people in a room are left out than a key can name, some of them because members have handed over that a
+    /// device of theirs is revoked which the hub shows as good. It takes no key without their lines, and nothing is sealed for those devices: the next try waits,
     /// and the host is told once who it is.
     pub(super) fn is_stopped_by_disputes(
         &mut self,
@@ -52,13 +52,13 @@ impl Endpoint {
         left_out: &[UserName],
     ) -> bool {
         let room = self.state.rooms.get(cid);
-        let is_wanted = |name: &UserName| {
-            let is_member = room.is_some_and(|room| room.contains(name));
-            is_member && self.people.is_disputed(name) && self.is_missed(cid, name)
+        let is_wanted = |name: &&UserName| {
+            room.is_some_and(|room| room.contains(name)) && self.is_missed(cid, name)
         };
-        let disputed: Vec<UserName> =
-            left_out.iter().filter(|name| is_wanted(name)).cloned().collect();
-        if disputed.len() <= LEFT_OUT_MAX {
+        let wanted: Vec<&UserName> = left_out.iter().filter(is_wanted).collect();
+        let disputed = wanted.iter().copied().filter(|name| self.people.is_disputed(name));
+        let disputed: Vec<UserName> = disputed.cloned().collect();
+        if wanted.len() <= LEFT_OUT_MAX || disputed.is_empty() {
             return false;
         }
         let until = now_ms.saturating_add(EPOCH_FUTILE_WAIT_MS);

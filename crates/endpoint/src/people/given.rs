@@ -1,13 +1,14 @@
 //! Bundles that members have handed over (rule R33), believed for what they prove and nothing else: keys by which links
-//! were signed; and, where a bundle is newer than what the hub has shown of its device, that keys are revoked. They make no
+//! were signed; and that keys are revoked. They make no
 //! device: nothing is sealed for what the hub has not shown of a person, and it is news when the hub shows it. Of whom they
 //! revoke a device that the hub shows as good, nothing is sealed in rooms until it shows the same; nobody else waits for that.
 //!
-//! What the hub has shown decides: a bundle that contradicts it is forgotten, and one that is older than it, or says
-//! nothing more, revokes nothing. Two that were handed over and have one number are both kept, and both revoke: whoever
-//! was handed one of them first must not seal on for what the other takes away.
+//! A bundle that contradicts what the hub has shown is forgotten, and so is one that says nothing more. A newer one that
+//! the hub shows takes nothing back: each next bundle of an honest device repeats what it revokes, and whoever has the
+//! identity key can sign one that does not. Two that were handed over and have one number are both kept, and both revoke:
+//! whoever was handed one of them first must not seal on for what the other takes away.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chat_protocol::b64::B64Vec;
 use chat_protocol::frame::RawFrame;
@@ -46,7 +47,7 @@ struct Proved {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
     Newer,
-    /// Not newer than the newest.
+    /// Not newer than the newest; the hub has shown none of its number, or this one.
     Old,
     /// Another one has its number, or its place (rule R14).
     Contradicting,
@@ -158,15 +159,15 @@ impl People {
         })
     }
 
-    /// The known keys of a person that a bundle revokes and no bundle that the hub has shown. Of a device of which the
-    /// hub has shown a newer bundle that says all.
+    /// The known keys of a person that a bundle revokes and no bundle that the hub has shown. A newer one of its device
+    /// that the hub shows takes none of that back: a thief with the identity key signs it.
     fn revokes(&self, bundle: &Bundle) -> BTreeSet<KeyId> {
         let header = bundle.header();
-        if self.age(bundle) != Age::Newer {
+        if self.age(bundle) == Age::Contradicting {
             return BTreeSet::new();
         }
-        let shown = self.shown_rev(&header.u);
-        let known = |sk: &&KeyId| self.signers.of(&header.u, sk).is_some() && !shown.contains(sk);
+        let is_shown = |sk: &KeyId| self.is_shown_revoked(&header.u, sk);
+        let known = |sk: &&KeyId| self.signers.of(&header.u, sk).is_some() && !is_shown(sk);
         header.rev.iter().filter(known).copied().collect()
     }
 
@@ -177,16 +178,19 @@ impl People {
         let header = bundle.header();
         let mut others = self.devices(&header.u).filter(|other| other.header().dev != header.dev);
         header.u != self.me
-            || (!self.is_this(sk)
+            || (self.age(bundle) == Age::Newer
+                && !self.is_this(sk)
                 && !self.brings_key(bundle)
                 && others.any(|other| publishes(other, sk)))
     }
 
-    /// Whether the newest key of a bundle is none that is known.
+    /// Whether the newest key of a bundle is none of those that the newest bundles of this person publish: the hub counts
+    /// so, too.
     fn brings_key(&self, bundle: &Bundle) -> bool {
         let header = bundle.header();
-        let newest = header.sk.first();
-        newest.is_none_or(|newest| self.signers.of(&header.u, &newest.kid).is_none())
+        let is_there =
+            |newest: &KeyId| self.devices(&header.u).any(|device| publishes(device, newest));
+        !header.sk.first().is_some_and(|newest| is_there(&newest.kid))
     }
 
     /// Whether a key is one of this device.
@@ -226,13 +230,9 @@ impl People {
     }
 
     fn has_unshown_rev(&self, bundle: &Bundle) -> bool {
-        let shown = self.shown_rev(&bundle.header().u);
-        self.age(bundle) == Age::Newer && bundle.header().rev.iter().any(|sk| !shown.contains(sk))
-    }
-
-    /// The keys of a person that the hub has shown as revoked.
-    pub(super) fn shown_rev(&self, name: &UserName) -> HashSet<KeyId> {
-        self.devices(name).flat_map(|bundle| &bundle.header().rev).copied().collect()
+        let header = bundle.header();
+        self.age(bundle) != Age::Contradicting
+            && header.rev.iter().any(|sk| !self.is_shown_revoked(&header.u, sk))
     }
 
     /// Forgets a bundle of a person: the oldest one that revokes nothing, then one that revokes nothing that the others do

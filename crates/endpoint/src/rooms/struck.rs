@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::header;
 use crate::endpoint::Endpoint;
+use crate::limits::STRUCK_STRANGERS_MAX;
 use crate::position::Position;
 
 /// What somebody has lost, the most first.
@@ -40,7 +41,7 @@ pub(crate) struct Struck {
 }
 
 /// The row of who was struck.
-fn struck_key(cid: &ConversationId, name: &UserName) -> String {
+fn struck_key(cid: &ConversationId, name: &str) -> String {
     format!("{cid}/{name}")
 }
 
@@ -56,7 +57,7 @@ impl Endpoint {
         }
         let room = self.state.rooms.get(cid);
         let member = room.and_then(|room| room.members().get(name));
-        let struck = self.state.struck.get(&struck_key(cid, name))?;
+        let struck = self.state.struck.get(&struck_key(cid, name.as_str()))?;
         member.is_none_or(|member| member.ik == struck.ik).then_some(struck)
     }
 
@@ -124,10 +125,22 @@ impl Endpoint {
     /// somebody does to themselves, or to this user, does not count so.
     fn may_strike(&self, cid: &ConversationId, link: &MemberHeader) -> bool {
         let room = self.state.rooms.get(cid);
+        // Whoever makes up names makes no rows of them without an end.
+        let is_known = |room: &Membership| {
+            room.has_known(&link.who) || self.struck_strangers(cid, room) < STRUCK_STRANGERS_MAX
+        };
         link.who != self.device.user
             && link.who != link.from
-            && room.is_some_and(|room| is_admin(room, &link.from))
+            && room.is_some_and(|room| is_admin(room, &link.from) && is_known(room))
             && self.is_untouched(cid, &link.from)
+    }
+
+    /// How many have lost something in a room in which they never were by the chain held here.
+    fn struck_strangers(&self, cid: &ConversationId, room: &Membership) -> usize {
+        let prefix = struck_key(cid, "");
+        let rows = self.state.struck.iter().filter_map(|(key, _)| key.strip_prefix(&prefix));
+        let names = rows.filter_map(|name| UserName::new(name).ok());
+        names.filter(|name| !room.has_known(name)).count()
     }
 
     /// Notes what somebody has lost; who is out has no rights either.
@@ -140,7 +153,7 @@ impl Endpoint {
                 struck.at = known.at;
             }
         }
-        self.state.struck.put(&struck_key(cid, name), struck);
+        self.state.struck.put(&struck_key(cid, name.as_str()), struck);
     }
 
     /// Notes what people of the hub's chain had lost on the one held here, from where both forked: `before`
