@@ -3,12 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chat_device::client::ClientEvent;
 use chat_device::connection::pins::Pins;
-use chat_device::connection::{ConnectError, Connector};
+use chat_device::connection::{Connector, Look};
 use chat_device::home::KnownServers;
 use chat_device::server_url::ServerUrl;
 use serde_json::json;
@@ -140,19 +139,19 @@ async fn server(common: &Common, url: &ServerUrl) -> Finding {
         Err(error) => return ill(what, error.to_string()),
     };
     let pins = Pins::new(known, common.accept_server.clone()).with_trust(&common.trust);
-    let is_known = pins.is_known(url);
     let connector = match Connector::new(vec![url.clone()], &common.trust, pins) {
-        Ok(connector) => Arc::new(connector),
+        Ok(connector) => connector,
         Err(error) => return ill(what, error.to_string()),
     };
-    match timeout(SERVER_TIMEOUT, connector.server()).await {
+    // Each time anew: what is known of it says nothing of what answers now.
+    match timeout(SERVER_TIMEOUT, connector.look()).await {
         Err(_) => ill(what, format!("it says nothing for {} s", SERVER_TIMEOUT.as_secs())),
-        Ok(Ok(server)) => {
-            let pin = if is_known { "the one that is known" } else { "not known here yet" };
+        Ok(Ok(Look { shown, is_known: true, .. })) => {
             let tls = if url.is_secure() { "TLS, its certificate is accepted" } else { "no TLS" };
-            well(what, format!("it answers; {tls}; identity {server}, {pin}"))
+            let server = shown.server;
+            well(what, format!("it answers; {tls}; identity {server}, the one that is known"))
         }
-        Ok(Err(ConnectError::Unknown { shown })) => {
+        Ok(Ok(Look { shown, .. })) => {
             let words = shown.words;
             well(what, format!("it answers, and is not known here yet; its words: {words}"))
         }
