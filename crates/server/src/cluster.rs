@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use crate::{
-    clock::now_ms,
     config::{Config, Sharing},
     identity::Identity,
     order::{
@@ -104,9 +103,12 @@ pub(crate) async fn find(config: &Config, sharing: &Sharing) -> Result<Cluster, 
         if !sharing.changes_settings || is_lost {
             return Err(ClusterError::Settings { cluster: cluster(), differences });
         }
-        // By the clock, so that who does not know of a change makes none that is as old; and never back.
-        let since = now_ms().max(since.saturating_add(1)).to_string();
-        let changed = Settings::from_iter(own.into_iter().chain([(SINCE.to_owned(), since)]));
+        // By the one clock that all of them see, so that who does not know of a change makes none that is as old; and never
+        // back.
+        let now = place.time_ms().await.map_err(failed)?;
+        let since = now.max(since.saturating_add(1)).to_string();
+        let mut changed = own;
+        changed.insert(SINCE.to_owned(), since);
         let sealed = words.seal(SETTINGS, written(&changed).as_bytes());
         settling.change = Some((sealed, differences));
     }

@@ -237,7 +237,7 @@ pub(crate) async fn start(
     let locks = [data, FolderLock::take(Kind::Logs, &config.logs)?];
     let log = OperationLog::open(&config.logs, LOG_STEM)?.dropping();
     let trace = config.trace_crypto.as_deref().map(crate::trace::open).transpose()?;
-    let cluster = others(config, &metrics).await?;
+    let cluster = others(config, &metrics, &readiness).await?;
     let helper = config.helper.as_deref();
     let helper = helper.filter(|_| cluster.as_ref().is_none_or(|cluster| cluster.hosts_agent));
     let agent = helper.map(|helper| BuiltInAgent::open(config, helper)).transpose()?;
@@ -302,9 +302,13 @@ pub(crate) async fn start(
 }
 
 /// The servers of which this one is one. It is alone, or leaves them first.
-async fn others(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Cluster>, RunError> {
+async fn others(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    readiness: &Readiness,
+) -> Result<Option<Cluster>, RunError> {
     if let Some(leaving) = &config.leaving {
-        leave::leave(config, leaving, metrics).await?;
+        leave::leave(config, leaving, (metrics, readiness)).await?;
     }
     match &config.sharing {
         Some(sharing) => Ok(Some(cluster::find(config, sharing).await?)),

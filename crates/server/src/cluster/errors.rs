@@ -194,6 +194,12 @@ pub enum ClusterError {
         /// The folder.
         data: String,
     },
+    /// Nobody has left there.
+    #[error("--leave-cluster: {data} is empty, and no server has left there; look at --data")]
+    LeavesNothing {
+        /// The folder.
+        data: String,
+    },
     /// The folder is not at the turn that a person has compared.
     #[error(
         "--leave-cluster={said}: the server in {data} is at turn {there}; compare the folders of all servers (chat-server \

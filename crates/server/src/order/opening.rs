@@ -79,6 +79,13 @@ impl Heard {
         self.said.iter().chain(&self.silent).map(|(node, words)| (*node, words))
     }
 
+    /// The newest generation that another hub knows which has said so since hub `node` has asked this; 0 where none has.
+    pub fn newest_since(&self, node: u32, asks: Question) -> u64 {
+        let others =
+            self.all().filter(|(other, words)| *other != node && words.is_since(node, asks));
+        others.map(|(_, words)| words.said.generation).max().unwrap_or(0)
+    }
+
     /// What everybody asks with who has said something.
     pub fn questions(&self) -> BTreeMap<u32, Question> {
         self.all().map(|(node, words)| (node, words.asks)).collect()

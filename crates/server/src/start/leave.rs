@@ -6,6 +6,7 @@ use super::{RunError, Way, open_shared};
 use crate::{
     cluster::{self, ClusterError},
     config::{Config, Leaving, Sharing},
+    http::Readiness,
     metrics::Metrics,
     order::{Turns as _, redis::Place},
     store::sqlite::{self, Owner},
@@ -15,13 +16,20 @@ use crate::{
 pub(super) async fn leave(
     config: &Config,
     leaving: &Leaving,
-    metrics: &Arc<Metrics>,
+    (metrics, readiness): (&Arc<Metrics>, &Readiness),
 ) -> Result<(), RunError> {
-    let Owner::Follows(was) = sqlite::owner(&config.data)? else { return Ok(()) };
     let data = || config.data.display().to_string();
+    let was = match (sqlite::owner(&config.data)?, leaving) {
+        (Owner::Follows(was), _) => was,
+        // Whoever has left has something there: an empty folder is another one than was meant.
+        (Owner::Nobody, Leaving::HasLeft) => {
+            return Err(ClusterError::LeavesNothing { data: data() }.into());
+        }
+        (Owner::Nobody | Owner::Alone, _) => return Ok(()),
+    };
     match leaving {
         Leaving::HasLeft => return Err(ClusterError::LeavesUnread { data: data() }.into()),
-        Leaving::ReadingOn(sharing) => read_on(config, sharing, metrics).await?,
+        Leaving::ReadingOn(sharing) => read_on(config, sharing, (metrics, readiness)).await?,
         Leaving::AtTurn(turn) => {
             let there = sqlite::last_turn(&config.data)?;
             if there != *turn {
@@ -39,7 +47,7 @@ pub(super) async fn leave(
 async fn read_on(
     config: &Config,
     sharing: &Sharing,
-    metrics: &Arc<Metrics>,
+    (metrics, readiness): (&Arc<Metrics>, &Readiness),
 ) -> Result<(), RunError> {
     // It is one of the servers until everything is here, with what they are all given.
     let config = &Config { sharing: Some(sharing.clone()), ..config.clone() };
@@ -49,6 +57,9 @@ async fn read_on(
     let (way, reads, snapshot) = open_shared(config, cluster, metrics).await?;
     drop((reads, snapshot));
     let Way::Shared(mut turns, member, _) = way else { return Err(RunError::Ending) };
+    // What it waits for is told as long as it is one of them.
+    let health = Arc::downgrade(&member.health());
+    readiness.watch_shared(move || health.upgrade()?.obstacle());
     let read = turns.catch_up().await;
     // One that was started meanwhile may have said something since.
     let alone = no_other_runs(&place, node, sharing).await;

@@ -112,9 +112,11 @@ impl Source {
         };
         let (there, own) = (line(data)?, line(&self.folder)?);
         let (here, mine) = (sqlite::chains(data)?, sqlite::chains(&self.folder)?);
+        if mine.get(&applied).is_some_and(|chain| here.get(&applied) == Some(chain)) {
+            return Ok(None);
+        }
         let copy = (applied, read_from);
-        let by_line = forked_behind(&there, &own, copy, |turn| mine.get(&turn).copied());
-        Ok(parted(&here, &mine, by_line))
+        Ok(parted(&here, &mine, parted_by_openings((&there, &own), copy, &mine)))
     }
 
     /// All records behind a turn, in their order, but for refusals that did not count: what they would have refused may have
@@ -157,6 +159,29 @@ impl Source {
 fn may_count(Guarded { proposal, guard }: &Guarded, written: &Written) -> bool {
     let is_refusal = matches!(proposal, Proposal::No(_));
     !is_refusal || guard.writes.iter().all(|key| written.keys.contains(key))
+}
+
+/// The last turn that a copy shares with a log, by the openings of both. Where only a chain says that it has something else,
+/// that came anywhere behind the last turn of which it is known to have the same: what the log has already is passed over when it
+/// is taken up, and what is left out is lost.
+fn parted_by_openings(
+    (there, own): (&Line, &Line),
+    copy: (u64, u64),
+    mine: &BTreeMap<u64, Digest>,
+) -> Option<u64> {
+    let first = || mine.first_key_value().map_or(0, |(turn, _)| turn.saturating_sub(1));
+    if there.is_unsure_of(own, copy) {
+        return Some(first());
+    }
+    let named = forked_behind(there, own, copy, |_| None);
+    let found = forked_behind(there, own, copy, |turn| mine.get(&turn).copied())?;
+    if named.is_some_and(|named| named <= found) {
+        return named;
+    }
+    let openings = there.openings().values();
+    let alike = openings.filter(|began| mine.get(&began.turn) == Some(&began.chain));
+    let last_alike = alike.map(|began| began.turn).filter(|turn| *turn <= found).max();
+    Some(last_alike.unwrap_or_else(first).min(found))
 }
 
 /// Where two copies part, by what everything up to a turn came to in each, and by the openings that their logs have gone

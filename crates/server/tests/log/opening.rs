@@ -377,7 +377,7 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
         let whole = copy(node, 5);
         Copy { kept: whole.kept[2..].to_vec(), living: BTreeSet::from([1, 2]), ..whole }
     };
-    let (mut one, mut two) = (cut(1), Copy { living: BTreeSet::from([1, 2]), ..copy(2, 1) });
+    let (mut one, two) = (cut(1), Copy { living: BTreeSet::from([1, 2]), ..copy(2, 1) });
     hear_each_other(place, &[&one, &two]).await;
     assert!(matches!(tries(place, &mut one).await, Attempt::Open(_)));
     assert_eq!(place.turns().await, texts(5)[2..]);

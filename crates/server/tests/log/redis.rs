@@ -67,7 +67,11 @@ impl Opened {
     }
 
     /// One step. Whether the log is open then.
-    async fn step(&mut self, used: u64) -> bool {
+    pub(crate) async fn step(&mut self, used: u64) -> bool {
+        self.try_step(used).await.expect("opened")
+    }
+
+    async fn try_step(&mut self, used: u64) -> Result<bool, CommitError> {
         let mut copy = PlainCopy {
             hub: self.hub,
             kept: self.kept.clone(),
@@ -75,17 +79,17 @@ impl Opened {
             read_from: self.read_from,
             facts: std::mem::take(&mut self.facts),
         };
-        let opening = self.log.open(&mut copy, used).await.expect("opened");
+        let opening = self.log.open(&mut copy, used).await;
         self.facts = copy.facts;
-        match opening {
-            Opening::Open => return true,
+        match opening? {
+            Opening::Open => return Ok(true),
             Opening::NotYet => {}
             Opening::Read(read) => {
                 self.keep(&read);
                 self.given.extend(read);
             }
         }
-        false
+        Ok(false)
     }
 }
 
@@ -435,6 +439,74 @@ async fn a_hub_asks_with_another_number_at_each_closing() {
     }
     assert_eq!(two.append(batch(1, 1, "b")).await, Ok(2));
     assert_eq!(read_to(&mut one, 2).await, [(2, "b".to_owned())]);
+}
+
+/// A hub that has read these texts, the last one from this generation, and knows these openings.
+fn who_has_read(
+    place: &Place,
+    node: u32,
+    texts: &[&str],
+    (read_from, facts): (u64, Facts),
+) -> Opened {
+    let turn = u64::try_from(texts.len()).expect("a few");
+    let sealing = ([7; 16], seal([7; 16]));
+    let log = RedisLog::new(place.clone(), sealing, hub(node), (turn, read_from));
+    let kept = turns(texts).into_iter().map(|(turn, text)| Kept {
+        turn,
+        time_ms: 1,
+        is_structure: false,
+        batch: text.into(),
+    });
+    let (kept, given) = (kept.collect(), Vec::new());
+    Opened { log, hub: hub(node), kept, after: 0, read_from, facts, given }
+}
+
+/// Goal: a copy that has read something else than the log was opened with writes nothing there, also where the log does
+/// not remember that opening; one that is only behind reads on and comes in. Method: two hubs open the log twice, the first opening is
+/// forgotten, and hubs come that have stopped before. (Before, both came in at once.)
+#[tokio::test]
+async fn who_may_have_forked_reads_on_before_it_is_let_in() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&about(7)).await.expect("founded");
+    let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    for hub in [&mut one, &mut two] {
+        assert_eq!(read_to(hub, 1).await, turns(&["a"]));
+    }
+    emptied_and_opened(&redis, [&mut one, &mut two]).await;
+    let forgotten = redis.say(&["HGET", "{test}:meta", "gen"]).await.expect("it is open");
+    assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2));
+    assert_eq!(one.append(batch(3, 2, "c")).await, Ok(3));
+    for hub in [&mut one, &mut two] {
+        read_to(hub, 3).await;
+    }
+    emptied_and_opened(&redis, [&mut one, &mut two]).await;
+    redis.say(&["HDEL", "{test}:meta", &format!("o:{forgotten}")]).await;
+    let began = Began { before: 1, turn: 1, chain: Digest(sha256(b"a")) };
+    let other = |generation: u64| vec![began.sealed(generation, &seal([7; 16]))];
+    // Each number of the other opening is larger or smaller than those of the log.
+    let mut forked = [5, 1 << 52]
+        .map(|generation| who_has_read(&place, 3, &["a", "x"], (generation, other(generation))));
+    for copy in &mut forked {
+        let ended = async {
+            loop {
+                match copy.try_step(0).await {
+                    Ok(is_open) => assert!(!is_open, "it has something else"),
+                    Err(error) => return error.to_string(),
+                }
+            }
+        };
+        let why = tokio::time::timeout(chat_testkit::PATIENCE, ended).await.expect("in time");
+        assert!(why.contains("some of the turns up to 2."), "{why}");
+        let name = format!("s:3:{:016x}", hub(3).life);
+        let may_write = redis.say(&["HEXISTS", "{test}:meta", &name]).await;
+        assert_eq!(may_write.as_deref(), Some("0"), "it was not let in");
+    }
+    let mut behind = who_has_read(&place, 4, &["a"], (1, Facts::new()));
+    tokio::time::timeout(chat_testkit::PATIENCE, behind.open_with(0)).await.expect("in time");
+    assert_eq!(read_to(&mut behind, 3).await, turns(&["a", "b", "c"])[1..]);
+    assert_eq!(behind.append(batch(1, 3, "d")).await, Ok(4));
 }
 
 /// Goal: what is written beside the log by who has not the key is put right, and gets into no copy.

@@ -237,6 +237,50 @@ async fn hubs_go_on_in_a_log_that_was_refilled() {
     assert_eq!(ids, ["1-1", "1-2", "2-3"]);
 }
 
+/// Goal: what a person says goes to those that wait: where all who have waited are gone, nobody hears it.
+#[tokio::test]
+async fn nobody_waits_where_all_have_grown_silent() {
+    let Some(redis) = redis().await else { return };
+    let (place, mut closed) = (redis.place(), InRedis::new(&redis).await);
+    let run = closed.look().await.expect("asked").run;
+    let said = Said { turn: 0, chain: Digest::ZERO, generation: 1, is_new: false };
+    let asked = async || place.waiting(ID, &seal(ID)).await.expect("asked").1;
+    assert!(asked().await.is_empty());
+    closed.say(&run, 2, &words(said)).await.expect("asked");
+    assert_eq!(asked().await, BTreeMap::from([(2, Question(1))]));
+    closed.grows_silent(2).await;
+    assert!(asked().await.is_empty(), "it has died");
+}
+
+/// Goal: a hub that waits hears that the log was open since it asked, and takes what was answered before that for nothing.
+#[tokio::test]
+async fn who_hears_of_a_newer_opening_asks_anew() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    place.found(&about(7)).await.expect("founded");
+    let mut one = place.join(hub(1), 0).await;
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    assert_eq!(read_to(&mut one, 1).await, turns(&["a"]));
+    redis.say(&["FLUSHALL"]).await.expect("emptied");
+    let mut closed = InRedis::new(&redis).await;
+    let run = closed.look().await.expect("asked").run;
+    let mut asks = async |answer: Option<(u64, Question)>| {
+        if let Some((generation, question)) = answer {
+            let said = Said { turn: 1, chain: Digest(sha256(b"a")), generation, is_new: false };
+            let answers = BTreeMap::from([(1, question)]);
+            let words = Words { said, asks: Question(5), answers };
+            closed.say(&run, 2, &words).await.expect("asked");
+        }
+        assert!(!one.step(0).await, "it waits");
+        place.waiting(ID, &seal(ID)).await.expect("asked").1[&1]
+    };
+    let first = asks(None).await;
+    assert_eq!(asks(Some((9, Question(first.0 ^ 1)))).await, first, "it answers something else");
+    let second = asks(Some((9, first))).await;
+    assert_ne!(second, first, "it knows an opening that this one does not");
+    assert_eq!(asks(None).await, second, "once");
+}
+
 /// Goal: a hub that is away keeps its day, counted from then, where Redis was emptied.
 #[tokio::test]
 async fn a_hub_that_is_put_back_beside_the_log_counts_from_then() {

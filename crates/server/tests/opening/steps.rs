@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chat_server::order::opening::line::{Began, Line, forked_behind};
-use chat_server::order::opening::{Decision, Question, Said, View, Words, decide};
+use chat_server::order::opening::{Decision, Heard, Question, Said, View, Words, decide};
 use chat_server::order::redis::word::Word;
 
 use super::promises;
@@ -390,7 +390,7 @@ fn said_of(hub: &Hub, fault: Fault) -> Said {
 fn words_of(world: &World, number: usize, fault: Fault) -> Words {
     let hub = &world.hubs[number];
     let heard = world.redis.openings.get(&world.redis.run).map(|opening| &opening.heard);
-    let mut answers = heard.map(|heard| heard.questions()).unwrap_or_default();
+    let mut answers = heard.map(Heard::questions).unwrap_or_default();
     answers.remove(&small(number).into());
     Words { said: said_of(hub, fault), asks: hub.asks(), answers }
 }

@@ -99,7 +99,7 @@ const LOSSES_MS: u64 = 18_000;
 const TURNS_LOST_MAX: u64 = 12;
 
 /// Loses the log some times.
-async fn lose(log: LosingLog, mut dice: Dice, mistake: Option<Mistake>) {
+async fn lose(log: LosingLog, mut dice: Dice) {
     for _ in 0..LOSSES {
         sleep(Duration::from_millis(dice.between(1_000, LOSSES_MS / LOSSES))).await;
         let last = usize::try_from(dice.between(1, TURNS_LOST_MAX)).unwrap();
@@ -108,9 +108,6 @@ async fn lose(log: LosingLog, mut dice: Dice, mistake: Option<Mistake>) {
             1 => Loss::All,
             _ => Loss::Last(last),
         });
-        if mistake == Some(Mistake::NothingPutBack) {
-            log.open_as_it_is();
-        }
     }
 }
 
@@ -152,7 +149,7 @@ impl Hubs {
         witness: &Disk,
         (way_ms_max, mistake): (u64, Option<Mistake>),
     ) -> Self {
-        let log = LosingLog::new();
+        let log = LosingLog::new(mistake == Some(Mistake::NothingPutBack));
         witness.calm();
         let (store, ..) = witness.open();
         let (end, dice) = (log.join(WITNESS), Dice::new(seed, 3_000));
@@ -166,7 +163,7 @@ impl Hubs {
                 reader.others().await.expect("the log is whole");
             }
         });
-        tokio::spawn(lose(log.clone(), Dice::new(seed, 3_001), mistake));
+        tokio::spawn(lose(log.clone(), Dice::new(seed, 3_001)));
         Self::of(seed, Log::Losing(log), way_ms_max)
     }
 

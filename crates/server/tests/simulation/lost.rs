@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use chat_protocol::id::Digest;
 use chat_server::order::{
     Append, LogError, Logged, Opening, SharedLog,
     opening::{
@@ -108,12 +109,15 @@ pub(crate) struct LosingLog {
     state: Arc<Mutex<State>>,
     /// Something is otherwise.
     changed: watch::Sender<()>,
+    /// Hubs open it as it is, and look at nothing: a mistake.
+    is_taken_as_it_is: bool,
 }
 
 impl LosingLog {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(is_taken_as_it_is: bool) -> Self {
         let state = State { open: Some(0), generation: 1, structure: Some(0), ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)), changed: watch::Sender::new(()) }
+        let (state, changed) = (Arc::new(Mutex::new(state)), watch::Sender::new(()));
+        Self { state, changed, is_taken_as_it_is }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -152,12 +156,12 @@ impl LosingLog {
         self.changed.send_replace(());
     }
 
-    /// It is opened as it is, whatever the hubs have: a mistake.
-    pub(crate) fn open_as_it_is(&self) {
+    /// A hub opens it as it is, whatever anybody has.
+    fn open_as_it_is(&self, copy: &impl Held) {
         let mut state = self.state();
         let (before, turn) = (state.generation, state.end());
         let generation = number_behind(before);
-        let chain = chat_protocol::id::Digest::ZERO;
+        let chain = copy.chain_at(turn).unwrap_or(Digest::ZERO);
         state.line.insert(generation, Began { before, turn, chain });
         (state.generation, state.open) = (generation, Some(state.run));
         state.structure = Some(turn);
@@ -358,6 +362,9 @@ impl LostEnd {
 
     /// That the copy has nothing which the log was opened without.
     fn check(&self, copy: &impl Held, there: &Line) -> Result<(), LogError> {
+        if self.log.is_taken_as_it_is {
+            return Ok(());
+        }
         let applied = copy.said().turn;
         let chain_at = |turn| copy.chain_at(turn);
         match forked_behind(there, &self.own, (applied, copy.read_from()), chain_at) {
@@ -388,7 +395,7 @@ impl LostEnd {
             }
             let there = state.line();
             self.check(copy, &there)?;
-            if state.end() < applied {
+            if state.end() < applied && !self.log.is_taken_as_it_is {
                 return Err(LogError::Back { has: state.end(), applied }.into());
             }
             let (own, lives) = (name_of(self.hub), format!("{}:", self.hub.node));
@@ -453,6 +460,10 @@ impl SharedLog for LostEnd {
             // Whoever has these turns knows which openings led there.
             self.own = there.joined(self.own.clone());
             return Ok(Opening::Read(unread));
+        }
+        if self.log.is_taken_as_it_is {
+            self.log.open_as_it_is(copy);
+            return self.enter(copy, used).await;
         }
         let before = there.generation(&self.own);
         let (asks, is_time_over) = self.meet(&look.run, before);

@@ -158,13 +158,19 @@ fn hubs_that_lose_their_log_break_no_promise() {
     run_all(&(first..first + count).collect::<Vec<_>>(), world::run_losing);
 }
 
-/// Goal: worlds that lose their log look at something. Method: what was lost is not put back.
+/// Goal: worlds that lose their log look at something. Method: what was lost is not put back, and no hub looks whether it
+/// has more. That somebody misses it counts, and not that a hub has stopped.
 #[test]
 fn a_log_that_is_opened_without_what_it_had_is_found() {
-    let broken =
-        |seed: &u64| !world::run_losing(*seed, Some(Mistake::NothingPutBack)).violations.is_empty();
-    assert!((0..MISTAKE_SEEDS_MAX).any(|seed| broken(&seed)));
+    let is_missed = |seed| {
+        let found = world::run_losing(seed, Some(Mistake::NothingPutBack)).violations;
+        found.iter().any(|violation| MISSED.contains(&violation.rule))
+    };
+    assert!((0..MISTAKE_SEEDS_MAX).any(is_missed));
 }
+
+/// What is broken where something is not there that was acknowledged.
+const MISSED: [&str; 2] = ["durability", "delivery"];
 
 /// The first place at which two runs differ, with what came just before it.
 fn difference<T: std::fmt::Debug + PartialEq>(first: &[T], second: &[T]) -> Option<String> {

@@ -141,10 +141,32 @@ impl Line {
         self.unknown == 0 || self.openings.contains_key(&generation)
     }
 
-    /// The newest generation of this one that somebody has gone through who has followed `own`, and has read a turn from
-    /// the generation `read_from`.
-    pub fn reached_by(&self, own: &Self, read_from: u64) -> u64 {
-        if self.has(read_from) { read_from } else { own.last_of_both(self) }
+    /// A generation of this one, no newer than the turn behind `applied`, which somebody reads next who has followed `own` and
+    /// has read that turn from the generation `read_from`.
+    pub fn reached_by(&self, own: &Self, (applied, read_from): (u64, u64)) -> u64 {
+        if self.has(read_from) {
+            return read_from;
+        }
+        // What a copy knows may have begun behind what it has read.
+        let is_reached =
+            |(generation, began): &(&u64, &Began)| began.turn <= applied && own.has(**generation);
+        self.openings.iter().rev().find(is_reached).map_or(0, |(generation, _)| *generation)
+    }
+
+    /// Whether only the chain of the oldest opening can say that what somebody has is part of this line, who has followed
+    /// `own` and has read the turn `applied` from the generation `read_from`: it is not known what led to that opening, and
+    /// they have not come so far.
+    pub fn is_unsure_of(&self, own: &Self, (applied, read_from): (u64, u64)) -> bool {
+        let is_behind_both = || {
+            let both = own.last_of_both(self);
+            self.openings.contains_key(&both)
+                && own.openings.contains_key(&read_from)
+                && read_from >= both
+        };
+        let is_known =
+            self.unknown == 0 || self.openings.contains_key(&read_from) || is_behind_both();
+        let oldest = self.openings.first_key_value();
+        !is_known && oldest.is_some_and(|(_, began)| applied < began.turn)
     }
 
     /// Whether the other one has gone on from where this one ends.
@@ -299,6 +321,31 @@ mod tests {
         assert_eq!(forked(&log, &own, (68, 92)), Some(65));
         // A log of which nothing is known has gone through nothing.
         assert!(!Line::to(80, &BTreeMap::new()).counts(5, 80));
+    }
+
+    /// Goal: a copy that has read something else than the log was opened with is not taken for one that is behind, where the
+    /// log does not remember that opening.
+    #[test]
+    fn who_may_have_forked_where_nobody_remembers_is_unsure() {
+        // Whoever has read on without a person's word has opened 5 behind 40; the others went on with 6 there, and later 7.
+        let (log, own) = (line(&[(7, 6, 60)]), line(&[(5, 1, 40)]));
+        assert_eq!(forked(&log, &own, (58, 5)), None, "by the openings alone it is behind");
+        assert!(log.is_unsure_of(&own, (58, 5)) && log.is_unsure_of(&own, (59, 6)));
+        assert!(log.is_unsure_of(&line(&[]), (58, 1)), "it has opened nothing itself");
+        assert!(
+            log.is_unsure_of(&log, (58, 5)) && log.is_unsure_of(&log, (58, 9)),
+            "it has heard of it"
+        );
+        assert!(!log.is_unsure_of(&own, (60, 6)), "the chain says it");
+        assert!(!log.is_unsure_of(&log, (60, 7)));
+        let known = line(&[(6, 1, 40), (7, 6, 60)]);
+        assert!(!known.is_unsure_of(&own, (58, 5)) && !known.is_unsure_of(&line(&[]), (58, 1)));
+        let later = line(&[(5, 1, 40), (7, 6, 60), (8, 7, 70)]);
+        assert!(!log.is_unsure_of(&later, (71, 8)), "it has gone on from there");
+        // It reads what stands behind its last turn, whatever it has heard of.
+        assert_eq!(log.reached_by(&log, (58, 5)), 0);
+        assert_eq!(log.reached_by(&log, (60, 6)), 7);
+        assert_eq!(log.reached_by(&own, (58, 5)), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The scripts of an opening, in Redis.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use chat_protocol::id::Digest;
 use redis::{RedisError, Script, ScriptInvocation, aio::ConnectionLike};
@@ -195,7 +196,7 @@ fn written(Words { said, asks, answers }: &Words) -> String {
     let Said { turn, chain, generation, is_new } = said;
     let mut text = format!("{turn} {generation} {chain} {} {}", u8::from(*is_new), asks.0);
     for (node, Question(asked)) in answers {
-        text.push_str(&format!(" {node}={asked}"));
+        write!(text, " {node}={asked}").ok();
     }
     text
 }

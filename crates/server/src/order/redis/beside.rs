@@ -152,6 +152,11 @@ impl Beside {
         there.collect()
     }
 
+    /// Whether the log was open for this run of Redis when it was asked.
+    pub(super) fn is_open_for(&self, run: &str) -> bool {
+        self.fields.get("run").is_some_and(|open| open == run.as_bytes())
+    }
+
     /// The openings that led to where the log is.
     pub(super) fn line(&self, seal: &WordSeal) -> Line {
         let fields = self.fields.iter().map(|(name, value)| (name.as_str(), &value[..]));

@@ -23,6 +23,13 @@ pub enum Host {
 }
 
 impl Place {
+    /// The time of Redis, Unix time in milliseconds: one clock for all hubs.
+    pub async fn time_ms(&self) -> Result<u64, PlaceError> {
+        let mut connection = self.connect(SCRIPT_TIME_MAX).await?;
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        Ok(seconds.saturating_mul(1_000).saturating_add(micros / 1_000))
+    }
+
     /// Replaces what all hubs are set to, as hub of this number. False while another one runs.
     pub async fn change_settings(&self, number: u32, settings: &[u8]) -> Result<bool, PlaceError> {
         let mut connection = self.connect(SCRIPT_TIME_MAX).await?;

@@ -21,7 +21,7 @@ use crate::{
     order::{
         LogError, Logged, Opening,
         opening::{
-            Decision, Question,
+            Decision, Heard, Question,
             attempt::{Allowed, Answer, Attempt, AttemptError, Closed as _, Held, attempt},
             line::{Line, forked_behind},
             redis::ClosedInRedis,
@@ -40,8 +40,10 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Closure {
     run: String,
-    /// The newest opening that was known.
+    /// The newest opening that was known here.
     newest: u64,
+    /// The newest one that another hub has named which answers; 0 before.
+    heard: u64,
     since: Instant,
     /// What this hub asks the others with until the log is open.
     asks: Question,
@@ -83,7 +85,8 @@ async fn step(
     // Later than what was read: it knows the openings of all of that.
     let beside = Beside::ask(log, &mut connection, &copy.facts()).await?;
     let lines = (beside.line(&log.seal), Line::noted(&copy.facts(), &log.seal));
-    check(copy, &lines)?;
+    look_where_to_read_on(log, copy, &lines);
+    check(copy, &lines, log.unsure_since)?;
     let counts = what_counts(log, (copy.said().turn, copy.read_from()), &lines);
     let (there, own) = lines;
     if !counts.is_empty() {
@@ -97,29 +100,28 @@ async fn step(
     let (sealing, cluster) = ((log.id, log.seal.clone()), log.place.cluster.clone());
     let mut place = ClosedInRedis::new(connection.clone(), &cluster, sealing, facts.clone());
     let look = place.look().await?;
-    let (since, asks) = meet(log, (&look.run, before));
+    let node = copy.node();
+    let heard = match look.open {
+        Some(_) => Heard::default(),
+        None => place.said(&look.run).await?,
+    };
+    let (since, asks) = meet(log, (&look.run, before), (node, &heard));
     let is_time_over = since.elapsed() >= OTHERS_TIME_MAX;
     let word = match look.open {
         Some(_) => None,
         None => log.place.word(&mut connection, &look.run, &log.seal).await?,
     };
-    let (node, turn) = (copy.node(), copy.said().turn);
+    let turn = copy.said().turn;
     let (word, other) = match word {
         Some(word) if word.is_for(node, asks, turn) => (Some(word), None),
         other => (None, other),
     };
-    let has = look.has;
+    let (has, run) = (look.has, look.run.clone());
     let without = word.as_ref().map(|word| &word.without);
     let allowed = Allowed { is_time_over, without, before, asks };
     match attempt(&mut place, copy, look, allowed).await {
-        Ok(Attempt::Open(_)) => enter(log, copy, used).await,
-        Ok(Attempt::NotYet(Decision::Read)) => {
-            // The reader brings it.
-            if let Ok(Some(turns)) = timeout(LOOK_PAUSE, log.reading.next()).await {
-                log.unchecked.extend(turns);
-            }
-            Ok(Opening::NotYet)
-        }
+        Ok(Attempt::Open(_)) => enter(log, copy, (&run, used)).await,
+        Ok(Attempt::NotYet(Decision::Read)) => Ok(read_on(log).await),
         Ok(Attempt::NotYet(decision)) => {
             tell(log, &words(&decision, (has, turn), (&facts, other.as_ref())));
             sleep(LOOK_PAUSE).await;
@@ -137,17 +139,45 @@ async fn step(
     }
 }
 
-/// This hub waits at a Redis for which the log may be closed, behind this opening of it. Returns since when, and what it asks
-/// the others with.
-fn meet(log: &mut RedisLog, (run, newest): (&str, u64)) -> (Instant, Question) {
+/// The reader brings what is behind this copy.
+async fn read_on(log: &mut RedisLog) -> Opening {
+    if let Ok(Some(turns)) = timeout(LOOK_PAUSE, log.reading.next()).await {
+        log.unchecked.extend(turns);
+    }
+    Opening::NotYet
+}
+
+/// Where it is not known whether this copy is part of the log, it reads on until the chain says so, and is let in no
+/// earlier. What it had before is what it may have alone.
+fn look_where_to_read_on(log: &mut RedisLog, copy: &impl Held, (there, own): &(Line, Line)) {
+    let at = (copy.said().turn, copy.read_from());
+    if log.unsure_since.is_none() && there.is_unsure_of(own, at) {
+        log.unsure_since = Some(at.0);
+        log.unchecked.clear();
+        log.reading = Reading::begin(log.place.clone(), (at.0, there.reached_by(own, at)));
+    }
+}
+
+/// This hub waits at a Redis for which the log may be closed, behind this opening of it, and has heard this. Returns since when,
+/// and what it asks the others with. Where one that answers knows a newer opening, the log was open meanwhile: what
+/// others have answered may be of before that.
+fn meet(
+    log: &mut RedisLog,
+    (run, newest): (&str, u64),
+    (node, said): (u32, &Heard),
+) -> (Instant, Question) {
     let is_this = |closure: &Closure| closure.run == run && closure.newest == newest;
     let met = log.closure.take().filter(is_this);
+    let question = || Question(u64::from_be_bytes(random()));
     let first = || {
         let (run, words, since) = (run.to_owned(), String::new(), Instant::now());
-        let asks = Question(u64::from_be_bytes(random()));
-        Closure { run, newest, since, asks, words }
+        Closure { run, newest, heard: 0, since, asks: question(), words }
     };
     let closure = log.closure.insert(met.unwrap_or_else(first));
+    let heard = said.newest_since(node, closure.asks);
+    if heard > closure.heard.max(newest) {
+        (closure.heard, closure.asks) = (heard, question());
+    }
     (closure.since, closure.asks)
 }
 
@@ -167,26 +197,35 @@ fn what_counts(
     };
     if let Some(first) = read.iter().position(is_void) {
         read.truncate(first);
-        let (turn, read_from) = read.last().map_or(applied, |last| (last.turn, last.generation));
-        log.reading = Reading::begin(log.place.clone(), (turn, there.reached_by(own, read_from)));
+        let last = read.last().map_or(applied, |last| (last.turn, last.generation));
+        log.reading = Reading::begin(log.place.clone(), (last.0, there.reached_by(own, last)));
     }
     read
 }
 
-/// The log is open: this hub writes from now on, and reads what stands behind its copy.
+/// The log is open for this run of Redis: this hub writes from now on, and reads what stands behind its copy.
 async fn enter(
     log: &mut RedisLog,
     copy: &mut impl Held<Error = CommitError>,
-    used: u64,
+    (run, used): (&str, u64),
 ) -> Result<Opening, Failed> {
     let mut connection = log.place.connect(SCRIPT_TIME_MAX).await?;
     let known = copy.facts();
     let beside = Beside::ask(log, &mut connection, &known).await?;
     let (there, own) = (beside.line(&log.seal), Line::noted(&known, &log.seal));
+    // It was closed, or is another one, since it was looked at.
+    if !beside.is_open_for(run) {
+        return Ok(Opening::NotYet);
+    }
     if there.is_older_than(&own) {
         tell(log, OF_BEFORE);
         sleep(LOOK_PAUSE).await;
         return Ok(Opening::NotYet);
+    }
+    let at = (copy.said().turn, copy.read_from());
+    let applied = at.0;
+    if there.is_unsure_of(&own, at) {
+        return Ok(read_on(log).await);
     }
     let (generation, turn) = match log.place.let_in(&log.id, (log.hub, log.process), used).await {
         Err(PlaceError::Closed) => return Ok(Opening::NotYet),
@@ -197,9 +236,8 @@ async fn enter(
     if beside.generation != generation {
         return Ok(Opening::NotYet);
     }
-    let reached = there.reached_by(&own, copy.read_from());
-    check(copy, &(there.clone(), own))?;
-    let applied = copy.said().turn;
+    let reached = there.reached_by(&own, at);
+    check(copy, &(there.clone(), own), log.unsure_since)?;
     if turn < applied {
         return Err(LogError::Back { has: turn, applied }.into());
     }
@@ -212,6 +250,7 @@ async fn enter(
     log.generation = generation;
     log.is_other = false;
     log.unchecked.clear();
+    log.unsure_since = None;
     log.reading = Reading::begin(log.place.clone(), (applied, reached));
     if log.closure.take().is_some_and(|closure| !closure.words.is_empty()) {
         tracing::info!(generation, turn, "the log is open again");
@@ -246,11 +285,19 @@ pub(super) async fn facts_now(
     Some(beside.learnt(known, &log.seal))
 }
 
-/// That this copy has nothing which the log was opened without.
-fn check(copy: &impl Held, (there, own): &(Line, Line)) -> Result<(), LogError> {
+/// That this copy has nothing which the log was opened without. What it has read since `unsure_since` it has of the log.
+fn check(
+    copy: &impl Held,
+    (there, own): &(Line, Line),
+    unsure_since: Option<u64>,
+) -> Result<(), LogError> {
     let applied = copy.said().turn;
     let common = forked_behind(there, own, (applied, copy.read_from()), |turn| copy.chain_at(turn));
-    common.map_or(Ok(()), |common| Err(LogError::Beyond { common, applied }))
+    let Some(common) = common else { return Ok(()) };
+    Err(match unsure_since {
+        Some(applied) => LogError::Apart { applied },
+        None => LogError::Beyond { common, applied },
+    })
 }
 
 /// What is said of a log that is open in a generation which this hub has seen the end of.

@@ -59,7 +59,7 @@ impl Place {
         format!("{{{}}}:open:{run}", self.cluster)
     }
 
-    /// What there is of the log with this id, and, where it is closed, what those ask with that wait.
+    /// What there is of the log with this id, and, where it is closed, what those ask with that wait: nothing where nobody does.
     pub async fn waiting(
         &self,
         id: [u8; 16],
@@ -74,7 +74,10 @@ impl Place {
         let mut closed = ClosedInRedis::new(connection, &self.cluster, sealing, Vec::new());
         let look = closed.look().await.map_err(failed)?;
         let heard = closed.said(&look.run).await.map_err(failed)?;
-        Ok((look, heard.questions()))
+        // Who has said something and died hears nothing.
+        let is_somebody_there = !heard.said.is_empty();
+        let asked = if is_somebody_there { heard.questions() } else { BTreeMap::new() };
+        Ok((look, asked))
     }
 
     /// Leaves a word for the hubs that wait at this Redis.

@@ -316,6 +316,30 @@ fn what_two_openings_behind_one_turn_have_parted_is_found() {
     assert!(lost(&source(&own), same.path()).unwrap().is_empty());
 }
 
+/// Goal: nothing that only one folder has is left out where nobody remembers the opening behind which it came apart: the
+/// folder stopped before the oldest one that is known, or has read on to it.
+#[test]
+fn what_came_apart_where_nobody_remembers_is_taken_up_from_the_first_turn_that_is_there() {
+    let all = [(2, 1), (3, 9), (4, 9), (5, 12), (6, 12), (7, 12), (8, 12)];
+    let of_first = Began { before: 12, ..began(8) };
+    let data = folder(&[(15, of_first)], &[(9, 15), (10, 15)]);
+    for (upto, openings) in [(3, vec![(9, began(2))]), (7, vec![(15, of_first)])] {
+        let own = folder(&openings, &all[..upto]);
+        let file = Connection::open(own.path().join(DATABASE_FILE)).unwrap();
+        for (turn, _) in &all[..upto] {
+            let mut written = Vec::new();
+            let keys = Written { turn: *turn, ..Written::default() };
+            ciborium::into_writer(&keys, &mut written).unwrap();
+            file.execute(
+                "INSERT INTO turns (turn, time_ms, chain, written) VALUES (?1, 0, ?2, ?3)",
+                params![turn.cast_signed(), [9_u8; 32], written],
+            )
+            .unwrap();
+        }
+        assert_eq!(lost(&source(&own), data.path()).unwrap().len(), upto);
+    }
+}
+
 /// Goal: turns whose bytes are gone are named, and nothing is taken up as if it were all.
 #[test]
 fn a_folder_that_has_forgotten_turns_says_which() {

@@ -98,6 +98,12 @@ impl Second {
                 self.kept.insert(*id);
                 *id
             }
+            // With the last member a room goes, and who has left it so is told that there is none.
+            HubToClient::Noack { id: Some(id), code, .. }
+                if code == code::NO_SUCH_ROOM && self.kept.contains(id) =>
+            {
+                return None;
+            }
             HubToClient::Noack { id: Some(id), code, .. } if code != code::STORAGE_FULL => {
                 self.refused.insert(*id);
                 *id
