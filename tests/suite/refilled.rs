@@ -343,7 +343,11 @@ fn a_server_that_waits_for_others_at_its_start_says_so() {
     let mut leaves =
         Program::start(node_command(&rig, &redis, "n1", &ports[0], &["--leave-cluster"]));
     until("its port is open", is_open);
-    assert_eq!(get(&address, "/readyz", &[]).status, 503);
+    until("it says for whom it waits", || {
+        let page = get(&address, "/readyz?verbose", &[]);
+        assert_eq!(page.status, 503, "{}", page.body);
+        page.body.contains("n2 may have more: start it")
+    });
     leaves.kill_hard();
     let mut first = Program::start(node_command(&rig, &redis, "n1", &ports[0], &[]));
     until("its port is open", is_open);
@@ -482,6 +486,13 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
     assert_eq!(line(&node_digest(&rig, "n1"), "digest: "), line(&together, "digest: "));
     // What made it alone may stay in its configuration.
     ends(Server::run(alone(&["--leave-cluster"])));
+    // An empty folder is another one than was meant.
+    let words = ["--port", "0", "--log-format", "text", "--leave-cluster", "--data"];
+    let mut command = server_command(&rig, &words);
+    command.arg(rig.path("n9")).arg("--logs").arg(rig.path("logs-n9"));
+    let mut refused = Program::start(command);
+    assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
+    assert!(refused.stderr.text().contains("no server has left there"));
     // The other folder, by a person who has compared.
     let mut command = server_command(&rig, &["--port", "0", "--log-format", "text", "--data"]);
     command.arg(rig.path("n2")).args(["--limit", "disk=off", "--logs"]).arg(rig.path("logs-n2"));
