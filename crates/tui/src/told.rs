@@ -12,6 +12,7 @@ use chat_protocol::veil;
 use chat_talk::conversations::{self, names};
 use chat_talk::sent::SentLog;
 use chat_text::item::{Answer, Connection, Delivery, Item, Own, What};
+use chat_text::show::feeds::is_about_one;
 use chat_text::show::identity;
 use chat_text::show::items::LinePrinter;
 use chat_text::show::output::OutputLines;
@@ -158,6 +159,10 @@ impl Teller {
             | Event::Unhealed { .. }
             | Event::Unreadable { .. }
             | Event::Disowned { .. } => notices(self, screen, Kind::Alarm),
+            // Who follows whom is nothing that was said in the feed. Whoever asked for it sees it where they are.
+            _ if is_about_one(event) => {
+                self.notices(screen, (None, item), Kind::Notice, now_ms);
+            }
             _ => notices(self, screen, Kind::Notice),
         }
     }

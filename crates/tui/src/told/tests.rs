@@ -277,3 +277,14 @@ fn an_offer_is_seen_here_and_stays_with_whoever_made_it() {
     offered(&mut desk.screen, Some(&bob), offer());
     assert_eq!(desk.text().matches("bob offers").count(), 1, "it is told once where one looks");
 }
+
+/// Goal: whoever follows somebody sees so where they have typed it. (The build before said it in the feed, which is not
+/// open.)
+#[test]
+fn who_follows_whom_is_told_where_one_is() {
+    let mut desk = Desk::new();
+    let feed = ConversationId::feed(&user("bob"));
+    let joined = Event::Joined { id: None, cid: feed.clone(), position: None };
+    desk.tell(Some(&feed), 1, What::Event(Box::new(joined)));
+    assert!(desk.text().contains("you follow bob now"), "{}", desk.text());
+}
