@@ -8,8 +8,11 @@ fn broken(world: &mut World, promise: &'static str) {
     world.broken = world.broken.or(Some(promise));
 }
 
-/// A batch was added at a turn.
-pub(crate) fn refilled(world: &mut World, turn: u8, entry: Entry) {
+/// A batch was added at a turn, by a hub that has heard these.
+pub(crate) fn refilled(world: &mut World, (turn, entry): (u8, Entry), said: &BTreeSet<u32>) {
+    if said.len() < 2 && world.left_out.is_empty() {
+        broken(world, "a hub alone says what the log was");
+    }
     let before = *world.refilled.entry(turn).or_insert(entry);
     if before.id() != entry.id() {
         broken(world, "two openers write different bytes at one turn");
@@ -27,9 +30,6 @@ pub(crate) fn opened(world: &mut World, generation: u8, said: &BTreeSet<u32>) {
         broken(world, "an opening begins no new generation");
     }
     let is_refilled = !world.refilled.is_empty();
-    if is_refilled && said.len() < 2 && world.left_out.is_empty() {
-        broken(world, "a hub alone says what the log was");
-    }
     // Whoever has put a folder back has taken from it what it knew: who does not run is then not known.
     let is_known_who_lives = !world.hubs.iter().any(|hub| hub.is_restored);
     // Who is known to live by the most that anybody has.

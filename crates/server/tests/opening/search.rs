@@ -95,7 +95,7 @@ fn quiet(world: &World, speaker: usize) -> World {
             without.insert(u32::from(small(hub)));
         } else {
             // It is said when those wait that are to hear it.
-            answers.insert(u32::from(small(hub)), quiet.hubs[hub].ask());
+            answers.insert(u32::from(small(hub)), quiet.ask(hub));
         }
     }
     steps::says(&mut quiet, (speaker, without), answers);

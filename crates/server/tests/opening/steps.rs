@@ -391,6 +391,9 @@ fn words_of(world: &World, number: usize, fault: Fault) -> Words {
     let hub = &world.hubs[number];
     let heard = world.redis.openings.get(&world.redis.run).map(|opening| &opening.heard);
     let mut answers = heard.map(Heard::questions).unwrap_or_default();
+    if !world.are_asking {
+        answers = (0_u32..).zip(&world.hubs).map(|(node, hub)| (node, hub.asks())).collect();
+    }
     answers.remove(&small(number).into());
     Words { said: said_of(hub, fault), asks: hub.asks(), answers }
 }
@@ -406,7 +409,7 @@ fn has_more_to_say(world: &World, number: usize, fault: Fault) -> bool {
 /// `say.lua`: how far it is. Who is further than the opener puts it out.
 fn say(world: &mut World, number: usize, fault: Fault) {
     let run = world.redis.run;
-    world.hubs[number].ask();
+    world.ask(number);
     let words = words_of(world, number, fault);
     let turn = words.said.turn;
     let opening = world.opening(run);
@@ -549,7 +552,8 @@ fn refill(world: &mut World, number: usize, fault: Fault) {
         meta.openings.entry(*began).or_insert(*turn);
     }
     world.redis.stream.push(entry);
-    promises::refilled(world, small(end), entry);
+    let said = world.heard_by(number);
+    promises::refilled(world, (small(end), entry), &said);
 }
 
 /// `settle.lua`: the log is open for this Redis.
@@ -582,11 +586,8 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     let (turn, chain) = (turns(&applied), chain(&applied));
     meta.openings.insert(generation.into(), Began { before: before.into(), turn, chain });
     // Those whom it has asked, or with the mistake who is shown.
-    let (node, asks) = (u32::from(small(number)), world.hubs[number].asks());
-    let answers = |words: &Words| words.answers.get(&node) == Some(&asks);
-    let all = heard.said.iter().chain(&heard.silent);
-    let said = all.filter(|(hub, words)| **hub == node || answers(words)).map(|(hub, _)| *hub);
-    promises::opened(world, generation, &said.collect());
+    let said = world.heard_by(number);
+    promises::opened(world, generation, &said);
     // What was said was said of the log as it was.
     world.redis.openings.remove(&this);
     world.word = None;

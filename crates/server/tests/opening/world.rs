@@ -124,13 +124,6 @@ impl Hub {
         Question(self.asked.into())
     }
 
-    /// It asks the others at this closing.
-    pub(crate) fn ask(&mut self) -> Question {
-        self.asked += u8::from(!self.is_asking);
-        self.is_asking = true;
-        self.asks()
-    }
-
     /// The generation that its last turn was read from.
     pub(crate) fn read_from(&self) -> u64 {
         self.applied.last().map_or(0, |last| last.generation.into())
@@ -155,6 +148,9 @@ pub(crate) struct World {
     pub(crate) hubs: [Hub; HUBS],
     pub(crate) flying: BTreeSet<Flying>,
     pub(crate) left: Budget,
+    /// Redis may show old words: hubs ask with another number at each closing, and answer. Elsewhere whatever is heard answers,
+    /// as nothing else is there: that makes far fewer worlds.
+    pub(crate) are_asking: bool,
     /// What was added at which turn since Redis is another one.
     pub(crate) refilled: BTreeMap<u8, Entry>,
     /// The generations that were ever begun.
@@ -287,6 +283,7 @@ impl World {
             hubs,
             flying: BTreeSet::new(),
             left,
+            are_asking: plan.budget.shows > 0,
             refilled: BTreeMap::new(),
             begun: BTreeSet::from([1]),
             old,
@@ -298,6 +295,25 @@ impl World {
 
     pub(crate) fn is_open(&self) -> bool {
         self.redis.meta.as_ref().is_some_and(|meta| meta.run == Some(self.redis.run))
+    }
+
+    /// A hub asks the others at this closing.
+    pub(crate) fn ask(&mut self, number: usize) -> Question {
+        let hub = &mut self.hubs[number];
+        hub.asked += u8::from(!hub.is_asking && self.are_asking);
+        hub.is_asking = true;
+        hub.asks()
+    }
+
+    /// Who has answered a hub, and itself.
+    pub(crate) fn heard_by(&self, number: usize) -> BTreeSet<u32> {
+        let (node, asks) = (u32::from(small(number)), self.hubs[number].asks());
+        let answers = |words: &Words| words.answers.get(&node) == Some(&asks);
+        let opening = self.redis.openings.get(&self.redis.run);
+        let all = opening
+            .into_iter()
+            .flat_map(|opening| opening.heard.said.iter().chain(&opening.heard.silent));
+        all.filter(|(hub, words)| **hub == node || answers(words)).map(|(hub, _)| *hub).collect()
     }
 
     pub(crate) fn opening(&mut self, run: u8) -> &mut Opening {
