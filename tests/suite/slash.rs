@@ -305,7 +305,7 @@ fn files() -> Vec<Step> {
         Step::Bob("/send notes.txt alice", "notes.txt (7 B) is offered to alice"),
         Step::Sees("bob offers you notes.txt"),
         row("accept", "from bob is here, checked"),
-        row("leave", "you have left #ops"),
+        Step::Heard("leave", "[alice] left #ops"),
     ]
 }
 
