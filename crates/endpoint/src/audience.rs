@@ -18,6 +18,8 @@ use crate::repair::Lack;
 struct Revoked {
     /// No bundle says so that the hub has shown: a member has handed it over.
     by_member: bool,
+    /// Only one that is older than what the hub shows: whoever was shown another one of its number knows better.
+    is_doubtful: bool,
     /// Since when that is held, Unix time in milliseconds.
     since_ms: u64,
 }
@@ -88,7 +90,9 @@ impl Endpoint {
         let lines = epoch.list.lines().iter();
         let found = lines.filter_map(|line| {
             let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
-            Some((line.name.clone(), Revoked { by_member: !is_shown, since_ms }))
+            let is_doubtful = !self.people.is_surely_revoked(&line.name, &line.sk);
+            let key = Revoked { by_member: !is_shown, is_doubtful, since_ms };
+            Some((line.name.clone(), key))
         });
         let mut revoked = BTreeMap::<UserName, Revoked>::new();
         for (name, key) in found {
@@ -135,7 +139,7 @@ impl Endpoint {
         now_ms: u64,
         (e, writer, came_ms): (&Digest, &UserName, u64),
         cid: &ConversationId,
-        (name, Revoked { by_member, since_ms }): (&UserName, &Revoked),
+        (name, Revoked { by_member, is_doubtful, since_ms }): (&UserName, &Revoked),
     ) {
         let key = (cid.clone(), writer.clone(), name.clone());
         let is_told = *self.link.warned_of_keys.entry(key.clone()).or_default();
@@ -146,7 +150,7 @@ impl Endpoint {
             // One that the hub did not take is planned again when its time has come.
             self.plan_repair(now_ms, (e, writer), cid, lack);
         }
-        if is_told {
+        if is_told || *is_doubtful {
             return;
         }
         if *by_member {
@@ -157,9 +161,15 @@ impl Endpoint {
             }
         }
         self.link.warned_of_keys.insert(key, true);
+        // All of them: of several alarms about one writer in a minute the last one is told.
+        let told = self.link.warned_of_keys.iter();
+        let told =
+            told.filter(|((room, who, _), is_told)| room == cid && who == writer && **is_told);
+        let names: Vec<UserName> = told.map(|((_, _, of), _)| of.clone()).collect();
         let detail = format!(
-            "{writer} still seals for a device that {name} has revoked: the server does not show it to \
-             {writer}, so whoever has that device can read what {writer} says in {cid}",
+            "{writer} still seals for devices that {names} revoked: the server does not show it to \
+             {writer}, so whoever has such a device can read what {writer} says in {cid}",
+            names = named(&names).unwrap_or_default(),
             cid = cid.spoken()
         );
         self.out.alarm(Alarm::SealsForRemoved, writer, &detail);

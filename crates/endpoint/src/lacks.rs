@@ -135,11 +135,8 @@ impl Endpoint {
                 *newest = bundle;
             }
         }
-        // Once shown, for good: an honest hub counts so, too.
-        let revokes = |sk: &KeyId| {
-            self.people.is_shown_revoked(name, sk)
-                || shown.values().any(|bundle| bundle.header().rev.contains(sk))
-        };
+        // By what is offered alone: a hub that has begun anew may have forgotten what an older bundle revokes.
+        let revokes = |sk: &KeyId| shown.values().any(|bundle| bundle.header().rev.contains(sk));
         let soon_ms = self.link.clock_ms.saturating_add(AWAY_SOON_MS);
         let live = |bundle: &Bundle, is_revoked: &dyn Fn(&KeyId) -> bool| {
             DeviceMark::of(bundle).is_some_and(|mark| mark.is_live(soon_ms, is_revoked))

@@ -270,11 +270,9 @@ impl People {
         name: &UserName,
         is_here: impl Fn(&Bundle) -> bool,
     ) -> impl Iterator<Item = &Bundle> {
-        let revoked: HashSet<KeyId> =
-            self.shown_rev(name).chain(self.given.revoked(name)).collect();
         self.devices(name).filter(move |bundle| {
             let sk = bundle.header().sk.first();
-            let is_revoked = sk.is_some_and(|sk| revoked.contains(&sk.kid));
+            let is_revoked = sk.is_some_and(|sk| self.is_revoked(&bundle.header().u, &sk.kid));
             !is_revoked && (bundle.wrapped_until_ms() > now_ms || is_here(bundle))
         })
     }
@@ -298,6 +296,12 @@ impl People {
     /// The keys of a person that the hub has shown as revoked, in any bundle.
     pub(crate) fn shown_rev(&self, name: &UserName) -> impl Iterator<Item = KeyId> {
         self.shown_rev.get(name).into_iter().flatten().copied()
+    }
+
+    /// Whether a key is revoked by what every honest writer counts, once they have it: a bundle that was handed over and is
+    /// older than what the hub has shown is void for those to whom it has shown another one of that number.
+    pub(crate) fn is_surely_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
+        self.is_shown_revoked(name, sk) || self.given.is_surely_revoked(name, sk)
     }
 
     /// Since when it is held that a key was revoked, if it was, and whether the hub has shown that; 0 for long ago.

@@ -65,7 +65,11 @@ impl Endpoint {
         let key = (writer.clone(), lack);
         let again = |repair: &Repair| now_ms.saturating_sub(repair.due_ms) < REPAIR_AGAIN_MS;
         // One message to a writer at a time: what waits for the hub is kept, and would grow with each of them.
-        if self.link.repairs.get(&key).is_some_and(again) || self.is_granting(writer) {
+        let mut planned = self.link.repairs.iter().filter(|((who, _), _)| who == writer);
+        if self.link.repairs.get(&key).is_some_and(again)
+            || planned.any(|(_, repair)| !repair.is_done)
+            || self.is_granting(writer)
+        {
             return;
         }
         let next = self.place_of(cid).mg;

@@ -53,7 +53,10 @@ impl Endpoint {
     ) -> bool {
         let room = self.state.rooms.get(cid);
         let is_wanted = |name: &&UserName| {
-            room.is_some_and(|room| room.contains(name)) && self.is_missed(cid, name)
+            let is_member = room.is_some_and(|room| room.contains(name));
+            // Of whom it has another identity the hub wants no line.
+            let is_themselves = self.is_member_by_key(cid, name) && !self.people.is_replaced(name);
+            is_member && is_themselves && self.is_missed(cid, name)
         };
         let wanted: Vec<&UserName> = left_out.iter().filter(is_wanted).collect();
         let disputed = wanted.iter().copied().filter(|name| self.people.is_disputed(name));

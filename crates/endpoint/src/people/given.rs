@@ -37,6 +37,8 @@ struct Proved {
     /// Known keys that only these bundles revoke, and since when that is held, Unix time in milliseconds; 0 for what
     /// was found at the start.
     revoked: BTreeMap<KeyId, u64>,
+    /// Those of them that a bundle revokes which is newer than all that the hub has shown of its device.
+    sure: BTreeSet<KeyId>,
     /// Keys of this user's other devices that they revoke, and that count only when the hub shows it.
     undecided: BTreeSet<KeyId>,
     /// Who has handed over that a device is revoked, since this process began.
@@ -79,10 +81,9 @@ impl Given {
         self.proved.get(name)?.revoked.get(sk).copied()
     }
 
-    /// The keys of a person that are revoked so.
-    pub(super) fn revoked(&self, name: &UserName) -> impl Iterator<Item = KeyId> {
-        let proved = self.proved.get(name).into_iter();
-        proved.flat_map(|proved| proved.revoked.keys()).copied()
+    /// Whether it is by a bundle that is newer than those that the hub has shown of its device.
+    pub(super) fn is_surely_revoked(&self, name: &UserName, sk: &KeyId) -> bool {
+        self.proved.get(name).is_some_and(|proved| proved.sure.contains(sk))
     }
 
     fn bytes(&self) -> usize {
@@ -293,6 +294,9 @@ impl People {
                 self.revokes(&bundle).into_iter().partition(|sk| self.counts(&bundle, sk));
             proved.revoked.extend(count.iter().map(|sk| (*sk, since(sk))));
             proved.undecided.extend(wait);
+            if self.age(&bundle) == Age::Newer {
+                proved.sure.extend(count);
+            }
             if self.is_news(&bundle) {
                 proved.signers.keep(&bundle);
                 kept.push(B64Vec(bundle.bytes().to_vec()));

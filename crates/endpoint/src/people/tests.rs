@@ -283,15 +283,20 @@ fn what_is_handed_over_revokes_where_it_contradicts_nothing_that_the_hub_has_sho
     assert!(revoked(&again) && again.people.is_disputed(&bob));
     assert_eq!(again.people.revoked_since(&bob, &sk), Some((0, false)), "for long");
     // The hub shows a fourth one, which whoever has the identity key can sign.
-    let (mut behind, ..) = two_devices();
-    assert_eq!(behind.people.give(NOW_MS, &third), Gave::Revokes);
-    let silent = next(&keys(1), &next(&keys(1), &second, Vec::new()), Vec::new());
+    let (mut behind, [_, one, two], _) = two_devices();
+    assert_eq!(behind.people.give(NOW_MS, &two), Gave::Revokes);
+    assert!(behind.people.is_surely_revoked(&bob, &sk));
+    let silent = next(&keys(1), &next(&keys(1), &one, Vec::new()), Vec::new());
     behind.accept("bob", &silent, None);
     assert!(revoked(&behind) && behind.people.is_disputed(&bob));
+    assert!(
+        !behind.people.is_surely_revoked(&bob, &sk),
+        "the hub may have shown others another one"
+    );
     // And one after it had shown the third.
-    let (mut shown, ..) = two_devices();
-    shown.accept("bob", &third, None);
-    shown.accept("bob", &next(&keys(1), &third, Vec::new()), None);
+    let (mut shown, [_, _, two], _) = two_devices();
+    shown.accept("bob", &two, None);
+    shown.accept("bob", &next(&keys(1), &two, Vec::new()), None);
     assert!(revoked(&shown) && revoked(&shown.restarted()));
     assert_eq!(shown.people.wrapped_for(NOW_MS, &bob, |_| true).count(), 1);
     // The hub shows another third one.
