@@ -307,8 +307,8 @@ impl Endpoint {
             news.push(B64Vec(frame.bytes().to_vec()));
             taken.push(link);
         }
-        let head = (cid.clone(), copy.head());
-        if news.is_empty() || self.link.reminded.contains(&head) {
+        let end = (cid.clone(), copy.head());
+        if news.is_empty() || self.link.reminded.contains(&end) {
             return;
         }
         self.strike_by(cid, &taken, &copy);
@@ -316,7 +316,7 @@ impl Endpoint {
         if self.is_telling_links_of(cid) || !self.may_make_ask(now_ms, by) {
             return;
         }
-        self.link.reminded.insert(head);
+        self.link.reminded.insert(end);
         let bundles = fitting(self.bundles_about(&news, []));
         self.send_reminder_of(BTreeSet::new(), bundles, news);
         // What the hub shows is asked for, and what is on its way goes on: it tells of what comes later by itself.
