@@ -112,9 +112,9 @@ fn soak(arguments: &Arguments, seed: u64) -> anyhow::Result<String> {
     let rate = f64::from(u32::try_from(sent).unwrap_or(u32::MAX)) / seconds;
     let (packets, looks) = (typist.packets, typist.looks);
     if arguments.full {
-        let seen = full::end(&mut typist, sent, DRAIN_MAX)?;
+        let found = full::end(&mut typist, sent, DRAIN_MAX)?;
         return Ok(format!(
-            "{sent} messages in {seconds:.0} s ({rate:.0} a second), {seen} each seen once at the end; {packets} \
+            "{sent} messages in {seconds:.0} s ({rate:.0} a second), {found} each seen once at the end; {packets} \
              packets of keys; {looks} looks at the newest rows, the slowest {} ms",
             typist.slowest.as_millis()
         ));

@@ -16,7 +16,7 @@ use crate::repair::Lack;
 /// Somebody of whom a key in a list was revoked. One that the hub has shown as revoked comes before others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Revoked {
-    /// No bundle says so that the hub has shown: a member has handed it over.
+    /// No newest bundle says so that the hub has shown: a member has handed it over, or an older one says so.
     by_member: bool,
     /// Only one that is older than what the hub shows: whoever was shown another one of its number knows better.
     is_doubtful: bool,
@@ -91,7 +91,10 @@ impl Endpoint {
         let found = lines.filter_map(|line| {
             let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
             let is_doubtful = !self.people.is_surely_revoked(&line.name, &line.sk);
-            let key = Revoked { by_member: !is_shown, is_doubtful, since_ms };
+            // What an older bundle alone says an honest hub may never have shown to the writer.
+            let mut newest = self.people.devices(&line.name);
+            let is_repeated = newest.any(|bundle| bundle.header().rev.contains(&line.sk));
+            let key = Revoked { by_member: !(is_shown && is_repeated), is_doubtful, since_ms };
             Some((line.name.clone(), key))
         });
         let mut revoked = BTreeMap::<UserName, Revoked>::new();

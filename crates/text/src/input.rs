@@ -58,7 +58,7 @@ pub fn may_come_back(line: &str, is_veiled: bool) -> bool {
         return false;
     }
     match parse(line) {
-        Ok(Input::Slash(command)) => !command.has_quote() && !(is_veiled && command.has_text()),
+        Ok(Input::Slash(command)) => !(command.has_quote() || is_veiled && command.has_text()),
         // One that was not understood may be a slip in what says something.
         _ => !is_veiled,
     }

@@ -139,7 +139,7 @@ impl LosingLog {
         state.opener = None;
         let keep = match loss {
             Loss::Nothing => state.turns.len(),
-            Loss::Last(lost) => state.turns.len().saturating_sub(lost),
+            Loss::Last(count) => state.turns.len().saturating_sub(count),
             Loss::All => 0,
         };
         if keep < state.turns.len() {
