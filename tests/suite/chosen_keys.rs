@@ -24,9 +24,9 @@ fn the_mouse_is_left_to_the_terminal_on_request() {
     let scene = Scene::empty();
     let file = scene.rig.write("config.toml", "mouse = false\n").display().to_string();
     let alice = scene.client("alice");
-    for (arguments, is_taken) in
-        [(&[] as &[&str], true), (&["--no-mouse"], false), (&["--config", &file], false)]
-    {
+    let rows: [(&[&str], bool); 3] =
+        [(&[], true), (&["--no-mouse"], false), (&["--config", &file], false)];
+    for (arguments, is_taken) in rows {
         let mut chat = alice.at_full_screen_with(arguments, WIDE, "");
         chat.wait_until_seen("connected to");
         assert_eq!(chat.text().contains(TAKEN), is_taken, "{arguments:?}");

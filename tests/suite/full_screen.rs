@@ -27,7 +27,8 @@ fn a_capable_terminal_gets_the_full_screen_and_others_what_they_can_show() {
     let scene = Scene::empty();
     let alice = scene.client("alice");
     let file = scene.rig.write("config.toml", "ui = \"line\"\n").display().to_string();
-    for arguments in [&[] as &[&str], &["--tui", "--config", &file]] {
+    let rows: [&[&str]; 2] = [&[], &["--tui", "--config", &file]];
+    for arguments in rows {
         let full = alice.at_full_screen_with(arguments, WIDE, "");
         full.wait_until_seen("connected to");
         full.wait_until_seen("F1 lists keys");

@@ -413,6 +413,18 @@ fn a_server_that_was_away_for_longer_than_the_log_goes_back_needs_a_snapshot() {
     are_alike(&rig, &["n1", "n2"]);
 }
 
+/// Goal: who leaves with another folder than was meant makes no new server.
+#[test]
+fn an_empty_folder_has_not_left() {
+    let rig = Rig::new();
+    let words = ["--port", "0", "--log-format", "text", "--leave-cluster", "--data"];
+    let mut command = server_command(&rig, &words);
+    command.arg(rig.path("n9")).arg("--logs").arg(rig.path("logs-n9"));
+    let mut refused = Program::start(command);
+    assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
+    assert!(refused.stderr.text().contains("no server has left there"));
+}
+
 /// Goal: a server that ran alone becomes the first of several with all it has, and one of several is alone again, and
 /// people see the same server all the time.
 #[test]
@@ -486,13 +498,6 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
     assert_eq!(line(&node_digest(&rig, "n1"), "digest: "), line(&together, "digest: "));
     // What made it alone may stay in its configuration.
     ends(Server::run(alone(&["--leave-cluster"])));
-    // An empty folder is another one than was meant.
-    let words = ["--port", "0", "--log-format", "text", "--leave-cluster", "--data"];
-    let mut command = server_command(&rig, &words);
-    command.arg(rig.path("n9")).arg("--logs").arg(rig.path("logs-n9"));
-    let mut refused = Program::start(command);
-    assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
-    assert!(refused.stderr.text().contains("no server has left there"));
     // The other folder, by a person who has compared.
     let mut command = server_command(&rig, &["--port", "0", "--log-format", "text", "--data"]);
     command.arg(rig.path("n2")).args(["--limit", "disk=off", "--logs"]).arg(rig.path("logs-n2"));

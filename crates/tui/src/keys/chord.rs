@@ -154,7 +154,7 @@ fn is_sent(code: KeyCode, held: KeyModifiers) -> bool {
     let shift = held.contains(KeyModifiers::SHIFT);
     match code {
         KeyCode::Enter | KeyCode::Backspace => !ctrl && !shift,
-        KeyCode::Tab => !ctrl && !(alt && shift),
+        KeyCode::Tab => !(ctrl || alt && shift),
         KeyCode::BackTab => !ctrl && !alt,
         KeyCode::Esc => held.is_empty(),
         KeyCode::Char('i' | 'I' | 'm' | 'M') => !ctrl,
