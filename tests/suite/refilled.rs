@@ -503,6 +503,5 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
     command.arg(rig.path("n2")).args(["--limit", "disk=off", "--logs"]).arg(rig.path("logs-n2"));
     command.arg(format!("--leave-cluster={}", turn(&together)));
     ends(Server::run(command));
-    // Its agent answers to the name server now, with keys of its own.
     assert_eq!(line(&node_digest(&rig, "n2"), "entries: "), line(&together, "entries: "));
 }

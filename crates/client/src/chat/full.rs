@@ -72,6 +72,21 @@ enum Over {
     Ended,
 }
 
+/// Whom the mouse serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mouse {
+    /// It scrolls and opens conversations.
+    Screen,
+    /// It selects.
+    Terminal,
+}
+
+impl Mouse {
+    fn of(is_taken: bool) -> Self {
+        if is_taken { Self::Screen } else { Self::Terminal }
+    }
+}
+
 /// What a person sees and does.
 struct Desk {
     screen: Screen,
@@ -85,8 +100,7 @@ struct Desk {
     /// None while the terminal is somebody else's.
     full: Option<FullScreen>,
     keys: Option<EventStream>,
-    /// The mouse scrolls and opens conversations, and does not select.
-    has_mouse: bool,
+    mouse: Mouse,
     /// As the terminal allows it and the command line asks.
     found: Theme,
     notifier: Notifier,
@@ -169,8 +183,8 @@ impl Desk {
         (is_high_contrast, choices): (bool, &Choices),
     ) -> Result<Self, Failure> {
         let settings = talk.settings();
-        let has_mouse = settings.mouse;
-        let full = FullScreen::take(has_mouse)?;
+        let mouse = Mouse::of(settings.mouse);
+        let full = FullScreen::take(settings.mouse)?;
         let size = full.size()?;
         let theme = Theme::detect(|name| std::env::var(name).ok());
         let colours = choices.colours;
@@ -198,7 +212,7 @@ impl Desk {
             searching: Searching::default(),
             full: Some(full),
             keys: Some(EventStream::new()),
-            has_mouse,
+            mouse,
             found,
             notifier: Notifier::default(),
             log: diagnostics::divert(),
@@ -365,7 +379,7 @@ impl Desk {
                 self.take_screen()?;
                 // Somebody can see it now.
                 if let Ok(written) = written {
-                    written.is_seen();
+                    written.was_seen();
                 }
             }
             Need::Suspend => {
@@ -456,7 +470,7 @@ impl Desk {
 
     /// The mouse is ours, or the terminal's.
     fn set_mouse(&mut self, on: bool) {
-        self.has_mouse = on;
+        self.mouse = Mouse::of(on);
         if let Some(full) = &mut self.full {
             // A terminal that is gone says so with the next frame.
             full.set_mouse(on).ok();
@@ -471,7 +485,7 @@ impl Desk {
 
     /// Takes it back.
     fn take_screen(&mut self) -> io::Result<()> {
-        let full = FullScreen::take(self.has_mouse)?;
+        let full = FullScreen::take(self.mouse == Mouse::Screen)?;
         let size = full.size()?;
         self.screen.resize(size.width, size.height);
         (self.full, self.keys) = (Some(full), Some(EventStream::new()));

@@ -62,7 +62,7 @@ impl Written {
     }
 
     /// It stands where one types, at a screen that is there.
-    pub(super) fn is_seen(mut self) {
+    pub(super) fn was_seen(mut self) {
         self.file.is_kept = false;
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         fs::remove_file(path).unwrap();
         let written = write().await.unwrap();
         let path = written.file.path.clone();
-        written.is_seen();
+        written.was_seen();
         assert!(!path.exists());
     }
 
@@ -163,7 +163,7 @@ mod tests {
     async fn a_text_that_is_too_long_stays_in_its_file() {
         let written = write_in("echo and more >>", "begun\n").await.unwrap();
         assert_eq!(written.text(), "begun\nand more\n");
-        written.is_seen();
+        written.was_seen();
         let (told, left) = failed("yes x | head -c 70000 >").await;
         assert_eq!(told, "70.0 kB is too long for a message");
         assert_eq!(left.unwrap().len(), 70_000);
