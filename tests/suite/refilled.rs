@@ -440,9 +440,8 @@ fn a_server_becomes_one_of_several_and_is_alone_again() {
         command.arg(rig.path("n1")).arg("--logs").arg(rig.path("logs-n1")).args(options);
         command
     };
-    let ends = |server: Server| {
+    let ends = |mut server: Server| {
         server.program().terminate();
-        let mut server = server;
         assert_eq!(server.ends_within(LIMIT), Some(0));
     };
     let first = Server::run(alone(&[]));
