@@ -13,7 +13,7 @@
 //!
 //! Modules in reading order:
 //! - [`conversations`], [`sent`]: which conversations there are, and how far what was said has come;
-//! - `talk`: a line or an event, from its beginning to its items;
+//! - `talk`: a line or an event, from its beginning to its items; `unsent`: a line of which nothing comes;
 //! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`, `noise`,
 //!   `seen`, `session`: what commands do;
 //! - `awaited`, `unstarted`: what is waited for;
@@ -40,6 +40,7 @@ mod seen;
 mod session;
 mod talk;
 mod told;
+mod unsent;
 mod unstarted;
 
 pub use files::{Fetching, FileNews};

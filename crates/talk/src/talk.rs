@@ -224,7 +224,7 @@ impl Talk {
         self.conversations.leave_draft_in(cid, text);
     }
 
-    /// What was begun to be written where one is, or was not sent through no fault of who typed it.
+    /// What was begun to be written where one is, or was not sent and is nowhere else.
     pub fn take_draft(&mut self) -> String {
         self.conversations.take_draft()
     }
@@ -268,8 +268,8 @@ impl Talk {
         self.link.url.is_some()
     }
 
-    /// Does what a line asks for.
-    pub async fn read(&mut self, line: &str) -> Told {
+    /// Does what a line asks for, for [`Talk::read`].
+    pub(crate) async fn obey(&mut self, line: &str) -> Told {
         self.note_there();
         // It has ended: what it comes to is nothing that it could be the answer to.
         self.typing(false);

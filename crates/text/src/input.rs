@@ -64,6 +64,16 @@ pub fn may_come_back(line: &str, is_veiled: bool) -> bool {
     }
 }
 
+/// Whether a line of which nothing came is put back where one types: nothing else brings it back, and it may be shown.
+pub fn is_put_back(line: &str, is_veiled: bool) -> bool {
+    !may_hold_password(line) && !may_come_back(line, is_veiled)
+}
+
+/// What is repeated of a line that goes nowhere: nothing of one that may hold a password.
+pub fn repeated(line: &str) -> &str {
+    if may_hold_password(line) { "…" } else { line }
+}
+
 /// A line that is for a command that asks for a password.
 struct Secret {
     command: &'static str,
@@ -469,6 +479,8 @@ mod tests {
             ("/passwordhunter2", true),
             ("/pass hunter2", true),
             ("/passhunter2", true),
+            ("/paswordhunter2", true),
+            ("/PSSWDhunter2", true),
             ("/passwor hunter2", true),
             ("/passphrase hunter2", true),
             ("/psswd hunter2", true),
@@ -505,6 +517,7 @@ mod tests {
             (" /PASS hunter2", "password"),
             (" /passw hunter2", "password"),
             (" /passhunter2", "password"),
+            (" /paswordhunter2", "password"),
             (" /passphrase hunter2", "password"),
             (" \u{200b}/password hunter2", "password"),
             (r" \u{200b}/password hunter2", "password"),
@@ -516,6 +529,50 @@ mod tests {
         }
         for text in [" /password", " /devices revoke 2", " /devices", " /pass", " /path to it"] {
             assert_eq!(parse(text), Ok(Input::Text { text: text.to_owned() }), "{text}");
+        }
+    }
+
+    /// Goal: what was run into the command that asks for a password is not repeated: it may be the password. (The build before
+    /// said that there is no command `/passhunter2`.)
+    #[test]
+    fn a_password_that_is_run_into_its_command_is_not_repeated() {
+        for (line, command) in [
+            ("/passhunter2", "password"),
+            ("/passwordhunter2", "password"),
+            ("/paswordhunter2", "password"),
+            ("/passwdhunter2 or so", "password"),
+            ("/pasword hunter2", "password"),
+            ("/device revoke 2 hunter2", "devices revoke N"),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error, InputError::TypedInSight { command }, "{line}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            assert_eq!(repeated(line), "…");
+        }
+        // Nothing stands behind it, and what was meant is told.
+        for line in ["/pasword", "/pass", "/jion ops"] {
+            assert!(matches!(parse(line), Err(InputError::UnknownCommand { .. })), "{line}");
+        }
+        assert_eq!(repeated("//passhunter2"), "//passhunter2");
+    }
+
+    /// Goal: of a line of which nothing came nobody has to type anew what no key brings back. (The build before lost each text
+    /// that was refused under the veil.)
+    #[test]
+    fn what_nothing_else_brings_back_is_put_back() {
+        for (line, in_clear, under_the_veil) in [
+            ("It was Zoe", false, true),
+            ("bo\u{200b}b*It was Zoe", false, true),
+            ("/mgs bob It was Zoe", false, true),
+            ("/reply It was Zoe", false, true),
+            ("/reply ^1 It was Zoe", true, true),
+            ("/join ops", false, false),
+            ("/veil off", false, false),
+            ("/password hunter2", false, false),
+            ("/passhunter2", false, false),
+        ] {
+            let is_back = (is_put_back(line, false), is_put_back(line, true));
+            assert_eq!(is_back, (in_clear, under_the_veil), "{line}");
         }
     }
 

@@ -168,7 +168,8 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
         Err(failure) => {
             let typed = desk.screen.take_typed();
             if !typed.is_empty() {
-                writeln!(io::stdout(), "✗ this was not sent: {}", sanitise::line(&typed))?;
+                let typed = input::repeated(&typed);
+                writeln!(io::stdout(), "✗ this was not sent: {}", sanitise::line(typed))?;
             }
             let is_refused = matches!(&failure, Failure::Stopped(Stopped::Connection(error)) if error.code().is_some());
             if is_refused && !desk.was_online { Ok(Ended::NeverIn) } else { Err(failure) }
@@ -430,7 +431,8 @@ impl Desk {
             self.screen.opened(here);
             if !begun.is_empty() {
                 let place = name_of(talk, &left);
-                let line = format!("· what you had begun stays in {place}: {begun}");
+                let shown = input::repeated(&begun);
+                let line = format!("· what you had begun stays in {place}: {shown}");
                 self.teller.note(&mut self.screen, line, now_ms());
                 talk.leave_draft(&left, begun);
             }

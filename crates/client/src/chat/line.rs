@@ -24,6 +24,7 @@ use chat_endpoint::Event;
 use chat_talk::conversations::names;
 use chat_talk::{Talk, Told};
 use chat_text::history;
+use chat_text::input;
 use chat_text::item::{Asked, Connection, Item, What};
 use chat_text::show::Lines;
 use chat_text::show::items::LinePrinter;
@@ -177,7 +178,8 @@ async fn last_words(desk: &mut Desk, failure: &Failure) {
                 if line.trim().is_empty() || line == format!("{before}{after}") {
                     break;
                 }
-                desk.screen.print(&format!("✗ this was not sent: {}", sanitise::line(&line)));
+                let shown = sanitise::line(input::repeated(&line));
+                desk.screen.print(&format!("✗ this was not sent: {shown}"));
                 desk.draft = (line, String::new());
                 desk.go_on(desk.recalls.clone(), false);
             }

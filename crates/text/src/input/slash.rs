@@ -263,7 +263,7 @@ pub(super) fn secret(line: &str) -> Option<(&'static str, &str)> {
     }
     // Without a space between, or in other words for the same.
     let begins = word.get(..PASS.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(PASS));
-    (known.is_none() && begins).then_some((PASSWORD, word))
+    (known.is_none() && (begins || begins_near(word, PASSWORD))).then_some((PASSWORD, word))
 }
 
 /// The command that changes the password.
@@ -278,13 +278,31 @@ fn is_near(word: &str, name: &'static str) -> bool {
     find(name).is_some_and(|row| names(row).any(|name| slips(&word, name).is_some()))
 }
 
+/// Slips of the fingers in a command into which something else is run: more of them, and any word might begin so.
+const RUN_IN_SLIPS_MAX: usize = 1;
+
+/// Whether a word that is no command begins with this one, or with something that may be a slip away from it.
+fn begins_near(word: &str, name: &'static str) -> bool {
+    let word = compared(word);
+    let is_begun = |name: &str| {
+        let lengths = name.len().saturating_sub(RUN_IN_SLIPS_MAX)..=name.len() + RUN_IN_SLIPS_MAX;
+        let mut begun = lengths.filter_map(|length| word.get(..length));
+        begun.any(|begun| osa_distance(begun, name) <= RUN_IN_SLIPS_MAX)
+    };
+    find(name).is_some_and(|row| names(row).any(is_begun))
+}
+
 /// Reads a slash command, `line` without its slash.
 pub(crate) fn parse(line: &str) -> Result<Input, InputError> {
     let (word, rest) = first_word(line);
-    match find(word) {
-        Some(row) => (row.parse)(row, rest),
-        None => Err(unknown(word)),
+    if let Some(row) = find(word) {
+        return (row.parse)(row, rest);
     }
+    // What somebody may have typed of a password would be repeated with the word.
+    Err(match secret(line) {
+        Some((command, behind)) if !behind.is_empty() => InputError::TypedInSight { command },
+        _ => unknown(word),
+    })
 }
 
 fn parse_help(row: &'static SlashRow, rest: &str) -> Result<Input, InputError> {
