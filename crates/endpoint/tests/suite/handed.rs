@@ -49,6 +49,25 @@ fn with_laptop_of_both() -> (TestHub, usize, KeyId) {
     (hub, laptop, lost)
 }
 
+/// The same, and alice's device was handed that oliver has shut the laptop out, which the hub does not tell.
+fn with_laptop_shut_out() -> (TestHub, KeyId) {
+    let (mut hub, _, lost) = with_laptop_of_both();
+    (hub.faults.forgets_reminders, hub.faults.counts_lines) = (true, false);
+    let revoking = next_of(&hub, OLIVER, vec![lost]);
+    hand_over(&mut hub, &[&revoking]);
+    (hub, lost)
+}
+
+/// What is put off is said again, and not often; nobody waits for it.
+#[track_caller]
+fn says_little(hub: &mut TestHub) {
+    let heard = hub.reminds_heard;
+    hub.run();
+    let said = hub.reminds_heard - heard;
+    assert!((1..=20).contains(&said), "{said} reminders in a minute");
+    say_at_once(hub, "nobody waits");
+}
+
 fn say(hub: &mut TestHub, text: &str) {
     says(hub, ALICE, text);
 }

@@ -86,6 +86,22 @@ impl Desk {
         self.screen.paste(text, &self.facts);
     }
 
+    /// Types a line and sends it.
+    #[track_caller]
+    fn sends(&mut self, text: &str) {
+        self.write(text);
+        assert_eq!(self.key(KeyCode::Enter, NONE), Some(Need::Line(text.to_owned())));
+    }
+
+    /// Up brings back these lines, one after the other.
+    #[track_caller]
+    fn has_behind(&mut self, lines: &[&str]) {
+        for line in lines {
+            self.key(KeyCode::Up, NONE);
+            assert_eq!(self.screen.composer.text(), *line);
+        }
+    }
+
     /// Presses a key that opens another conversation, and opens it as the talk does.
     fn goes(&mut self, code: KeyCode, held: KeyModifiers) -> String {
         if let Some(Need::Open { cid, .. }) = self.key(code, held) {
@@ -126,11 +142,9 @@ impl Desk {
 fn a_line_is_sent_and_comes_back_with_the_arrow() {
     let mut desk = Desk::new(80, 24);
     assert_eq!(desk.key(KeyCode::Enter, NONE), None, "nothing is typed");
-    desk.write("hello?");
-    assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line("hello?".to_owned())));
+    desk.sends("hello?");
     assert!(desk.screen.composer.is_empty());
-    desk.key(KeyCode::Up, NONE);
-    assert_eq!(desk.screen.composer.text(), "hello?");
+    desk.has_behind(&["hello?"]);
 }
 
 #[test]
@@ -260,10 +274,7 @@ fn of_the_home_nothing_comes_back_that_would_be_something_else() {
         line(15, "bob", "of somebody else"),
     ];
     desk.screen.older(&desk.facts, &cid("room:lobby"), page, true);
-    for expected in [" 2*3 is six", "/me waves", "see you", "see you"] {
-        desk.key(KeyCode::Up, NONE);
-        assert_eq!(desk.screen.composer.text(), expected);
-    }
+    desk.has_behind(&[" 2*3 is six", "/me waves", "see you", "see you"]);
     desk.key(KeyCode::Char('c'), CTRL);
     desk.key(KeyCode::Char('r'), CTRL);
     desk.write("zoe");
@@ -275,9 +286,8 @@ fn of_the_home_nothing_comes_back_that_would_be_something_else() {
 #[test]
 fn a_password_does_not_come_back() {
     let mut desk = Desk::new(80, 24);
-    for typed in ["hello", "/password hunter2", "/pasword hunter2"] {
-        desk.write(typed);
-        assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line(typed.to_owned())));
+    for typed in ["hello", "/password hunter2", "/pasword hunter2", "/paswordhunter2"] {
+        desk.sends(typed);
     }
     desk.write("/passwd hunter2");
     desk.key(KeyCode::Char('c'), CTRL);
@@ -289,27 +299,20 @@ fn a_password_does_not_come_back() {
 #[test]
 fn what_was_typed_under_the_veil_does_not_come_back() {
     let mut desk = Desk::new(80, 24);
-    let sends = |desk: &mut Desk, text: &str| {
-        desk.write(text);
-        assert_eq!(desk.key(KeyCode::Enter, NONE), Some(Need::Line(text.to_owned())));
-    };
-    sends(&mut desk, "in clear");
-    sends(&mut desk, "/veil on");
+    desk.sends("in clear");
+    desk.sends("/veil on");
     desk.facts.is_veiled = true;
     for text in ["It was Zoe", "bob*It was Zoe", "/mgs bob It was Zoe", "/veil"] {
-        sends(&mut desk, text);
+        desk.sends(text);
     }
     // What was typed in between is not where one is any more.
     desk.key(KeyCode::Up, NONE);
     desk.key(KeyCode::Up, NONE);
     desk.write(", Zoe");
     desk.key(KeyCode::Char('c'), CTRL);
-    sends(&mut desk, "/veil off");
+    desk.sends("/veil off");
     desk.facts.is_veiled = false;
-    for expected in ["/veil off", "/veil", "/veil on", "in clear", "in clear"] {
-        desk.key(KeyCode::Up, NONE);
-        assert_eq!(desk.screen.composer.text(), expected);
-    }
+    desk.has_behind(&["/veil off", "/veil", "/veil on", "in clear", "in clear"]);
     desk.key(KeyCode::Char('c'), CTRL);
     desk.key(KeyCode::Char('r'), CTRL);
     desk.write("zoe");
@@ -567,12 +570,8 @@ fn the_arrow_brings_back_what_was_said_before_the_start() {
     let page =
         vec![line(1, "alice", "of yesterday"), line(2, "bob", "hi"), line(3, "alice", "later")];
     desk.screen.older(&desk.facts, &cid("room:lobby"), page, true);
-    desk.write("now");
-    desk.key(KeyCode::Enter, NONE);
-    for expected in ["now", "later", "of yesterday", "of yesterday"] {
-        desk.key(KeyCode::Up, NONE);
-        assert_eq!(desk.screen.composer.text(), expected);
-    }
+    desk.sends("now");
+    desk.has_behind(&["now", "later", "of yesterday", "of yesterday"]);
 }
 
 #[test]
@@ -601,14 +600,10 @@ fn what_was_sent_is_brought_back_once_and_as_it_was_typed() {
     let waves = Line { is_action: true, ..line(3, "alice", "waves") };
     let page = || vec![line(1, "alice", "one"), line(2, "bob", "hi"), waves.clone()];
     desk.screen.older(&desk.facts, &lobby, page(), true);
-    desk.write("now");
-    desk.key(KeyCode::Enter, NONE);
+    desk.sends("now");
     let again = [page(), vec![line(4, "alice", "now")]].concat();
     desk.screen.older(&desk.facts, &lobby, again, true);
-    for expected in ["now", "/me waves", "one", "one"] {
-        desk.key(KeyCode::Up, NONE);
-        assert_eq!(desk.screen.composer.text(), expected);
-    }
+    desk.has_behind(&["now", "/me waves", "one", "one"]);
 }
 
 /// Goal: a key that leads nowhere changes nothing about where the next ones lead.

@@ -52,11 +52,7 @@ fn a_server_that_puts_reminders_off_is_told_once() {
         hub.tell_of_keys("oliver");
         hub.run();
     }
-    let heard = hub.reminds_heard;
-    hub.run();
-    let said = hub.reminds_heard - heard;
-    assert!((1..=20).contains(&said), "{said} reminders in a minute");
-    say_at_once(&mut hub, "nobody waits");
+    says_little(&mut hub);
     // What came meanwhile follows when there is room.
     hub.faults.puts_off_reminders = 0;
     hub.run();
@@ -155,10 +151,7 @@ fn each_revocation_is_handed_on() {
 /// Before: ten seconds after it was drafted, also where the server refused it.
 #[test]
 fn who_was_refused_what_was_to_be_handed_over_is_not_named() {
-    let (mut hub, _, lost) = with_laptop_of_both();
-    (hub.faults.forgets_reminders, hub.faults.counts_lines) = (true, false);
-    let revoking = next_of(&hub, OLIVER, vec![lost]);
-    hand_over(&mut hub, &[&revoking]);
+    let (mut hub, lost) = with_laptop_shut_out();
     let between = ConversationId::direct(&name("alice"), &name("bob")).unwrap();
     hub.faults.refuses_in = Some(between);
     for text in ["one", "two", "three"] {

@@ -66,11 +66,7 @@ fn links_that_the_server_puts_off_are_told_in_one_message() {
     hub.faults.puts_off_reminders = usize::MAX;
     let grants = many(&hub, 0..6);
     hand(&mut hub, ALICE, grants);
-    let heard = hub.reminds_heard;
-    hub.run();
-    let said = hub.reminds_heard - heard;
-    assert!((1..=20).contains(&said), "{said} reminders in a minute");
-    say_at_once(&mut hub, "nobody waits");
+    says_little(&mut hub);
     // When the server has room, the next ones are told, too.
     hub.faults.puts_off_reminders = 0;
     hub.run();
@@ -136,10 +132,7 @@ fn a_revocation_is_handed_over_once_for_all_rooms() {
 /// Goal: what is to be handed over and waits for the server is kept once. Before: one more of it every ten minutes.
 #[test]
 fn what_waits_to_be_handed_over_is_not_drafted_again() {
-    let (mut hub, _, lost) = with_laptop_of_both();
-    (hub.faults.forgets_reminders, hub.faults.counts_lines) = (true, false);
-    let revoking = next_of(&hub, OLIVER, vec![lost]);
-    hand_over(&mut hub, &[&revoking]);
+    let (mut hub, lost) = with_laptop_shut_out();
     keep_from_bob(&mut hub);
     hub.faults.hold_answers = true;
     for text in ["one", "two", "three", "four"] {
