@@ -29,6 +29,7 @@ mod given_up;
 mod hidden;
 mod history;
 mod hostile_names;
+mod hostile_words;
 mod http;
 mod identity;
 mod json;

@@ -1,6 +1,6 @@
 //! The full screen at a real terminal: what a person presses, and what they see then.
 
-use chat_tests::{Scene, Terminal, operator, types};
+use chat_tests::{Scene, Terminal, types};
 
 /// Columns and rows of most scenarios: list, log and members have room.
 const WIDE: (u16, u16) = (120, 30);
@@ -288,46 +288,6 @@ fn what_others_write_does_not_act_on_the_terminal() {
     chat.wait_until_seen(r"bob: a\x1b[2J\x1b]0;title\x07");
     let text = chat.text();
     for evil in ["\u{1b}]0;title", "\u{9b}31m", "\u{202e}", "a\u{1b}[2J"] {
-        assert!(!text.contains(evil), "{evil:?}");
-    }
-    ends(chat);
-}
-
-/// Goal: so it is by whatever way it comes: topics, names of files, why somebody is away, the output of a command, the words
-/// of the server.
-#[test]
-fn nothing_of_others_acts_on_the_terminal_by_whatever_way_it_comes() {
-    const EVIL: &str = "E\u{1b}]0;EVIL\u{7}\u{9b}31mVIL\u{202e}x";
-    const SHOWN: &str = r"E\x1b]0;EVIL\x07\x9b31mVIL\u{202e}x";
-    let (scene, [mut bob]) = Scene::with(["bob"]);
-    let alice = scene.client("alice");
-    let said = alice.pipe(&["/fingerprint"], &[]).expect_code(0).stdout;
-    let key = said.lines().find_map(|line| line.trim().strip_prefix("in a policy: ")).unwrap();
-    let who = format!("[[rule]]\nwho = [{{ name = \"alice\", key = \"{}\" }}]\n", key.trim());
-    let rule = format!("{who}argv = [[\"printf\", \"**\"]]\n");
-    let policy = scene.rig.write("policy.toml", &rule).display().to_string();
-    let agent = scene.client("web1").start(&["agent", "--policy", &policy]);
-    agent.stderr.wait_for_part("accepting commands");
-    let mut chat = scene.at_full_screen("alice", (200, 40));
-    types(&mut bob, "/create dev", "you are in #dev");
-    chat.type_line("/join dev");
-    chat.wait_until_seen("2 of 2 online");
-    bob.type_line(&format!("/topic {EVIL}"));
-    chat.wait_until_seen(&format!("[bob] set the topic of #dev: {SHOWN}"));
-    chat.wait_until_seen(&format!("#dev: {SHOWN}"));
-    operator(&scene.rig, &["announce", &format!("lunch {EVIL}")]).assert_code(0);
-    chat.wait_until_seen(&format!("lunch {SHOWN}"));
-    chat.type_line(r"/run web1 -- printf 'out \033]0;EVIL\007\302\23331mVIL\n'");
-    chat.wait_until_seen(r"out \x1b]0;EVIL\x07\x9b31mVIL");
-    scene.rig.write(EVIL, "content");
-    bob.type_line(&format!("/send '{EVIL}' alice"));
-    chat.wait_until_seen("bob offers you E");
-    types(&mut bob, &format!("/away {EVIL}"), "you are away");
-    chat.type_line("/query bob");
-    chat.type_line("are you there?");
-    chat.wait_until_seen(&format!("bob is away: {SHOWN}"));
-    let text = chat.text();
-    for evil in ["\u{1b}]0;EVIL", "\u{9b}31m", "\u{202e}", "\u{7}\u{9b}"] {
         assert!(!text.contains(evil), "{evil:?}");
     }
     ends(chat);

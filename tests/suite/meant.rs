@@ -33,6 +33,16 @@ fn a_private_line_that_looks_like_one_is_not_said_to_all() {
     assert!(!bob.finish().stdout.contains("salary"));
 }
 
+/// Goal: a password that is typed without a space behind its command is not repeated. (The build before named it in what it
+/// said of an unknown command.)
+#[test]
+fn a_password_that_is_run_into_its_command_is_not_repeated() {
+    let lines = ["/passhunter2", " /passhunter2", "/paswordhunter2", "/passwdhunter2 now"];
+    let told = Scene::empty().client("alice").pipe(&lines, &[]).expect_code(1);
+    assert_eq!(told.stdout.matches("nothing is typed behind it").count(), lines.len(), "{told:?}");
+    assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"), "{told:?}");
+}
+
 #[test]
 fn a_file_that_is_shared_already_is_called_that() {
     let (scene, [mut alice]) = Scene::with(["alice"]);

@@ -12,6 +12,9 @@ use serde_json::Value;
 /// What is set on one device is set on the other within this time while both are connected.
 const SOON: Duration = Duration::from_secs(1);
 
+/// Columns and rows: what is new has room in the status line.
+const WIDE: (u16, u16) = (120, 30);
+
 /// Two machines of alice, at their prompts.
 fn machines(scene: &Scene) -> [Program; 2] {
     machines_at(scene, scene.url())
@@ -113,6 +116,67 @@ fn what_is_set_reaches_another_machine_within_a_second() {
         let took = passes(&mut desk, &laptop, line, part);
         assert!(took < SOON, "{line}: {took:?}");
     }
+}
+
+/// What a machine under load has for it, and is asserted; the time that it took is printed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Goal: what one reads, ignores and mutes on one machine, and that one is away, is so on the other, within a second while both
+/// are there, and else when it comes.
+#[test]
+fn what_is_read_reaches_another_machine_soon_and_one_that_was_away_when_it_comes() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let at = |home: &str| {
+        let chat = scene.client("alice").with_home(scene.rig.path(home)).at_full_screen(WIDE, "");
+        chat.wait_until_seen("connected to");
+        chat
+    };
+    let (mut desk, mut laptop) = (at("alice-desk"), at("alice-laptop"));
+    // What the first message between the two makes is made, on both.
+    desk.type_line("/mute #nowhere");
+    laptop.wait_until_seen("#nowhere is muted");
+    laptop.type_line("/unmute #nowhere");
+    desk.wait_until_seen("#nowhere is muted no more");
+    bob.type_line("alice*one");
+    for machine in [&desk, &laptop] {
+        machine.wait_until_seen("bob(1,1)");
+    }
+    let begun = Instant::now();
+    laptop.type_line("/query bob");
+    let is_read = desk.is_seen_within(PATIENCE, |picture| !picture.contains("bob(1,1)"));
+    let took = begun.elapsed();
+    println!("what was read here was read there after {took:?}");
+    assert!(is_read, "{took:?}:\n{}", desk.picture());
+    desk.type_line("/quit");
+    assert_eq!(desk.wait(), Some(0));
+
+    // The other one is away now.
+    laptop.type_line("/room lobby");
+    laptop.wait_until_gone("bob: one");
+    bob.type_line("alice*two");
+    laptop.wait_until_seen("bob(1,1)");
+    laptop.type_line("/query bob");
+    laptop.wait_until_seen("bob: two");
+    for (line, part) in [
+        ("/mute #plans", "#plans is muted"),
+        ("/ignore carol", "what carol says is hidden"),
+        ("/away at the sea", "you are away (at the sea)"),
+    ] {
+        laptop.type_line(line);
+        laptop.wait_until_seen(part);
+    }
+    laptop.type_line("/quit");
+    assert_eq!(laptop.wait(), Some(0));
+    bob.type_line("alice*three");
+    let mut desk = at("alice-desk");
+    for part in ["#plans is muted", "what carol says is hidden", "you are away (at the sea)"] {
+        desk.wait_until_seen(part);
+    }
+    // It is said to have come once it was shown: two of them would be new here, if one was not read elsewhere.
+    bob.stdout.wait_for_count(3, |line| line.contains("delivered to alice"));
+    desk.wait_until_seen("bob(1,1)");
+    desk.type_line("/quit");
+    assert_eq!(desk.wait(), Some(0));
 }
 
 /// What alice's machines have sent to the hub.

@@ -123,6 +123,53 @@ fn what_was_typed_under_the_veil_does_not_come_back_without_it() {
     assert!(!line.text().contains("this line was not sent; Up"), "{}", line.text());
 }
 
+/// Goal: a text that is refused under the veil is not gone, whatever refuses it: it stands where it was typed, under the veil,
+/// and is sent as it was. So is an answer with a quote; what Up brings back is not. (The build before kept none of them.)
+#[test]
+fn what_was_refused_under_the_veil_is_put_back() {
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let mut full = scene.at_full_screen("alice", (120, 30));
+    full.type_line("/reply ^9 no!");
+    full.wait_until_seen("there is no such message here");
+    typed_is(&full, "> /reply ^9 no!");
+    full.type_keys(b"\x15");
+    full.type_line("/usres");
+    full.wait_until_seen("did you mean /users?");
+    full.wait_for_picture("nothing to be typed", |picture| {
+        picture.lines().any(|row| row.starts_with("> a message, or"))
+    });
+    full.type_line("/veil on");
+    full.wait_until_seen("the veil is on");
+    for (line, why) in [
+        ("/mgs bob It was Zoe", "unknown command /mgs"),
+        ("/reply It was Zoe", "nobody has written to you alone"),
+        ("server*It was Zoe", "the server takes no messages"),
+        ("alice*It was Zoe", "a message to yourself goes nowhere"),
+    ] {
+        full.type_keys(b"\x15");
+        full.type_line(line);
+        full.wait_until_seen(why);
+        typed_is(&full, &format!("> {line}"));
+    }
+    // From the start of the line, five letters less.
+    full.type_keys(b"\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~bob");
+    full.type_line("");
+    bob.stdout.wait_for_part("~ alice → you: It was Zoe");
+    full.type_line("/quit");
+    assert_eq!(full.wait(), Some(0));
+    let mut line = scene.at_terminal("carol");
+    line.type_line("/veil on");
+    line.wait_for("carol ~#lobby>");
+    line.type_line("carol*It was Tom");
+    line.wait_for("a message to yourself goes nowhere");
+    line.type_keys(b"\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~bob");
+    typed_is(&line, "carol ~#lobby> bob*It was Tom");
+    line.type_line("");
+    bob.stdout.wait_for_part("~ carol → you: It was Tom");
+    line.type_line("/quit");
+    assert_eq!(line.wait(), Some(0));
+}
+
 /// Waits until this stands in the row where one types, which is the last one that begins so.
 #[track_caller]
 fn typed_is(chat: &Terminal, row: &str) {
