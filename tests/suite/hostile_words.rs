@@ -72,7 +72,7 @@ fn what_acts_is_told_from_what_the_program_writes() {
         "\u{1b}[?2026h\u{1b}[1;31mred\u{1b}[0m\r\n\u{1b}]2;(1) chat: alice\u{1b}\\漢 é\u{1b}7";
     assert_eq!(strays(own), Vec::<String>::new());
     assert_eq!(strays(SHOWN), Vec::<String>::new());
-    // Each of them by itself, and the end of the title that the letter after it begins.
+    // Each of them by itself.
     assert_eq!(strays(EVIL).len(), EVIL.chars().filter(|one| acts(*one)).count());
     assert_eq!(strays("\u{1b}]2;a\u{7}b\u{1b}\\").len(), 3);
 }

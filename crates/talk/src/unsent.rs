@@ -12,7 +12,7 @@ impl Talk {
         let (here, is_veiled) = (self.conversations.here().cloned(), self.is_veiled());
         // An answer is not meant a second time.
         let is_answer = self.asked.is_some() && !line.starts_with('/');
-        let told = self.obey(line).await;
+        let told = Box::pin(self.obey(line)).await;
         // A script types nothing anew.
         let is_lost = self.is_person && told.fault.is_some() && !is_answer;
         if is_lost && input::is_put_back(line, is_veiled) {

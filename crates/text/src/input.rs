@@ -491,6 +491,8 @@ mod tests {
             (" /DEVICES revok 2 hunter2", true),
             ("/device revoke hunter2", true),
             ("/devices revoke2 hunter2", true),
+            ("/devicesrevoke 2 hunter2", true),
+            ("/DEVICERevoke2hunter2", true),
             ("/devices revoke 2", false),
             ("/devices bob", false),
             ("/jion ops", false),
@@ -543,6 +545,7 @@ mod tests {
             ("/passwdhunter2 or so", "password"),
             ("/pasword hunter2", "password"),
             ("/device revoke 2 hunter2", "devices revoke N"),
+            ("/devicesrevoke2hunter2", "devices revoke N"),
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error, InputError::TypedInSight { command }, "{line}");

@@ -261,9 +261,17 @@ pub(super) fn secret(line: &str) -> Option<(&'static str, &str)> {
     if is_meant(identity::DEVICES) {
         return identity::revokes(rest);
     }
+    if known.is_some() {
+        return None;
+    }
     // Without a space between, or in other words for the same.
     let begins = word.get(..PASS.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(PASS));
-    (known.is_none() && (begins || begins_near(word, PASSWORD))).then_some((PASSWORD, word))
+    if begins || begins_near(word, PASSWORD) {
+        return Some((PASSWORD, word));
+    }
+    let is_revoked =
+        begins_near(word, identity::DEVICES) && compared(word).contains(identity::REVOKE);
+    is_revoked.then_some((identity::REVOKES, word))
 }
 
 /// The command that changes the password.

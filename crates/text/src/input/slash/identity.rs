@@ -29,7 +29,10 @@ fn decide(row: &'static SlashRow, rest: &str, kind: Kind) -> Result<Input, Input
 pub(super) const DEVICES: &str = "devices";
 
 /// The word behind it that shuts one out, which asks for the password.
-const REVOKE: &str = "revoke";
+pub(super) const REVOKE: &str = "revoke";
+
+/// Both, as they are named to a person.
+pub(super) const REVOKES: &str = "devices revoke N";
 
 /// Slips of the finger in that word.
 const SLIPS_MAX: usize = 2;
@@ -42,7 +45,7 @@ pub(super) fn revokes(rest: &str) -> Option<(&'static str, &str)> {
     let is_meant = is_short && osa_distance(&word.to_ascii_lowercase(), REVOKE) <= SLIPS_MAX;
     let (number, behind) = first_word(after);
     let behind = if number.parse::<usize>().is_ok() { behind } else { after };
-    (is_meant && !behind.is_empty()).then_some(("devices revoke N", behind))
+    (is_meant && !behind.is_empty()).then_some((REVOKES, behind))
 }
 
 /// `/devices`, `/devices USER`, `/devices revoke N`.
