@@ -93,8 +93,7 @@ impl Endpoint {
             let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
             let is_doubtful = !self.people.is_surely_revoked(&line.name, &line.sk);
             // What an older bundle alone says an honest hub may never have shown to the writer.
-            let mut newest = self.people.devices(&line.name);
-            let is_repeated = newest.any(|bundle| bundle.header().rev.contains(&line.sk));
+            let is_repeated = self.people.is_repeated(&line.name, &line.sk);
             let key = Revoked { by_member: !(is_shown && is_repeated), is_doubtful, since_ms };
             Some((line.name.clone(), key))
         });
