@@ -38,6 +38,13 @@ pub enum KeyChange {
     Revokes(KeyId),
 }
 
+impl KeyChange {
+    /// Whether the signing key stays, and with it all that waits for an answer.
+    pub fn keeps_signing_key(self) -> bool {
+        matches!(self, Self::Revokes(_))
+    }
+}
+
 /// One device: keys, bundle, and whether the hub has the bundle.
 #[derive(Debug, Clone)]
 pub struct OwnDevice {

@@ -37,6 +37,8 @@ pub struct KnownDevice {
     pub is_this: bool,
     /// Whether it counts.
     pub state: DeviceState,
+    /// Whether it is another one of this user that was revoked, and that the server shows as good on this connection.
+    pub is_taken_back: bool,
 }
 
 impl Endpoint {
@@ -76,14 +78,16 @@ impl Endpoint {
         } else {
             DeviceState::Away
         };
+        let is_own = header.u == self.device.user;
         Some(KnownDevice {
             sk: mark.sk,
             words: Fingerprint::of(&header.u, &header.sk.first()?.spki),
             since_ms,
             renewed_ms: header.ts,
             is_agent: header.rb.is_some(),
-            is_this: header.u == self.device.user && header.dev == self.device.dev,
+            is_this: is_own && header.dev == self.device.dev,
             state,
+            is_taken_back: is_own && self.is_taken_back(&mark.sk),
         })
     }
 }

@@ -1,12 +1,15 @@
 //! Alarms: the first of one kind about one person is told at once, those of the following minute
-//! together with their number (rule R39). Who can raise an alarm can raise a million of them.
+//! together with their number, and with what the last one says of each conversation (rule R39). Who can raise an alarm can
+//! raise a million of them.
 
 use std::collections::BTreeMap;
 
-use chat_protocol::name::UserName;
+use chat_protocol::name::{ConversationId, UserName};
 
 use crate::event::{Alarm, Event};
-use crate::limits::{ALARMS_MINUTE_MAX, HUB_WORDS_MINUTE_MAX, UNVERIFIED_MINUTE_MAX};
+use crate::limits::{
+    ALARM_PLACES_MAX, ALARMS_MINUTE_MAX, HUB_WORDS_MINUTE_MAX, UNVERIFIED_MINUTE_MAX,
+};
 
 /// How long alarms are counted together.
 const TOGETHER_MS: u64 = 60_000;
@@ -56,26 +59,59 @@ struct Raised {
     told_ms: u64,
     /// How many came since.
     count: u32,
-    /// What the last of them says.
-    detail: String,
+    /// What the last of them says of each conversation, or of none.
+    details: BTreeMap<Option<ConversationId>, String>,
+    /// There are more conversations than are told apart.
+    is_cut: bool,
+}
+
+impl Raised {
+    /// One was told at this time.
+    fn told(told_ms: u64) -> Self {
+        Self { told_ms, count: 0, details: BTreeMap::new(), is_cut: false }
+    }
+
+    /// One more comes.
+    fn keep(&mut self, place: Option<&ConversationId>, detail: &str) {
+        self.count = self.count.saturating_add(1);
+        let count = self.details.len();
+        let place = place.cloned();
+        if let Some(known) = self.details.get_mut(&place) {
+            detail.clone_into(known);
+        } else if count < ALARM_PLACES_MAX {
+            self.details.insert(place, detail.to_owned());
+        } else {
+            self.is_cut = true;
+        }
+    }
+
+    /// What they say, taken together.
+    fn detail(self) -> String {
+        let more = self.is_cut.then(|| "and the same of further conversations".to_owned());
+        self.details.into_values().chain(more).collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl Alarms {
-    /// Whether this one is told now.
-    pub(crate) fn raise(&mut self, kind: Alarm, user: &UserName, detail: &str) -> bool {
+    /// Whether this one is told now. Of several of one conversation the last one is told, of several conversations each.
+    pub(crate) fn raise(
+        &mut self,
+        kind: Alarm,
+        user: &UserName,
+        place: Option<&ConversationId>,
+        detail: &str,
+    ) -> bool {
         let key = (kind, user.clone());
         if let Some(raised) = self.raised.get_mut(&key) {
-            raised.count = raised.count.saturating_add(1);
-            detail.clone_into(&mut raised.detail);
+            raised.keep(place, detail);
             return false;
         }
         // Of more people than are told apart only the number counts.
         if self.raised.len() >= ALARMS_MINUTE_MAX && !user.is_server() {
             let detail = "alarms about more people than can be told apart";
-            return self.raise(kind, &UserName::server(), detail);
+            return self.raise(kind, &UserName::server(), None, detail);
         }
-        let raised = Raised { told_ms: self.now_ms, count: 0, detail: String::new() };
-        self.raised.insert(key, raised);
+        self.raised.insert(key, Raised::told(self.now_ms));
         true
     }
 
@@ -113,9 +149,9 @@ impl Alarms {
         let over = self.raised.extract_if(.., |(kind, _), raised| is_over(*kind, raised));
         let over: Vec<_> = over.filter(|(_, raised)| raised.count > 0).collect();
         let mut due = Vec::new();
-        for ((kind, user), Raised { count, detail, .. }) in over {
-            let raised = Raised { told_ms: now_ms, count: 0, detail: String::new() };
-            self.raised.insert((kind, user.clone()), raised);
+        for ((kind, user), raised) in over {
+            self.raised.insert((kind, user.clone()), Raised::told(now_ms));
+            let (count, detail) = (raised.count, raised.detail());
             due.push(Event::Alarm { kind, user, detail, count });
         }
         due
@@ -131,11 +167,11 @@ mod tests {
         let bob = UserName::new("bob").unwrap();
         let mut alarms = Alarms::default();
         assert!(alarms.due(1_000).is_empty());
-        assert!(alarms.raise(Alarm::Replay, &bob, "first"));
+        assert!(alarms.raise(Alarm::Replay, &bob, None, "first"));
         for _ in 0..1_000_000 {
-            assert!(!alarms.raise(Alarm::Replay, &bob, "again"));
+            assert!(!alarms.raise(Alarm::Replay, &bob, None, "again"));
         }
-        assert!(alarms.raise(Alarm::BadChain, &bob, "of another kind"));
+        assert!(alarms.raise(Alarm::BadChain, &bob, None, "of another kind"));
         assert_eq!(alarms.deadline(), Some(61_000));
         assert!(alarms.due(60_999).is_empty());
         let due = alarms.due(61_000);
@@ -143,10 +179,37 @@ mod tests {
             panic!("{due:?}");
         };
         assert_eq!(detail, "again");
-        assert!(!alarms.raise(Alarm::Replay, &bob, "still"), "the minute begins anew");
+        assert!(!alarms.raise(Alarm::Replay, &bob, None, "still"), "the minute begins anew");
         assert_eq!(alarms.due(121_000).len(), 1);
         assert!(alarms.due(181_000).is_empty());
-        assert!(alarms.raise(Alarm::Replay, &bob, "later"));
+        assert!(alarms.raise(Alarm::Replay, &bob, None, "later"));
+    }
+
+    /// Goal: of several conversations within a minute each is named, to a bound, and of one of them what was said last.
+    /// Before: the last one alone was told.
+    #[test]
+    fn each_conversation_of_a_minute_is_told() {
+        let (bob, mut alarms) = (UserName::new("bob").unwrap(), Alarms::default());
+        assert!(alarms.due(1_000).is_empty());
+        let place = |n: usize| ConversationId::parse(&format!("room:r{n:02}")).unwrap();
+        let mut raise = |n: usize, detail: &str| {
+            alarms.raise(Alarm::SealsForRemoved, &bob, Some(&place(n)), detail)
+        };
+        assert!(raise(0, "zero"));
+        for (n, detail) in [(1, "one"), (2, "two"), (1, "one and more"), (3, "three")] {
+            assert!(!raise(n, detail));
+        }
+        let told = |alarms: &mut Alarms, now_ms| match &alarms.due(now_ms)[..] {
+            [Event::Alarm { count, detail, .. }] => (*count, detail.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&mut alarms, 61_000), (4, "one and more; two; three".to_owned()));
+        for n in 0..2 * ALARM_PLACES_MAX {
+            assert!(!alarms.raise(Alarm::SealsForRemoved, &bob, Some(&place(n)), "again"));
+        }
+        let (_, detail) = told(&mut alarms, 121_000);
+        assert_eq!(detail.matches("again").count(), ALARM_PLACES_MAX);
+        assert!(detail.ends_with("; and the same of further conversations"), "{detail}");
     }
 
     /// Goal: each restore of a server is told when it is seen. Method: two within a minute.
@@ -154,11 +217,11 @@ mod tests {
     fn a_hub_that_goes_back_twice_in_a_minute_is_told_of_twice() {
         let (hub, mut alarms) = (UserName::server(), Alarms::default());
         assert!(alarms.due(1_000).is_empty());
-        assert!(alarms.raise(Alarm::RolledBack, &hub, "first"));
-        assert!(!alarms.raise(Alarm::RolledBack, &hub, "at once"));
+        assert!(alarms.raise(Alarm::RolledBack, &hub, None, "first"));
+        assert!(!alarms.raise(Alarm::RolledBack, &hub, None, "at once"));
         assert_eq!(alarms.due(6_000).len(), 1);
         assert!(alarms.due(42_000).is_empty());
-        assert!(alarms.raise(Alarm::RolledBack, &hub, "second"));
+        assert!(alarms.raise(Alarm::RolledBack, &hub, None, "second"));
     }
 
     /// Goal: a hub fills no screen with what it says in clear.
@@ -182,7 +245,7 @@ mod tests {
     fn alarms_about_invented_people_are_bounded() {
         let mut alarms = Alarms::default();
         let names = (0..100_000).map(|n| UserName::new(&format!("n{n}")).unwrap());
-        let told = names.filter(|name| alarms.raise(Alarm::BadChain, name, "x")).count();
+        let told = names.filter(|name| alarms.raise(Alarm::BadChain, name, None, "x")).count();
         assert_eq!(told, ALARMS_MINUTE_MAX + 1);
         assert_eq!(alarms.raised.len(), ALARMS_MINUTE_MAX + 1);
     }

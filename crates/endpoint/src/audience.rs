@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::id::Digest;
+use chat_protocol::limits::LEFT_OUT_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
@@ -92,8 +93,7 @@ impl Endpoint {
             let (since_ms, is_shown) = self.people.revoked_since(&line.name, &line.sk)?;
             let is_doubtful = !self.people.is_surely_revoked(&line.name, &line.sk);
             // What an older bundle alone says an honest hub may never have shown to the writer.
-            let mut newest = self.people.devices(&line.name);
-            let is_repeated = newest.any(|bundle| bundle.header().rev.contains(&line.sk));
+            let is_repeated = self.people.is_repeated(&line.name, &line.sk);
             let key = Revoked { by_member: !(is_shown && is_repeated), is_doubtful, since_ms };
             Some((line.name.clone(), key))
         });
@@ -164,18 +164,30 @@ impl Endpoint {
             }
         }
         self.link.warned_of_keys.insert(key, true);
-        // All of them: of several alarms about one writer in a minute the last one is told.
+        self.seals_for_others(cid, writer);
+    }
+
+    /// Names all for whom a writer still seals in a conversation, as far as they are told: of several alarms about one
+    /// writer in one conversation within a minute the last one is told.
+    pub(crate) fn seals_for_others(&mut self, cid: &ConversationId, writer: &UserName) {
+        let is_here = |room: &ConversationId, who: &UserName| room == cid && who == writer;
+        let gone = self.link.warned.iter().filter(|((room, who, _), _)| is_here(room, who));
+        let gone: Vec<(&UserName, u32)> = gone.map(|((_, _, link), name)| (name, *link)).collect();
+        let mut whom: Vec<String> =
+            gone.iter().take(LEFT_OUT_MAX).map(|gone| self.how_gone(cid, *gone)).collect();
+        let more = gone.len().saturating_sub(LEFT_OUT_MAX);
+        whom.extend((more > 0).then(|| format!("{more} more who have gone")));
         let told = self.link.warned_of_keys.iter();
-        let told =
-            told.filter(|((room, who, _), is_told)| room == cid && who == writer && **is_told);
+        let told = told.filter(|((room, who, _), is_told)| **is_told && is_here(room, who));
         let names: Vec<UserName> = told.map(|((_, _, of), _)| of.clone()).collect();
+        whom.extend(named(&names).map(|names| format!("devices that {names} revoked")));
         let detail = format!(
-            "{writer} still seals for devices that {names} revoked: the server does not show it to \
-             {writer}, so whoever has such a device can read what {writer} says in {cid}",
-            names = named(&names).unwrap_or_default(),
+            "{writer} still seals for {whom}: the server does not show it to {writer}, so whoever that is, or has such a \
+             device, can read what {writer} says in {cid}",
+            whom = whom.join(", and "),
             cid = cid.spoken()
         );
-        self.out.alarm(Alarm::SealsForRemoved, writer, &detail);
+        self.out.alarm_in(cid, (Alarm::SealsForRemoved, writer), &detail);
     }
 
     /// Of whom no revoked key is in the list any more.

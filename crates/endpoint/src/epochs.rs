@@ -188,7 +188,7 @@ impl Endpoint {
             Err(reason) => {
                 let me = self.device.user.clone();
                 let detail = format!("no key for {}: {reason}", cid.spoken());
-                self.out.alarm(Alarm::BadChain, &me, &detail);
+                self.out.alarm_in(cid, (Alarm::BadChain, &me), &detail);
             }
         }
     }
@@ -318,12 +318,12 @@ impl Endpoint {
             let detail = format!(
                 "the server has given you a key that {by} has made for {cid}, and you are none of them"
             );
-            self.out.alarm(Alarm::NotAMember, by, &detail);
+            self.out.alarm_in(&header.cid, (Alarm::NotAMember, by), &detail);
             return Received::Done;
         }
         if header.cid.is_feed() && !header.cid.is_feed_of(&header.from) {
             let detail = format!("a key for {} was made by somebody else", header.cid.spoken());
-            self.out.alarm(Alarm::BadChain, &header.from, &detail);
+            self.out.alarm_in(&header.cid, (Alarm::BadChain, &header.from), &detail);
             return Received::Done;
         }
         match self.judge_maker(now_ms, &e, header) {
@@ -334,7 +334,7 @@ impl Endpoint {
                     "a key for {} was made by somebody who is not in it by the view it names",
                     header.cid
                 );
-                self.out.alarm(Alarm::NotAMember, &header.from, &detail);
+                self.out.alarm_in(&header.cid, (Alarm::NotAMember, &header.from), &detail);
                 return Received::Done;
             }
         }
@@ -377,7 +377,7 @@ impl Endpoint {
                 for stranger in self.strangers_in(header, &list) {
                     let (by, cid) = (&header.from, header.cid.spoken());
                     let detail = format!("{by} seals for {stranger}, who is no member of {cid}");
-                    self.out.alarm(Alarm::NotAMember, &stranger, &detail);
+                    self.out.alarm_in(&header.cid, (Alarm::NotAMember, &stranger), &detail);
                 }
                 let by = (now_ms, &self.device.user);
                 self.epochs.install(by, header, head, list, &chains);

@@ -199,7 +199,7 @@ impl Endpoint {
                 let place = entry.cid.spoken();
                 let detail = format!("a message of {place} was granted that is not shown: {why}");
                 let by = by.clone();
-                self.out.alarm(Alarm::BadGrant, &by, &detail);
+                self.out.alarm_in(&entry.cid, (Alarm::BadGrant, &by), &detail);
             }
         }
     }

@@ -53,6 +53,8 @@ pub(crate) struct Lacks {
     /// milliseconds; and the keys of which this user was told that it does not.
     undecided_until: Option<u64>,
     undecided_told: BTreeSet<KeyId>,
+    /// Keys of this user's other devices that it shows as good, though it has shown a bundle that revokes them.
+    taken_back: BTreeSet<KeyId>,
 }
 
 impl Endpoint {
@@ -71,6 +73,9 @@ impl Endpoint {
             let bundles = offered.bundles.iter();
             bundles.filter_map(|bytes| self.people.verify(bytes)).collect()
         });
+        if *name == self.device.user {
+            self.note_taken_back(offered.as_deref().unwrap_or_default());
+        }
         let lacking = offered.as_ref().map(|offered| self.lacking(name, offered));
         let lacking = lacking.unwrap_or_default();
         let is_news = lacking.iter().any(|bundle| !self.link.lacks.told.contains(&bundle.digest()));
@@ -146,6 +151,30 @@ impl Endpoint {
         let is_revoked = |sk: &KeyId| self.people.is_revoked(name, sk);
         let ours = self.people.devices(name).filter(|bundle| live(bundle, &is_revoked));
         theirs != ours.map(Bundle::digest).collect()
+    }
+
+    /// Notes which of this user's other devices the hub shows as good that a bundle has revoked which it has shown.
+    fn note_taken_back(&mut self, offered: &[Bundle]) {
+        let own = &self.device;
+        let others = offered.iter().filter(|bundle| bundle.header().dev != own.dev);
+        let in_use = others.filter_map(|bundle| bundle.header().sk.first()).map(|key| key.kid);
+        let is_back = |sk: &KeyId| self.people.is_shown_revoked(&own.user, sk);
+        let taken_back = in_use.filter(is_back).collect();
+        self.link.lacks.taken_back = taken_back;
+    }
+
+    /// Whether the hub shows a device of this user as good that it has shown as revoked.
+    pub(crate) fn is_taken_back(&self, sk: &KeyId) -> bool {
+        self.link.lacks.taken_back.contains(sk)
+    }
+
+    /// The key of another device of this user that the hub shows as good, and that was revoked by a bundle of before
+    /// alone: the hub cannot be reminded of that one, so the next one of this device has to say it again. The host
+    /// publishes it when nothing of this device waits for an answer.
+    pub fn revocation_to_repeat(&self) -> Option<KeyId> {
+        let me = &self.device.user;
+        let mut taken_back = self.link.lacks.taken_back.iter();
+        taken_back.find(|sk| !self.people.is_repeated(me, sk)).copied()
     }
 
     /// Notes whether a person is left out of what is sealed in rooms, because no key with their devices is taken: not

@@ -307,6 +307,10 @@ pub const LINKS_WAITING_MAX: usize = 1_024;
 /// People and kinds of alarm that are told apart within a minute.
 pub const ALARMS_MINUTE_MAX: usize = 256;
 
+/// Conversations of which each is told what an alarm says that came in several within a minute: as many as a person
+/// reads. Who is in more rooms together with somebody is told that there are more.
+pub const ALARM_PLACES_MAX: usize = 16;
+
 /// What a hub says in clear that is told in a minute: who comes and goes, refusals, announcements, topics. As many as
 /// come back after a restart of a large one; more is nothing that a person reads, and a hub says any number of them.
 pub const HUB_WORDS_MINUTE_MAX: usize = 1_024;

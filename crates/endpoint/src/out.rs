@@ -8,7 +8,7 @@ use chat_protocol::crypto::SigningKey;
 use chat_protocol::frame::{Unsigned, sign_all};
 use chat_protocol::hub::{self, ClientToHub, HubStage};
 use chat_protocol::id::MessageId;
-use chat_protocol::name::UserName;
+use chat_protocol::name::{ConversationId, UserName};
 
 use crate::alarms::Alarms;
 use crate::event::{Alarm, Event, EventKey, Notification};
@@ -115,7 +115,27 @@ impl Out {
 
     /// Something that must not happen has happened.
     pub(crate) fn alarm(&mut self, kind: Alarm, user: &UserName, detail: &str) {
-        if self.alarms.raise(kind, user, detail) {
+        self.raise_alarm(kind, user, None, detail);
+    }
+
+    /// The same in one conversation of several: what is told of one takes no other's place.
+    pub(crate) fn alarm_in(
+        &mut self,
+        cid: &ConversationId,
+        (kind, user): (Alarm, &UserName),
+        detail: &str,
+    ) {
+        self.raise_alarm(kind, user, Some(cid), detail);
+    }
+
+    fn raise_alarm(
+        &mut self,
+        kind: Alarm,
+        user: &UserName,
+        place: Option<&ConversationId>,
+        detail: &str,
+    ) {
+        if self.alarms.raise(kind, user, place, detail) {
             let (user, detail) = (user.clone(), detail.to_owned());
             self.tell(Event::Alarm { kind, user, detail, count: 1 });
         }

@@ -293,6 +293,12 @@ impl People {
         self.shown_rev.get(name).is_some_and(|revoked| revoked.contains(sk))
     }
 
+    /// Whether a newest bundle of a person revokes a signing key. A hub that has begun anew, and whoever has met this
+    /// person since, knows of no other.
+    pub(crate) fn is_repeated(&self, name: &UserName, sk: &KeyId) -> bool {
+        self.devices(name).any(|bundle| bundle.header().rev.contains(sk))
+    }
+
     /// The keys of a person that the hub has shown as revoked, in any bundle.
     pub(crate) fn shown_rev(&self, name: &UserName) -> impl Iterator<Item = KeyId> {
         self.shown_rev.get(name).into_iter().flatten().copied()
@@ -400,6 +406,8 @@ impl Endpoint {
             self.tell_new_devices(name, &before);
         }
         if *name == self.device.user {
+            // A device that comes with them may be one of which it was handed over that it is revoked.
+            self.await_undecided();
             self.bring_settings(self.link.clock_ms);
         }
     }

@@ -126,7 +126,7 @@ impl Endpoint {
         for ((writer, lack), e) in due {
             match &lack {
                 Lack::Links { cid, from, newest } => {
-                    if self.link.warned.contains(&(cid.clone(), writer.clone(), *newest)) {
+                    if self.link.warned.contains_key(&(cid.clone(), writer.clone(), *newest)) {
                         self.hand_over_links(now_ms, cid, &writer, *from);
                     }
                 }

@@ -225,7 +225,7 @@ impl Endpoint {
                 Err(reason) => {
                     let user = header(link).map_or_else(UserName::server, |link| link.from);
                     let detail = format!("membership of {}: {reason}", cid.spoken());
-                    self.out.alarm(Alarm::BadChain, &user, &detail);
+                    self.out.alarm_in(cid, (Alarm::BadChain, &user), &detail);
                     self.views.end_pages(cid);
                     break;
                 }

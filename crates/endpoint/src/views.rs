@@ -231,7 +231,7 @@ impl Endpoint {
                  members with {who}",
                 cid = cid.spoken()
             );
-            self.out.alarm(Alarm::OtherView, who, &detail);
+            self.out.alarm_in(cid, (Alarm::OtherView, who), &detail);
             self.ask_for_links(now_ms, cid, who);
         }
     }
@@ -304,7 +304,7 @@ impl Endpoint {
             "{from} was no member of {cid} any more when this was said; the server let it through",
             cid = cid.spoken()
         );
-        self.out.alarm(Alarm::NotAMember, from, &detail);
+        self.out.alarm_in(cid, (Alarm::NotAMember, from), &detail);
     }
 
     /// Looks for whom an epoch is sealed behind an epoch that counts that they went.
@@ -319,7 +319,7 @@ impl Endpoint {
         let Some(epoch) = self.epochs.get(e) else { return };
         let place = epoch.place;
         if counted <= place.mg || cid.is_feed() || !self.has_place(cid, place) {
-            self.link.warned.retain(|(room, who, _)| (room, who) != (cid, writer));
+            self.link.warned.retain(|(room, who, _), _| (room, who) != (cid, writer));
             return;
         }
         let Some(room) = self.state.rooms.get(cid) else { return };
@@ -327,33 +327,24 @@ impl Endpoint {
         let gone = went_since(room, place.mg, counted).filter(|(name, _)| is_listed(name));
         let gone: Vec<(UserName, u32)> = gone.map(|(name, link)| (name.clone(), link)).collect();
         let Some(newest) = gone.iter().map(|(_, link)| *link).max() else { return };
+        let mut is_news = false;
         for (name, link) in gone {
-            if self.link.warned.insert((cid.clone(), writer.clone(), link)) {
-                self.seals_for_removed(cid, writer, (&name, link));
-            }
+            is_news |= self.link.warned.insert((cid.clone(), writer.clone(), link), name).is_none();
+        }
+        if is_news {
+            self.seals_for_others(cid, writer);
         }
         let lack = Lack::Links { cid: cid.clone(), from: place.mg, newest };
         self.plan_repair(now_ms, (e, writer), cid, lack);
     }
 
-    /// Somebody seals for a name that has gone by this link.
-    fn seals_for_removed(
-        &mut self,
-        cid: &ConversationId,
-        writer: &UserName,
-        (name, link): (&UserName, u32),
-    ) {
-        let by = self.kept_link(cid, link).map(|link| link.by.clone());
-        let how = match by.filter(|by| by != name) {
-            Some(by) => format!("whom {by} has removed"),
-            None => "who has left".to_owned(),
-        };
-        let detail = format!(
-            "{writer} still seals for {name}, {how}: the server does not show it to {writer}, so {name} \
-             can read what {writer} says in {cid}",
-            cid = cid.spoken()
-        );
-        self.out.alarm(Alarm::SealsForRemoved, writer, &detail);
+    /// Who has gone by a link, and how.
+    pub(crate) fn how_gone(&self, cid: &ConversationId, (name, link): (&UserName, u32)) -> String {
+        let by = self.kept_link(cid, link).map(|link| &link.by);
+        match by.filter(|by| *by != name) {
+            Some(by) => format!("{name}, whom {by} has removed"),
+            None => format!("{name}, who has left"),
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 //! 4. Positions never go back, also when what stood at the last ones was deleted.
 //! 5. A name (folded) and a (sender, log, id) are kept once; a second one is a [`Conflict`], or
 //!    [`Stored::Again`] when it is the same frame.
+//! 6. What any bundle of an account has revoked stays in its row, whatever newer ones say, until the account gets
+//!    another identity.
 
 mod errors;
 pub mod memory;

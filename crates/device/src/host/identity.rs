@@ -228,17 +228,22 @@ pub async fn to_revoke(
     me: &UserName,
     number: usize,
 ) -> Result<KnownDevice, IdentityError> {
-    let devices = client.known_devices(me).await;
+    chosen(client.known_devices(me).await, number)
+}
+
+/// The one with this number among the devices of this user. One that the server shows as good again is revoked again.
+fn chosen(devices: Vec<KnownDevice>, number: usize) -> Result<KnownDevice, IdentityError> {
     let gone = devices.iter().filter(|device| device.state == DeviceState::Revoked).count();
     let device = number.checked_sub(1).and_then(|at| devices.into_iter().nth(at));
     let device = device.ok_or(IdentityError::NoDevice(number))?;
+    let is_gone = device.state == DeviceState::Revoked;
     if device.is_this {
         return Err(IdentityError::ThisDevice(number));
     }
-    if device.state == DeviceState::Revoked {
+    if is_gone && !device.is_taken_back {
         return Err(IdentityError::Revoked(number));
     }
-    if gone >= REVOKED_KEYS_MAX {
+    if !is_gone && gone >= REVOKED_KEYS_MAX {
         return Err(IdentityError::TooMany);
     }
     Ok(device)
@@ -253,4 +258,42 @@ pub async fn revoke(
     let device = to_revoke(client, me, number).await?;
     client.renew(KeyChange::Revokes(device.sk)).await?;
     Ok(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_protocol::fingerprint::Fingerprint;
+    use chat_protocol::id::KeyId;
+
+    use super::*;
+
+    fn device(state: DeviceState, is_taken_back: bool) -> KnownDevice {
+        KnownDevice {
+            sk: KeyId([1; 16]),
+            words: Fingerprint::of(&UserName::new("alice").unwrap(), b"a key"),
+            since_ms: 0,
+            renewed_ms: 0,
+            is_agent: false,
+            is_this: false,
+            state,
+            is_taken_back,
+        }
+    }
+
+    /// Goal: a device is revoked once, and again where the server shows it as good all the same; then also where no more
+    /// could be revoked. Before: that was said to be done already, and nothing else could be done.
+    #[test]
+    fn a_device_that_the_server_has_taken_back_is_revoked_again() {
+        let (live, gone) = (DeviceState::Live, DeviceState::Revoked);
+        let devices = vec![device(live, false), device(gone, false), device(gone, true)];
+        assert!(chosen(devices.clone(), 1).is_ok());
+        assert!(matches!(chosen(devices.clone(), 2), Err(IdentityError::Revoked(2))));
+        assert!(chosen(devices.clone(), 3).is_ok());
+        assert!(matches!(chosen(devices, 4), Err(IdentityError::NoDevice(4))));
+        let full = vec![device(gone, true); REVOKED_KEYS_MAX];
+        let full: Vec<KnownDevice> = full.into_iter().chain([device(live, false)]).collect();
+        assert!(chosen(full.clone(), 1).is_ok());
+        let last = full.len();
+        assert!(matches!(chosen(full, last), Err(IdentityError::TooMany)));
+    }
 }

@@ -12,6 +12,10 @@ use crate::epochs::left_out::named;
 use crate::limits::{EPOCH_FUTILE_MAX, EPOCH_FUTILE_WAIT_MS, EPOCH_WAIT_MS, STORAGE_WAIT_MS};
 use crate::outgoing::Outgoing;
 
+/// In the place of how often the hub has refused: the host was told whose devices they are. Before that it may have been
+/// told that they are not the same.
+const FUTILE_NAMED: u32 = u32::MAX;
+
 impl Endpoint {
     /// The hub says that the devices of our epoch are not those of the conversation. The view is
     /// fetched anew; where that changes nothing, as when somebody's key is not the one they are
@@ -43,8 +47,9 @@ impl Endpoint {
     }
 
     /// Whether more people in a room are left out than a key can name, some of them because members have handed over that a
-    /// device of theirs is revoked which the hub shows as good. It takes no key without their lines, and nothing is sealed for those devices: the next try waits,
-    /// and the host is told once who it is.
+    /// device of theirs is revoked which the hub shows as good, or because it has other devices of theirs than are held here.
+    /// It takes no key without their lines, and nothing is sealed for those devices: the next try waits, and the host is
+    /// told once who it is.
     pub(super) fn is_stopped_by_disputes(
         &mut self,
         now_ms: u64,
@@ -59,32 +64,49 @@ impl Endpoint {
             is_member && is_themselves && self.is_missed(cid, name)
         };
         let wanted: Vec<&UserName> = left_out.iter().filter(is_wanted).collect();
-        let disputed = wanted.iter().copied().filter(|name| self.people.is_disputed(name));
-        let disputed: Vec<UserName> = disputed.cloned().collect();
-        if wanted.len() <= LEFT_OUT_MAX || disputed.is_empty() {
+        let is_disputed = |name: &&UserName| self.people.is_disputed(name);
+        let (disputed, others): (Vec<&UserName>, Vec<&UserName>) =
+            wanted.iter().copied().partition(is_disputed);
+        let differing = others.into_iter().filter(|name| self.is_differing(name));
+        let differing: Vec<UserName> = differing.cloned().collect();
+        let disputed: Vec<UserName> = disputed.into_iter().cloned().collect();
+        let is_stopped = wanted.len() > LEFT_OUT_MAX;
+        if !is_stopped || (disputed.is_empty() && differing.is_empty()) {
             return false;
         }
         let until = now_ms.saturating_add(EPOCH_FUTILE_WAIT_MS);
         self.link.waiting_for_epoch.insert(cid.clone(), until);
         // What the hub shows by then is asked first.
         self.views.outdate(cid);
-        let before = self.link.futile_epochs.insert(cid.clone(), EPOCH_FUTILE_MAX);
-        if before.is_none_or(|before| before < EPOCH_FUTILE_MAX) {
-            let by: BTreeSet<&UserName> =
-                disputed.iter().filter_map(|name| self.people.giver_of(name)).collect();
-            let by: Vec<UserName> = by.into_iter().cloned().collect();
-            let by = named(&by).unwrap_or_else(|| "members".to_owned());
+        let before = self.link.futile_epochs.insert(cid.clone(), FUTILE_NAMED);
+        if before != Some(FUTILE_NAMED) {
             let reason = format!(
-                "nothing can be sealed in {cid}: {by} handed over that devices of {names} are revoked, which the server does \
-                 not show, and it takes no key that leaves out more than {LEFT_OUT_MAX} people. What you say waits until \
-                 the server shows it or enough of them have gone: an admin of the room removes them, and whoever runs the \
-                 server deletes them where there is none",
+                "nothing can be sealed in {cid}: {why}, and it takes no key that leaves out more than {LEFT_OUT_MAX} \
+                 people. What you say waits until the server and this device know the same of them or enough of them \
+                 have gone: an admin of the room removes them, and whoever runs the server deletes them where there is \
+                 none",
                 cid = cid.spoken(),
-                names = named(&disputed).unwrap_or_default(),
+                why = self.why_stopped(&disputed, &differing),
             );
             self.out.complain(code::MEMBERS, &reason);
         }
         true
+    }
+
+    /// Who is left out because of what a member has handed over, and because the hub has other devices of them.
+    fn why_stopped(&self, disputed: &[UserName], differing: &[UserName]) -> String {
+        let by: BTreeSet<&UserName> =
+            disputed.iter().filter_map(|name| self.people.giver_of(name)).collect();
+        let by: Vec<UserName> = by.into_iter().cloned().collect();
+        let by = named(&by).unwrap_or_else(|| "members".to_owned());
+        let disputed = named(disputed).map(|names| {
+            format!(
+                "{by} handed over that devices of {names} are revoked, which the server does not show"
+            )
+        });
+        let differing = named(differing)
+            .map(|names| format!("the server has other devices of {names} than you know"));
+        disputed.into_iter().chain(differing).collect::<Vec<_>>().join(", ")
     }
 
     /// The hub says that this user can make no key here at all: what is to be said there is refused by its

@@ -74,7 +74,7 @@ impl Endpoint {
                  for {minutes} minutes"
             );
         }
-        self.out.alarm(Alarm::BadChain, &header.from, &detail);
+        self.out.alarm_in(&header.cid, (Alarm::BadChain, &header.from), &detail);
         self.renew(now_ms, &header.cid);
     }
 

@@ -121,7 +121,7 @@ impl Endpoint {
             Some(reason) => {
                 self.views.known(cid).and_then(|view| view.accepted.take());
                 let detail = format!("membership of {}: {reason}", cid.spoken());
-                self.out.alarm(Alarm::BadChain, &UserName::server(), &detail);
+                self.out.alarm_in(cid, (Alarm::BadChain, &UserName::server()), &detail);
                 self.views.end_pages(cid);
             }
             None => self.compare_anew(cid, *fresh),
@@ -159,7 +159,7 @@ impl Endpoint {
                  taken, and who was removed since stays out",
                 cid = cid.spoken()
             );
-            self.out.alarm(Alarm::Fork, &UserName::server(), &detail);
+            self.out.alarm_in(cid, (Alarm::Fork, &UserName::server()), &detail);
         }
         self.take_anew(cid, fresh, fork, is_decided);
     }
@@ -197,7 +197,7 @@ impl Endpoint {
              is said there until you take it or leave the room",
             cid = cid.spoken()
         );
-        self.out.alarm(Alarm::Fork, &UserName::server(), &detail);
+        self.out.alarm_in(cid, (Alarm::Fork, &UserName::server()), &detail);
     }
 
     /// Verifies links on their own and takes them. Says how many, and what is wrong with the next one.

@@ -118,7 +118,7 @@ impl Endpoint {
             let place = cid.spoken();
             let detail =
                 format!("the server said that the room {place} was deleted, and people talk there");
-            self.out.alarm(Alarm::FalseDeletion, &UserName::server(), &detail);
+            self.out.alarm_in(cid, (Alarm::FalseDeletion, &UserName::server()), &detail);
         }
     }
 

@@ -74,6 +74,40 @@ fn a_hidden_revocation_is_seen_and_mended() {
     }
 }
 
+/// Goal: what an older bundle alone revokes names nobody before they were handed it: a server that has begun anew shows the
+/// newest ones, and no other. Method: alice revokes her laptop, and her next bundle says nothing of it; bob is shown that
+/// one alone. Before: bob was named at his next message.
+#[test]
+fn who_was_shown_the_newest_bundle_alone_is_handed_the_older_one_and_not_named() {
+    let mut hub = TestHub::with(&["alice", "bob", "carol"]);
+    let laptop = hub.add_sibling(ALICE, None);
+    live(&mut hub);
+    say(&mut hub, BOB, "to the laptop too");
+    let lost = hub.peers[laptop].endpoint.device().keys.signing_id();
+    let is_for_lost = |hub: &TestHub| hub.newest_epoch().1.lines().iter().any(|l| l.sk == lost);
+    hub.faults.hides_keys = vec![(BOB, name("alice"))];
+    hub.disconnect(laptop);
+    hub.disconnect(ALICE);
+    hub.revoke(ALICE, lost);
+    hub.tell_of_keys("alice");
+    hub.peers[CAROL].endpoint.refresh(&ConversationId::room(&lobby()));
+    live(&mut hub);
+    hub.rotate(ALICE);
+    hub.faults.hides_keys.clear();
+    hub.tell_of_keys("alice");
+    live(&mut hub);
+    hub.now += HELD_MS;
+    say(&mut hub, BOB, "the laptop reads this");
+    assert!(is_for_lost(&hub), "this tests nothing");
+    assert_eq!(alarms(&hub, CAROL), [""; 0]);
+    hub.now += HELD_MS;
+    for text in ["carol's device has told bob's", "the laptop does not read this"] {
+        say(&mut hub, BOB, text);
+    }
+    assert!(!is_for_lost(&hub));
+    assert_eq!(alarms(&hub, CAROL), [""; 0]);
+}
+
 /// Goal: a hidden newcomer is seen, and served by the others. Before: nobody said a word.
 /// Method: alice admits carol; the hub does not show it to bob, and takes what he says without her.
 #[test]

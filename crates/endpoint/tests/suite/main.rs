@@ -69,6 +69,8 @@ mod spelled;
 #[cfg(test)]
 mod struck;
 #[cfg(test)]
+mod taken_back;
+#[cfg(test)]
 mod taken_names;
 #[cfg(test)]
 mod told_names;

@@ -288,6 +288,32 @@ fn each_withheld_removal_is_seen_and_mended() {
     assert_eq!(alarms(&hub, ALICE, Alarm::SealsForRemoved), ["bob", "bob"]);
 }
 
+/// Goal: of several people whose removal is withheld from a writer each is named. Before: the first one was told at once,
+/// and of the others of that minute the last. Method: three are removed before bob speaks.
+#[test]
+fn all_whose_removal_is_withheld_are_named() {
+    let others = ["oliver", "dave", "erin"];
+    let mut hub = TestHub::with(&["alice", "bob", "oliver", "dave", "erin"]);
+    hub.act(ALICE, "crew", RoomAction::Create { private: true });
+    for who in ["bob", "oliver", "dave", "erin"] {
+        hub.act(ALICE, "crew", RoomAction::Admit(name(who)));
+    }
+    for index in 0..5 {
+        hub.say_in(index, "crew", "hello");
+    }
+    hub.faults.hides = vec![(BOB, crew(), 5)];
+    (hub.faults.takes_anything, hub.faults.forgets_reminders) = (true, true);
+    withhold_keys(&mut hub, BOB);
+    for who in others {
+        hub.act(ALICE, "crew", RoomAction::Remove { who: name(who), ban: true });
+    }
+    hub.say_in(ALICE, "crew", "among two");
+    hub.say_in(BOB, "crew", "they read this");
+    let told = all_alarms(&hub);
+    let told = told.iter().find(|told| told.starts_with("SealsForRemoved bob")).unwrap();
+    assert!(others.iter().all(|who| told.contains(who)), "{told}");
+}
+
 /// Goal: who asks for links is answered once in ten minutes. Before: each time. Method: the hub hides a
 /// link from bob, who asks alice on each connection.
 #[test]

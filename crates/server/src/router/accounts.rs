@@ -18,7 +18,7 @@ use chat_protocol::{
 
 use super::{Decision, Effects, Pending, Router, backlog::Backlog, is_any};
 use crate::{
-    limits::AWAY_SLACK_MS,
+    limits::{ACCOUNT_REVOKED_MAX, AWAY_SLACK_MS},
     request::{Plan, Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, NewIdentity, Proposal,
@@ -66,7 +66,7 @@ pub struct Account {
     pub standing: Standing,
     /// Its devices.
     pub devices: Vec<Device>,
-    /// Keys that count no more.
+    /// Keys that count no more, by any bundle of this identity.
     pub(super) revoked: HashSet<KeyId>,
     /// Where it takes part.
     pub conversations: BTreeSet<ConversationId>,
@@ -137,9 +137,12 @@ impl Account {
         Held::of_live(now_ms, marks, |sk| self.is_revoked(sk))
     }
 
-    /// Why a bundle of it is not taken: it would make one live device too many. Those that it revokes
-    /// make room at once, so that who has the password always comes in.
+    /// Why a bundle of it is not taken: it would make one live device too many, or one revoked key too many. Those that
+    /// it revokes make room at once, so that who has the password always comes in.
     pub(super) fn device_problem(&self, now_ms: u64, bundle: &Bundle) -> Option<Refusal> {
+        if let Some(refusal) = self.revocation_problem(bundle) {
+            return Some(refusal);
+        }
         let new = DeviceMark::of(bundle)?;
         let is_gone = |sk: &KeyId| self.is_revoked(sk) || bundle.header().rev.contains(sk);
         let others = self.devices.iter().filter(|device| device.dev != bundle.header().dev);
@@ -156,6 +159,22 @@ impl Account {
         let reason = format!(
             "{} has {ACCOUNT_DEVICES_MAX} devices, which is the most; sign in with --revoke {oldest} to \
              put the one out that was renewed the longest time ago, by the server's word",
+            self.name
+        );
+        Some(Refusal::new(code::TOO_MANY, reason))
+    }
+
+    /// Why what a bundle revokes is not kept: it is too much, and none of it the key of a device here. Such a key is always
+    /// revoked: whoever fills this with keys that nobody has keeps no device from being put out.
+    fn revocation_problem(&self, bundle: &Bundle) -> Option<Refusal> {
+        let is_in_use = |sk: &KeyId| self.devices.iter().any(|device| device.sk == *sk);
+        let revoked = bundle.header().rev.iter();
+        let others = revoked.filter(|sk| !self.is_revoked(sk) && !is_in_use(sk)).count();
+        if others == 0 || self.revoked.len().saturating_add(others) <= ACCOUNT_REVOKED_MAX {
+            return None;
+        }
+        let reason = format!(
+            "{} has revoked {ACCOUNT_REVOKED_MAX} keys, which is the most; keys of its devices can be revoked all the same",
             self.name
         );
         Some(Refusal::new(code::TOO_MANY, reason))
@@ -218,6 +237,7 @@ impl Router {
         for device in row.devices {
             account.take_bundle(device.id, &Bundle::verify(device.bundle)?, 0);
         }
+        account.revoked.extend(row.revoked);
         self.insert_account(account);
         Ok(())
     }

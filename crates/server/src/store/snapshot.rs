@@ -40,6 +40,8 @@ pub struct AccountRow {
     pub reset: Option<ResetCode>,
     /// Its devices.
     pub devices: Vec<DeviceRow>,
+    /// The keys that any bundle of this identity has revoked.
+    pub revoked: Vec<KeyId>,
 }
 
 /// An epoch of a conversation.

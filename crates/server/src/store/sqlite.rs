@@ -9,6 +9,7 @@ mod offers;
 mod open;
 mod operator;
 mod reads;
+mod revoked;
 mod signers;
 mod turns;
 mod write;

@@ -5,7 +5,7 @@ use chat_protocol::id::KeyId;
 use super::{Driver, End, Link};
 use crate::connection::Socket;
 use crate::event::{ClientEvent, RenewError, Stopped};
-use crate::own_device::KeyChange;
+use crate::own_device::{KeyChange, REVOKED_KEYS_MAX};
 
 /// Why a connection ends that comes back by itself with other keys.
 pub const RENEWING: &str = "new keys are published";
@@ -52,6 +52,17 @@ impl Driver {
         }
         self.start_renewal(KeyChange::Forced, None);
         Ok(())
+    }
+
+    /// The server shows a device of this user as good that was revoked: it has lost that, and the next bundle says it
+    /// again. Each of these names one key more, so that they have an end whatever the server shows.
+    pub(super) fn repeat_revocation(&mut self) {
+        let is_online = matches!(self.link, Link::Online { .. });
+        let has_room = self.device.bundle.header().rev.len() < REVOKED_KEYS_MAX;
+        let lost = self.core.endpoint().revocation_to_repeat();
+        if let Some(sk) = lost.filter(|_| is_online && has_room) {
+            self.renew(KeyChange::Revokes(sk));
+        }
     }
 
     /// Nothing comes of the new keys.

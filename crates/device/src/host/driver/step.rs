@@ -143,7 +143,10 @@ impl Driver {
         }
         match asked.close {
             Some(reply) => Err(End::Asked(Some(reply))),
-            None => Ok(()),
+            None => {
+                self.repeat_revocation();
+                Ok(())
+            }
         }
     }
 

@@ -68,8 +68,11 @@ impl Driver {
     ) {
         let refused = if !matches!(self.link, Link::Online { .. }) {
             RenewError::Offline
-        } else if self.core.endpoint().unanswered() > 0 || self.asked.renewal.is_some() {
-            // What is signed with the old key must be answered first.
+        } else if self.asked.renewal.is_some()
+            || (self.core.endpoint().unanswered() > 0 && !change.keeps_signing_key())
+        {
+            // What is signed with the old key must be answered first. A revocation waits for nothing: without it the server
+            // may take no key, and so nothing of what waits.
             RenewError::Unanswered
         } else {
             self.asked.renewal = Some(change);

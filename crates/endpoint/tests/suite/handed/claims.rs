@@ -236,6 +236,16 @@ fn replacing(hub: &TestHub, index: usize) -> Bundle {
     keys.publish(&device.user, Nonce16([200; 16]), None, hub.now, options).unwrap()
 }
 
+/// The next bundle of a device by its number, which nobody has seen, with another signing key.
+fn instead_of_next(hub: &TestHub, index: usize) -> Bundle {
+    let device = hub.peers[index].endpoint.device().clone();
+    let mut others = (0..2).map(|set| second_device(0, set));
+    let other = others.find(|other| other.signing_id() != key_of(hub, index)).unwrap();
+    let keys = device.keys.with_signing_key(copy_of(&other.signing)).unwrap();
+    let (before, options) = (Some(&*device.bundle), BundleOptions::default());
+    keys.publish(&device.user, device.dev, before, hub.now + 1, options).unwrap()
+}
+
 fn copy_of(key: &SigningKey) -> SigningKey {
     SigningKey::from_pkcs8(&key.to_pkcs8()).unwrap()
 }
@@ -276,6 +286,43 @@ fn more_disputed_people_than_a_key_can_name_are_told_and_stop_the_room_until_the
     assert!(hub.texts(BOB).contains(&"alice: after".to_owned()), "{:?}", hub.texts(BOB));
     let newest = hub.newest_epoch().1;
     assert!(!newest.lines().iter().any(|line| line.name.as_str().starts_with('p')));
+}
+
+/// Goal: also where more people than a key can name have other devices by the server than are known here, whoever says
+/// something is told who they are. Method: each publishes a bundle, and the server begins anew and is given another one of
+/// that number. Before: no name was told, so nobody knew whom to remove.
+#[test]
+fn more_differing_people_than_a_key_can_name_are_told() {
+    let mut hub = crowd(LEFT_OUT_MAX + 2);
+    let mut anew = Vec::new();
+    for index in OLIVER + 1..hub.peers.len() {
+        let user = hub.peers[index].endpoint.device().user.clone();
+        let other = instead_of_next(&hub, index);
+        let before = hub.offered(user.as_str());
+        anew.push((user, before.into_iter().chain([other]).collect::<Vec<Bundle>>()));
+        hub.disconnect(index);
+        hub.revoke(index, KeyId([9; 16]));
+    }
+    for (user, _) in &anew {
+        hub.tell_of_keys(user.as_str());
+    }
+    say(&mut hub, "before it begins anew");
+    for (user, bundles) in anew {
+        hub.offer(user.as_str(), bundles);
+        hub.tell_of_keys(user.as_str());
+    }
+    hub.rotate(BOB);
+    hub.tell_of_keys("bob");
+    hub.run();
+    say(&mut hub, "after");
+    hub.now += HELD_MS;
+    hub.run();
+    assert!(!hub.texts(BOB).contains(&"alice: after".to_owned()));
+    let told = complaints(&hub, ALICE, code::MEMBERS);
+    let last = told.last().unwrap();
+    assert!(last.contains("has other devices of") && last.contains("p00"), "{told:?}");
+    let named = told.iter().filter(|told| told.contains("p00")).count();
+    assert_eq!(named, 1, "once: {told:?}");
 }
 
 /// Goal: one account does not stop a room, and a revocation that a member has handed over counts whoever else is left out.

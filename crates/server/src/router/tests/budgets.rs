@@ -14,6 +14,7 @@ use super::{
 use crate::{
     budgets::{Budget, Limits},
     connection::ConnectionId,
+    limits::ACCOUNT_REVOKED_MAX,
     request::{Proof, SignIn},
 };
 
@@ -79,6 +80,35 @@ fn an_account_has_so_many_live_devices_and_a_revocation_makes_room() {
     let known = [(alice.peer.name.clone(), Held::default())].into();
     let wanted = world.router.wanted(world.now_ms, &known, &[].into());
     assert_eq!(wanted.people[0].1.len(), ACCOUNT_DEVICES_MAX);
+}
+
+/// Goal: what an account has revoked has an end, and whoever fills it keeps no device from being put out. Method: keys that
+/// nobody has, until no more are kept; then one more, and one of a device.
+#[test]
+fn an_account_revokes_so_many_keys_and_each_of_a_device() {
+    let mut world = World::new();
+    let alice = world.user("alice", 0);
+    let lost = world.publish(&alice, 1, Nonce16([1; 16]), Vec::new()).peer.sk;
+    let invented = |number: usize| {
+        let mut kid = [9; 16];
+        kid[..8].copy_from_slice(&number.to_be_bytes());
+        KeyId(kid)
+    };
+    let numbers: Vec<usize> = (0..ACCOUNT_REVOKED_MAX).collect();
+    for part in numbers.chunks(32) {
+        let rev = part.iter().copied().map(invented).collect();
+        world.publish(&alice, 0, alice.bundle.header().dev, rev);
+    }
+    let publish = |rev| {
+        let options = BundleOptions { rev, ..BundleOptions::default() };
+        alice.keys.publish(&alice.peer.name, Nonce16([5; 16]), None, world.now_ms, options).unwrap()
+    };
+    let decide = |rev| sign_in(&world, &alice, publish(rev));
+    let more = decide(vec![invented(ACCOUNT_REVOKED_MAX)]);
+    let Some(Decision::Refuse(refusal)) = more else { panic!("{more:?}") };
+    assert_eq!(refusal.code, code::TOO_MANY, "{}", refusal.reason);
+    assert!(is_taken(decide(vec![invented(0), invented(1)])), "known ones");
+    assert!(is_taken(decide(vec![lost])), "one of a device");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Problem, SqliteOptions, brought, configure, copies, excused, from_sql, intact, offers,
-    operator, signers, small, to_sql,
+    operator, revoked, signers, small, to_sql,
     turns::{self, FollowedLog},
 };
 use crate::{
@@ -129,6 +129,7 @@ pub(super) fn writer(
     offers::prepare(&connection).map_err(failed)?;
     operator::prepare(&connection).map_err(failed)?;
     signers::prepare(&connection).map_err(failed)?;
+    revoked::prepare(&connection).map_err(failed)?;
     turns::prepare(&connection, file, log)?;
     Ok(connection)
 }
@@ -290,7 +291,8 @@ pub(super) fn account(
     let devices = devices.collect::<Result<_, _>>()?;
     let name = intact("name", UserName::new(&name))?;
     let reset = operator::reset_code(connection, id)?;
-    Ok(Some(AccountRow { id, name, identity, password, reset, devices }))
+    let revoked = revoked::of_account(connection, id)?;
+    Ok(Some(AccountRow { id, name, identity, password, reset, devices, revoked }))
 }
 
 fn conversation(

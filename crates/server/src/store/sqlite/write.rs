@@ -10,8 +10,8 @@ use chat_protocol::{id::Digest, keys::Bundle, name::ConversationId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::{
-    Checkpoints, Kept, Outcome, brought, copies, excused, from_sql, offers, operator, signers,
-    to_sql, turns,
+    Checkpoints, Kept, Outcome, brought, copies, excused, from_sql, offers, operator, revoked,
+    signers, to_sql, turns,
 };
 use crate::store::{
     AccountId, CommitError, Committed, Conflict, DeviceId, EntryKind, EpochId, LogId, Mark,
@@ -192,6 +192,8 @@ impl Change<'_> {
         )?;
         let identity = new.bundle.identity();
         update.execute(params![new.account.0, identity.as_bytes(), new.password, new.vault])?;
+        // Before it comes, so that what its own bundle revokes stays.
+        revoked::forget(self.connection, new.account)?;
         // It begins where the logs end: what was sent to the identity of before is not its own. It comes
         // before the others go, so that it has the number of none of them.
         let device = self.new_device(new.account, &new.bundle)?;
@@ -216,8 +218,14 @@ impl Change<'_> {
         let start = to_sql(*self.position);
         insert.execute(params![account.0, dev.as_bytes(), start, &bundle.bytes()[..]])?;
         let device = DeviceId(self.connection.last_insert_rowid());
-        signers::keep(self.connection, account, bundle)?;
+        self.keys(account, bundle)?;
         Ok(device)
+    }
+
+    /// What outlasts the bundle: which keys it publishes, and which it revokes.
+    fn keys(&self, account: AccountId, bundle: &Bundle) -> rusqlite::Result<()> {
+        signers::keep(self.connection, account, bundle)?;
+        revoked::keep(self.connection, account, bundle)
     }
 
     fn bundle(&mut self, new: &NewBundle) -> Outcome {
@@ -228,7 +236,7 @@ impl Change<'_> {
                     .connection
                     .prepare_cached("UPDATE devices SET bundle = ?2 WHERE id = ?1")?;
                 update.execute(params![device.0, &new.bundle.bytes()[..]])?;
-                signers::keep(self.connection, new.account, &new.bundle)?;
+                self.keys(new.account, &new.bundle)?;
                 device
             }
         };

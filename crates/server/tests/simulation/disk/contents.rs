@@ -168,6 +168,7 @@ impl Contents {
                     password: new.password.clone(),
                     reset: None,
                     devices: vec![row],
+                    revoked: new.bundle.header().rev.clone(),
                 };
                 let is_theirs = |name: &UserName, ik| *name == new.name && ik == account.identity;
                 self.brought.retain(|(_, name), (ik, _)| !is_theirs(name, *ik));
@@ -178,6 +179,10 @@ impl Contents {
             (Proposal::Bundle(new), Stored::Device(device)) => {
                 self.keep_signers(new.account, &new.bundle);
                 let account = self.accounts.get_mut(&new.account).expect("an account");
+                let news =
+                    new.bundle.header().rev.iter().filter(|sk| !account.revoked.contains(sk));
+                let news: Vec<KeyId> = news.copied().collect();
+                account.revoked.extend(news);
                 let bundle = new.bundle.bytes().clone();
                 let known = account.devices.iter_mut().find(|row| row.id == device);
                 if let Some(row) = known {

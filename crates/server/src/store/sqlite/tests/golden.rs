@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Tables of what records have come to. What is kept of the log itself stands in others.
-const TABLES: [&str; 28] = [
+const TABLES: [&str; 29] = [
     "accounts",
     "bans",
     "brought",
@@ -50,6 +50,7 @@ const TABLES: [&str; 28] = [
     "put_out",
     "resets",
     "retention",
+    "revoked",
     "segments",
     "sessions",
     "signers",
