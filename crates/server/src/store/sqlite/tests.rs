@@ -375,6 +375,7 @@ mod golden;
 mod lobby;
 mod operator;
 mod retention;
+mod unsure;
 
 /// Goal: a database whose content is lost is not silently begun anew.
 #[test]
