@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use chat_tests::{
@@ -413,13 +413,23 @@ fn a_server_that_was_away_for_longer_than_the_log_goes_back_needs_a_snapshot() {
     are_alike(&rig, &["n1", "n2"]);
 }
 
-/// Goal: who leaves with another folder than was meant makes no new server.
+/// Goal: who leaves with another folder than was meant makes no new server. Before, one began there where a turn or Redis was named.
 #[test]
 fn an_empty_folder_has_not_left() {
     let rig = Rig::new();
-    let words = ["--port", "0", "--log-format", "text", "--leave-cluster", "--data"];
-    let mut command = server_command(&rig, &words);
-    command.arg(rig.path("n9")).arg("--logs").arg(rig.path("logs-n9"));
+    for option in ["--leave-cluster", "--leave-cluster=5"] {
+        let words = ["--port", "0", "--log-format", "text", option, "--data"];
+        let mut command = server_command(&rig, &words);
+        command.arg(rig.path("n9")).arg("--logs").arg(rig.path("logs-n9"));
+        is_refused_as_empty(command);
+    }
+    if is_redis_wanted() {
+        let redis = Redis::start(&rig, &[]);
+        is_refused_as_empty(node_command(&rig, &redis, "n9", "0", &["--leave-cluster"]));
+    }
+}
+
+fn is_refused_as_empty(command: Command) {
     let mut refused = Program::start(command);
     assert_eq!(refused.ends_within(LIMIT), Some(2), "{}", refused.stderr.text());
     assert!(refused.stderr.text().contains("no server has left there"));

@@ -37,7 +37,7 @@ pub use proposal::{
 };
 pub use reads::{Answer, BundlesInOrder, ReadSource, Reads};
 pub use snapshot::{AccountRow, ConversationRow, DeviceRow, EpochRow, OfferRow, Snapshot, Waiting};
-pub use turns::{AppliedTurn, Facts, Followed, HubRow, KeptBatch, Mark, Noted, Written};
+pub use turns::{AppliedTurn, Facts, Followed, HubRow, KeptBatch, Mark, Noted, Unsure, Written};
 
 /// The database in the data folder.
 pub const DATABASE_FILE: &str = "chat.sqlite";

@@ -313,8 +313,8 @@ pub struct RedisLog {
     reading: Reading,
     /// What was read while the log was closed, and is to be compared with the generations first.
     unchecked: Vec<Logged>,
-    /// The last turn that was applied here when it was not known whether the log has it.
-    unsure_since: Option<u64>,
+    /// It reads on from where it was not known whether the log has all that this hub has.
+    reads_unsure: bool,
     /// Something was read that is not of that generation.
     is_other: bool,
     /// Since when which Redis is closed.
@@ -354,7 +354,7 @@ impl RedisLog {
             writing: None,
             reading,
             unchecked: Vec::new(),
-            unsure_since: None,
+            reads_unsure: false,
             is_other: false,
             closure: None,
             health,

@@ -176,7 +176,7 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
 
     /// Applies the next turn of the log to the store.
     async fn apply(&mut self, logged: &Logged, own: Option<Own>) -> Result<Turn, CommitError> {
-        let judged = self.follower.judge(logged)?;
+        let judged = self.follower.judge(logged).map_err(|error| self.standing.ended(error))?;
         let Judged { turn, id, now_ms, records, mut mark, agrees } = judged;
         mark.forget = self.log.forgettable();
         let (verdicts, digest) = (mark.verdicts.clone(), mark.digest);
@@ -186,7 +186,7 @@ impl<L: SharedLog, S: Store + Sync> Shared<L, S> {
         self.follower.apply(turn, logged.time_ms, chain);
         self.standing.read_from = logged.generation;
         self.log.has_applied(turn);
-        self.compare((turn, id), agrees)?;
+        self.compare((turn, id), agrees).map_err(|error| self.standing.ended(error))?;
         match id {
             Some(id) if id.hub == self.hub => {
                 self.began.get_or_insert(turn);

@@ -12,20 +12,18 @@ use crate::{
     store::sqlite::{self, Owner},
 };
 
-/// Makes the folder that of a server which is alone. One that is so already stays as it is.
+/// Makes the folder that of a server which is alone. One that is so already stays as it is. One in which nothing is was none of
+/// several: it is another one than was meant, and must not become a new server.
 pub(super) async fn leave(
     config: &Config,
     leaving: &Leaving,
     (metrics, readiness): (&Arc<Metrics>, &Readiness),
 ) -> Result<(), RunError> {
     let data = || config.data.display().to_string();
-    let was = match (sqlite::owner(&config.data)?, leaving) {
-        (Owner::Follows(was), _) => was,
-        // Whoever has left has something there: an empty folder is another one than was meant.
-        (Owner::Nobody, Leaving::HasLeft) => {
-            return Err(ClusterError::LeavesNothing { data: data() }.into());
-        }
-        (Owner::Nobody | Owner::Alone, _) => return Ok(()),
+    let was = match sqlite::owner(&config.data)? {
+        Owner::Follows(was) => was,
+        Owner::Nobody => return Err(ClusterError::LeavesNothing { data: data() }.into()),
+        Owner::Alone => return Ok(()),
     };
     match leaving {
         Leaving::HasLeft => return Err(ClusterError::LeavesUnread { data: data() }.into()),

@@ -4,6 +4,8 @@
 //! Ids and counters make it safe: what is in the log is there once, and what does not fit any more is left out. Then the
 //! device of who has said it brings it again when somebody notices the gap.
 
+mod parting;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,12 +29,13 @@ use crate::{
     request::{EpochUpload, FrameRequest, Heard, Peer},
     router::{Decision, Pending, Router},
     store::{
-        CommitError, CopyChange, NewAccount, OpenError, Proposal, Stored, Written,
+        CommitError, CopyChange, Facts, NewAccount, OpenError, Proposal, Stored, Written,
         sqlite::{self, Lost},
     },
 };
 
 use super::take_over;
+use parting::{Part, Parting, parted, parted_by_openings};
 
 /// How often something is decided again that others have overtaken. Each time it is decided on all that came before, so only
 /// a log in which somebody changes accounts and keys all the time comes to this.
@@ -100,38 +103,52 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The last turn that it shares with the log which the database in `data` follows, if it has more that is not in there.
-    fn common(
-        &self,
-        Lost { applied, read_from }: Lost,
-        data: &Path,
-    ) -> Result<Option<u64>, OpenError> {
-        let line = |folder: &Path| -> Result<Line, OpenError> {
-            let noted = sqlite::noted(folder)?.unwrap_or_default();
-            Ok(Line::noted(&noted.facts, &self.words))
-        };
-        let (there, own) = (line(data)?, line(&self.folder)?);
+    /// What the log may lack that the database in `data` follows; nothing where it has everything.
+    fn part(&self, data: &Path) -> Result<Option<Part>, OpenError> {
+        let noted = |folder: &Path| sqlite::noted(folder).map(Option::unwrap_or_default);
+        let line = |facts: &Facts| Line::noted(facts, &self.words);
+        let (there, own) = (line(&noted(data)?.facts), noted(&self.folder)?);
         let (here, mine) = (sqlite::chains(data)?, sqlite::chains(&self.folder)?);
-        if mine.get(&applied).is_some_and(|chain| here.get(&applied) == Some(chain)) {
-            return Ok(None);
-        }
-        let copy = (applied, read_from);
-        Ok(parted(&here, &mine, parted_by_openings((&there, &own), copy, &mine)))
+        let parting_of = |line: &Line, copy: (u64, u64)| {
+            let by_openings = parted_by_openings((&there, line), copy, &mine);
+            parted((&here, &mine), copy.0, by_openings)
+        };
+        let Lost { applied, read_from } = sqlite::followed_to(&self.folder, self.log)?;
+        let (now, copy) = (line(&own.facts), (applied, read_from));
+        let unsure = own.unsure.and_then(|was| {
+            let parting = parting_of(&line(&was.openings), (was.turn, was.read_from))?;
+            // What it has read since is of the log, if that has not lost it.
+            let is_of_log = !there.is_unsure_of(&now, copy)
+                && forked_behind(&there, &now, copy, |_| None).is_none();
+            Some((parting, if is_of_log { was.turn } else { applied }))
+        });
+        let kept = sqlite::kept_since(&self.folder)?;
+        // A server of before has kept nothing when it read on: what it had is of generations of which nobody knows.
+        let of_before = || {
+            let is_unsure = kept.iter().any(|at| there.is_unsure_of(&now, *at));
+            parted((&here, &mine), applied, is_unsure.then_some(Parting::Upto(applied)))
+        };
+        let by_now = || Some((parting_of(&now, copy).or_else(of_before)?, applied));
+        let Some((parting, last)) = unsure.or_else(by_now) else { return Ok(None) };
+        let first = kept.iter().map(|(turn, _)| *turn).min();
+        let before = first.map_or(last, |first| first.saturating_sub(1));
+        Ok(Some(parting.part(before, last)))
     }
 
-    /// All records behind a turn, in their order, but for refusals that did not count: what they would have refused may have
+    /// All records of these turns, in their order, but for refusals that did not count: what they would have refused may have
     /// been accepted.
-    fn behind(&self, common: u64, applied: u64) -> Result<Vec<Proposal>, SalvageError> {
+    fn records(
+        &self,
+        Part { after: common, last, .. }: Part,
+    ) -> Result<Vec<Proposal>, SalvageError> {
         let written = sqlite::written(&self.folder)?.into_iter();
         let written: HashMap<u64, Written> =
             written.map(|written| (written.turn, written)).collect();
         let (mut after, mut proposals, mut missing) = (common, Vec::new(), Vec::new());
-        loop {
+        while after < last {
             let batches = sqlite::kept_batches(&self.folder, after, SALVAGE_BYTES)?;
-            if batches.is_empty() {
-                break;
-            }
-            for kept in &batches {
+            let before = after;
+            for kept in batches.iter().take_while(|kept| kept.turn <= last) {
                 if kept.turn > after.saturating_add(1) {
                     missing.push((after.saturating_add(1), kept.turn.saturating_sub(1)));
                 }
@@ -143,15 +160,18 @@ impl Source {
                 let records = batch.records.into_iter().filter(counts);
                 proposals.extend(records.map(|record| record.proposal));
             }
+            if after == before {
+                break;
+            }
         }
-        if after < applied {
-            missing.push((after.saturating_add(1), applied));
+        if after < last {
+            missing.push((after.saturating_add(1), last));
         }
         if missing.is_empty() {
             return Ok(proposals);
         }
         let (folder, first) = (self.folder.display().to_string(), common.saturating_add(1));
-        Err(SalvageError::Gap { folder, first, last: applied, missing: named(&missing) })
+        Err(SalvageError::Gap { folder, first, last, missing: named(&missing) })
     }
 }
 
@@ -159,49 +179,6 @@ impl Source {
 fn may_count(Guarded { proposal, guard }: &Guarded, written: &Written) -> bool {
     let is_refusal = matches!(proposal, Proposal::No(_));
     !is_refusal || guard.writes.iter().all(|key| written.keys.contains(key))
-}
-
-/// The last turn that a copy shares with a log, by the openings of both. Where only a chain says that it has something else,
-/// that came anywhere behind the last turn of which it is known to have the same: what the log has already is passed over when it
-/// is taken up, and what is left out is lost.
-fn parted_by_openings(
-    (there, own): (&Line, &Line),
-    copy: (u64, u64),
-    mine: &BTreeMap<u64, Digest>,
-) -> Option<u64> {
-    let first = || mine.first_key_value().map_or(0, |(turn, _)| turn.saturating_sub(1));
-    if there.is_unsure_of(own, copy) {
-        return Some(first());
-    }
-    let named = forked_behind(there, own, copy, |_| None);
-    let found = forked_behind(there, own, copy, |turn| mine.get(&turn).copied())?;
-    if named.is_some_and(|named| named <= found) {
-        return named;
-    }
-    let openings = there.openings().values();
-    let alike = openings.filter(|began| mine.get(&began.turn) == Some(&began.chain));
-    let last_alike = alike.map(|began| began.turn).filter(|turn| *turn <= found).max();
-    Some(last_alike.unwrap_or_else(first).min(found))
-}
-
-/// Where two copies part, by what everything up to a turn came to in each, and by the openings that their logs have gone
-/// through: the last turn that both have; nothing where they do not part.
-fn parted(
-    here: &BTreeMap<u64, Digest>,
-    mine: &BTreeMap<u64, Digest>,
-    by_line: Option<u64>,
-) -> Option<u64> {
-    let of_both = mine.iter().filter_map(|(turn, chain)| Some((*turn, here.get(turn)? == chain)));
-    let (alike, other): (Vec<_>, Vec<_>) = of_both.partition(|(_, is_alike)| *is_alike);
-    let first_other = other.iter().map(|(turn, _)| *turn).min();
-    let last_alike = alike.iter().map(|(turn, _)| *turn).max();
-    match (first_other, by_line) {
-        (None, by_line) => by_line,
-        (Some(first), by_line) => {
-            let before = first.saturating_sub(1);
-            Some(last_alike.unwrap_or_else(|| by_line.unwrap_or(before).min(before)))
-        }
-    }
 }
 
 /// Parts of a log in words, as `1 to 5, 9 to 12`.
@@ -215,14 +192,21 @@ fn named(parts: &[(u64, u64)]) -> String {
 
 /// What a folder has that the log was opened without. The database in `data` has followed that log.
 pub(super) fn lost(source: &Source, data: &Path) -> Result<Vec<Proposal>, SalvageError> {
-    let lost = sqlite::followed_to(&source.folder, source.log)?;
     let folder = source.folder.display();
-    let Some(common) = source.common(lost, data)? else {
+    let Some(part) = source.part(data)? else {
         tracing::info!(%folder, "the log has everything that is there");
         return Ok(Vec::new());
     };
-    let proposals = source.behind(common, lost.applied)?;
-    tracing::info!(%folder, from = common.saturating_add(1), to = lost.applied, "taking up what is there");
+    let proposals = source.records(part)?;
+    let Part { after, last, is_guess } = part;
+    if is_guess && after > 0 {
+        tracing::warn!(
+            %folder,
+            "nobody remembers where the log and this folder have parted, and the bytes of turns 1 to {after} are not there any more: \
+             if it was before, devices bring again what somebody notices is missing"
+        );
+    }
+    tracing::info!(%folder, from = after.saturating_add(1), to = last, "taking up what is there");
     Ok(proposals)
 }
 

@@ -12,6 +12,7 @@ mod reads;
 mod revoked;
 mod signers;
 mod turns;
+mod unsure;
 mod write;
 
 use std::{
@@ -198,6 +199,12 @@ pub fn written(folder: &Path) -> Result<Vec<Written>, OpenError> {
 /// The batches that the database in `folder` keeps behind a turn: about so many bytes, and at least one.
 pub fn kept_batches(folder: &Path, after: u64, bytes: usize) -> Result<Vec<KeptBatch>, OpenError> {
     of_file(folder, |file| turns::tail(file, after, bytes))
+}
+
+/// The first turn whose batch the database in `folder` keeps, of each generation of the log that it was read from, and that
+/// generation.
+pub fn kept_since(folder: &Path) -> Result<Vec<(u64, u64)>, OpenError> {
+    of_file(folder, turns::kept_since)
 }
 
 /// Does what may wait for the disk, on a thread for such work.

@@ -68,6 +68,19 @@ pub struct Noted {
     pub generation: u64,
     /// What else is said of the log.
     pub facts: Facts,
+    /// How far the copy was when it was not known whether the log has it, and it read on; nothing where that is known.
+    pub unsure: Option<Unsure>,
+}
+
+/// A copy before it has read on without knowing whether the log has it. What only it has came no later.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unsure {
+    /// The last turn that it had applied.
+    pub turn: u64,
+    /// The generation of the log that this one was read from.
+    pub read_from: u64,
+    /// The openings that it knew, as they are sealed.
+    pub openings: Facts,
 }
 
 impl Mark {

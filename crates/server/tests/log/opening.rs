@@ -160,6 +160,18 @@ impl Held for Copy {
         Facts::new()
     }
 
+    fn unsure_since(&self) -> Option<u64> {
+        None
+    }
+
+    async fn read_on_unsure(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn be_sure(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
     fn number_behind(&self, generation: u64) -> u64 {
         generation + 1
     }

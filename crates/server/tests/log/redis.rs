@@ -24,11 +24,15 @@ use chat_server::{
         },
         words::WordSeal,
     },
-    store::{CommitError, Facts, Incarnation},
+    store::{CommitError, Facts, Incarnation, Unsure},
 };
 use tokio::time::sleep;
 
-use super::{TestLog, batch, contract, hub, read_to, server::redis, turns};
+use super::{
+    TestLog, batch, contract, hub, read_to,
+    server::{Redis, redis},
+    turns,
+};
 
 /// What seals the words of the hubs of a log.
 pub(crate) fn seal(log: [u8; 16]) -> WordSeal {
@@ -50,6 +54,7 @@ pub(crate) struct Opened {
     read_from: u64,
     facts: Facts,
     given: Vec<Logged>,
+    unsure: Option<Unsure>,
 }
 
 impl Opened {
@@ -78,9 +83,10 @@ impl Opened {
             after: self.after,
             read_from: self.read_from,
             facts: std::mem::take(&mut self.facts),
+            unsure: self.unsure.take(),
         };
         let opening = self.log.open(&mut copy, used).await;
-        self.facts = copy.facts;
+        (self.facts, self.unsure) = (copy.facts, copy.unsure);
         match opening? {
             Opening::Open => return Ok(true),
             Opening::NotYet => {}
@@ -99,6 +105,7 @@ struct PlainCopy {
     after: u64,
     read_from: u64,
     facts: Facts,
+    unsure: Option<Unsure>,
 }
 
 impl Held for PlainCopy {
@@ -136,6 +143,22 @@ impl Held for PlainCopy {
 
     fn facts(&self) -> Facts {
         self.facts.clone()
+    }
+
+    fn unsure_since(&self) -> Option<u64> {
+        self.unsure.as_ref().map(|unsure| unsure.turn)
+    }
+
+    async fn read_on_unsure(&mut self) -> Result<(), CommitError> {
+        let (turn, read_from) = (self.said().turn, self.read_from);
+        let openings = self.facts.clone();
+        self.unsure.get_or_insert(Unsure { turn, read_from, openings });
+        Ok(())
+    }
+
+    async fn be_sure(&mut self) -> Result<(), CommitError> {
+        self.unsure = None;
+        Ok(())
     }
 
     fn number_behind(&self, generation: u64) -> u64 {
@@ -198,7 +221,8 @@ impl TestLog for Place {
         let id = self.about().await.expect("asked").expect("founded").id;
         let log = RedisLog::new(self.clone(), (id, seal(id)), hub, (after, 0));
         let (kept, facts, given) = (Vec::new(), Facts::new(), Vec::new());
-        let mut joined = Opened { log, hub, kept, after, read_from: 1, facts, given };
+        let unsure = None;
+        let mut joined = Opened { log, hub, kept, after, read_from: 1, facts, given, unsure };
         joined.open_with(0).await;
         joined
     }
@@ -206,6 +230,25 @@ impl TestLog for Place {
     async fn end(&self, hub: Incarnation) {
         self.shut_out(hub).await.expect("shut out");
     }
+}
+
+/// A Redis in which a log has begun, and hub 1 has put "a" there and has read it; nothing where there is none to start.
+pub(crate) async fn begun() -> Option<(Redis, Place, Opened)> {
+    let redis = redis().await?;
+    let place = redis.place();
+    place.found(&about(7)).await.expect("founded");
+    let mut one = place.join(hub(1), 0).await;
+    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    assert_eq!(read_to(&mut one, 1).await, turns(&["a"]));
+    Some((redis, place, one))
+}
+
+/// The same, where hub 2 has read it, too.
+async fn begun_by_two() -> Option<(Redis, Place, [Opened; 2])> {
+    let (redis, place, one) = begun().await?;
+    let mut two = place.join(hub(2), 0).await;
+    assert_eq!(read_to(&mut two, 1).await, turns(&["a"]));
+    Some((redis, place, [one, two]))
 }
 
 #[tokio::test]
@@ -270,12 +313,7 @@ async fn a_redis_that_dies_loses_nothing_and_doubles_nothing() {
 /// while a hub has read from it.
 #[tokio::test]
 async fn a_redis_that_was_emptied_is_not_taken_for_the_log() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let mut one = place.join(hub(1), 0).await;
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
-    assert_eq!(read_to(&mut one, 1).await, turns(&["a"]));
+    let Some((redis, place, mut one)) = begun().await else { return };
     assert_eq!(redis.say(&["FLUSHALL"]).await.as_deref(), Some("OK"));
     assert_eq!(one.log.append(batch(2, 1, "b")).await, Err(LogError::Closed));
     for _ in 0..3 {
@@ -289,17 +327,13 @@ async fn a_redis_that_was_emptied_is_not_taken_for_the_log() {
 /// Goal: a Redis without memory refuses whole batches, keeps what it has, and takes them when there is room.
 #[tokio::test]
 async fn a_redis_without_memory_refuses_and_goes_on_when_there_is_room() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let mut one = place.join(hub(1), 0).await;
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    let Some((redis, _, mut one)) = begun().await else { return };
     redis.say(&["CONFIG", "SET", "maxmemory", "1"]).await.expect("set");
     assert_eq!(one.append(batch(2, 1, "b")).await, Err(LogError::Full));
     redis.say(&["CONFIG", "SET", "maxmemory", "0"]).await.expect("set");
     assert_eq!(one.append(batch(3, 1, "b")).await, Ok(2));
     assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2), "a copy that comes late does not go in");
-    assert_eq!(read_to(&mut one, 2).await, turns(&["a", "b"]));
+    assert_eq!(read_to(&mut one, 2).await, turns(&["a", "b"])[1..]);
 }
 
 /// Goal: a server on a copy of a folder does not take the name of the one that runs. Before: it took it at once.
@@ -379,16 +413,12 @@ async fn until_leased(place: &Place, node: u32) {
 /// opening of which the log there knows nothing.
 #[tokio::test]
 async fn a_log_of_before_is_not_gone_on_with() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let mut one = place.join(hub(1), 0).await;
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    let Some((_redis, place, _)) = begun().await else { return };
     let began = Began { before: 1, turn: 1, chain: Digest([3; 32]) };
     let log = RedisLog::new(place.clone(), ([7; 16], seal([7; 16])), hub(2), (1, 9));
     let facts = vec![began.sealed(9, &seal([7; 16]))];
-    let (kept, given) = (Vec::new(), Vec::new());
-    let mut other = Opened { log, hub: hub(2), kept, after: 1, read_from: 9, facts, given };
+    let (kept, given, unsure) = (Vec::new(), Vec::new(), None);
+    let mut other = Opened { log, hub: hub(2), kept, after: 1, read_from: 9, facts, given, unsure };
     for _ in 0..3 {
         assert!(!other.step(0).await, "it is open in a generation that has passed");
     }
@@ -398,7 +428,7 @@ async fn a_log_of_before_is_not_gone_on_with() {
 
 /// Empties the log under two hubs that have read the same, and has them open it. Returns what they have asked each other with.
 async fn emptied_and_opened(
-    redis: &super::server::Redis,
+    redis: &Redis,
     [one, two]: [&mut Opened; 2],
 ) -> BTreeMap<u32, Question> {
     redis.say(&["FLUSHALL"]).await.expect("emptied");
@@ -422,14 +452,7 @@ async fn emptied_and_opened(
 /// answers it.
 #[tokio::test]
 async fn a_hub_asks_with_another_number_at_each_closing() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
-    for hub in [&mut one, &mut two] {
-        assert_eq!(read_to(hub, 1).await, turns(&["a"]));
-    }
+    let Some((redis, _, [mut one, mut two])) = begun_by_two().await else { return };
     let first = emptied_and_opened(&redis, [&mut one, &mut two]).await;
     let second = emptied_and_opened(&redis, [&mut one, &mut two]).await;
     assert_eq!(first.keys().collect::<Vec<_>>(), [&1, &2]);
@@ -457,8 +480,8 @@ fn who_has_read(
         is_structure: false,
         batch: text.into(),
     });
-    let (kept, given) = (kept.collect(), Vec::new());
-    Opened { log, hub: hub(node), kept, after: 0, read_from, facts, given }
+    let (kept, given, unsure) = (kept.collect(), Vec::new(), None);
+    Opened { log, hub: hub(node), kept, after: 0, read_from, facts, given, unsure }
 }
 
 /// Goal: a copy that has read something else than the log was opened with writes nothing there, also where the log does
@@ -466,14 +489,7 @@ fn who_has_read(
 /// forgotten, and hubs come that have stopped before. (Before, both came in at once.)
 #[tokio::test]
 async fn who_may_have_forked_reads_on_before_it_is_let_in() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let (mut one, mut two) = (place.join(hub(1), 0).await, place.join(hub(2), 0).await);
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
-    for hub in [&mut one, &mut two] {
-        assert_eq!(read_to(hub, 1).await, turns(&["a"]));
-    }
+    let Some((redis, place, [mut one, mut two])) = begun_by_two().await else { return };
     emptied_and_opened(&redis, [&mut one, &mut two]).await;
     let forgotten = redis.say(&["HGET", "{test}:meta", "gen"]).await.expect("it is open");
     assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2));
@@ -499,12 +515,18 @@ async fn who_may_have_forked_reads_on_before_it_is_let_in() {
         };
         let why = tokio::time::timeout(chat_testkit::PATIENCE, ended).await.expect("in time");
         assert!(why.contains("some of the turns up to 2."), "{why}");
+        // What it had is kept for who takes it up, whatever it has learnt and read since.
+        let kept = copy.unsure.as_ref().expect("it was unsure");
+        let knew: Vec<&str> = kept.openings.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((kept.turn, knew), (2, vec![format!("o:{}", kept.read_from).as_str()]));
+        assert!(copy.kept.len() > 2, "it has read on");
         let name = format!("s:3:{:016x}", hub(3).life);
         let may_write = redis.say(&["HEXISTS", "{test}:meta", &name]).await;
         assert_eq!(may_write.as_deref(), Some("0"), "it was not let in");
     }
     let mut behind = who_has_read(&place, 4, &["a"], (1, Facts::new()));
     tokio::time::timeout(chat_testkit::PATIENCE, behind.open_with(0)).await.expect("in time");
+    assert_eq!(behind.unsure, None, "the log has all of it");
     assert_eq!(read_to(&mut behind, 3).await, turns(&["a", "b", "c"])[1..]);
     assert_eq!(behind.append(batch(1, 3, "d")).await, Ok(4));
 }

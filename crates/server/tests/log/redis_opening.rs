@@ -12,7 +12,7 @@ use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
 use chat_server::order::opening::{Heard, Question, Said, Words};
 
 use super::opening::{TestPlace, contract};
-use super::redis::{about, seal};
+use super::redis::{about, begun, seal};
 use super::server::{Redis, redis};
 use super::{TestLog as _, batch, hub, read_to, turns};
 
@@ -255,12 +255,7 @@ async fn nobody_waits_where_all_have_grown_silent() {
 /// Goal: a hub that waits hears that the log was open since it asked, and takes what was answered before that for nothing.
 #[tokio::test]
 async fn who_hears_of_a_newer_opening_asks_anew() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let mut one = place.join(hub(1), 0).await;
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
-    assert_eq!(read_to(&mut one, 1).await, turns(&["a"]));
+    let Some((redis, place, mut one)) = begun().await else { return };
     redis.say(&["FLUSHALL"]).await.expect("emptied");
     let mut closed = InRedis::new(&redis).await;
     let run = closed.look().await.expect("asked").run;

@@ -28,7 +28,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     TestLog as _, batch, hub, read_to,
-    redis::{about, seal},
+    redis::{about, begun, seal},
     server::{Redis, redis},
     turns,
 };
@@ -84,11 +84,7 @@ async fn an_opening_takes_no_number_back_and_knows_no_older_structure() {
 /// Goal: of a hub one life writes.
 #[tokio::test]
 async fn a_life_of_before_writes_no_more_when_the_next_one_has_come() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let mut one = place.join(hub(1), 0).await;
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    let Some((_redis, place, mut one)) = begun().await else { return };
     let mut other = place.join(hub(2), 0).await;
     let mut next = place.join(Incarnation { life: 999, ..hub(1) }, 1).await;
     assert_eq!(one.append(batch(2, 1, "of before")).await, Err(LogError::Gone));
@@ -100,11 +96,7 @@ async fn a_life_of_before_writes_no_more_when_the_next_one_has_come() {
 /// Goal: a stream that somebody has removed is a loss, and not the beginning of a log.
 #[tokio::test]
 async fn a_stream_that_was_removed_is_put_back_and_not_gone_on_with() {
-    let Some(redis) = redis().await else { return };
-    let place = redis.place();
-    place.found(&about(7)).await.expect("founded");
-    let mut one = place.join(hub(1), 0).await;
-    assert_eq!(one.append(batch(1, 0, "a")).await, Ok(1));
+    let Some((redis, _, mut one)) = begun().await else { return };
     redis.say(&["DEL", LOG]).await.expect("removed");
     assert_eq!(one.log.append(batch(2, 1, "b")).await, Err(LogError::Closed));
     assert_eq!(field(&redis, "run").await, None, "for nobody it is open");

@@ -487,22 +487,25 @@ fn claim(world: &mut World, number: usize, fault: Fault) {
     let node = u32::from(small(number));
     let is_open = world.is_open();
     let without = world.without(number).cloned().unwrap_or_default();
+    let stalls = world.left.stalls;
     let runs = world.hubs.each_ref().map(|hub| hub.is_up && !hub.is_forked);
     let opening = world.opening(run);
     let own = opening.heard.said.get(&node).map(|words| words.said.turn);
     let counts = |hub: &u32| !without.contains(hub) || fault == Fault::LeftOutCounts;
     let mut said = opening.heard.said.iter().chain(&opening.heard.silent);
     let is_furthest = said.all(|(hub, words)| Some(words.said.turn) <= own || !counts(hub));
-    // Who was left out and has not heard so waits for the opener as long as that one does something.
+    // Who was left out and has not heard so waits for the opener as long as that one does something. Here it is late a few times at
+    // most, or there would be no end.
     let is_put_off = opening.opener.is_some_and(|opener| runs[usize::from(opener)])
         && opening.without.contains(&node);
-    let is_furthest = is_furthest && !is_put_off;
+    let is_furthest = is_furthest && (!is_put_off || stalls > 0);
     if is_open || own.is_none() || !(is_furthest || fault == Fault::NotTheFurthest) {
         world.hubs[number].place = Place::Out;
         return;
     }
     opening.opener = Some(small(number));
     opening.without = without;
+    world.left.stalls = stalls.saturating_sub(u8::from(is_put_off));
     world.hubs[number].place = Place::Opener { run, generation, before };
 }
 

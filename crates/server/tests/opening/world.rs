@@ -148,8 +148,8 @@ pub(crate) struct World {
     pub(crate) hubs: [Hub; HUBS],
     pub(crate) flying: BTreeSet<Flying>,
     pub(crate) left: Budget,
-    /// Redis may show old words: hubs ask with another number at each closing, and answer. Elsewhere whatever is heard answers,
-    /// as nothing else is there: that makes far fewer worlds.
+    /// Hubs ask with another number at each closing, and answer, as where Redis may show old words. Elsewhere whatever is heard
+    /// answers, as nothing else is there: that makes far fewer worlds.
     pub(crate) are_asking: bool,
     /// What was added at which turn since Redis is another one.
     pub(crate) refilled: BTreeMap<u8, Entry>,
@@ -186,6 +186,8 @@ pub(crate) struct Budget {
     pub(crate) words: u8,
     /// Redis shows again what a hub has said at a closing before.
     pub(crate) shows: u8,
+    /// An opener stands still for so long that one takes its place whom it goes on without.
+    pub(crate) stalls: u8,
 }
 
 /// How it begins, and what may happen.
@@ -196,6 +198,8 @@ pub(crate) struct Plan {
     pub(crate) budget: Budget,
     /// Which hubs run.
     pub(crate) are_up: [bool; HUBS],
+    /// Hubs ask with another number at each closing, and answer.
+    pub(crate) are_asking: bool,
 }
 
 /// A mistake.
@@ -283,7 +287,7 @@ impl World {
             hubs,
             flying: BTreeSet::new(),
             left,
-            are_asking: plan.budget.shows > 0,
+            are_asking: plan.are_asking,
             refilled: BTreeMap::new(),
             begun: BTreeSet::from([1]),
             old,

@@ -2,7 +2,7 @@
 //! started again. The hubs put back what it lacks, by the server's own decisions and steps; what the scripts in Redis
 //! promise is said here once more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use chat_server::order::{
             Allowed, Answer, Attempt, Closed, Held, Kept, Look, OPENER_PATIENCE, Opener, attempt,
         },
         line::{Began, Line, forked_behind, number_behind},
+        memory::settle,
     },
     shared::name_of,
 };
@@ -58,7 +59,7 @@ struct State {
     line: BTreeMap<u64, Began>,
     turns: Vec<Logged>,
     /// The last number of each hub that may write.
-    numbers: HashMap<String, u64>,
+    numbers: BTreeMap<String, u64>,
     /// The last turn that changed the structure; nothing where that was lost.
     structure: Option<u64>,
     said: BTreeMap<u32, (Words, Instant)>,
@@ -297,31 +298,28 @@ impl Closed for Scripts {
     async fn settle(
         &mut self,
         opener: Opener<'_>,
-        (generation, began): (u64, Began),
+        begins: (u64, Began),
         numbers: &[(String, u64)],
     ) -> Result<Answer, Infallible> {
-        let mut state = self.log.state();
+        let mut guard = self.log.state();
+        let state = &mut *guard;
         if let Some(answer) = state.refuses_opener(&opener) {
             return Ok(answer);
         }
         let end = state.end();
-        if end != began.turn || state.generation >= generation {
-            return Ok(Answer::EndsAt(end));
-        }
-        for (hub, number) in numbers {
-            let known = state.numbers.entry(hub.clone()).or_default();
-            *known = (*known).max(*number);
+        let answer = settle((end, &mut state.generation, &mut state.numbers), begins, numbers);
+        if !matches!(answer, Answer::Done(_)) {
+            return Ok(answer);
         }
         state.know(&self.own);
-        state.line.insert(generation, began);
-        state.generation = generation;
+        state.line.insert(begins.0, begins.1);
         state.structure.get_or_insert(end);
         state.open = Some(state.run);
         state.said.clear();
         state.opener = None;
-        drop(state);
+        drop(guard);
         self.log.changed.send_replace(());
-        Ok(Answer::Done(generation))
+        Ok(answer)
     }
 }
 

@@ -152,6 +152,16 @@ pub trait Held: Send {
         facts: Facts,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// How far it was when it was not known whether the log has all of it, and it read on; nothing where that is known.
+    fn unsure_since(&self) -> Option<u64>;
+
+    /// It reads on, and it is not known whether the log has all of it: keeps, durably, how far it is and which openings it knows,
+    /// for who takes up later what only it has. What was kept before stays, as what it has read since is of the log.
+    fn read_on_unsure(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The log has all of it.
+    fn be_sure(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// The number of a generation behind this one, which no other opening has.
     fn number_behind(&self, generation: u64) -> u64;
 

@@ -33,6 +33,23 @@ struct Opens {
     without: BTreeSet<u32>,
 }
 
+/// What the last script of an opening does with the last turn of a log, its generation, and the last numbers of its hubs.
+pub fn settle(
+    (end, generation, known): (u64, &mut u64, &mut BTreeMap<String, u64>),
+    (begins, began): (u64, Began),
+    numbers: &[(String, u64)],
+) -> Answer {
+    if end != began.turn || *generation >= begins {
+        return Answer::EndsAt(end);
+    }
+    for (hub, number) in numbers {
+        let known = known.entry(hub.clone()).or_default();
+        *known = (*known).max(*number);
+    }
+    *generation = begins;
+    Answer::Done(begins)
+}
+
 /// The log. Clones are the same one.
 #[derive(Debug, Clone)]
 pub struct ClosedInMemory {
@@ -215,25 +232,22 @@ impl Closed for ClosedInMemory {
     async fn settle(
         &mut self,
         opener: Opener<'_>,
-        (generation, began): (u64, Began),
+        begins: (u64, Began),
         numbers: &[(String, u64)],
     ) -> Result<Answer, Infallible> {
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         if let Some(answer) = state.refuses_opener(&opener) {
             return Ok(answer);
         }
-        if state.end() != began.turn || state.generation >= generation {
-            return Ok(Answer::EndsAt(state.end()));
+        let has = (state.end(), &mut state.generation, &mut state.numbers);
+        let answer = settle(has, begins, numbers);
+        if matches!(answer, Answer::Done(_)) {
+            state.open = Some(state.run);
+            // What was said was said of the log as it was.
+            state.said.clear();
+            state.opener = None;
         }
-        for (hub, number) in numbers {
-            let known = state.numbers.entry(hub.clone()).or_default();
-            *known = (*known).max(*number);
-        }
-        state.generation = generation;
-        state.open = Some(state.run);
-        // What was said was said of the log as it was.
-        state.said.clear();
-        state.opener = None;
-        Ok(Answer::Done(generation))
+        Ok(answer)
     }
 }

@@ -51,6 +51,25 @@ pub(super) struct Closure {
     words: String,
 }
 
+impl Closure {
+    fn new(run: &str, newest: u64) -> Self {
+        let (run, words, since) = (run.to_owned(), String::new(), Instant::now());
+        Self { run, newest, heard: 0, since, asks: question(), words }
+    }
+
+    /// Another hub that answers knows this opening. Where the log was open since this hub has asked, it asks anew, and whoever runs
+    /// has as much time to answer as at first.
+    fn hears(&mut self, opening: u64) {
+        if opening > self.heard.max(self.newest) {
+            (self.heard, self.asks, self.since) = (opening, question(), Instant::now());
+        }
+    }
+}
+
+fn question() -> Question {
+    Question(u64::from_be_bytes(random()))
+}
+
 /// One step towards an open log.
 pub(super) async fn open(
     log: &mut RedisLog,
@@ -85,8 +104,8 @@ async fn step(
     // Later than what was read: it knows the openings of all of that.
     let beside = Beside::ask(log, &mut connection, &copy.facts()).await?;
     let lines = (beside.line(&log.seal), Line::noted(&copy.facts(), &log.seal));
-    look_where_to_read_on(log, copy, &lines);
-    check(copy, &lines, log.unsure_since)?;
+    look_where_to_read_on(log, copy, &lines).await?;
+    check(copy, &lines)?;
     let counts = what_counts(log, (copy.said().turn, copy.read_from()), &lines);
     let (there, own) = lines;
     if !counts.is_empty() {
@@ -148,14 +167,22 @@ async fn read_on(log: &mut RedisLog) -> Opening {
 }
 
 /// Where it is not known whether this copy is part of the log, it reads on until the chain says so, and is let in no
-/// earlier. What it had before is what it may have alone.
-fn look_where_to_read_on(log: &mut RedisLog, copy: &impl Held, (there, own): &(Line, Line)) {
+/// earlier. What it had before is what it may have alone, and is kept as it was: what it learns and applies from now on takes
+/// the place of the rest.
+async fn look_where_to_read_on(
+    log: &mut RedisLog,
+    copy: &mut impl Held<Error = CommitError>,
+    (there, own): &(Line, Line),
+) -> Result<(), CommitError> {
     let at = (copy.said().turn, copy.read_from());
-    if log.unsure_since.is_none() && there.is_unsure_of(own, at) {
-        log.unsure_since = Some(at.0);
-        log.unchecked.clear();
-        log.reading = Reading::begin(log.place.clone(), (at.0, there.reached_by(own, at)));
+    if log.reads_unsure || !there.is_unsure_of(own, at) {
+        return Ok(());
     }
+    copy.read_on_unsure().await?;
+    log.reads_unsure = true;
+    log.unchecked.clear();
+    log.reading = Reading::begin(log.place.clone(), (at.0, there.reached_by(own, at)));
+    Ok(())
 }
 
 /// This hub waits at a Redis for which the log may be closed, behind this opening of it, and has heard this. Returns since when,
@@ -168,16 +195,8 @@ fn meet(
 ) -> (Instant, Question) {
     let is_this = |closure: &Closure| closure.run == run && closure.newest == newest;
     let met = log.closure.take().filter(is_this);
-    let question = || Question(u64::from_be_bytes(random()));
-    let first = || {
-        let (run, words, since) = (run.to_owned(), String::new(), Instant::now());
-        Closure { run, newest, heard: 0, since, asks: question(), words }
-    };
-    let closure = log.closure.insert(met.unwrap_or_else(first));
-    let heard = said.newest_since(node, closure.asks);
-    if heard > closure.heard.max(newest) {
-        (closure.heard, closure.asks) = (heard, question());
-    }
+    let closure = log.closure.insert(met.unwrap_or_else(|| Closure::new(run, newest)));
+    closure.hears(said.newest_since(node, closure.asks));
     (closure.since, closure.asks)
 }
 
@@ -237,7 +256,7 @@ async fn enter(
         return Ok(Opening::NotYet);
     }
     let reached = there.reached_by(&own, at);
-    check(copy, &(there.clone(), own), log.unsure_since)?;
+    check(copy, &(there.clone(), own))?;
     if turn < applied {
         return Err(LogError::Back { has: turn, applied }.into());
     }
@@ -247,10 +266,11 @@ async fn enter(
     }
     log.line = there;
     copy.learn(generation, beside.learnt(known, &log.seal)).await?;
+    copy.be_sure().await?;
     log.generation = generation;
     log.is_other = false;
     log.unchecked.clear();
-    log.unsure_since = None;
+    log.reads_unsure = false;
     log.reading = Reading::begin(log.place.clone(), (applied, reached));
     if log.closure.take().is_some_and(|closure| !closure.words.is_empty()) {
         tracing::info!(generation, turn, "the log is open again");
@@ -285,16 +305,12 @@ pub(super) async fn facts_now(
     Some(beside.learnt(known, &log.seal))
 }
 
-/// That this copy has nothing which the log was opened without. What it has read since `unsure_since` it has of the log.
-fn check(
-    copy: &impl Held,
-    (there, own): &(Line, Line),
-    unsure_since: Option<u64>,
-) -> Result<(), LogError> {
+/// That this copy has nothing which the log was opened without. What it has read since it was not known it has of the log.
+fn check(copy: &impl Held, (there, own): &(Line, Line)) -> Result<(), LogError> {
     let applied = copy.said().turn;
     let common = forked_behind(there, own, (applied, copy.read_from()), |turn| copy.chain_at(turn));
     let Some(common) = common else { return Ok(()) };
-    Err(match unsure_since {
+    Err(match copy.unsure_since() {
         Some(applied) => LogError::Apart { applied },
         None => LogError::Beyond { common, applied },
     })
@@ -368,5 +384,32 @@ fn words(
              more: say it again with the folder of a server that runs"
         ),
         None => said,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Goal: whoever runs has the time to answer what a hub asks, also where it asks anew. Before, that hub went on at once, by the
+    /// time that had passed since it met the closing, and opened the log where a person was to decide.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_anew_waits_for_the_answers_as_long_as_at_first() {
+        let mut closure = Closure::new("a", 5);
+        let first = closure.asks;
+        let is_over = |closure: &Closure| closure.since.elapsed() >= OTHERS_TIME_MAX;
+        advance(OTHERS_TIME_MAX).await;
+        for known in [0, 5] {
+            closure.hears(known);
+            assert!(closure.asks == first && is_over(&closure), "it knows that opening");
+        }
+        closure.hears(9);
+        let second = closure.asks;
+        assert!(second != first && !is_over(&closure));
+        advance(OTHERS_TIME_MAX).await;
+        closure.hears(9);
+        assert!(closure.asks == second && is_over(&closure), "once for each opening");
     }
 }

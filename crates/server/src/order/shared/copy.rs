@@ -6,14 +6,15 @@ use chat_protocol::id::Digest;
 
 use crate::{
     order::{
-        follow::Follower,
+        LogError,
+        follow::{FollowError, Follower},
         opening::{
             Said,
             attempt::{Held, Kept},
             line,
         },
     },
-    store::{CommitError, Facts, Incarnation, Noted, Store},
+    store::{CommitError, Facts, Incarnation, Noted, Store, Unsure},
 };
 
 /// What a hub knows of the log that it follows, beside what it has applied.
@@ -25,6 +26,24 @@ pub(super) struct Standing {
     pub(super) noted: Noted,
     /// It has been at the end of the open log since it was started.
     pub(super) was_at_the_end: bool,
+}
+
+impl Standing {
+    /// How far the copy was when it was not known whether the log has it, and it read on.
+    fn unsure_since(&self) -> Option<u64> {
+        self.noted.unsure.as_ref().map(|unsure| unsure.turn)
+    }
+
+    /// Why a hub ends that cannot go on. One of which it is not known whether the log has all that it has may be on another
+    /// line: its folder is then to be kept, and not to be replaced by a snapshot.
+    pub(super) fn ended(&self, error: FollowError) -> CommitError {
+        match (error, self.unsure_since()) {
+            (FollowError::Gap { .. } | FollowError::Alone { .. }, Some(applied)) => {
+                LogError::Apart { applied }.into()
+            }
+            (error, _) => error.into(),
+        }
+    }
 }
 
 /// Whether nothing is known anew but how far hubs are, which is said all the time: of one that was put back with an older
@@ -48,6 +67,15 @@ pub(super) struct OwnCopy<'a, S> {
 /// What a life of a hub is called in a log.
 pub fn name_of(hub: Incarnation) -> String {
     format!("{}:{:016x}", hub.node, hub.life)
+}
+
+impl<S: Store + Sync> OwnCopy<'_, S> {
+    async fn keep_unsure(&mut self, unsure: Option<Unsure>) -> Result<(), CommitError> {
+        let noted = Noted { unsure, ..self.standing.noted.clone() };
+        self.store.note(noted.clone()).await?;
+        self.standing.noted = noted;
+        Ok(())
+    }
 }
 
 impl<S: Store + Sync> Held for OwnCopy<'_, S> {
@@ -88,12 +116,34 @@ impl<S: Store + Sync> Held for OwnCopy<'_, S> {
     }
 
     async fn learn(&mut self, generation: u64, facts: Facts) -> Result<(), CommitError> {
-        let noted = Noted { generation: generation.max(self.standing.noted.generation), facts };
+        let generation = generation.max(self.standing.noted.generation);
+        let noted = Noted { generation, facts, unsure: self.standing.noted.unsure.clone() };
         if !is_as_good(&self.standing.noted, &noted) {
             self.store.note(noted.clone()).await?;
             self.standing.noted = noted;
         }
         Ok(())
+    }
+
+    fn unsure_since(&self) -> Option<u64> {
+        self.standing.unsure_since()
+    }
+
+    async fn read_on_unsure(&mut self) -> Result<(), CommitError> {
+        if self.standing.noted.unsure.is_some() {
+            return Ok(());
+        }
+        let (turn, read_from) = (self.follower.applied(), self.standing.read_from);
+        let known = self.standing.noted.facts.iter();
+        let openings = known.filter(|(name, _)| line::is_opening(name)).cloned().collect();
+        self.keep_unsure(Some(Unsure { turn, read_from, openings })).await
+    }
+
+    async fn be_sure(&mut self) -> Result<(), CommitError> {
+        if self.standing.noted.unsure.is_none() {
+            return Ok(());
+        }
+        self.keep_unsure(None).await
     }
 
     fn number_behind(&self, generation: u64) -> u64 {
@@ -102,12 +152,34 @@ impl<S: Store + Sync> Held for OwnCopy<'_, S> {
 
     async fn note(&mut self, generation: u64) -> Result<(), CommitError> {
         let generation = generation.max(self.standing.noted.generation);
-        self.store.note(Noted { generation, facts: Facts::new() }).await?;
+        let unsure = self.standing.noted.unsure.clone();
+        self.store.note(Noted { generation, facts: Facts::new(), unsure }).await?;
         self.standing.noted.generation = generation;
         Ok(())
     }
 
     async fn batches(&self, after: u64, bytes: usize) -> Result<Vec<Kept>, CommitError> {
         self.store.tail(after, bytes).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: who may have what nobody else has is not told to take a snapshot in place of its folder. Before, it was, where turns
+    /// were missing or two others disagreed before the chain of an opening could say it.
+    #[test]
+    fn who_is_unsure_and_cannot_go_on_is_apart() {
+        let unsure = Unsure { turn: 58, ..Unsure::default() };
+        let noted = Noted { unsure: Some(unsure), ..Noted::default() };
+        let standing = Standing { noted, ..Standing::default() };
+        let errors = [FollowError::Gap { expected: 60, got: 70 }, FollowError::Alone { turn: 60 }];
+        for error in errors {
+            let sure = Standing::default().ended(error.clone()).to_string();
+            assert!(sure.contains(&error.to_string()), "{sure}");
+            let apart = standing.ended(error).to_string();
+            assert!(apart.contains("some of the turns up to 58"), "{apart}");
+        }
     }
 }

@@ -179,12 +179,23 @@ fn copies_part_where_they_come_to_something_else() {
         turns.iter().map(|(turn, chain)| (*turn, Digest([*chain; 32]))).collect()
     };
     let here = chains(&[(3, 3), (4, 4), (5, 5)]);
-    assert_eq!(parted(&here, &chains(&[(3, 3), (4, 4)]), None), None);
-    assert_eq!(parted(&here, &chains(&[(3, 3), (4, 9)]), None), Some(3));
-    assert_eq!(parted(&here, &chains(&[(3, 3), (4, 9)]), Some(1)), Some(3));
-    assert_eq!(parted(&here, &chains(&[(5, 9), (6, 9)]), Some(2)), Some(2), "it goes back further");
-    assert_eq!(parted(&here, &chains(&[(5, 9)]), None), Some(4));
-    assert_eq!(parted(&here, &chains(&[(8, 9)]), Some(5)), Some(5));
+    let (behind, upto) = (|turn| Some(Parting::Behind(turn)), |turn| Some(Parting::Upto(turn)));
+    for (mine, by_openings, expected) in [
+        (chains(&[(3, 3), (4, 4)]), None, None),
+        (chains(&[(3, 3), (4, 9)]), None, behind(3)),
+        (chains(&[(3, 3), (4, 9)]), behind(1), behind(3)),
+        // The openings go back further.
+        (chains(&[(5, 9), (6, 9)]), behind(2), behind(2)),
+        (chains(&[(5, 9)]), None, upto(4)),
+        (chains(&[(5, 9)]), behind(5), upto(4)),
+        (chains(&[(8, 9)]), behind(5), behind(5)),
+        (chains(&[(8, 9)]), upto(5), upto(5)),
+    ] {
+        let applied = mine.last_key_value().map_or(0, |(turn, _)| *turn);
+        assert_eq!(parted((&here, &mine), applied, by_openings), expected, "{mine:?}");
+    }
+    // It has read on since, and that is in the log.
+    assert_eq!(parted((&here, &chains(&[(5, 5)])), 3, upto(3)), None);
 }
 
 /// A folder that follows the log: openings, and the turns whose bytes it has, each with the generation it was read from.
@@ -306,38 +317,80 @@ fn what_two_openings_behind_one_turn_have_parted_is_found() {
     for log in [5, 12] {
         let data = folder(&[(log, began(2))], &[(2, 1), (3, log)]);
         let lost = lost(&source(&own), data.path()).unwrap();
-        let texts = lost.iter().map(|proposal| match proposal {
-            Proposal::Topic(new) => new.text.as_str(),
-            _ => "",
-        });
-        assert_eq!(texts.collect::<Vec<_>>(), ["of turn 3", "of turn 4"]);
+        assert_eq!(texts(&lost), ["of turn 3", "of turn 4"]);
     }
     let same = folder(&[(9, began(2))], &[(4, 9), (5, 9)]);
     assert!(lost(&source(&own), same.path()).unwrap().is_empty());
 }
 
+/// What everything up to these turns came to in a folder: something else than in the log.
+fn put_chains(folder: &TempDir, turns: &[u64]) {
+    let file = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    for turn in turns {
+        let mut written = Vec::new();
+        let keys = Written { turn: *turn, ..Written::default() };
+        ciborium::into_writer(&keys, &mut written).unwrap();
+        file.execute(
+            "INSERT INTO turns (turn, time_ms, chain, written) VALUES (?1, 0, ?2, ?3)",
+            params![turn.cast_signed(), [9_u8; 32], written],
+        )
+        .unwrap();
+    }
+}
+
+fn texts(lost: &[Proposal]) -> Vec<&str> {
+    let texts = lost.iter().map(|proposal| match proposal {
+        Proposal::Topic(new) => new.text.as_str(),
+        _ => "",
+    });
+    texts.collect()
+}
+
 /// Goal: nothing that only one folder has is left out where nobody remembers the opening behind which it came apart: the
-/// folder stopped before the oldest one that is known, or has read on to it.
+/// folder stopped before the oldest one that is known, or has read on to it. Before, what was taken up began with the first turn
+/// of which the chain is known, and a folder has more bytes than chains, or fewer.
 #[test]
 fn what_came_apart_where_nobody_remembers_is_taken_up_from_the_first_turn_that_is_there() {
     let all = [(2, 1), (3, 9), (4, 9), (5, 12), (6, 12), (7, 12), (8, 12)];
     let of_first = Began { before: 12, ..began(8) };
     let data = folder(&[(15, of_first)], &[(9, 15), (10, 15)]);
-    for (upto, openings) in [(3, vec![(9, began(2))]), (7, vec![(15, of_first)])] {
+    let cases: [(usize, _, &[u64]); 4] = [
+        (3, vec![(9, began(2))], &[4]),
+        (3, vec![(9, began(2))], &[1, 2, 3, 4]),
+        (7, vec![(15, of_first)], &[7, 8]),
+        (7, vec![(15, of_first)], &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ];
+    for (upto, openings, chains) in cases {
         let own = folder(&openings, &all[..upto]);
-        let file = Connection::open(own.path().join(DATABASE_FILE)).unwrap();
-        for (turn, _) in &all[..upto] {
-            let mut written = Vec::new();
-            let keys = Written { turn: *turn, ..Written::default() };
-            ciborium::into_writer(&keys, &mut written).unwrap();
-            file.execute(
-                "INSERT INTO turns (turn, time_ms, chain, written) VALUES (?1, 0, ?2, ?3)",
-                params![turn.cast_signed(), [9_u8; 32], written],
-            )
-            .unwrap();
-        }
-        assert_eq!(lost(&source(&own), data.path()).unwrap().len(), upto);
+        put_chains(&own, chains);
+        let found = lost(&source(&own), data.path()).unwrap();
+        assert_eq!(found.len(), upto, "with the chains of {chains:?}: {:?}", texts(&found));
     }
+}
+
+/// Goal: a folder whose server has read on without knowing whether the log has it is taken up from what it had before, and no
+/// further. Before, it said that the log has everything: what it had learnt on the way was that of the log.
+#[test]
+fn what_was_there_before_a_server_read_on_is_taken_up() {
+    let of_first = Began { before: 12, ..began(8) };
+    let data = folder(&[(15, of_first)], &[(9, 15), (10, 15), (11, 15)]);
+    let all = [(2, 1), (3, 9), (4, 9), (5, 12), (6, 12), (7, 12), (8, 12), (9, 15), (10, 15)];
+    let own = folder(&[(15, of_first)], &all);
+    put_chains(&own, &[9, 10]);
+    // One of before has kept nothing of that: all is taken up, as some of it is of generations that nobody remembers.
+    assert_eq!(lost(&source(&own), data.path()).unwrap().len(), all.len());
+    let file = Connection::open(own.path().join(DATABASE_FILE)).unwrap();
+    file.execute("INSERT INTO unsure (id, turn, generation) VALUES (1, 4, 9)", []).unwrap();
+    let (name, value) = began(2).sealed(9, &words());
+    let insert = "INSERT INTO unsure_openings (name, value) VALUES (?1, ?2)";
+    file.execute(insert, params![name, value]).unwrap();
+    let found = lost(&source(&own), data.path()).unwrap();
+    assert_eq!(texts(&found), ["of turn 2", "of turn 3", "of turn 4"]);
+    // The log remembers more: it is known where they part.
+    let known = [(6, began(2)), (12, Began { before: 6, ..began(4) }), (15, of_first)];
+    let data = folder(&known, &[(9, 15)]);
+    let found = lost(&source(&own), data.path()).unwrap();
+    assert_eq!(texts(&found), ["of turn 3", "of turn 4"]);
 }
 
 /// Goal: turns whose bytes are gone are named, and nothing is taken up as if it were all.

@@ -5,10 +5,8 @@ use std::path::Path;
 use chat_protocol::{crypto::sha256, id::Digest};
 use rusqlite::{Connection, OptionalExtension as _, types::ValueRef};
 
+use super::turns::OF_SEVERAL;
 use crate::store::OpenError;
-
-/// Tables that say where a server is in its log, and not what people have written.
-const OF_EACH_SERVER: [&str; 7] = ["shared", "turns", "hubs", "sessions", "tail", "facts", "noted"];
 
 /// Columns that say where something lies, and not what it is: a move changes them, and nothing else.
 const PLACES: [(&str, &str); 1] = [("copies", "node")];
@@ -53,7 +51,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Contents> {
     };
     let (mut rows, mut digests) = (Vec::new(), Vec::new());
     for table in tables {
-        if OF_EACH_SERVER.contains(&table.as_str()) || table.starts_with("sqlite_") {
+        if OF_SEVERAL.contains(&table.as_str()) || table.starts_with("sqlite_") {
             continue;
         }
         let (number, digest) = of_table(&moment, &table)?;

@@ -376,6 +376,7 @@ mod lobby;
 mod operator;
 mod retention;
 mod revoked;
+mod unsure;
 
 /// Goal: a database whose content is lost is not silently begun anew.
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use chat_protocol::id::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, Problem, from_sql, intact, to_sql};
+use super::{Outcome, Problem, from_sql, intact, to_sql, unsure};
 use crate::store::{
     AppliedTurn, Conflict, Followed, HubRow, Incarnation, KeptBatch, Mark, NewSession, Noted,
     OpenError, SessionPlace, Stored, Written,
@@ -49,6 +49,10 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) ST
 CREATE TABLE IF NOT EXISTS noted (id INTEGER PRIMARY KEY CHECK (id = 1), generation INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO noted (id, generation) VALUES (1, 0);
 ";
+
+/// The tables that only the file of such a hub has. They say where it is in its log, and not what people have written.
+pub(super) const OF_SEVERAL: [&str; 9] =
+    ["shared", "turns", "hubs", "sessions", "tail", "facts", "noted", "unsure", "unsure_openings"];
 
 /// Which log a file follows, and under which name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +126,7 @@ pub(super) fn prepare(
     match owner(connection).map_err(failed)? {
         Owner::Nobody => make(connection, log).map_err(failed),
         Owner::Alone => Err(OpenError::Alone { file: name() }),
-        Owner::Follows(found) if found == *log => connection.execute_batch(TAIL).map_err(failed),
+        Owner::Follows(found) if found == *log => make_later(connection).map_err(failed),
         Owner::Follows(found) => Err(OpenError::OtherLog { file: name(), node: found.node }),
     }
 }
@@ -133,9 +137,15 @@ fn make(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Makes what a file that began earlier may lack.
+fn make_later(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TAIL)?;
+    connection.execute_batch(unsure::TABLES)
+}
+
 fn fill(connection: &Connection, log: &FollowedLog) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
-    connection.execute_batch(TAIL)?;
+    make_later(connection)?;
     connection.execute(
         "INSERT INTO shared (id, log, node, life, turn, horizon, position) VALUES (1, ?1, ?2, 0, 0, 0, 0)",
         params![log.log, log.node],
@@ -168,7 +178,7 @@ pub(super) fn leave(file: &Path, node: u32) -> rusqlite::Result<()> {
     super::configure(&connection)?;
     let transaction = connection.unchecked_transaction()?;
     super::copies::take_out(&transaction, node)?;
-    for table in ["shared", "turns", "hubs", "sessions", "tail", "facts", "noted"] {
+    for table in OF_SEVERAL {
         transaction.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }
     transaction.commit()
@@ -232,7 +242,8 @@ fn noted(connection: &Connection) -> rusqlite::Result<Noted> {
         connection.query_row("SELECT generation FROM noted", [], |row| row.get(0))?;
     let mut select = connection.prepare("SELECT name, value FROM facts ORDER BY name")?;
     let facts = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(Noted { generation: from_sql(generation), facts: facts.collect::<Result<_, _>>()? })
+    let (facts, unsure) = (facts.collect::<Result<_, _>>()?, unsure::read(connection)?);
+    Ok(Noted { generation: from_sql(generation), facts, unsure })
 }
 
 /// How far a file has followed its log.
@@ -303,7 +314,17 @@ pub(super) fn note(file: &Path, noted: &Noted) -> rusqlite::Result<()> {
         transaction
             .execute("INSERT INTO facts (name, value) VALUES (?1, ?2)", params![name, value])?;
     }
+    unsure::keep(&transaction, noted.unsure.as_ref())?;
     transaction.commit()
+}
+
+/// The first turn whose batch is there, of each generation, and that generation.
+pub(super) fn kept_since(file: &Path) -> rusqlite::Result<Vec<(u64, u64)>> {
+    let connection = super::reader(file)?;
+    let mut select =
+        connection.prepare("SELECT min(turn), generation FROM tail GROUP BY generation")?;
+    let rows = select.query_map([], |row| Ok((from_sql(row.get(0)?), from_sql(row.get(1)?))))?;
+    rows.collect()
 }
 
 /// The batches behind a turn: about so many bytes, and at least one.
@@ -344,7 +365,10 @@ fn keep_batch(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
             &batch[..]
         ])?;
     let forget = mark.forget.min(turn.saturating_sub(1));
-    connection.prepare_cached("DELETE FROM tail WHERE turn <= ?1")?.execute([to_sql(forget)])?;
+    // What was there before it was not known whether the log has it is needed by who takes it up from here.
+    connection
+        .prepare_cached("DELETE FROM tail WHERE turn <= ?1 AND NOT EXISTS (SELECT 1 FROM unsure)")?
+        .execute([to_sql(forget)])?;
     Ok(())
 }
 
@@ -363,7 +387,7 @@ pub(super) fn keep(
         )?
         .execute(params![to_sql(turn), to_sql(mark.time_ms), chain.as_bytes(), written])?;
     connection
-        .prepare_cached("DELETE FROM turns WHERE turn <= ?1")?
+        .prepare_cached("DELETE FROM turns WHERE turn <= ?1 AND NOT EXISTS (SELECT 1 FROM unsure)")?
         .execute([to_sql(turn.saturating_sub(TURNS_KEPT))])?;
     connection
         .prepare_cached("UPDATE shared SET turn = ?1, horizon = ?2, position = ?3")?
