@@ -11,14 +11,16 @@ use serde_json::{Value, json};
 const NUMBER: &str = "6666";
 
 /// Moves the cursor, names the window, colours, ends, goes back, changes letters and directions, and is not seen.
-const EVIL: &str = "E\u{1b}[6666H\u{1b}]0;EVIL\u{7}\u{9b}6666m\u{9d}0;EVIL\u{9c}\u{8}\u{e}\u{7f}\u{202e}\u{2066}\u{200b}x";
+const EVIL: &str = "E\u{1b}[6666H\u{1b}]0;EVIL\u{7}\u{9b}6666m\u{9d}0;EVIL\u{9c}\u{8}\u{e}\u{7f}\u{202e}\u{2066}\u{200b}\u{1b}]2;EVIL\u{1b}\\x";
+
+/// The title of the window, behind the number of what is new.
+const TITLE: &str = "chat: alice";
 
 /// How its beginning is shown.
 const SHOWN: &str = r"E\x1b[6666H\x1b]0;EVIL\x07\x9b6666m";
 
 /// The same as what a program writes, whose second half is no UTF-8.
-const WRITES: &str =
-    r"/run web1 -- printf 'out \033[6666H\033]0;EVIL\007\302\23331m\233\177\010\016x\n'";
+const WRITES: &str = r"/run web1 -- printf 'out \033[6666H\033]0;EVIL\007\302\23331m\233\177\010\016\033]2;EVIL\033\\x\n'";
 
 /// Whether a character acts on a terminal, or on how others are read.
 fn acts(one: char) -> bool {
@@ -34,9 +36,15 @@ fn acts(one: char) -> bool {
 fn own_sequence(text: &str) -> Option<usize> {
     let rest = text.strip_prefix('\u{1b}')?;
     if let Some(rest) = rest.strip_prefix("]2;") {
-        // The title of the window.
         let (title, _) = rest.split_once("\u{1b}\\")?;
-        return (!title.contains(acts)).then_some("\u{1b}]2;\u{1b}\\".len() + title.len());
+        let counted = title.strip_prefix('(').and_then(|title| title.split_once(") "));
+        let name = match counted {
+            Some((count, name)) if count.parse::<usize>().is_ok() => name,
+            _ => title,
+        };
+        // At the end it has none.
+        let is_own = title.is_empty() || name == TITLE;
+        return is_own.then_some("\u{1b}]2;\u{1b}\\".len() + title.len());
     }
     if let Some(rest) = rest.strip_prefix('[') {
         let end = rest.find(|one: char| !(' '..='?').contains(&one))?;
@@ -116,13 +124,13 @@ impl Seat {
     }
 }
 
-/// A way to the server on which it refuses what comes, with a reason of its own, as long as the switch is on.
+/// A way to the server on which it refuses the next message, with a reason of its own, once the switch is on.
 fn refusing(scene: &Scene) -> (Proxy, Arc<AtomicBool>) {
     let is_on = Arc::new(AtomicBool::new(false));
     let refuses = Arc::clone(&is_on);
     let rule = move |text: &str| {
         let answer: Value = serde_json::from_str(text).ok()?;
-        let is_taken = answer["tag"] == "ACK" && refuses.load(Ordering::SeqCst);
+        let is_taken = answer["tag"] == "ACK" && refuses.swap(false, Ordering::SeqCst);
         let reason = format!("because{EVIL}");
         let (id, code) = (&answer["id"], "E_TOO_MANY");
         let refusal =
@@ -179,10 +187,10 @@ fn says_it_by_every_way(is_full: bool) {
     seat.chat.type_line("/query bob");
     seat.types("are you there?", &format!("bob is away: {SHOWN}"));
     seat.chat.type_line("/reply ^1 I see");
-    bob.stdout.wait_for_part("I see");
+    // The answer to it has come.
+    seat.sees(if is_full { "I see ✓✓" } else { "\"> bob: E" });
     refuses.store(true, Ordering::SeqCst);
     seat.types("is that taken?", r"becauseE\x1b[6666H");
-    refuses.store(false, Ordering::SeqCst);
     seat.chat.type_line("/quit");
     assert_eq!(seat.chat.wait(), Some(0), "{}", seat.chat.text());
     assert_eq!(strays(&seat.chat.text()), Vec::<String>::new());

@@ -37,7 +37,14 @@ fn a_private_line_that_looks_like_one_is_not_said_to_all() {
 /// said of an unknown command.)
 #[test]
 fn a_password_that_is_run_into_its_command_is_not_repeated() {
-    let lines = ["/passhunter2", " /passhunter2", "/paswordhunter2", "/passwdhunter2 now"];
+    let lines = [
+        "/passhunter2",
+        " /passhunter2",
+        "/paswordhunter2",
+        "/passwdhunter2 now",
+        "/devicesrevok2hunter2",
+        " /revoke 2 hunter2",
+    ];
     let told = Scene::empty().client("alice").pipe(&lines, &[]).expect_code(1);
     assert_eq!(told.stdout.matches("nothing is typed behind it").count(), lines.len(), "{told:?}");
     assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"), "{told:?}");

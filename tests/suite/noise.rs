@@ -118,11 +118,11 @@ fn what_is_set_reaches_another_machine_within_a_second() {
     }
 }
 
-/// What a machine under load has for it, and is asserted; the time that it took is printed.
+/// What was read on one device is read on the other within this time, also while the machine has much to do.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Goal: what one reads, ignores and mutes on one machine, and that one is away, is so on the other, within a second while both
-/// are there, and else when it comes.
+/// Goal: what one reads, ignores and mutes on one machine, and that one is away, is so on the other: soon while both are there,
+/// and else when it comes.
 #[test]
 fn what_is_read_reaches_another_machine_soon_and_one_that_was_away_when_it_comes() {
     let (scene, [mut bob]) = Scene::with(["bob"]);
@@ -144,13 +144,12 @@ fn what_is_read_reaches_another_machine_soon_and_one_that_was_away_when_it_comes
     let begun = Instant::now();
     laptop.type_line("/query bob");
     let is_read = desk.is_seen_within(PATIENCE, |picture| !picture.contains("bob(1,1)"));
-    let took = begun.elapsed();
-    println!("what was read here was read there after {took:?}");
-    assert!(is_read, "{took:?}:\n{}", desk.picture());
+    assert!(is_read, "{:?}:\n{}", begun.elapsed(), desk.picture());
     desk.type_line("/quit");
     assert_eq!(desk.wait(), Some(0));
 
     // The other one is away now.
+    laptop.wait_until_seen("bob: one");
     laptop.type_line("/room lobby");
     laptop.wait_until_gone("bob: one");
     bob.type_line("alice*two");

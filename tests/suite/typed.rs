@@ -49,6 +49,27 @@ fn a_line_that_a_full_disk_refused_stands_in_the_editor_again() {
     }
 }
 
+/// Goal: what may hold a password is not repeated by a program that cannot go on, nor where one types. (The build before began
+/// the next line with it.)
+#[test]
+fn no_password_stands_among_the_last_words() {
+    let scene = Scene::empty();
+    let trap = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+    let mut chat = scene.client("alice").at_terminal_through(&trap);
+    chat.wait_for("alice #lobby>");
+    chat.fill_disk("chat-client");
+    chat.types("a line that took long", "press Enter to leave");
+    chat.wait_for("alice #lobby> a line that took long");
+    chat.type_keys(b"\x15");
+    chat.types("/password hunter2", "✗ this was not sent: …");
+    chat.wait_for_picture("an empty line", |picture| {
+        let typed = picture.lines().rfind(|row| row.starts_with("alice #lobby>"));
+        typed.is_some_and(|row| row.trim_end() == "alice #lobby>")
+    });
+    chat.type_line("");
+    assert_eq!(chat.wait(), Some(70));
+}
+
 /// Goal: what only the server can answer is refused without it, and a script goes on; what goes out later says so to a
 /// person. (The build before never answered `/users` and its like: a pipe waited for ever, and a person saw nothing.)
 #[test]

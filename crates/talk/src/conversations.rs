@@ -7,6 +7,8 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::veil;
 
+use crate::unsent::Drafts;
+
 /// Conversations that are remembered. People have some dozens; a server that invents people fills no more than
 /// some megabytes. Beyond it the one goes in which nothing was said for the longest time and nothing is new.
 const CONVERSATIONS_MAX: usize = 1_024;
@@ -63,7 +65,7 @@ pub struct Conversation {
     /// Only what names this user is noise.
     pub is_muted: bool,
     /// What was begun to be written there.
-    pub draft: String,
+    pub drafts: Drafts,
     /// When something was said there last, Unix time in milliseconds; 0 where nothing is known.
     pub last_ms: u64,
     /// What an open room is about, by the server's word.
@@ -87,7 +89,7 @@ pub struct Conversations {
     here: Option<ConversationId>,
     before: Option<ConversationId>,
     /// What was begun to be written while one looked at none.
-    draft: String,
+    drafts: Drafts,
     machines: BTreeSet<UserName>,
     /// Those in which only what names this user is noise, whether they are remembered or not.
     muted: BTreeSet<ConversationId>,
@@ -99,9 +101,9 @@ impl Conversations {
     /// Those that everybody has: with everybody and in the lobby, at which one looks first.
     pub fn new(me: UserName) -> Self {
         let machines = BTreeSet::from([UserName::server()]);
-        let (all, here, before, draft) = (BTreeMap::new(), None, None, String::new());
+        let (all, here, before, drafts) = (BTreeMap::new(), None, None, Drafts::default());
         let (muted, online) = (BTreeSet::new(), BTreeSet::new());
-        let mut new = Self { me, all, here, before, draft, machines, muted, online };
+        let mut new = Self { me, all, here, before, drafts, machines, muted, online };
         new.at(&ConversationId::all());
         new
     }
@@ -186,30 +188,31 @@ impl Conversations {
         one.mentions = one.new.iter().filter(|(_, is_mention)| *is_mention).count();
     }
 
-    /// Keeps what was begun to be written where one looks.
-    pub fn leave_draft(&mut self, text: String) {
-        *self.draft() = text;
+    /// Keeps what was begun to be written where one looks, under the veil or not.
+    pub(crate) fn leave_draft(&mut self, text: String, is_veiled: bool) {
+        self.drafts().leave(text, is_veiled);
     }
 
     /// Keeps what was begun to be written in this one.
-    pub fn leave_draft_in(&mut self, cid: &ConversationId, text: String) {
-        self.at(cid).draft = text;
+    pub(crate) fn leave_draft_in(&mut self, cid: &ConversationId, text: String, is_veiled: bool) {
+        self.at(cid).drafts.leave(text, is_veiled);
     }
 
     /// Those in which something was begun to be written.
     pub fn with_drafts(&self) -> impl Iterator<Item = &Conversation> {
-        self.all.values().filter(|one| !one.draft.is_empty())
+        self.all.values().filter(|one| !one.drafts.is_empty())
     }
 
-    /// What was begun to be written where one looks; it is there no more.
-    pub fn take_draft(&mut self) -> String {
-        std::mem::take(self.draft())
+    /// What was begun to be written where one looks, the newest that may be sent under the veil or without it; it is there
+    /// no more.
+    pub(crate) fn take_draft(&mut self, is_veiled: bool) -> String {
+        self.drafts().take(is_veiled)
     }
 
-    fn draft(&mut self) -> &mut String {
+    fn drafts(&mut self) -> &mut Drafts {
         match self.here.clone() {
-            Some(cid) => &mut self.at(&cid).draft,
-            None => &mut self.draft,
+            Some(cid) => &mut self.at(&cid).drafts,
+            None => &mut self.drafts,
         }
     }
 
@@ -354,7 +357,7 @@ impl Conversations {
     fn at(&mut self, cid: &ConversationId) -> &mut Conversation {
         if self.all.len() >= CONVERSATIONS_MAX && !self.all.contains_key(cid) {
             // What somebody has begun to write is nowhere else, and what is new is told once.
-            let worth = |one: &&Conversation| (!one.draft.is_empty(), one.unread > 0, one.last_ms);
+            let worth = |one: &&Conversation| (!one.drafts.is_empty(), one.unread > 0, one.last_ms);
             let others = self.all.values().filter(|one| self.here.as_ref() != Some(&one.cid));
             let oldest = others.min_by_key(worth).map(|one| one.cid.clone());
             if let Some(oldest) = oldest {
@@ -373,7 +376,7 @@ impl Conversations {
             newest: None,
             read_elsewhere: None,
             is_muted,
-            draft: String::new(),
+            drafts: Drafts::default(),
             last_ms: 0,
             topic: String::new(),
             keep_ms: None,
@@ -573,12 +576,12 @@ mod tests {
     fn each_conversation_keeps_its_draft() {
         let mut all = Conversations::new(user("alice"));
         all.look_at(Some(cid("room:ops")));
-        all.leave_draft("half a sen".to_owned());
+        all.leave_draft("half a sen".to_owned(), false);
         all.look_at(Some(cid("dm:alice:bob")));
-        assert_eq!(all.take_draft(), "");
+        assert_eq!(all.take_draft(false), "");
         all.look_at(Some(cid("room:ops")));
-        assert_eq!(all.take_draft(), "half a sen");
-        assert_eq!(all.take_draft(), "", "once");
+        assert_eq!(all.take_draft(false), "half a sen");
+        assert_eq!(all.take_draft(false), "", "once");
     }
 
     #[test]
@@ -604,14 +607,15 @@ mod tests {
     fn what_was_begun_is_forgotten_last() {
         let mut all = Conversations::new(user("alice"));
         all.look_at(Some(cid("dm:aaa:alice")));
-        all.leave_draft_in(&cid("dm:aab:alice"), "half a sentence".to_owned());
+        all.leave_draft_in(&cid("dm:aab:alice"), "half a sentence".to_owned(), false);
         for number in 0..CONVERSATIONS_MAX * 2 {
             let from = format!("b{number}");
             all.note(&message(&format!("dm:alice:{from}"), &from, "hello"));
         }
         assert_eq!(all.iter().count(), CONVERSATIONS_MAX);
         assert!(all.get(&cid("dm:aaa:alice")).is_some(), "it is open");
-        assert_eq!(all.get(&cid("dm:aab:alice")).unwrap().draft, "half a sentence");
+        all.look_at(Some(cid("dm:aab:alice")));
+        assert_eq!(all.take_draft(false), "half a sentence");
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! Modules in reading order:
 //! - [`conversations`], [`sent`]: which conversations there are, and how far what was said has come;
-//! - `talk`: a line or an event, from its beginning to its items; `unsent`: a line of which nothing comes;
+//! - `talk`: a line or an event, from its beginning to its items; `unsent`: lines that were not sent;
 //! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`, `noise`,
 //!   `seen`, `session`: what commands do;
 //! - `awaited`, `unstarted`: what is waited for;
@@ -48,4 +48,5 @@ pub use password::Desk;
 pub use session::Saver;
 pub use talk::{Talk, TalkOptions};
 pub use told::{Fault, Link, Told};
+pub use unsent::Drafts;
 pub use unstarted::START_TIMEOUT;

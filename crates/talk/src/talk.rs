@@ -219,16 +219,6 @@ impl Talk {
         crate::complete::Words { names, rooms }
     }
 
-    /// Keeps what was begun to be written in a conversation, for [`Talk::take_draft`].
-    pub fn leave_draft(&mut self, cid: &ConversationId, text: String) {
-        self.conversations.leave_draft_in(cid, text);
-    }
-
-    /// What was begun to be written where one is, or was not sent and is nowhere else.
-    pub fn take_draft(&mut self) -> String {
-        self.conversations.take_draft()
-    }
-
     /// A durable event was shown and need not be told again.
     pub async fn consumed(&self, key: EventKey) {
         self.client.consumed(key).await;
@@ -371,8 +361,9 @@ impl Talk {
             Ok(id) => id,
             // The reason is in the last event; what was typed must not go with it.
             Err(SendError::Stopped) => {
-                self.conversations.leave_draft(line.to_owned());
-                return Told::error(format!("this was not sent: {line}"));
+                let shown = input::repeated(line, own.is_veiled);
+                self.conversations.leave_draft(line.to_owned(), own.is_veiled);
+                return Told::error(format!("this was not sent: {shown}"));
             }
             Err(error) => return Told::error(hints::not_sent(&error)),
         };

@@ -64,14 +64,14 @@ pub fn may_come_back(line: &str, is_veiled: bool) -> bool {
     }
 }
 
-/// Whether a line of which nothing came is put back where one types: nothing else brings it back, and it may be shown.
+/// Whether a line of which nothing came is put back where one types, as it would come back if there were no veil.
 pub fn is_put_back(line: &str, is_veiled: bool) -> bool {
-    !may_hold_password(line) && !may_come_back(line, is_veiled)
+    may_come_back(line, false) && !may_come_back(line, is_veiled)
 }
 
-/// What is repeated of a line that goes nowhere: nothing of one that may hold a password.
-pub fn repeated(line: &str) -> &str {
-    if may_hold_password(line) { "…" } else { line }
+/// What is repeated of a line that goes nowhere: nothing of one that may hold a password, or was typed under the veil.
+pub fn repeated(line: &str, is_veiled: bool) -> &str {
+    if is_veiled || may_hold_password(line) { "…" } else { line }
 }
 
 /// A line that is for a command that asks for a password.
@@ -175,7 +175,10 @@ pub enum InputError {
         usage: &'static str,
     },
     /// Something was typed behind a command that asks for its words unseen. It may be one of them, and is not shown.
-    #[error("/{command} asks for passwords, which are typed unseen; nothing is typed behind it")]
+    #[error(
+        "/{command} asks for passwords, which are typed unseen; nothing is typed behind it \
+         (a text begins with //)"
+    )]
     TypedInSight {
         /// The command.
         command: &'static str,
@@ -493,6 +496,12 @@ mod tests {
             ("/devices revoke2 hunter2", true),
             ("/devicesrevoke 2 hunter2", true),
             ("/DEVICERevoke2hunter2", true),
+            ("/devicesrevok2hunter2", true),
+            ("/revoke 2 hunter2", true),
+            (" /revok hunter2", true),
+            ("/revoke2hunter2", true),
+            ("/revoke 2", false),
+            ("/remove 2 of them", false),
             ("/devices revoke 2", false),
             ("/devices bob", false),
             ("/jion ops", false),
@@ -519,6 +528,7 @@ mod tests {
             (" /PASS hunter2", "password"),
             (" /passw hunter2", "password"),
             (" /passhunter2", "password"),
+            (" /revoke 2 hunter2", "devices revoke N"),
             (" /paswordhunter2", "password"),
             (" /passphrase hunter2", "password"),
             (" \u{200b}/password hunter2", "password"),
@@ -546,21 +556,26 @@ mod tests {
             ("/pasword hunter2", "password"),
             ("/device revoke 2 hunter2", "devices revoke N"),
             ("/devicesrevoke2hunter2", "devices revoke N"),
+            ("/devicesrevok2hunter2", "devices revoke N"),
+            ("/revoke 2 hunter2", "devices revoke N"),
+            ("/revok 2 hunter2", "devices revoke N"),
+            ("/REVOKE2hunter2", "devices revoke N"),
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error, InputError::TypedInSight { command }, "{line}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
-            assert_eq!(repeated(line), "…");
+            assert_eq!(repeated(line, false), "…");
         }
         // Nothing stands behind it, and what was meant is told.
-        for line in ["/pasword", "/pass", "/jion ops"] {
+        for line in ["/pasword", "/pass", "/jion ops", "/revoke", "/revoke 2", "/remove bob"] {
             assert!(matches!(parse(line), Err(InputError::UnknownCommand { .. })), "{line}");
         }
-        assert_eq!(repeated("//passhunter2"), "//passhunter2");
+        assert_eq!(repeated("//passhunter2", false), "//passhunter2");
+        assert_eq!(repeated("It was Zoe", true), "…");
     }
 
-    /// Goal: of a line of which nothing came nobody has to type anew what no key brings back. (The build before lost each text
-    /// that was refused under the veil.)
+    /// Goal: a text of which nothing came under the veil need not be typed anew; a quote is not counted anew. (The build before
+    /// put back an answer with a quote, and a message that came meanwhile made it quote another one.)
     #[test]
     fn what_nothing_else_brings_back_is_put_back() {
         for (line, in_clear, under_the_veil) in [
@@ -568,7 +583,7 @@ mod tests {
             ("bo\u{200b}b*It was Zoe", false, true),
             ("/mgs bob It was Zoe", false, true),
             ("/reply It was Zoe", false, true),
-            ("/reply ^1 It was Zoe", true, true),
+            ("/reply ^1 It was Zoe", false, false),
             ("/join ops", false, false),
             ("/veil off", false, false),
             ("/password hunter2", false, false),

@@ -317,7 +317,7 @@ pub fn clocks(own_ms: u64, server_ms: u64) -> Option<String> {
 }
 
 /// What stands before who said something under the veil, where no text can put it.
-pub(crate) fn veil_mark(veiled: bool) -> &'static str {
+pub fn veil_mark(veiled: bool) -> &'static str {
     if veiled { "~ " } else { "" }
 }
 

@@ -372,7 +372,7 @@ fn output(
 /// new or begun.
 pub fn rows(all: &conversations::Conversations, me: &UserName) -> Vec<Conversation> {
     let is_shown = |one: &&conversations::Conversation| {
-        one.is_in || one.unread > 0 || !one.draft.is_empty() || all.here() == Some(&one.cid)
+        one.is_in || one.unread > 0 || !one.drafts.is_empty() || all.here() == Some(&one.cid)
     };
     all.iter().filter(is_shown).map(|one| row(one, me)).collect()
 }

@@ -20,6 +20,7 @@ use chat_tui::theme::Theme;
 use chat_tui::told::Teller;
 use crossterm::event::{Event as TerminalEvent, EventStream};
 use futures_util::StreamExt as _;
+use futures_util::stream::Peekable;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -34,6 +35,7 @@ use crate::start::Failure;
 
 use super::typed::TypedLines;
 
+mod begun;
 mod editor;
 mod facts;
 mod opening;
@@ -42,6 +44,7 @@ mod search;
 mod shown;
 mod terminal;
 
+use begun::drafts;
 use facts::{Looking, Watched};
 use opening::Opened;
 use search::Searching;
@@ -87,6 +90,9 @@ impl Mouse {
     }
 }
 
+/// Keys, and whether one waits.
+type Keyboard = Peekable<EventStream>;
+
 /// What a person sees and does.
 struct Desk {
     screen: Screen,
@@ -99,7 +105,7 @@ struct Desk {
     are_facts_old: bool,
     /// None while the terminal is somebody else's.
     full: Option<FullScreen>,
-    keys: Option<EventStream>,
+    keys: Option<Keyboard>,
     mouse: Mouse,
     /// As the terminal allows it and the command line asks.
     found: Theme,
@@ -166,10 +172,11 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
             Ok(Ended::With(ExitStatus::Interrupted))
         }
         Err(failure) => {
-            let typed = desk.screen.take_typed();
-            if !typed.is_empty() {
-                let typed = input::repeated(&typed);
-                writeln!(io::stdout(), "✗ this was not sent: {}", sanitise::line(typed))?;
+            for typed in [desk.screen.take_typed(), talk.take_draft()] {
+                let shown = sanitise::line(input::repeated(&typed, talk.is_veiled()));
+                if !typed.is_empty() {
+                    writeln!(io::stdout(), "✗ this was not sent: {shown}")?;
+                }
             }
             let is_refused = matches!(&failure, Failure::Stopped(Stopped::Connection(error)) if error.code().is_some());
             if is_refused && !desk.was_online { Ok(Ended::NeverIn) } else { Err(failure) }
@@ -212,7 +219,7 @@ impl Desk {
             looking: Looking::default(),
             searching: Searching::default(),
             full: Some(full),
-            keys: Some(EventStream::new()),
+            keys: Some(EventStream::new().peekable()),
             mouse,
             found,
             notifier: Notifier::default(),
@@ -302,6 +309,7 @@ impl Desk {
             if self.show(talk, &told.and(then)) {
                 return Ok(Over::Left);
             }
+            self.put_back(talk).await;
         }
     }
 
@@ -424,23 +432,7 @@ impl Desk {
             self.teller.show(&mut self.screen, item, talk.sent(), now_ms());
         }
         self.shown.add(told.consumed);
-        let here = talk.conversations().here().filter(|here| *here != self.screen.open());
-        if let Some(here) = here.cloned() {
-            // What was begun was meant for where it was begun.
-            let (begun, left) = (self.screen.take_typed(), self.screen.open().clone());
-            self.screen.opened(here);
-            if !begun.is_empty() {
-                let place = name_of(talk, &left);
-                let shown = input::repeated(&begun);
-                let line = format!("· what you had begun stays in {place}: {shown}");
-                self.teller.note(&mut self.screen, line, now_ms());
-                talk.leave_draft(&left, begun);
-            }
-        }
-        let draft = talk.take_draft();
-        if !draft.is_empty() {
-            self.screen.set_typed(&draft);
-        }
+        self.follow(talk);
         let close = self.screen.key_of(Action::Close);
         let question = talk.asked().map(|asked| question(asked, close));
         self.screen.ask(question);
@@ -490,7 +482,7 @@ impl Desk {
         let full = FullScreen::take(self.mouse == Mouse::Screen)?;
         let size = full.size()?;
         self.screen.resize(size.width, size.height);
-        (self.full, self.keys) = (Some(full), Some(EventStream::new()));
+        (self.full, self.keys) = (Some(full), Some(EventStream::new().peekable()));
         Ok(())
     }
 
@@ -505,7 +497,7 @@ impl Desk {
 }
 
 /// The next key, paste or size; nothing any more once the terminal is gone.
-async fn next(keys: &mut Option<EventStream>) -> Option<TerminalEvent> {
+async fn next(keys: &mut Option<Keyboard>) -> Option<TerminalEvent> {
     match keys {
         Some(keys) => keys.next().await?.ok(),
         None => std::future::pending().await,
@@ -524,18 +516,6 @@ fn question(asked: &Asked, close: &str) -> String {
             format!("{what} Type yes; {close} leaves it")
         }
     }
-}
-
-/// A conversation as it is called here.
-fn name_of(talk: &Talk, cid: &ConversationId) -> String {
-    cid.other(talk.me()).map_or_else(|| cid.spoken(), |who| who.to_string())
-}
-
-/// Where something was begun that goes nowhere now, if it was.
-fn drafts(talk: &Talk) -> Option<String> {
-    let begun = talk.conversations().with_drafts();
-    let places: Vec<String> = begun.map(|one| name_of(talk, &one.cid)).collect();
-    (!places.is_empty()).then(|| format!("· not sent, what you had begun in {}", places.join(", ")))
 }
 
 /// Waits for the answers while there is a connection, and says what stays open.

@@ -92,6 +92,8 @@ struct Desk {
     interrupts: String,
     /// The editor reads a line.
     is_reading: bool,
+    /// The editor recalls a line that was refused under the veil.
+    has_refused: bool,
     /// What was typed and not sent; the editor begins the next line with it.
     draft: Draft,
     /// What the editor has begun its line with.
@@ -138,6 +140,7 @@ pub(super) async fn talk(
         interrupts: Keys::with(bindings).key_of(Action::Interrupt).to_owned(),
         // The first line is read without being told to.
         is_reading: true,
+        has_refused: false,
         draft: Draft::default(),
         offered: Draft::default(),
     };
@@ -157,7 +160,7 @@ pub(super) async fn talk(
             Ok(ExitStatus::Interrupted)
         }
         Err(failure) => {
-            last_words(&mut desk, &failure).await;
+            last_words(&mut desk, &mut talk, &failure).await;
             Err(failure)
         }
     }
@@ -165,9 +168,9 @@ pub(super) async fn talk(
 
 /// Says why it cannot go on. The terminal is the keyboard's until the line that it reads has ended, and what
 /// was not sent stands there; whoever goes on typing is told that it goes nowhere.
-async fn last_words(desk: &mut Desk, failure: &Failure) {
+async fn last_words(desk: &mut Desk, talk: &mut Talk, failure: &Failure) {
     desk.screen.print(&format!("✗ {failure}\n· press Enter to leave; nothing more is sent"));
-    desk.go_on(desk.recalls.clone(), false);
+    desk.go_on(talk);
     let mut ends = pin!(ended());
     loop {
         tokio::select! {
@@ -178,10 +181,9 @@ async fn last_words(desk: &mut Desk, failure: &Failure) {
                 if line.trim().is_empty() || line == format!("{before}{after}") {
                     break;
                 }
-                let shown = sanitise::line(input::repeated(&line));
+                let shown = sanitise::line(input::repeated(&line, talk.is_veiled()));
                 desk.screen.print(&format!("✗ this was not sent: {shown}"));
-                desk.draft = (line, String::new());
-                desk.go_on(desk.recalls.clone(), false);
+                desk.go_on(talk);
             }
             printed = desk.screen.printed() => if printed.is_err() { break },
             () = &mut ends => break,
@@ -291,10 +293,6 @@ impl Desk {
         }
         let clear = told.items.iter().any(|item| matches!(item.what, What::Clear));
         self.screen.show(Shown { clear, lines, consumed: told.consumed });
-        let draft = talk.take_draft();
-        if !draft.is_empty() {
-            self.draft = (draft, String::new());
-        }
         *self.prompt.lock().unwrap_or_else(PoisonError::into_inner) = prompt(talk);
     }
 
@@ -379,17 +377,24 @@ impl Desk {
         if self.turn_due.is_some_and(|due| due <= now || self.screen.is_idle()) {
             self.turn_due = None;
             talk.typing(true);
-            self.go_on(place(talk), talk.is_veiled());
+            self.go_on(talk);
         }
     }
 
-    /// Lets the editor read the next line, if it reads none. It is typed under the veil or not.
-    fn go_on(&mut self, place: String, is_veiled: bool) {
+    /// Lets the editor read the next line, if it reads none. What was refused under the veil Up brings back, once: it
+    /// stands in no line that keys may have been typed ahead for. What no device sends any more stands there.
+    fn go_on(&mut self, talk: &mut Talk) {
         if std::mem::replace(&mut self.is_reading, true) {
             return;
         }
-        let is_elsewhere = self.recalls != place;
-        let past = is_elsewhere.then(|| self.typed.lines(&place));
+        let (place, is_veiled) = (place(talk), talk.is_veiled());
+        let mut refused = Some(talk.take_draft()).filter(|line| !line.is_empty());
+        if !is_veiled && let Some(unsent) = refused.take() {
+            self.draft = (unsent, String::new());
+        }
+        let had_refused = std::mem::replace(&mut self.has_refused, refused.is_some());
+        let is_other = self.recalls != place || had_refused || self.has_refused;
+        let past = is_other.then(|| self.typed.lines(&place).into_iter().chain(refused).collect());
         self.recalls = place;
         self.offered = std::mem::take(&mut self.draft);
         self.screen.turn(true);

@@ -8,6 +8,7 @@ use chat_endpoint::{Event, MemberChange, RoomAction};
 use chat_protocol::hub::Moderation;
 use chat_protocol::name::{ConversationId, ConversationKind, RoomName, UserName};
 use chat_text::item::{Item, What};
+use chat_text::show::veil_mark;
 
 use super::{Going, Step};
 use crate::talk::Talk;
@@ -89,9 +90,11 @@ impl Talk {
         What::Place(self.rooms.current.clone()).into()
     }
 
-    /// A line that was begun for a room which its writer is not in comes to nothing: it is not `sent`, or not `done`.
+    /// A line that was begun for a room which its writer is not in comes to nothing: it is not `sent`, or not `done`. Nothing
+    /// else keeps it, so it is shown, as what was typed under the veil if it was.
     pub(crate) fn refuse_late(&self, why: &str, what: &str, line: &str) -> Told {
-        Told::error(format!("{why}, so this was not {what}: {line}")).and(self.where_am_i())
+        let mark = veil_mark(self.is_veiled());
+        Told::error(format!("{why}, so this was not {what}: {mark}{line}")).and(self.where_am_i())
     }
 
     /// After this there is no room that a text could go to.

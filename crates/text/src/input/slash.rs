@@ -266,12 +266,13 @@ pub(super) fn secret(line: &str) -> Option<(&'static str, &str)> {
     }
     // Without a space between, or in other words for the same.
     let begins = word.get(..PASS.len()).is_some_and(|begun| begun.eq_ignore_ascii_case(PASS));
-    if begins || begins_near(word, PASSWORD) {
+    if begins || is_run_into(word, PASSWORD) {
         return Some((PASSWORD, word));
     }
-    let is_revoked =
-        begins_near(word, identity::DEVICES) && compared(word).contains(identity::REVOKE);
-    is_revoked.then_some((identity::REVOKES, word))
+    if is_run_into(word, identity::DEVICES) {
+        return Some((identity::REVOKES, word));
+    }
+    identity::revokes_alone(word, rest)
 }
 
 /// The command that changes the password.
@@ -289,15 +290,17 @@ fn is_near(word: &str, name: &'static str) -> bool {
 /// Slips of the fingers in a command into which something else is run: more of them, and any word might begin so.
 const RUN_IN_SLIPS_MAX: usize = 1;
 
-/// Whether a word that is no command begins with this one, or with something that may be a slip away from it.
-fn begins_near(word: &str, name: &'static str) -> bool {
+/// Whether a word that is no command begins with this one.
+fn is_run_into(word: &str, name: &'static str) -> bool {
+    find(name).is_some_and(|row| names(row).any(|name| begins_near(word, name)))
+}
+
+/// Whether a word begins with this one, or with something that may be a slip away from it.
+fn begins_near(word: &str, name: &str) -> bool {
     let word = compared(word);
-    let is_begun = |name: &str| {
-        let lengths = name.len().saturating_sub(RUN_IN_SLIPS_MAX)..=name.len() + RUN_IN_SLIPS_MAX;
-        let mut begun = lengths.filter_map(|length| word.get(..length));
-        begun.any(|begun| osa_distance(begun, name) <= RUN_IN_SLIPS_MAX)
-    };
-    find(name).is_some_and(|row| names(row).any(is_begun))
+    let lengths = name.len().saturating_sub(RUN_IN_SLIPS_MAX)..=name.len() + RUN_IN_SLIPS_MAX;
+    let mut begun = lengths.filter_map(|length| word.get(..length));
+    begun.any(|begun| osa_distance(begun, name) <= RUN_IN_SLIPS_MAX)
 }
 
 /// Reads a slash command, `line` without its slash.

@@ -1,6 +1,6 @@
 //! How the commands about keys and devices are written.
 
-use super::{SlashCommand, SlashRow, first_word};
+use super::{RUN_IN_SLIPS_MAX, SlashCommand, SlashRow, begins_near, first_word};
 use crate::input::{self, Input, InputError};
 use chat_device::identity::{IdentityCommand, Kind};
 use strsim::osa_distance;
@@ -29,7 +29,7 @@ fn decide(row: &'static SlashRow, rest: &str, kind: Kind) -> Result<Input, Input
 pub(super) const DEVICES: &str = "devices";
 
 /// The word behind it that shuts one out, which asks for the password.
-pub(super) const REVOKE: &str = "revoke";
+const REVOKE: &str = "revoke";
 
 /// Both, as they are named to a person.
 pub(super) const REVOKES: &str = "devices revoke N";
@@ -46,6 +46,18 @@ pub(super) fn revokes(rest: &str) -> Option<(&'static str, &str)> {
     let (number, behind) = first_word(after);
     let behind = if number.parse::<usize>().is_ok() { behind } else { after };
     (is_meant && !behind.is_empty()).then_some((REVOKES, behind))
+}
+
+/// The same where the word stands without `/devices`, or something is run into it.
+pub(super) fn revokes_alone<'l>(word: &'l str, rest: &'l str) -> Option<(&'static str, &'l str)> {
+    let is_run_into = word.len() > REVOKE.len() + RUN_IN_SLIPS_MAX;
+    let (number, after) = first_word(rest);
+    let behind = match number.parse::<usize>() {
+        _ if is_run_into => word,
+        Ok(_) => after,
+        Err(_) => rest,
+    };
+    (begins_near(word, REVOKE) && !behind.is_empty()).then_some((REVOKES, behind))
 }
 
 /// `/devices`, `/devices USER`, `/devices revoke N`.
