@@ -165,8 +165,8 @@ impl OwnDevice {
         (rb, revoked): (Option<Nonce16>, &[KeyId]),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
-        // Every bundle repeats what its account has revoked, but never what it publishes itself. A key
-        // that finds no room is still revoked by the bundle of another device.
+        // Every bundle repeats what its account has revoked, but never what it publishes itself. A key that finds no
+        // room was revoked by a bundle of before, which whoever has seen it counts for good.
         let own = keys.signing_id();
         let rev = revoked.iter().copied().filter(|sk| *sk != own).take(REVOKED_KEYS_MAX).collect();
         let options = BundleOptions { rb, rev, ..BundleOptions::default() };

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use chat_protocol::code;
 use chat_protocol::id::Digest;
-use chat_protocol::limits::LEFT_OUT_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
 use crate::endpoint::Endpoint;
-use crate::epochs::named;
+use crate::epochs::{first_of, named};
 use crate::event::Alarm;
-use crate::limits::{AWAY_SOON_MS, LINE_MISSING_MS, REVOKED_HELD_MS};
+use crate::limits::{ALARM_NAMES_MAX, AWAY_SOON_MS, LINE_MISSING_MS, REVOKED_HELD_MS};
 use crate::repair::Lack;
 
 /// Somebody of whom a key in a list was revoked. One that the hub has shown as revoked comes before others.
@@ -75,10 +74,11 @@ impl Endpoint {
             .iter()
             .filter(|(_, revoked)| is_held(revoked.since_ms, REVOKED_HELD_MS))
             .collect();
+        // Before it is told for whom they do.
+        self.seals_for_revoked_no_more(writer, cid, &revoked);
         for of in due {
             self.seals_for_revoked(now_ms, (e, writer, came_ms), cid, of);
         }
-        self.seals_for_revoked_no_more(writer, cid, &revoked);
         if is_nobody_missing {
             self.leaves_out_no_more(writer, cid);
         } else if !held.is_empty() {
@@ -167,20 +167,22 @@ impl Endpoint {
         self.seals_for_others(cid, writer);
     }
 
-    /// Names all for whom a writer still seals in a conversation, as far as they are told: of several alarms about one
-    /// writer in one conversation within a minute the last one is told.
+    /// Names for whom a writer still seals in a conversation, as many as an alarm has room for, and how many more: of several
+    /// alarms about one writer in one conversation within a minute the last one is told.
     pub(crate) fn seals_for_others(&mut self, cid: &ConversationId, writer: &UserName) {
         let is_here = |room: &ConversationId, who: &UserName| room == cid && who == writer;
         let gone = self.link.warned.iter().filter(|((room, who, _), _)| is_here(room, who));
         let gone: Vec<(&UserName, u32)> = gone.map(|((_, _, link), name)| (name, *link)).collect();
         let mut whom: Vec<String> =
-            gone.iter().take(LEFT_OUT_MAX).map(|gone| self.how_gone(cid, *gone)).collect();
-        let more = gone.len().saturating_sub(LEFT_OUT_MAX);
+            gone.iter().take(ALARM_NAMES_MAX).map(|gone| self.how_gone(cid, *gone)).collect();
+        let more = gone.len().saturating_sub(ALARM_NAMES_MAX);
         whom.extend((more > 0).then(|| format!("{more} more who have gone")));
         let told = self.link.warned_of_keys.iter();
         let told = told.filter(|((room, who, _), is_told)| **is_told && is_here(room, who));
         let names: Vec<UserName> = told.map(|((_, _, of), _)| of.clone()).collect();
-        whom.extend(named(&names).map(|names| format!("devices that {names} revoked")));
+        if !names.is_empty() {
+            whom.push(format!("devices that {} revoked", first_of(&names, ALARM_NAMES_MAX)));
+        }
         let detail = format!(
             "{writer} still seals for {whom}: the server does not show it to {writer}, so whoever that is, or has such a \
              device, can read what {writer} says in {cid}",

@@ -10,7 +10,7 @@ use chat_protocol::keys::{Bundle, DeviceMark};
 use chat_protocol::limits::REMIND_BYTES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Device, Endpoint};
 use crate::event::Alarm;
 use crate::limits::{
     AWAY_SOON_MS, REMIND_WAIT_MS, REMINDED_WAIT_MS, TOLD_BUNDLES_MAX, UNDECIDED_MS,
@@ -158,7 +158,9 @@ impl Endpoint {
         let own = &self.device;
         let others = offered.iter().filter(|bundle| bundle.header().dev != own.dev);
         let in_use = others.filter_map(|bundle| bundle.header().sk.first()).map(|key| key.kid);
-        let is_back = |sk: &KeyId| self.people.is_shown_revoked(&own.user, sk);
+        // Whoever has the identity key publishes this device's own key under another number.
+        let is_other = |sk: &KeyId| *sk != own.keys.signing_id();
+        let is_back = |sk: &KeyId| is_other(sk) && self.people.is_shown_revoked(&own.user, sk);
         let taken_back = in_use.filter(is_back).collect();
         self.link.lacks.taken_back = taken_back;
     }
@@ -169,12 +171,13 @@ impl Endpoint {
     }
 
     /// The key of another device of this user that the hub shows as good, and that was revoked by a bundle of before
-    /// alone: the hub cannot be reminded of that one, so the next one of this device has to say it again. The host
-    /// publishes it when nothing of this device waits for an answer.
+    /// alone: the hub cannot be reminded of that one, so the next one of this device has to say it again. None once the
+    /// bundle of this device says so, whatever the hub shows as its newest one.
     pub fn revocation_to_repeat(&self) -> Option<KeyId> {
-        let me = &self.device.user;
-        let mut taken_back = self.link.lacks.taken_back.iter();
-        taken_back.find(|sk| !self.people.is_repeated(me, sk)).copied()
+        let Device { user, bundle, .. } = &self.device;
+        let is_said =
+            |sk: &KeyId| bundle.header().rev.contains(sk) || self.people.is_repeated(user, sk);
+        self.link.lacks.taken_back.iter().find(|sk| !is_said(sk)).copied()
     }
 
     /// Notes whether a person is left out of what is sealed in rooms, because no key with their devices is taken: not

@@ -311,6 +311,10 @@ pub const ALARMS_MINUTE_MAX: usize = 256;
 /// reads. Who is in more rooms together with somebody is told that there are more.
 pub const ALARM_PLACES_MAX: usize = 16;
 
+/// Names in what an alarm says of one conversation, of those who have gone and of those who have revoked a device: it stays
+/// until somebody has seen it, and so many conversations may stand in one line.
+pub const ALARM_NAMES_MAX: usize = 8;
+
 /// What a hub says in clear that is told in a minute: who comes and goes, refusals, announcements, topics. As many as
 /// come back after a restart of a large one; more is nothing that a person reads, and a hub says any number of them.
 pub const HUB_WORDS_MINUTE_MAX: usize = 1_024;

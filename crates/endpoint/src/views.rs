@@ -322,6 +322,10 @@ impl Endpoint {
             self.link.warned.retain(|(room, who, _), _| (room, who) != (cid, writer));
             return;
         }
+        // The writer counts by now what they were handed.
+        self.link
+            .warned
+            .retain(|(room, who, link), _| (room, who) != (cid, writer) || *link >= place.mg);
         let Some(room) = self.state.rooms.get(cid) else { return };
         let is_listed = |name: &UserName| epoch.list.lines().iter().any(|l| l.name == *name);
         let gone = went_since(room, place.mg, counted).filter(|(name, _)| is_listed(name));

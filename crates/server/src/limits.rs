@@ -263,9 +263,10 @@ pub const VERIFIED_FRAMES_MAX: u32 = 256;
 /// People whom one account may follow: each is a log to catch up with at every sign-in.
 pub const FOLLOWED_MAX: usize = 100;
 
-/// Keys that an account may have revoked, beside those of devices that it has here: each is kept for ever, in the
+/// Keys that are kept as revoked of an account, beside those of devices that it has here: each is kept for ever, in the
 /// database and in memory. A device names 48 of them in a bundle; so many are 16 KiB, and whoever publishes as much as an
-/// account may would revoke a thousand invented ones in two minutes.
+/// account may would revoke a thousand invented ones in two minutes. No bundle is refused because of it: what finds no
+/// room counts as long as the newest bundle of a device names it.
 pub const ACCOUNT_REVOKED_MAX: usize = 1_024;
 
 /// Rooms of one hub that have members. Each stays in memory.

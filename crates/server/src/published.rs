@@ -1,9 +1,18 @@
-//! What a further bundle of an account brings beside those that it has published, for the budgets.
+//! What an account has revoked, and what a further bundle of it brings beside those that it has published, for the budgets.
 
 use chat_protocol::{
     id::KeyId,
     keys::{Bundle, BundleHeader},
 };
+
+/// Whether a signing key of an account counts no more: it is `kept` as revoked, or a newest bundle names it.
+pub(crate) fn is_revoked<'a>(
+    kept: &[KeyId],
+    mut newest: impl Iterator<Item = &'a BundleHeader>,
+    sk: &KeyId,
+) -> bool {
+    kept.contains(sk) || newest.any(|bundle| bundle.rev.contains(sk))
+}
 
 /// Whether the newest signing key of a bundle is none of those published.
 pub(crate) fn has_new_key<'a>(
@@ -19,12 +28,13 @@ pub(crate) fn has_new_key<'a>(
 /// were published by the budgets, because a bundle that brings a key of its own is taken from them.
 pub(crate) fn only_revokes<'a>(
     bundle: &Bundle,
+    kept: &[KeyId],
     published: impl Iterator<Item = &'a BundleHeader> + Clone,
 ) -> bool {
     let others = published.clone().filter(|known| known.dev != bundle.header().dev);
     let is_good = |kid: &KeyId| {
         others.clone().flat_map(|other| &other.sk).any(|key| key.kid == *kid)
-            && !published.clone().any(|known| known.rev.contains(kid))
+            && !is_revoked(kept, published.clone(), kid)
     };
     let revokes = bundle.header().rev.iter().any(is_good);
     revokes && !has_new_key(bundle, published)

@@ -26,6 +26,7 @@ mod refused;
 mod remind;
 mod reset;
 mod retention;
+mod revoked;
 mod rooms;
 mod seen;
 
@@ -38,7 +39,7 @@ use bytes::Bytes;
 use chat_protocol::{
     header::Header,
     hub::{Head, HubToClient},
-    id::{Digest, KeyId},
+    id::Digest,
     limits::{EPOCH_DEVICES_MAX, ROOM_PEOPLE_MAX},
     members::{Candidate, fitting},
     name::{ConversationId, RoomName, UserName},
@@ -481,11 +482,6 @@ impl Router {
         // Nearly always there are fewer people at all.
         names.len() >= ROOM_PEOPLE_MAX && names.iter().filter(is_live).count() >= ROOM_PEOPLE_MAX
     }
-}
-
-/// A key that no message may be signed with any more.
-fn is_any(keys: &HashSet<KeyId>, key: &KeyId) -> bool {
-    keys.contains(key)
 }
 
 #[cfg(test)]

@@ -46,5 +46,8 @@ mod remind;
 #[path = "hub/restart.rs"]
 mod restart;
 #[cfg(test)]
+#[path = "hub/revoked.rs"]
+mod revoked;
+#[cfg(test)]
 #[path = "hub/slow.rs"]
 mod slow;

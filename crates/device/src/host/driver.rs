@@ -25,7 +25,7 @@ use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::event::{ClientEvent, RenewError, Stopped};
 use crate::home::HomeError;
-use crate::own_device::OwnDevice;
+use crate::own_device::{KeyChange, OwnDevice};
 use crate::sign_in::{ClientOptions, Credentials, Door, OpenHome, Started};
 use crate::step::Core;
 use crate::store::{Home as _, StoreError};
@@ -115,6 +115,10 @@ pub(crate) struct Driver {
     flushes: Vec<oneshot::Sender<bool>>,
     /// Who waits for new keys to be published.
     renewals: Vec<oneshot::Sender<Result<(), RenewError>>>,
+    /// What changes with the next bundle, from when it is made until the server has it or there is no connection.
+    renewing: Option<KeyChange>,
+    /// When the last bundle was begun that nobody has asked for.
+    repeated: Option<Instant>,
     /// For the end of the step.
     asked: Asked,
     shown: Shown,
@@ -164,6 +168,8 @@ impl Driver {
             closing: None,
             flushes: Vec::new(),
             renewals: Vec::new(),
+            renewing: None,
+            repeated: None,
             asked: Asked::default(),
             shown: Shown::default(),
             silence: Silence::default(),
@@ -361,10 +367,15 @@ impl Driver {
         if let Some(home) = &mut self.home {
             crate::home::save_device(&mut home.store, &device)?;
         }
+        self.go_on_with(device);
+        Ok(())
+    }
+
+    /// From now on these are its keys.
+    fn go_on_with(&mut self, device: OwnDevice) {
         let server = self.core.endpoint().device().server;
         self.core.endpoint_mut().replace_device(device.to_endpoint(&self.door.user, server));
         self.device = device;
-        Ok(())
     }
 
     /// The server has said something.
@@ -431,6 +442,7 @@ impl Driver {
 
     /// Without a connection nothing more is answered.
     fn fail_flushes(&mut self) {
+        self.renewing = None;
         for reply in self.flushes.drain(..) {
             // Whoever asked may be gone, as after Ctrl-C.
             reply.send(false).ok();

@@ -14,7 +14,7 @@ use crate::own_device::OwnDevice;
 use crate::store::{Home, SqliteStore, StoreError};
 use crate::vault::{KeyFile, Sealing, Vault};
 use chat_endpoint::store::Change;
-use chat_endpoint::{NEWEST_POSITION_ROW, Pinned};
+use chat_endpoint::{NEWEST_POSITION_ROW, Pinned, Records};
 use chat_protocol::id::KeyId;
 use chat_protocol::keys::Bundle;
 use chat_protocol::name::UserName;
@@ -188,7 +188,27 @@ pub fn newest_position(store: &impl Home) -> Result<u64, StoreError> {
 
 /// Keeps the device's keys, durably.
 pub fn save_device(store: &mut impl Home, device: &OwnDevice) -> Result<(), StoreError> {
-    store.write(vec![Change { key: DEVICE_ROW.to_owned(), value: Some(device.to_row()?) }])
+    store.write(vec![device_row(device)?])
+}
+
+/// Keeps the next keys or the next bundle of this device where those are still there that they were made from. Says whether
+/// it has: another process of this home may have been faster, and two bundles of one number cannot both be published. With
+/// the rows where another process has changed them, as [`Home::begin`].
+pub fn replace_device(
+    store: &mut impl Home,
+    vault: &Vault,
+    (before, next): (&OwnDevice, &OwnDevice),
+) -> Result<(bool, Option<Records>), StoreError> {
+    let rows = store.begin()?;
+    let known = load_device(&*store, vault)?;
+    let is_there = known.is_none_or(|known| known.bundle.digest() == before.bundle.digest());
+    let change = if is_there { vec![device_row(next)?] } else { Vec::new() };
+    store.commit(&change.into())?;
+    Ok((is_there, rows))
+}
+
+fn device_row(device: &OwnDevice) -> Result<Change, StoreError> {
+    Ok(Change { key: DEVICE_ROW.to_owned(), value: Some(device.to_row()?) })
 }
 
 #[cfg(test)]
@@ -196,9 +216,36 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use chat_protocol::handshake::PasswordKeys;
-    use chat_protocol::keys::KeySizes;
+    use chat_protocol::keys::{DeviceKeys, KeySizes};
 
     use super::*;
+    use crate::own_device::KeyChange;
+    use crate::store::MemoryStore;
+
+    /// Goal: of two processes of a home that make the next bundle at the same time one alone keeps it. (The build before kept
+    /// the second one over the first, which the server had.) Method: both revoke the same key, one after the other.
+    #[test]
+    fn of_two_next_bundles_of_a_home_the_first_is_kept() {
+        let (mut one, user) = (MemoryStore::default(), UserName::new("alice").unwrap());
+        let mut other = one.again();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let vault = Vault::new(&keys.identity);
+        let before = OwnDevice::first(&user, keys, None, 5).unwrap();
+        save_device(&mut one, &before).unwrap();
+        let next = |now_ms| {
+            let change = KeyChange::Revokes(KeyId([1; 16]));
+            before.renewed(&user, change, &[], now_ms).unwrap()
+        };
+        let (first, second) = (next(6), next(7));
+        assert!(replace_device(&mut one, &vault, (&before, &first)).unwrap().0);
+        let (is_kept, rows) = replace_device(&mut other, &vault, (&before, &second)).unwrap();
+        assert!(!is_kept && rows.is_some(), "it is told of the other one");
+        let kept = load_device(&other, &vault).unwrap().unwrap();
+        assert_eq!(kept.bundle.digest(), first.bundle.digest());
+        let published = OwnDevice { published: true, ..first.clone() };
+        assert!(replace_device(&mut other, &vault, (&first, &published)).unwrap().0);
+        assert!(load_device(&one, &vault).unwrap().unwrap().published);
+    }
 
     #[test]
     fn a_name_in_another_case_is_the_one_that_has_a_home_here() {

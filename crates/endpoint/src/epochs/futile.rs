@@ -49,7 +49,7 @@ impl Endpoint {
     /// Whether more people in a room are left out than a key can name, some of them because members have handed over that a
     /// device of theirs is revoked which the hub shows as good, or because it has other devices of theirs than are held here.
     /// It takes no key without their lines, and nothing is sealed for those devices: the next try waits, and the host is
-    /// told once who it is.
+    /// told who it is, once on a connection until a key is taken there again.
     pub(super) fn is_stopped_by_disputes(
         &mut self,
         now_ms: u64,

@@ -76,7 +76,7 @@ fn a_hidden_revocation_is_seen_and_mended() {
 
 /// Goal: what an older bundle alone revokes names nobody before they were handed it: a server that has begun anew shows the
 /// newest ones, and no other. Method: alice revokes her laptop, and her next bundle says nothing of it; bob is shown that
-/// one alone. Before: bob was named at his next message.
+/// one alone. It is no news: this keeps it so.
 #[test]
 fn who_was_shown_the_newest_bundle_alone_is_handed_the_older_one_and_not_named() {
     let mut hub = TestHub::with(&["alice", "bob", "carol"]);

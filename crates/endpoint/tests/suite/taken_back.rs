@@ -1,7 +1,9 @@
 //! A device of one's own that was revoked, and that the hub shows as good again.
 
 use chat_endpoint::{DeviceState, KnownDevice};
-use chat_protocol::id::KeyId;
+use chat_protocol::id::{KeyId, Nonce16};
+use chat_protocol::keys::BundleOptions;
+use chat_testkit::keys::second_device;
 
 use crate::hub::{TestHub, name};
 
@@ -49,8 +51,9 @@ fn a_revocation_that_the_hub_has_lost_is_to_be_said_again_once() {
     assert!(!seen(&hub, lost).is_taken_back);
 }
 
-/// Goal: a hub that goes on showing it makes no device publish one bundle after the other. Method: the same, and it shows all
-/// bundles, whatever they say.
+/// Goal: a hub that goes on showing it makes no device publish one bundle after the other, also together with a thief of the
+/// identity key. Method: the hub shows all bundles, whatever they say, and one of this device's number that revokes nothing;
+/// then this device's own key under another number, and that it is revoked. Before: each connection asked for one more bundle.
 #[test]
 fn a_hub_that_does_not_hear_it_is_told_once() {
     let mut hub = TestHub::with(&["alice", "bob"]);
@@ -59,9 +62,28 @@ fn a_hub_that_does_not_hear_it_is_told_once() {
     hub.disconnect(ALICE);
     hub.revoke(ALICE, lost);
     hub.comes(ALICE);
+    let device = hub.peers[ALICE].endpoint.device().clone();
+    let (own, now) = (device.keys.signing_id(), hub.now);
+    let forge = |dev, before, rev| {
+        let options = BundleOptions { rev, ..BundleOptions::default() };
+        device.keys.publish(&device.user, dev, before, now, options).unwrap()
+    };
     hub.faults.tells_all = true;
+    let mut shown = hub.offered("alice");
+    shown.push(forge(device.dev, Some(&*device.bundle), Vec::new()));
+    hub.offer("alice", shown.clone());
     hub.tell_of_keys("alice");
     hub.run();
     assert!(seen(&hub, lost).is_taken_back, "its user may say it again");
     assert_eq!(hub.peers[ALICE].endpoint.revocation_to_repeat(), None, "its own bundle does");
+
+    shown.push(forge(Nonce16([201; 16]), None, Vec::new()));
+    let other = second_device(ALICE, 5);
+    let options = BundleOptions { rev: vec![own], ..BundleOptions::default() };
+    let dev = Nonce16([202; 16]);
+    shown.push(other.publish(&device.user, dev, None, hub.now, options).unwrap());
+    hub.offer("alice", shown);
+    hub.tell_of_keys("alice");
+    hub.run();
+    assert_eq!(hub.peers[ALICE].endpoint.revocation_to_repeat(), None, "never its own key");
 }

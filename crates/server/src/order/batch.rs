@@ -23,8 +23,9 @@ use crate::store::Incarnation;
 
 /// The version of the format, and of what applying a record does: each statement of the store, each row of
 /// the table of keys, and each constant that either uses, as `EPOCH_GRACE`, `EPOCH_MEMORY`,
-/// `OLD_EPOCHS_MAX`, `DROP_STEP_*` and `ERASE_STEP_*` of `limits.rs`. Hubs of two kinds would come apart.
-pub const VERSION: u8 = 2;
+/// `OLD_EPOCHS_MAX`, `ACCOUNT_REVOKED_MAX`, `DROP_STEP_*` and `ERASE_STEP_*` of `limits.rs`. Hubs of two
+/// kinds would come apart.
+pub const VERSION: u8 = 3;
 
 /// Sealed bytes from which on a batch is cut. One record may be longer: an epoch of a large room.
 pub const BATCH_BYTES: usize = 256 << 10;

@@ -100,6 +100,8 @@ struct Known {
     /// Number and identity of the account; nothing where nobody has the name. Then every identity proves
     /// itself.
     account: Option<(AccountId, KeyId)>,
+    /// What is kept of it as revoked.
+    revoked: Vec<KeyId>,
     /// The newest of its devices, those that links needed, and those that the same reminder has brought and
     /// that are taken.
     bundles: Vec<BundleHeader>,
@@ -142,7 +144,7 @@ impl Known {
         let account = self.account.filter(|(_, own)| *own == bundle.identity());
         let Some((account, _)) = account else { return Admission::Never };
         let published = self.of_identity(bundle.identity());
-        if published::only_revokes(bundle, published.clone()) {
+        if published::only_revokes(bundle, &self.revoked, published.clone()) {
             return Admission::Taken;
         }
         if is_full {
@@ -284,7 +286,7 @@ impl Accounts<'_> {
                 let stored = row.devices.iter();
                 let bundles = stored.filter_map(|device| BundleHeader::peek(&device.bundle));
                 let (account, brought) = (Some((row.id, row.identity)), Vec::new());
-                Known { account, bundles: bundles.collect(), brought }
+                Known { account, bundles: bundles.collect(), brought, revoked: row.revoked }
             });
             self.known.insert(name.clone(), known.unwrap_or_default());
         }
@@ -332,7 +334,8 @@ mod tests {
     fn known(devices: &[&Device]) -> Known {
         let bundles = devices.iter().filter_map(|device| BundleHeader::peek(device.bundle.bytes()));
         let account = devices.first().map(|device| (AccountId(1), device.bundle.identity()));
-        Known { account, bundles: bundles.collect(), brought: Vec::new() }
+        let (brought, revoked) = (Vec::new(), Vec::new());
+        Known { account, bundles: bundles.collect(), brought, revoked }
     }
 
     fn next(device: &Device, rev: Vec<KeyId>) -> Bundle {
@@ -348,11 +351,14 @@ mod tests {
     fn a_revocation_is_taken_whatever_is_used_up_or_full() {
         let own = Device::new("alice", 0);
         let stolen = Device::with_keys("alice", second_device(0, 1), Nonce16([9; 16]));
-        let known = known(&[&own, &stolen]);
+        let mut known = known(&[&own, &stolen]);
         let mut limits = Limits::default();
         limits.set("bundles=1/d").unwrap();
         let budgets = Budgets::new(limits, &crate::metrics::Metrics::default());
-        let admit = |bundle: &Bundle, is_full| known.admit(bundle, is_full, |id| budgets.of(id));
+        let by = |known: &Known, bundle: &Bundle, is_full| {
+            known.admit(bundle, is_full, |id| budgets.of(id))
+        };
+        let admit = |bundle: &Bundle, is_full| by(&known, bundle, is_full);
         let (plain, revoking) =
             (next(&own, Vec::new()), next(&own, vec![stolen.keys.signing_id()]));
         assert_eq!(admit(&plain, true), Admission::NoRoom);
@@ -367,6 +373,9 @@ mod tests {
         let other = Device { keys: second_device(0, 2), ..own.clone() };
         let renewed = next(&other, vec![stolen.keys.signing_id()]);
         assert!(matches!(admit(&renewed, false), Admission::Later(_)), "a new key");
+        known.revoked = vec![stolen.keys.signing_id()];
+        let again = by(&known, &revoking, false);
+        assert!(matches!(again, Admission::Later(_)), "an older bundle has revoked it");
         assert!(is_new_work(MemberOperation::Join) && !is_new_work(MemberOperation::Remove));
     }
 }

@@ -1,7 +1,7 @@
 //! Accounts and their devices.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -16,9 +16,9 @@ use chat_protocol::{
     spoken::nobody,
 };
 
-use super::{Decision, Effects, Pending, Router, backlog::Backlog, is_any};
+use super::{Decision, Effects, Pending, Router, backlog::Backlog, revoked::Revoked};
 use crate::{
-    limits::{ACCOUNT_REVOKED_MAX, AWAY_SLACK_MS},
+    limits::AWAY_SLACK_MS,
     request::{Plan, Proof, REVOKED, Refusal, SignIn},
     store::{
         AccountId, AccountRow, DeviceId, LogId, NewAccount, NewBundle, NewIdentity, Proposal,
@@ -67,7 +67,7 @@ pub struct Account {
     /// Its devices.
     pub devices: Vec<Device>,
     /// Keys that count no more, by any bundle of this identity.
-    pub(super) revoked: HashSet<KeyId>,
+    pub(super) revoked: Revoked,
     /// Where it takes part.
     pub conversations: BTreeSet<ConversationId>,
     /// Rooms that it was in, and where in their logs that ended. What was said before is still its
@@ -94,7 +94,7 @@ impl Account {
             identity,
             standing: Standing::Active,
             devices: Vec::new(),
-            revoked: HashSet::new(),
+            revoked: Revoked::default(),
             conversations: BTreeSet::new(),
             left: BTreeMap::new(),
             inbox: 0,
@@ -117,7 +117,7 @@ impl Account {
 
     /// Whether a key was revoked.
     pub fn is_revoked(&self, sk: &KeyId) -> bool {
-        is_any(&self.revoked, sk)
+        self.revoked.contains(sk)
     }
 
     /// Devices whose newest key is not revoked.
@@ -137,12 +137,9 @@ impl Account {
         Held::of_live(now_ms, marks, |sk| self.is_revoked(sk))
     }
 
-    /// Why a bundle of it is not taken: it would make one live device too many, or one revoked key too many. Those that
-    /// it revokes make room at once, so that who has the password always comes in.
+    /// Why a bundle of it is not taken: it would make one live device too many. Those that it revokes
+    /// make room at once, so that who has the password always comes in. What it revokes is never too much.
     pub(super) fn device_problem(&self, now_ms: u64, bundle: &Bundle) -> Option<Refusal> {
-        if let Some(refusal) = self.revocation_problem(bundle) {
-            return Some(refusal);
-        }
         let new = DeviceMark::of(bundle)?;
         let is_gone = |sk: &KeyId| self.is_revoked(sk) || bundle.header().rev.contains(sk);
         let others = self.devices.iter().filter(|device| device.dev != bundle.header().dev);
@@ -159,22 +156,6 @@ impl Account {
         let reason = format!(
             "{} has {ACCOUNT_DEVICES_MAX} devices, which is the most; sign in with --revoke {oldest} to \
              put the one out that was renewed the longest time ago, by the server's word",
-            self.name
-        );
-        Some(Refusal::new(code::TOO_MANY, reason))
-    }
-
-    /// Why what a bundle revokes is not kept: it is too much, and none of it the key of a device here. Such a key is always
-    /// revoked: whoever fills this with keys that nobody has keeps no device from being put out.
-    fn revocation_problem(&self, bundle: &Bundle) -> Option<Refusal> {
-        let is_in_use = |sk: &KeyId| self.devices.iter().any(|device| device.sk == *sk);
-        let revoked = bundle.header().rev.iter();
-        let others = revoked.filter(|sk| !self.is_revoked(sk) && !is_in_use(sk)).count();
-        if others == 0 || self.revoked.len().saturating_add(others) <= ACCOUNT_REVOKED_MAX {
-            return None;
-        }
-        let reason = format!(
-            "{} has revoked {ACCOUNT_REVOKED_MAX} keys, which is the most; keys of its devices can be revoked all the same",
             self.name
         );
         Some(Refusal::new(code::TOO_MANY, reason))
@@ -197,8 +178,14 @@ impl Account {
 
     /// Takes a bundle over; an unknown device is added.
     pub(super) fn take_bundle(&mut self, id: DeviceId, bundle: &Bundle, since_ms: u64) {
+        self.revoked.keep(id, &bundle.header().rev);
+        self.put_device(id, bundle, since_ms);
+        self.revoked.keep_of_devices(self.devices.iter().map(|device| device.sk));
+    }
+
+    /// Takes over what a bundle says of its device.
+    fn put_device(&mut self, id: DeviceId, bundle: &Bundle, since_ms: u64) {
         let header = bundle.header();
-        self.revoked.extend(header.rev.iter().copied());
         let (Some(line), Some(mark)) = (bundle.member_line(), DeviceMark::of(bundle)) else {
             return;
         };
@@ -234,10 +221,12 @@ impl Router {
     ) -> Result<(), BundleError> {
         let mut account = Account::new(row.id, row.name, row.identity);
         (account.inbox, account.reset) = (inbox, row.reset);
+        account.revoked = Revoked::of(row.revoked);
         for device in row.devices {
-            account.take_bundle(device.id, &Bundle::verify(device.bundle)?, 0);
+            let bundle = Bundle::verify(device.bundle)?;
+            account.revoked.note(device.id, &bundle.header().rev);
+            account.put_device(device.id, &bundle, 0);
         }
-        account.revoked.extend(row.revoked);
         self.insert_account(account);
         Ok(())
     }
@@ -348,14 +337,14 @@ impl Router {
         device: DeviceId,
     ) -> Effects {
         let Some(account) = self.accounts.get_mut(&new.account) else { return Effects::default() };
-        let revoked_before = account.revoked.len();
+        let has_revoked = new.bundle.header().rev.iter().any(|sk| !account.is_revoked(sk));
         account.take_bundle(device, &new.bundle, now_ms);
-        let has_revoked = account.revoked.len() > revoked_before;
+        let account = &*account;
         let wanted: Vec<_> = account.live_devices().map(|device| (device.sk, device.ek)).collect();
         for cid in &account.conversations {
             let Some(conversation) = self.conversations.get_mut(cid) else { continue };
             if has_revoked {
-                conversation.close_epochs(|line| is_any(&account.revoked, &line.sk));
+                conversation.close_epochs(|line| account.is_revoked(&line.sk));
             }
             let Some(epoch) = conversation.epochs.front_mut() else { continue };
             let lacks = wanted

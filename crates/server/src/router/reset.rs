@@ -7,7 +7,7 @@
 
 use chat_protocol::{code, id::Digest, keys::Bundle, members::Membership};
 
-use super::{Account, Decision, Effects, Pending, Router, backlog::Backlog};
+use super::{Account, Decision, Effects, Pending, Router, backlog::Backlog, revoked::Revoked};
 use crate::{
     request::Refusal,
     store::{AccountId, DeviceId, NewIdentity, Proposal, ResetCode},
@@ -62,7 +62,7 @@ impl Router {
         account.reset = None;
         account.identity = new.bundle.identity();
         self.operator.replaced.extend(account.devices.drain(..).map(|device| device.sk));
-        account.revoked.clear();
+        account.revoked = Revoked::default();
         account.take_bundle(device, &new.bundle, now_ms);
         account.admitted.clear();
         account.receipts = Backlog::default();

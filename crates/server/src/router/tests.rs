@@ -14,7 +14,7 @@ mod world;
 use chat_protocol::{
     code,
     header::{MemberArgument, MemberHeader, MemberOperation, ReceiptHeader},
-    id::{MessageId, Nonce16},
+    id::{KeyId, MessageId, Nonce16},
     tag::{Stage, Tag},
 };
 

@@ -136,7 +136,7 @@ fn spend(
 ) -> Result<(), Problem> {
     let published = stored.iter().map(Bundle::header);
     if let Proof::Bundle { bundle, .. } = proof
-        && published::only_revokes(bundle, published.clone())
+        && published::only_revokes(bundle, &account.revoked, published.clone())
     {
         return Ok(());
     }
@@ -174,9 +174,7 @@ pub(super) async fn by_signature(
     let name = &received.header.u;
     let account = account(hub, name).await?.ok_or_else(|| nobody(name))?;
     let stored = stored_bundles(&account)?;
-    if stored.iter().any(|bundle| bundle.header().rev.contains(&received.header.sk)) {
-        return Err(Problem::refuse(code::REVOKED, REVOKED));
-    }
+    check_counts(&account, &stored, received)?;
     let mut known = stored.iter().flat_map(|bundle| &bundle.header().sk);
     if !known.any(|key| key.kid == received.header.sk)
         && was_replaced(hub, &account, received).await?
@@ -217,6 +215,17 @@ pub(super) async fn by_signature(
     check_signature(received, &key.spki)?;
     spend(hub, &account, &stored, &Proof::Known { dev })?;
     Ok((Proof::Known { dev }, key.spki.clone()))
+}
+
+/// Checks that a key signs that was not revoked. Whoever has one that was costs the account nothing, whatever else they prove.
+fn check_counts(
+    account: &AccountRow,
+    stored: &[Bundle],
+    received: &ReceivedAuth,
+) -> Result<(), Problem> {
+    let newest = stored.iter().map(Bundle::header);
+    let is_revoked = published::is_revoked(&account.revoked, newest, &received.header.sk);
+    if is_revoked { Err(Problem::refuse(code::REVOKED, REVOKED)) } else { Ok(()) }
 }
 
 /// Checks that a bundle comes behind the one that the device has here, or is that one.
@@ -316,6 +325,7 @@ pub(super) async fn by_password(
         return Err(Problem::refuse(code::SIGN_IN, reason));
     }
     let stored = stored_bundles(&account)?;
+    check_counts(&account, &stored, received)?;
     let known = stored.iter().find(|known| known.header().dev == bundle.header().dev);
     if let Some(known) = known {
         check_follows(&bundle, known)?;

@@ -143,7 +143,7 @@ async fn each_device_has_one_interactive_connection_and_many_tasks() {
     server.stop().await.unwrap();
 }
 
-fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
+pub(crate) fn with_password(mode: Mode, device: &Device, pw: u8, bundle: bool) -> Entry {
     let bundle = bundle.then(|| device.bundle.bytes().to_vec());
     let body = AuthBody { pw: Some(vec![pw; 32]), bundle, ..AuthBody::new(Purpose::Task) };
     Entry { mode, body }
@@ -206,7 +206,7 @@ async fn a_password_opens_the_vault_and_adds_a_device() {
     server.stop().await.unwrap();
 }
 
-fn new_password(pw: u8, new_pw: u8, number: u32) -> Entry {
+pub(crate) fn new_password(pw: u8, new_pw: u8, number: u32) -> Entry {
     let body = AuthBody {
         pw: Some(vec![pw; 32]),
         vault: Some(keep(number, &[9; 100])),

@@ -73,10 +73,10 @@ impl Client {
         self.call(move |turn| turn.endpoint().known_as(&name)).await.unwrap_or_default()
     }
 
-    /// Publishes other keys, once everything is answered that the present ones have signed; done when
-    /// the server has them.
+    /// Publishes other keys, once everything is answered that the present ones have signed, or revokes a device, at once; done
+    /// when the server has them.
     pub async fn renew(&self, change: KeyChange) -> Result<(), RenewError> {
-        if !self.flush().await {
+        if !change.keeps_signing_key() && !self.flush().await {
             return Err(RenewError::Offline);
         }
         let renewed = self.ask_driver(move |driver, reply| driver.ask_for_renewal(change, reply));

@@ -62,8 +62,7 @@ impl Driver {
             None => {}
             Some(LinkChange::NotConnected(error)) => self.not_connected(error)?,
             Some(LinkChange::Renewed(renewed)) => {
-                self.adopt(renewed?)?;
-                self.connect()?;
+                self.take_renewed(renewed?)?;
             }
             Some(LinkChange::TryAgain) => self.connect()?,
         }
@@ -187,13 +186,14 @@ impl Driver {
     /// The connection is signed in, and what the device made of it is durable.
     fn go_online(&mut self, Online { url, socket, time_ms }: Online) -> Result<(), End> {
         if !self.device.published {
-            self.device = OwnDevice { published: true, ..self.device.clone() };
-            if let Some(home) = &mut self.home {
-                crate::home::save_device(&mut home.store, &self.device)?;
-            }
+            let published = OwnDevice { published: true, ..self.device.clone() };
+            // Where another process has made the next ones meanwhile, those say of themselves whether the server has them.
+            self.keep_next(&published)?;
+            self.device = published;
         }
         self.was_online = true;
         self.tell_renewed();
+        self.renewing = None;
         let server = self.core.endpoint().device().server;
         self.journal.online(&url);
         let clocks = (now_ms(), time_ms);
@@ -205,7 +205,10 @@ impl Driver {
     /// Answers those who wait until nothing is open.
     fn settle_flushes(&mut self) {
         if !matches!(self.link, Link::Online { .. }) {
-            self.fail_flushes();
+            // Over a revocation they wait: the signing key stays, and the next connection is about to come.
+            if !self.renewing.is_some_and(KeyChange::keeps_signing_key) {
+                self.fail_flushes();
+            }
         } else if self.core.is_settled() {
             for reply in self.flushes.drain(..) {
                 // Whoever asked may be gone, as after Ctrl-C.

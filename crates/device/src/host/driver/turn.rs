@@ -66,6 +66,11 @@ impl Driver {
         change: KeyChange,
         reply: oneshot::Sender<Result<(), RenewError>>,
     ) {
+        if self.renewing == Some(change) && change.keeps_signing_key() {
+            // It is under way already, because the server has lost it.
+            self.renewals.push(reply);
+            return;
+        }
         let refused = if !matches!(self.link, Link::Online { .. }) {
             RenewError::Offline
         } else if self.asked.renewal.is_some()

@@ -82,13 +82,16 @@ fn an_account_has_so_many_live_devices_and_a_revocation_makes_room() {
     assert_eq!(wanted.people[0].1.len(), ACCOUNT_DEVICES_MAX);
 }
 
-/// Goal: what an account has revoked has an end, and whoever fills it keeps no device from being put out. Method: keys that
-/// nobody has, until no more are kept; then one more, and one of a device.
+/// Goal: what is kept as revoked of an account has an end, and whoever fills it keeps no device from being put out or from
+/// coming in. Method: keys that nobody has, until no more are kept; then one more beside the key of a device, and beside the
+/// one that this device had before. (The build before refused those bundles.)
 #[test]
-fn an_account_revokes_so_many_keys_and_each_of_a_device() {
+fn a_bundle_revokes_keys_of_devices_however_many_are_revoked() {
     let mut world = World::new();
     let alice = world.user("alice", 0);
-    let lost = world.publish(&alice, 1, Nonce16([1; 16]), Vec::new()).peer.sk;
+    let (own, other) = (alice.bundle.header().dev, Nonce16([1; 16]));
+    let first = world.publish(&alice, 1, other, Vec::new());
+    let (former, lost) = (first.peer.sk, world.publish(&first, 2, other, Vec::new()).peer.sk);
     let invented = |number: usize| {
         let mut kid = [9; 16];
         kid[..8].copy_from_slice(&number.to_be_bytes());
@@ -97,18 +100,30 @@ fn an_account_revokes_so_many_keys_and_each_of_a_device() {
     let numbers: Vec<usize> = (0..ACCOUNT_REVOKED_MAX).collect();
     for part in numbers.chunks(32) {
         let rev = part.iter().copied().map(invented).collect();
-        world.publish(&alice, 0, alice.bundle.header().dev, rev);
+        world.publish(&alice, 0, own, rev);
     }
-    let publish = |rev| {
+    let more = invented(ACCOUNT_REVOKED_MAX);
+    for rev in [vec![more], vec![former, more], vec![lost, more]] {
         let options = BundleOptions { rev, ..BundleOptions::default() };
-        alice.keys.publish(&alice.peer.name, Nonce16([5; 16]), None, world.now_ms, options).unwrap()
+        let new = Nonce16([5; 16]);
+        let bundle = alice.keys.publish(&alice.peer.name, new, None, world.now_ms, options);
+        assert!(is_taken(sign_in(&world, &alice, bundle.unwrap())));
+    }
+    let is_revoked = |world: &World, sk: &KeyId| {
+        world.router.account(alice.peer.account).unwrap().is_revoked(sk)
     };
-    let decide = |rev| sign_in(&world, &alice, publish(rev));
-    let more = decide(vec![invented(ACCOUNT_REVOKED_MAX)]);
-    let Some(Decision::Refuse(refusal)) = more else { panic!("{more:?}") };
-    assert_eq!(refusal.code, code::TOO_MANY, "{}", refusal.reason);
-    assert!(is_taken(decide(vec![invented(0), invented(1)])), "known ones");
-    assert!(is_taken(decide(vec![lost])), "one of a device");
+    world.publish(&alice, 0, own, vec![lost, more]);
+    assert!(is_revoked(&world, &lost) && is_revoked(&world, &more), "the newest bundle says so");
+    world.publish(&alice, 0, own, Vec::new());
+    assert!(is_revoked(&world, &lost), "the key of a device is kept");
+    assert!(!is_revoked(&world, &more), "there is no room");
+    // One that comes when the newest bundle of another device has revoked it already.
+    let late = mixed(alice.keys, keys(3)).signing_id();
+    world.publish(&alice, 0, own, vec![late]);
+    world.publish(&alice, 3, Nonce16([2; 16]), Vec::new());
+    world.publish(&alice, 0, own, Vec::new());
+    assert!(is_revoked(&world, &late));
+    assert!(is_revoked(&world, &invented(0)), "what was kept stays");
 }
 
 #[test]
