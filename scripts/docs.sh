@@ -36,7 +36,7 @@ here | scripts/evil-hub.sh "withheld removal" | scripts/evil-hub.sh "withheld re
 here | scripts/cluster.sh | timeout --preserve-status --signal INT 20 scripts/cluster.sh; (($? == 130))
 here | scripts/cluster.sh demo | scripts/cluster.sh demo
 here | scripts/cluster.sh chaos | scripts/cluster.sh chaos 6
-here | CHAT_OPENING_ALL=1 cargo test -p chat-server --test opening | CHAT_OPENING_ALL=1 cargo test -p chat-server --test opening
+here | CHAT_OPENING_ALL=1 cargo test --release -p chat-server --test opening | CHAT_OPENING_ALL=1 cargo test --release -p chat-server --test opening
 here | scripts/abuse.sh | ABUSE_SECONDS=2 scripts/abuse.sh 1 2
 here | scripts/load.sh | scripts/load.sh
 here | scripts/load.sh [signature|transport] | scripts/load.sh transport

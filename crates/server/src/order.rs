@@ -213,14 +213,14 @@ pub enum LogError {
         /// The last one that was applied here.
         applied: u64,
     },
-    /// The log was opened without this hub, which has more than it was opened with; nobody remembers where they parted.
+    /// The log may have been opened without this hub, and it may have more than that; nobody remembers where they parted.
     #[error(
-        "the log was opened without this server, which has what nobody else has: some of the turns up to {applied}. They are in \
+        "the log was opened without this server, which may have what nobody else has: some of the turns up to {applied}. They are in \
          its data folder. Look at --redis, whether this is the right Redis. If it is, move the folder away, make a new one with chat-server cluster snapshot, and start this server on it \
          with --salvage and the folder that was moved"
     )]
     Apart {
-        /// The last one that was applied here before it was seen.
+        /// The last one that was applied here before it read on without knowing that.
         applied: u64,
     },
     /// The log does not go back to what was applied here.

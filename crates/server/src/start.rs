@@ -60,7 +60,7 @@ use crate::{
 };
 
 pub use salvage::SalvageError;
-use salvage::Source;
+use salvage::{Missing, Source};
 
 /// The name of the log of operations, before its ending.
 pub(crate) const LOG_STEM: &str = "server";
@@ -135,7 +135,7 @@ pub struct Assembled {
 impl Parts {
     /// Brings the account `server` up to date and starts the worker, whose batches go to `turns`.
     pub async fn assemble(self, turns: impl Turns + 'static) -> Result<Assembled, RunError> {
-        self.assemble_with(turns, || Ok(Vec::new())).await
+        self.assemble_with(turns, || Ok(Missing::default())).await
     }
 
     /// The same, which takes up before anybody comes what the log was opened without. That is looked for when the log is
@@ -143,7 +143,7 @@ impl Parts {
     async fn assemble_with(
         self,
         mut turns: impl Turns + 'static,
-        lost: impl FnOnce() -> Result<Vec<Proposal>, SalvageError>,
+        lost: impl FnOnce() -> Result<Missing, SalvageError>,
     ) -> Result<Assembled, RunError> {
         let Self { reads, mut snapshot, identity, metrics, log, clock, trace, .. } = self;
         let (verify, mailbox, console) = (self.verify, self.mailbox, self.console);
@@ -282,7 +282,8 @@ pub(crate) async fn start(
         Way::Alone(turns) => (parts.assemble(*turns).await?, None),
         Way::Shared(turns, member, _) => {
             let lost = move || {
-                salvage.map_or_else(|| Ok(Vec::new()), |source| salvage::lost(&source, &data))
+                salvage
+                    .map_or_else(|| Ok(Missing::default()), |source| salvage::lost(&source, &data))
             };
             (parts.assemble_with(*turns, lost).await?, Some(*member))
         }

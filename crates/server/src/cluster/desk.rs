@@ -107,6 +107,9 @@ impl Desk {
         }
         let identity = key.words(own.log).open(IDENTITY, &about.identity);
         let identity = identity.ok_or(ClusterError::WrongKey { cluster, key: file })?;
+        if sqlite::noted(data)?.is_some_and(|noted| noted.unsure.is_some()) {
+            return Err(ClusterError::Unsure { data: data.display().to_string() });
+        }
         // Before the file is made that it goes with, and before the log may be trimmed.
         let applied = sqlite::last_turn(data)?;
         place.expect(number(node.as_str()), node.as_str(), applied).await.map_err(failed)?;

@@ -184,6 +184,15 @@ pub enum ClusterError {
         /// The name of the log.
         cluster: String,
     },
+    /// It is not known whether the log has all that the folder has.
+    #[error(
+        "the server in {data} may have what the other servers do not have, and reads on until that is known; make the snapshot \
+         from the folder of another one"
+    )]
+    Unsure {
+        /// The folder.
+        data: String,
+    },
     /// It is not known where the others have written on.
     #[error(
         "--leave-cluster: the server in {data} shares a log, and reads first what the other servers have written: add --redis and \

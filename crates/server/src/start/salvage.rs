@@ -126,12 +126,12 @@ impl Source {
         // A server of before has kept nothing when it read on: what it had is of generations of which nobody knows.
         let of_before = || {
             let is_unsure = kept.iter().any(|at| there.is_unsure_of(&now, *at));
-            parted((&here, &mine), applied, is_unsure.then_some(Parting::Upto(applied)))
+            parted((&here, &mine), applied, is_unsure.then_some(Parting::Unknown))
         };
         let by_now = || Some((parting_of(&now, copy).or_else(of_before)?, applied));
         let Some((parting, last)) = unsure.or_else(by_now) else { return Ok(None) };
         let first = kept.iter().map(|(turn, _)| *turn).min();
-        let before = first.map_or(last, |first| first.saturating_sub(1));
+        let before = first.map_or(last, |first| first.saturating_sub(1).min(last));
         Ok(Some(parting.part(before, last)))
     }
 
@@ -190,14 +190,28 @@ fn named(parts: &[(u64, u64)]) -> String {
     if more == 0 { named } else { format!("{named} and {more} parts more") }
 }
 
-/// What a folder has that the log was opened without. The database in `data` has followed that log.
-pub(super) fn lost(source: &Source, data: &Path) -> Result<Vec<Proposal>, SalvageError> {
+/// What a folder may have that the log was opened without.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    records: Vec<Proposal>,
+    /// Nobody remembers where they parted: much of it may be in the log.
+    is_guess: bool,
+}
+
+impl Missing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+}
+
+/// Looks for that. The database in `data` has followed the log.
+pub(super) fn lost(source: &Source, data: &Path) -> Result<Missing, SalvageError> {
     let folder = source.folder.display();
     let Some(part) = source.part(data)? else {
         tracing::info!(%folder, "the log has everything that is there");
-        return Ok(Vec::new());
+        return Ok(Missing::default());
     };
-    let proposals = source.records(part)?;
+    let records = source.records(part)?;
     let Part { after, last, is_guess } = part;
     if is_guess && after > 0 {
         tracing::warn!(
@@ -207,7 +221,7 @@ pub(super) fn lost(source: &Source, data: &Path) -> Result<Vec<Proposal>, Salvag
         );
     }
     tracing::info!(%folder, from = after.saturating_add(1), to = last, "taking up what is there");
-    Ok(proposals)
+    Ok(Missing { records, is_guess })
 }
 
 /// What was salvaged.
@@ -229,11 +243,22 @@ impl Tally {
         *count = count.saturating_add(1);
     }
 
-    fn say(&self) {
-        let Self { kept, known, refused, left_out } = self;
-        let left_out: Vec<String> =
-            left_out.iter().map(|(what, count)| format!("{count} {what}")).collect();
-        let left_out = if left_out.is_empty() { "nothing".to_owned() } else { left_out.join(", ") };
+    /// What was left out, in words. Of what is not decided again it is not looked whether the log has it.
+    fn left_out(&self, is_guess: bool) -> String {
+        let left_out = self.left_out.iter().map(|(what, count)| format!("{count} {what}"));
+        let left_out = left_out.collect::<Vec<_>>().join(", ");
+        match (left_out.is_empty(), is_guess) {
+            (true, _) => "nothing".to_owned(),
+            (false, false) => left_out,
+            (false, true) => format!(
+                "{left_out}; nobody remembers where the log and this folder have parted, so the log may have these, and what \
+                 came after them: look at how it is now before you do one again"
+            ),
+        }
+    }
+
+    fn say(&self, is_guess: bool) {
+        let (Self { kept, known, refused, .. }, left_out) = (self, self.left_out(is_guess));
         tracing::info!(kept, known, refused, %left_out, "taken up: what the log was opened without");
     }
 }
@@ -241,7 +266,7 @@ impl Tally {
 /// Decides it again, in its order, and has kept what is in order.
 pub(super) async fn take_up(
     (router, turns): (&mut Router, &mut impl Turns),
-    lost: Vec<Proposal>,
+    Missing { records: lost, is_guess }: Missing,
     (clock, copies): (Clock, &mut Vec<CopyChange>),
 ) -> Result<Tally, SalvageError> {
     // A frame that was refused must not come behind its no.
@@ -285,7 +310,7 @@ pub(super) async fn take_up(
             Fate::LeftOut(what) => tally.leave_out(what),
         }
     }
-    tally.say();
+    tally.say(is_guess);
     Ok(tally)
 }
 

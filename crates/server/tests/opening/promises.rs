@@ -47,6 +47,13 @@ pub(crate) fn opened(world: &mut World, generation: u8, said: &BTreeSet<u32>) {
     }
 }
 
+/// A hub has put out the opener, which may go on without it: it has more, and says so again and again.
+pub(crate) fn put_out(world: &mut World, is_left_out: bool) {
+    if is_left_out {
+        broken(world, "whom the opener goes on without puts it out");
+    }
+}
+
 fn is_there(world: &World, applied: &[Entry]) -> bool {
     let there = world.redis.stream.iter().map(|entry| entry.id());
     applied.len() <= world.redis.stream.len()

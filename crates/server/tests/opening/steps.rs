@@ -421,11 +421,13 @@ fn say(world: &mut World, number: usize, fault: Fault) {
         let hub = u32::from(hub);
         heard.said.get(&hub).or(heard.silent.get(&hub)).map_or(0, |words| words.said.turn)
     };
+    let is_left_out = opening.without.contains(&node);
     if opening.opener.is_some_and(|opener| turn_of(opener) < turn)
-        && !opening.without.contains(&node)
+        && (!is_left_out || fault == Fault::LeftOutPutsOut)
         && fault != Fault::OpenerNotPutOut
     {
         opening.opener = None;
+        promises::put_out(world, is_left_out);
     }
     world.hubs[number].place = Place::Said { run };
 }

@@ -232,10 +232,12 @@ pub(crate) enum Fault {
     LeftOutCounts,
     /// Whatever is shown as the words of a hub is taken for what it says now.
     OldWordsCount,
+    /// Whom the opener goes on without puts it out.
+    LeftOutPutsOut,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::OpenerNotChecked,
@@ -249,6 +251,7 @@ impl Fault {
         Self::GenerationsCounted,
         Self::LeftOutCounts,
         Self::OldWordsCount,
+        Self::LeftOutPutsOut,
     ];
 }
 

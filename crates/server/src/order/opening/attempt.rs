@@ -159,7 +159,7 @@ pub trait Held: Send {
     /// for who takes up later what only it has. What was kept before stays, as what it has read since is of the log.
     fn read_on_unsure(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The log has all of it.
+    /// The log has all that it had then.
     fn be_sure(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// The number of a generation behind this one, which no other opening has.

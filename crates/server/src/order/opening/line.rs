@@ -169,6 +169,18 @@ impl Line {
         !is_known && oldest.is_some_and(|(_, began)| applied < began.turn)
     }
 
+    /// Whether the log has all that a copy had up to turn `since`: the copy came to the same where a generation began
+    /// there or later. `chain_at` is what everything up to a turn came to in it.
+    pub fn has_all_of(&self, since: u64, chain_at: impl Fn(u64) -> Option<Digest>) -> bool {
+        let mut began = self.openings.values().filter(|began| began.turn >= since);
+        began.any(|began| chain_at(began.turn) == Some(began.chain))
+    }
+
+    /// The last turn before the first generation that began behind this turn.
+    pub fn next_behind(&self, turn: u64) -> Option<u64> {
+        self.openings.values().map(|began| began.turn).find(|last| *last > turn)
+    }
+
     /// Whether the other one has gone on from where this one ends.
     pub fn is_older_than(&self, other: &Self) -> bool {
         let both = other.last_of_both(self);
@@ -346,6 +358,21 @@ mod tests {
         assert_eq!(log.reached_by(&log, (58, 5)), 0);
         assert_eq!(log.reached_by(&log, (60, 6)), 7);
         assert_eq!(log.reached_by(&own, (58, 5)), 0);
+    }
+
+    #[test]
+    fn a_log_has_all_of_a_copy_that_came_to_the_same_where_a_generation_began_since() {
+        let log = line(&[(7, 6, 60), (9, 7, 80)]);
+        let upto = |last: u64| move |turn: u64| (turn <= last).then(|| chain(turn));
+        assert!(!log.has_all_of(58, upto(59)), "it has not come so far");
+        assert!(log.has_all_of(58, upto(60)) && log.has_all_of(60, upto(60)));
+        assert!(!log.has_all_of(61, upto(70)), "what it had came later");
+        assert!(!log.has_all_of(58, |_| Some(chain(1))), "it has something else");
+        assert!(!log.has_all_of(58, |turn| (turn > 80).then(|| chain(turn))), "it is too long ago");
+        assert!(log.has_all_of(58, |turn| (turn > 70).then(|| chain(turn))), "a later one says it");
+        assert!(!Line::default().has_all_of(0, |_| Some(chain(1))), "nothing is known");
+        let next = [0, 59, 60, 79, 80].map(|turn| log.next_behind(turn));
+        assert_eq!(next, [Some(60), Some(60), Some(80), Some(80), None]);
     }
 
     #[test]

@@ -98,15 +98,18 @@ async fn step(
     copy: &mut impl Held<Error = CommitError>,
     used: u64,
 ) -> Result<Opening, Failed> {
-    let read = log.reading.all();
-    log.unchecked.extend(read);
+    // What was read and could not be checked comes first. The reader waits when it is far ahead.
+    if log.unchecked.is_empty() {
+        log.unchecked = log.reading.all();
+    }
     let mut connection = log.connection().await?.clone();
     // Later than what was read: it knows the openings of all of that.
     let beside = Beside::ask(log, &mut connection, &copy.facts()).await?;
     let lines = (beside.line(&log.seal), Line::noted(&copy.facts(), &log.seal));
     look_where_to_read_on(log, copy, &lines).await?;
     check(copy, &lines)?;
-    let counts = what_counts(log, (copy.said().turn, copy.read_from()), &lines);
+    be_sure_where_it_is_said(log, copy, &lines.0).await?;
+    let counts = what_counts(log, copy, &lines);
     let (there, own) = lines;
     if !counts.is_empty() {
         // Whoever has these turns knows which openings led there: the next Redis may not.
@@ -185,6 +188,21 @@ async fn look_where_to_read_on(
     Ok(())
 }
 
+/// What this copy had before it read on is in the log where a generation began behind that, and it came to the same there.
+/// Nothing else says so. It reads on from one opening to the next, so each of them is seen as long as the chains go back there.
+async fn be_sure_where_it_is_said(
+    log: &mut RedisLog,
+    copy: &mut impl Held<Error = CommitError>,
+    there: &Line,
+) -> Result<(), CommitError> {
+    let Some(since) = copy.unsure_since() else { return Ok(()) };
+    if there.has_all_of(since, |turn| copy.chain_at(turn)) {
+        copy.be_sure().await?;
+        log.reads_unsure = false;
+    }
+    Ok(())
+}
+
 /// This hub waits at a Redis for which the log may be closed, behind this opening of it, and has heard this. Returns since when,
 /// and what it asks the others with. Where one that answers knows a newer opening, the log was open meanwhile: what
 /// others have answered may be of before that.
@@ -200,12 +218,10 @@ fn meet(
     (closure.since, closure.asks)
 }
 
-/// What was read, up to the first turn that the log was opened without: that was never part of it.
-fn what_counts(
-    log: &mut RedisLog,
-    applied: (u64, u64),
-    (there, own): &(Line, Line),
-) -> Vec<Logged> {
+/// What was read, up to the first turn that the log was opened without: that was never part of it. Of a copy that is unsure it
+/// ends with the next opening, and the rest comes later.
+fn what_counts(log: &mut RedisLog, copy: &impl Held, (there, own): &(Line, Line)) -> Vec<Logged> {
+    let applied = (copy.said().turn, copy.read_from());
     let mut read = std::mem::take(&mut log.unchecked);
     // What lies in a Redis that has lost something may have been read from a generation that only this copy knows.
     let is_void = |logged: &Logged| {
@@ -218,6 +234,12 @@ fn what_counts(
         read.truncate(first);
         let last = read.last().map_or(applied, |last| (last.turn, last.generation));
         log.reading = Reading::begin(log.place.clone(), (last.0, there.reached_by(own, last)));
+    }
+    let next = copy.unsure_since().and_then(|_| there.next_behind(applied.0));
+    let is_behind = |logged: &Logged| next.is_some_and(|next| logged.turn > next);
+    // Where all up to there is missing, whoever applies the rest says so.
+    if let Some(first) = read.iter().position(is_behind).filter(|first| *first > 0) {
+        log.unchecked = read.split_off(first);
     }
     read
 }
@@ -243,8 +265,14 @@ async fn enter(
     }
     let at = (copy.said().turn, copy.read_from());
     let applied = at.0;
-    if there.is_unsure_of(&own, at) {
-        return Ok(read_on(log).await);
+    match copy.unsure_since() {
+        // No opening says any more that the log has what it had.
+        Some(applied) if there.next_behind(at.0).is_none() => {
+            return Err(LogError::Apart { applied }.into());
+        }
+        Some(_) => return Ok(read_on(log).await),
+        None if there.is_unsure_of(&own, at) => return Ok(read_on(log).await),
+        None => {}
     }
     let (generation, turn) = match log.place.let_in(&log.id, (log.hub, log.process), used).await {
         Err(PlaceError::Closed) => return Ok(Opening::NotYet),
@@ -266,11 +294,9 @@ async fn enter(
     }
     log.line = there;
     copy.learn(generation, beside.learnt(known, &log.seal)).await?;
-    copy.be_sure().await?;
     log.generation = generation;
     log.is_other = false;
     log.unchecked.clear();
-    log.reads_unsure = false;
     log.reading = Reading::begin(log.place.clone(), (applied, reached));
     if log.closure.take().is_some_and(|closure| !closure.words.is_empty()) {
         tracing::info!(generation, turn, "the log is open again");

@@ -165,7 +165,61 @@ impl<S: Store + Sync> Held for OwnCopy<'_, S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::order::batch::Seal;
+    use crate::store::sqlite::{self, FollowedLog, SqliteOptions};
+
+    const HUB: Incarnation = Incarnation { node: 1, life: 1 };
+
+    /// Goal: what was there before a server read on is in its file as it was, whatever it learns and however often it is started, until
+    /// it is sure.
+    #[tokio::test]
+    async fn what_was_there_before_it_read_on_stays_in_the_file_until_it_is_sure() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = FollowedLog { log: [2; 16], node: "n1".to_owned() };
+        let open = || {
+            let (options, metrics) = (SqliteOptions::default(), Arc::default());
+            let shared = (&log, HUB.life);
+            let opened = sqlite::open_shared(folder.path(), options, metrics, shared).unwrap();
+            let (store, _, _, followed) = opened;
+            let standing = Standing { noted: followed.noted.clone(), ..Standing::default() };
+            (store, Follower::restore(Seal::new(&[1; 32], [2; 16], 1), followed), standing)
+        };
+        let opening = |generation: u64| (format!("o:{generation}"), vec![1]);
+        let expected = Unsure { turn: 58, read_from: 5, openings: vec![opening(5)] };
+        for (turn, generation) in [(58, 5), (60, 7)] {
+            let (mut store, mut follower, mut standing) = open();
+            follower.apply(turn, 1, Digest([1; 32]));
+            standing.read_from = generation;
+            let (follower, standing) = (&follower, &mut standing);
+            let mut copy = OwnCopy { hub: HUB, follower, store: &mut store, standing };
+            let host = ("host".to_owned(), b"n1".to_vec());
+            copy.learn(generation, vec![host, opening(generation)]).await.unwrap();
+            copy.read_on_unsure().await.unwrap();
+            copy.learn(generation + 1, vec![opening(generation + 1)]).await.unwrap();
+            copy.note(generation + 1).await.unwrap();
+            assert_eq!(copy.unsure_since(), Some(58));
+            let noted = sqlite::noted(folder.path()).unwrap().unwrap();
+            let known = Noted {
+                generation: generation + 1,
+                facts: vec![opening(generation + 1)],
+                unsure: Some(expected.clone()),
+            };
+            assert_eq!(noted, known);
+        }
+        let (mut store, follower, mut standing) = open();
+        let (follower, standing) = (&follower, &mut standing);
+        let mut copy = OwnCopy { hub: HUB, follower, store: &mut store, standing };
+        assert_eq!(copy.unsure_since(), Some(58));
+        copy.be_sure().await.unwrap();
+        assert_eq!(copy.unsure_since(), None);
+        drop(store);
+        let (_, _, standing) = open();
+        let known = Noted { generation: 8, facts: vec![opening(8)], unsure: None };
+        assert_eq!(standing.noted, known);
+    }
 
     /// Goal: who may have what nobody else has is not told to take a snapshot in place of its folder. Before, it was, where turns
     /// were missing or two others disagreed before the chain of an opening could say it.

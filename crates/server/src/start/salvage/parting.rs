@@ -21,9 +21,9 @@ pub(super) struct Part {
 pub(super) enum Parting {
     /// All up to this turn is in both, and what the copy has behind it may be in the copy alone.
     Behind(u64),
-    /// Anywhere up to this turn: it is taken up from the first one whose bytes are there. What the log has already is passed over
+    /// Nobody remembers where: it is taken up from the first turn whose bytes are there. What the log has already is passed over
     /// then, and what is left out is lost.
-    Upto(u64),
+    Unknown,
 }
 
 impl Parting {
@@ -31,7 +31,7 @@ impl Parting {
     pub(super) fn part(self, before: u64, last: u64) -> Part {
         match self {
             Self::Behind(after) => Part { after, last, is_guess: false },
-            Self::Upto(latest) => Part { after: before.min(latest), last, is_guess: true },
+            Self::Unknown => Part { after: before, last, is_guess: true },
         }
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn parted_by_openings(
     mine: &BTreeMap<u64, Digest>,
 ) -> Option<Parting> {
     if there.is_unsure_of(own, copy) {
-        return Some(Parting::Upto(copy.0));
+        return Some(Parting::Unknown);
     }
     let named = forked_behind(there, own, copy, |_| None);
     let found = forked_behind(there, own, copy, |turn| mine.get(&turn).copied())?;
@@ -54,7 +54,7 @@ pub(super) fn parted_by_openings(
     let openings = there.openings().values();
     let alike = openings.filter(|began| mine.get(&began.turn) == Some(&began.chain));
     let last_alike = alike.map(|began| began.turn).filter(|turn| *turn <= found).max();
-    Some(last_alike.map_or(Parting::Upto(found), Parting::Behind))
+    Some(last_alike.map_or(Parting::Unknown, Parting::Behind))
 }
 
 /// The same of a copy up to `applied`, also by what everything up to a turn came to in the log and in the copy.
@@ -76,6 +76,6 @@ pub(super) fn parted(
         (Some(last), _) => Parting::Behind(last),
         (None, Some(Parting::Behind(turn))) if turn <= before => Parting::Behind(turn),
         // What is known of the chains begins after they have parted.
-        (None, _) => Parting::Upto(before),
+        (None, _) => Parting::Unknown,
     })
 }

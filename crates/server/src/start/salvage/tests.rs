@@ -116,7 +116,9 @@ async fn said_there() -> Vec<Proposal> {
         invite: None,
     };
     let account = || Proposal::Account(Box::new(new.clone()));
-    take_up((&mut router, &mut turns), vec![account()], (clock, &mut Vec::new())).await.unwrap();
+    take_up((&mut router, &mut turns), lacking(vec![account()]), (clock, &mut Vec::new()))
+        .await
+        .unwrap();
     let head = router.head(&crew());
     let (header, frame) = alice.link(&crew(), MemberOperation::Create, (head.mg, head.pm));
     let frame = RawFrame::decode(frame).unwrap();
@@ -127,12 +129,17 @@ async fn said_there() -> Vec<Proposal> {
     vec![account(), link]
 }
 
+/// What the log is known to lack.
+fn lacking(records: Vec<Proposal>) -> Missing {
+    Missing { records, is_guess: false }
+}
+
 async fn taken_up(
     lost: Vec<Proposal>,
     refuses: Vec<Unkept>,
 ) -> (Router, Result<Tally, SalvageError>) {
     let (mut router, mut turns) = (router(), Way::new(refuses));
-    let tally = take_up((&mut router, &mut turns), lost, (clock, &mut Vec::new())).await;
+    let tally = take_up((&mut router, &mut turns), lacking(lost), (clock, &mut Vec::new())).await;
     (router, tally)
 }
 
@@ -179,23 +186,23 @@ fn copies_part_where_they_come_to_something_else() {
         turns.iter().map(|(turn, chain)| (*turn, Digest([*chain; 32]))).collect()
     };
     let here = chains(&[(3, 3), (4, 4), (5, 5)]);
-    let (behind, upto) = (|turn| Some(Parting::Behind(turn)), |turn| Some(Parting::Upto(turn)));
+    let (behind, unknown) = (|turn| Some(Parting::Behind(turn)), Some(Parting::Unknown));
     for (mine, by_openings, expected) in [
         (chains(&[(3, 3), (4, 4)]), None, None),
         (chains(&[(3, 3), (4, 9)]), None, behind(3)),
         (chains(&[(3, 3), (4, 9)]), behind(1), behind(3)),
         // The openings go back further.
         (chains(&[(5, 9), (6, 9)]), behind(2), behind(2)),
-        (chains(&[(5, 9)]), None, upto(4)),
-        (chains(&[(5, 9)]), behind(5), upto(4)),
+        (chains(&[(5, 9)]), None, unknown),
+        (chains(&[(5, 9)]), behind(5), unknown),
         (chains(&[(8, 9)]), behind(5), behind(5)),
-        (chains(&[(8, 9)]), upto(5), upto(5)),
+        (chains(&[(8, 9)]), unknown, unknown),
     ] {
         let applied = mine.last_key_value().map_or(0, |(turn, _)| *turn);
         assert_eq!(parted((&here, &mine), applied, by_openings), expected, "{mine:?}");
     }
     // It has read on since, and that is in the log.
-    assert_eq!(parted((&here, &chains(&[(5, 5)])), 3, upto(3)), None);
+    assert_eq!(parted((&here, &chains(&[(5, 5)])), 3, unknown), None);
 }
 
 /// A folder that follows the log: openings, and the turns whose bytes it has, each with the generation it was read from.
@@ -269,7 +276,7 @@ fn a_refusal_that_did_not_count_refuses_nothing() {
         .unwrap();
     }
     let lost = lost(&source(&own), data.path()).unwrap();
-    let refused: Vec<Digest> = lost.iter().filter_map(refusal).collect();
+    let refused: Vec<Digest> = lost.records.iter().filter_map(refusal).collect();
     assert_eq!(refused, [Digest([3; 32]), Digest([5; 32])]);
 }
 
@@ -292,11 +299,12 @@ async fn an_account_whose_name_is_another_ones_now_is_left_out() {
     {
         let (mut router, mut turns) = (router(), Way::new(Vec::new()));
         let mut copies = Vec::new();
-        take_up((&mut router, &mut turns), vec![account(theirs)], (clock, &mut copies))
+        take_up((&mut router, &mut turns), lacking(vec![account(theirs)]), (clock, &mut copies))
             .await
             .unwrap();
         let tally =
-            take_up((&mut router, &mut turns), vec![account(0)], (clock, &mut copies)).await;
+            take_up((&mut router, &mut turns), lacking(vec![account(0)]), (clock, &mut copies))
+                .await;
         assert_eq!(tally.unwrap(), Tally { known, left_out, ..Tally::default() });
     }
 }
@@ -317,14 +325,14 @@ fn what_two_openings_behind_one_turn_have_parted_is_found() {
     for log in [5, 12] {
         let data = folder(&[(log, began(2))], &[(2, 1), (3, log)]);
         let lost = lost(&source(&own), data.path()).unwrap();
-        assert_eq!(texts(&lost), ["of turn 3", "of turn 4"]);
+        assert_eq!(texts(&lost.records), ["of turn 3", "of turn 4"]);
     }
     let same = folder(&[(9, began(2))], &[(4, 9), (5, 9)]);
     assert!(lost(&source(&own), same.path()).unwrap().is_empty());
 }
 
-/// What everything up to these turns came to in a folder: something else than in the log.
-fn put_chains(folder: &TempDir, turns: &[u64]) {
+/// What everything up to these turns came to in a folder.
+fn put_chains(folder: &TempDir, (turns, chain): (&[u64], u8)) {
     let file = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     for turn in turns {
         let mut written = Vec::new();
@@ -332,7 +340,7 @@ fn put_chains(folder: &TempDir, turns: &[u64]) {
         ciborium::into_writer(&keys, &mut written).unwrap();
         file.execute(
             "INSERT INTO turns (turn, time_ms, chain, written) VALUES (?1, 0, ?2, ?3)",
-            params![turn.cast_signed(), [9_u8; 32], written],
+            params![turn.cast_signed(), [chain; 32], written],
         )
         .unwrap();
     }
@@ -362,9 +370,14 @@ fn what_came_apart_where_nobody_remembers_is_taken_up_from_the_first_turn_that_i
     ];
     for (upto, openings, chains) in cases {
         let own = folder(&openings, &all[..upto]);
-        put_chains(&own, chains);
+        put_chains(&own, (chains, 9));
         let found = lost(&source(&own), data.path()).unwrap();
-        assert_eq!(found.len(), upto, "with the chains of {chains:?}: {:?}", texts(&found));
+        assert_eq!(
+            found.records.len(),
+            upto,
+            "with the chains of {chains:?}: {:?}",
+            texts(&found.records)
+        );
     }
 }
 
@@ -376,21 +389,47 @@ fn what_was_there_before_a_server_read_on_is_taken_up() {
     let data = folder(&[(15, of_first)], &[(9, 15), (10, 15), (11, 15)]);
     let all = [(2, 1), (3, 9), (4, 9), (5, 12), (6, 12), (7, 12), (8, 12), (9, 15), (10, 15)];
     let own = folder(&[(15, of_first)], &all);
-    put_chains(&own, &[9, 10]);
+    put_chains(&own, (&[9, 10], 9));
     // One of before has kept nothing of that: all is taken up, as some of it is of generations that nobody remembers.
-    assert_eq!(lost(&source(&own), data.path()).unwrap().len(), all.len());
+    assert_eq!(lost(&source(&own), data.path()).unwrap().records.len(), all.len());
     let file = Connection::open(own.path().join(DATABASE_FILE)).unwrap();
     file.execute("INSERT INTO unsure (id, turn, generation) VALUES (1, 4, 9)", []).unwrap();
     let (name, value) = began(2).sealed(9, &words());
     let insert = "INSERT INTO unsure_openings (name, value) VALUES (?1, ?2)";
     file.execute(insert, params![name, value]).unwrap();
     let found = lost(&source(&own), data.path()).unwrap();
-    assert_eq!(texts(&found), ["of turn 2", "of turn 3", "of turn 4"]);
+    assert_eq!(texts(&found.records), ["of turn 2", "of turn 3", "of turn 4"]);
     // The log remembers more: it is known where they part.
     let known = [(6, began(2)), (12, Began { before: 6, ..began(4) }), (15, of_first)];
     let data = folder(&known, &[(9, 15)]);
     let found = lost(&source(&own), data.path()).unwrap();
-    assert_eq!(texts(&found), ["of turn 3", "of turn 4"]);
+    assert_eq!(texts(&found.records), ["of turn 3", "of turn 4"]);
+}
+
+/// Goal: what is there is taken up, also where the folder and the log are known to differ before the first turn that is there. Before,
+/// it ended as one that has forgotten turns of which it is known that the log lacks them.
+#[test]
+fn what_differs_before_the_first_turn_that_is_there_is_taken_up_from_that_one() {
+    let data = folder(&[(15, Began { before: 12, ..began(12) })], &[(13, 15)]);
+    put_chains(&data, (&[3, 4, 5, 6, 7, 8], 9));
+    let own = folder(&[], &[(6, 9), (7, 9), (8, 9)]);
+    put_chains(&own, (&[3, 4, 5, 6, 7, 8], 8));
+    let found = lost(&source(&own), data.path()).unwrap();
+    assert_eq!(texts(&found.records), ["of turn 6", "of turn 7", "of turn 8"]);
+    assert!(found.is_guess);
+}
+
+/// Goal: nobody does again what the log has. Before, a person was told so of all that was looked at, where much of it is in the log: to
+/// ban somebody again who was let in again since, for one.
+#[test]
+fn what_the_log_may_have_is_not_said_to_be_lacking() {
+    let mut tally = Tally::default();
+    assert_eq!(tally.left_out(true), "nothing");
+    tally.leave_out("decisions of the operator");
+    assert_eq!(tally.left_out(false), "1 decisions of the operator");
+    let words = tally.left_out(true);
+    assert!(words.starts_with("1 decisions of the operator; nobody remembers where"), "{words}");
+    assert!(words.contains("the log may have these"), "{words}");
 }
 
 /// Goal: turns whose bytes are gone are named, and nothing is taken up as if it were all.

@@ -16,6 +16,9 @@ use crate::store::{
 /// Turns that are remembered: those by which later ones are judged, and the state before the first of them.
 const TURNS_KEPT: u64 = 1_025;
 
+/// Rows that go with one turn, at most. A server that was unsure has many that may go, and nobody waits for all of them at once.
+const ROWS_DROPPED_MAX: u64 = 64;
+
 /// - `shared`: one row. Which log, which hub, its last life, the last turn, and up to which one keys are
 ///   forgotten. `position` is the last one given, also when what stood there is gone.
 /// - `turns`: what the last turns came to, and the keys that they wrote.
@@ -208,9 +211,11 @@ pub(super) fn read(connection: &Connection) -> Result<(Followed, u64), Problem> 
         })?;
     let life = Some(life_from_sql(life)).filter(|life| *life != 0);
     let mut followed = Followed { horizon: from_sql(horizon), life, ..Followed::default() };
-    let mut select =
-        connection.prepare("SELECT time_ms, chain, written FROM turns ORDER BY turn")?;
-    let mut rows = select.query([])?;
+    // There are more of them while the server is unsure, and for a while after it.
+    let mut select = connection.prepare(
+        "SELECT time_ms, chain, written FROM (SELECT * FROM turns ORDER BY turn DESC LIMIT ?1) ORDER BY turn",
+    )?;
+    let mut rows = select.query([to_sql(TURNS_KEPT)])?;
     while let Some(row) = rows.next()? {
         let written: Vec<u8> = row.get(2)?;
         let written: Written = intact("turn", ciborium::from_reader(&written[..]))?;
@@ -364,11 +369,17 @@ fn keep_batch(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
             to_sql(mark.generation),
             &batch[..]
         ])?;
-    let forget = mark.forget.min(turn.saturating_sub(1));
-    // What was there before it was not known whether the log has it is needed by who takes it up from here.
-    connection
-        .prepare_cached("DELETE FROM tail WHERE turn <= ?1 AND NOT EXISTS (SELECT 1 FROM unsure)")?
-        .execute([to_sql(forget)])?;
+    drop_upto(connection, "tail", mark.forget.min(turn.saturating_sub(1)))
+}
+
+/// Drops the first rows of this table up to a turn. What was there before it was not known whether the log has it is needed by
+/// who takes it up from here.
+fn drop_upto(connection: &Connection, table: &str, turn: u64) -> rusqlite::Result<()> {
+    let delete = format!(
+        "DELETE FROM {table} WHERE turn IN (SELECT turn FROM {table} WHERE turn <= ?1 ORDER BY turn LIMIT ?2) \
+         AND NOT EXISTS (SELECT 1 FROM unsure)"
+    );
+    connection.prepare_cached(&delete)?.execute([to_sql(turn), to_sql(ROWS_DROPPED_MAX)])?;
     Ok(())
 }
 
@@ -386,9 +397,7 @@ pub(super) fn keep(
             "INSERT INTO turns (turn, time_ms, chain, written) VALUES (?1, ?2, ?3, ?4)",
         )?
         .execute(params![to_sql(turn), to_sql(mark.time_ms), chain.as_bytes(), written])?;
-    connection
-        .prepare_cached("DELETE FROM turns WHERE turn <= ?1 AND NOT EXISTS (SELECT 1 FROM unsure)")?
-        .execute([to_sql(turn.saturating_sub(TURNS_KEPT))])?;
+    drop_upto(connection, "turns", turn.saturating_sub(TURNS_KEPT))?;
     connection
         .prepare_cached("UPDATE shared SET turn = ?1, horizon = ?2, position = ?3")?
         .execute(params![to_sql(turn), to_sql(mark.horizon), to_sql(position)])?;

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{from_sql, to_sql};
 use crate::store::Unsure;
 
-/// - `unsure`: one row, or none. As long as there is one, no turn and no batch is dropped from the file. It grows by no more
-///   than lies in Redis: a server that has read all of that knows what it is.
+/// - `unsure`: one row, or none. As long as there is one, no turn and no batch is dropped from the file. It grows by the turns up
+///   to the next opening, which says what this server is.
 /// - `unsure_openings`: the openings that were known.
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS unsure (
