@@ -273,7 +273,7 @@ impl Reader {
             let reason = format!("{BAD_SIGNATURES_MAX} frames with bad signatures");
             return Err(CloseReason::Policy(reason.into()));
         }
-        match self.allow(&header).await {
+        match self.allow(&header, frame.bytes().len()).await {
             Allowance::Taken => {}
             not_now => {
                 self.not_taken(id, &header, not_now);

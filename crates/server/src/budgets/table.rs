@@ -156,9 +156,15 @@ budgets! {
     /// Messages.
     Messages = "messages", Amount::Rate(Rate::per_second(50, 1_000)), per "account",
         Waits, "faster than anybody types; a program that sends a file of lines waits";
+    /// Bytes of messages.
+    MessageBytes = "message_bytes", Amount::Rate(Rate::per_second(MIB, 4 * MIB)), per "account",
+        Waits, "twenty letters of the largest size; beyond 4 MiB/s the disk keeps others waiting";
     /// What agents report.
     Reports = "reports", Amount::Rate(Rate::per_second(500, 1_000)), per "account",
-        Waits, "output of a command at 8 MB/s";
+        Waits, "pieces of output, and what became of commands";
+    /// Bytes of what agents report.
+    ReportBytes = "report_bytes", Amount::Rate(Rate::per_second(4 * MIB, 16 * MIB)), per "account",
+        Waits, "output of a command; what is larger goes as a file, which the server does not store";
     /// What one sender may take of what is left of a mailbox.
     MailboxPart = "mailbox_part", Amount::Part(8), per "sender and recipient",
         MailboxFull, "no one person fills the mailbox of another";

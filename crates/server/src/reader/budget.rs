@@ -50,8 +50,8 @@ pub(super) fn millis(wait: std::time::Duration) -> u64 {
 }
 
 impl Reader {
-    /// Takes a frame from the budgets of the account; waits where that is all it takes.
-    pub(super) async fn allow(&self, header: &Header) -> Allowance {
+    /// Takes a frame of so many bytes from the budgets of the account; waits where that is all it takes.
+    pub(super) async fn allow(&self, header: &Header, bytes: usize) -> Allowance {
         let (budgets, now) = (&self.peer.budgets, Instant::now());
         if takes_new_room(header) && self.hub.budgets.disk.is_full() {
             self.hub.budgets.hit(Budget::Disk);
@@ -65,8 +65,14 @@ impl Reader {
             }
             Header::Message(message) => {
                 let is_report = message.t == Tag::Out || message.stage.is_some();
-                let budget = if is_report { Budget::Reports } else { Budget::Messages };
-                budgets.wait_to_take(budget).await;
+                let (number, size) = if is_report {
+                    (Budget::Reports, Budget::ReportBytes)
+                } else {
+                    (Budget::Messages, Budget::MessageBytes)
+                };
+                budgets.wait_to_take(number).await;
+                budgets.wait_for(size).await;
+                budgets.spend(size, Instant::now(), u64::try_from(bytes).unwrap_or(u64::MAX));
                 Allowance::Taken
             }
             Header::Key(key) => match budgets.take_key(&key.cid, now) {

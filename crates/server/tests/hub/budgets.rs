@@ -184,6 +184,23 @@ async fn messages_that_come_too_fast_wait_and_others_do_not() {
     server.stop().await.unwrap();
 }
 
+/// Goal: few letters that are long wait as many short ones do, so that the disk has time for others; what an account
+/// has sent before it is beyond its bytes is not held up.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_too_many_bytes_wait() {
+    let (server, _folder) = with_limits(&["message_bytes=1000/s+2000"]).await;
+    let (mut alice, _bob, place, e) = pair(&server, ["alice", "bob"], [0, 1]).await;
+    let start = Instant::now();
+    for n in 0..8 {
+        alice.say(Tag::Dm, &place, e, n).await;
+    }
+    for _ in 0..8 {
+        alice.ack().await;
+    }
+    assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+    server.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_wait_when_an_account_has_taken_too_many_bytes() {
     let (server, _folder) = with_limits(&["answer_bytes=1000/s+2000"]).await;
