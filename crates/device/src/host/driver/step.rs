@@ -140,13 +140,11 @@ impl Driver {
         if self.silence.waits(Instant::now(), is_open) {
             self.pending.push_back(ClientEvent::Answering);
         }
-        match asked.close {
-            Some(reply) => Err(End::Asked(Some(reply))),
-            None => {
-                self.repeat_revocation();
-                Ok(())
-            }
+        if let Some(reply) = asked.close {
+            return Err(End::Asked(Some(reply)));
         }
+        self.repeat_revocation();
+        Ok(())
     }
 
     /// Tells the host what the device says, and once in a connection that what waited at the server was dealt with.
