@@ -276,7 +276,7 @@ mod tests {
         assert!(folder.key_file().unwrap().is_none());
         let keys = PasswordKeys::derive("correct horse", &server, &user);
         let (vault, device) = {
-            let made = chat_protocol::keys::DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+            let made = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
             let vault = Vault::new(&made.identity);
             let device = OwnDevice::first(&user, made, None, 5).unwrap();
             (vault, device)

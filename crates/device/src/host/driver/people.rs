@@ -15,7 +15,7 @@ use crate::store::StoreError;
 pub const RENEWING: &str = "new keys are published";
 
 /// Bundles that nobody has asked for are this far apart at least: each ends a connection.
-const REPEAT_PAUSE: Duration = Duration::from_secs(60);
+const REPEAT_PAUSE: Duration = Duration::from_mins(1);
 
 /// What somebody decides about a person's identity key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

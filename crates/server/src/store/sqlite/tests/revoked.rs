@@ -132,8 +132,8 @@ async fn a_full_table_takes_the_keys_of_devices() {
     };
     let many: Vec<KeyId> = (0..ACCOUNT_REVOKED_MAX).map(invented).collect();
     let more = invented(ACCOUNT_REVOKED_MAX);
-    let last = [vec![lost.signing_id(), more], Vec::new()];
-    for rev in many.chunks(32).map(<[KeyId]>::to_vec).chain(last) {
+    let newest = [vec![lost.signing_id(), more], Vec::new()];
+    for rev in many.chunks(32).map(<[KeyId]>::to_vec).chain(newest) {
         phone = next(Some(&phone), &rev);
         commit(&mut store, vec![publishes(&phone)]).await;
     }
