@@ -95,6 +95,7 @@ fn who_was_shown_the_newest_bundle_alone_is_handed_the_older_one_and_not_named()
     hub.rotate(ALICE);
     hub.faults.hides_keys.clear();
     hub.tell_of_keys("alice");
+    hub.peers[CAROL].endpoint.refresh(&ConversationId::room(&lobby()));
     live(&mut hub);
     hub.now += HELD_MS;
     say(&mut hub, BOB, "the laptop reads this");

@@ -182,7 +182,7 @@ async fn a_log_of_this_version_comes_to_the_same_for_ever() {
         other.commit(at, NOW, batch).await.unwrap();
     }
     assert_eq!(other.follower().applied(), log.turns().last().unwrap().turn);
-    assert_eq!(other.follower().chain().to_string(), "ROOqh6whMC_rP2ty1Eaf8Y6azXLoM5zdce0huyKV2X8");
+    assert_eq!(other.follower().chain().to_string(), "ZSnVSE4tUzhjoMk1ik_9cQwib23UmZ0QS4XQOtT25F0");
 }
 
 /// That a hub is gone, as one decides that has applied what `by` has.

@@ -281,7 +281,7 @@ async fn applying_a_log_of_this_version_leaves_the_same_file_for_ever() {
     let came = (chain.to_string(), held.to_string());
     let was = (
         "hWl9UXjXJjVQD93zUPofGz9J1l1K_8yW-n88hZf3r_I".to_owned(),
-        "TO BE FILLED IN: what the file comes to at version 3 of the log".to_owned(),
+        "iPoO2NqBUC9hNqEOagPtXtgjfLbb_OJMxiF1wWK-W7M".to_owned(),
     );
     assert_eq!(came, was, "{outcomes:#?}\n{}", tables.join("\n"));
 }
