@@ -4,6 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chat_evil_hub::read;
+use chat_protocol::header::Header;
+use chat_protocol::tag::Tag;
+use chat_testkit::middle::{Passing, Way};
 use chat_tests::{Client, Program, Proxy, Scene, Terminal, operator, types};
 use serde_json::{Value, json};
 
@@ -124,20 +128,29 @@ impl Seat {
     }
 }
 
-/// A way to the server on which it refuses the next message, with a reason of its own, once the switch is on.
+/// A way to the server on which it refuses the next text, with a reason of its own, once the switch is on.
 fn refusing(scene: &Scene) -> (Proxy, Arc<AtomicBool>) {
     let is_on = Arc::new(AtomicBool::new(false));
-    let refuses = Arc::clone(&is_on);
-    let rule = move |text: &str| {
-        let answer: Value = serde_json::from_str(text).ok()?;
-        let is_taken = answer["tag"] == "ACK" && refuses.swap(false, Ordering::SeqCst);
-        let reason = format!("because{EVIL}");
-        let (id, code) = (&answer["id"], "E_TOO_MANY");
+    let (refuses, mut refused) = (Arc::clone(&is_on), None);
+    let middle = move |passing: Passing| {
+        if let Some((Header::Message(header), _)) = read::frame(&passing)
+            && matches!(header.t, Tag::Dm | Tag::Text)
+            && refuses.swap(false, Ordering::SeqCst)
+        {
+            refused = Some(Value::from(header.id.to_string()));
+        }
+        let answer = read::text(&passing, Way::ToClient, "ACK");
+        let Some(id) =
+            refused.clone().filter(|id| answer.is_some_and(|answer| answer["id"] == *id))
+        else {
+            return vec![passing];
+        };
+        let (code, reason) = ("E_TOO_MANY", format!("because{EVIL}"));
         let refusal =
             json!({"tag": "NOACK", "stage": "stored", "id": id, "code": code, "reason": reason});
-        is_taken.then(|| refusal.to_string())
+        vec![read::with_text(&passing, &refusal)]
     };
-    (Proxy::rewriting(scene.server.address(), Box::new(rule)), is_on)
+    (Proxy::through(scene.server.address(), Box::new(middle), None), is_on)
 }
 
 /// A machine that lets alice write what she likes.

@@ -43,6 +43,8 @@ fn a_password_that_is_run_into_its_command_is_not_repeated() {
         "/paswordhunter2",
         "/passwdhunter2 now",
         "/devicesrevok2hunter2",
+        "/devices revoke2hunter2",
+        " /devices revoke2hunter2",
         " /revoke 2 hunter2",
     ];
     let told = Scene::empty().client("alice").pipe(&lines, &[]).expect_code(1);

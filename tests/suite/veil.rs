@@ -123,41 +123,46 @@ fn what_was_typed_under_the_veil_does_not_come_back_without_it() {
     assert!(!line.text().contains("this line was not sent; Up"), "{}", line.text());
 }
 
-/// Goal: a text that is refused under the veil is not gone, whatever refuses it: it stands where it was typed, under the veil,
-/// and is sent as it was; in line mode Up brings it back, once. An answer with a quote is counted anew, and does not come back.
+/// Goal: a text that is refused under the veil is not gone, whatever refuses it: it stands nowhere by itself, Up brings it
+/// back where it was typed, and it is sent as it was. For whom an answer is, is decided anew: it is shown, and does not come
+/// back. (The build before put it where one types, and a second Enter sent an answer to whoever had written meanwhile.)
 #[test]
-fn what_was_refused_under_the_veil_is_put_back() {
+fn what_was_refused_under_the_veil_comes_back_with_up() {
     let (scene, [bob]) = Scene::with(["bob"]);
-    let mut full = scene.at_full_screen("alice", (120, 30));
-    for (line, why) in
-        [("/reply ^9 no!", "there is no such message here"), ("/usres", "did you mean /users?")]
-    {
-        full.type_line(line);
-        full.wait_until_seen(why);
-        full.wait_for_picture("nothing to be typed", is_empty);
-    }
+    let mut full = scene.at_full_screen("alice", (120, 40));
     full.type_line("/veil on");
     full.wait_until_seen("the veil is on");
+    for line in ["/reply ^9 no!", "/reply It was Zoe"] {
+        full.type_line(line);
+        full.wait_until_seen(&format!("this was not sent: ~ {line}"));
+        full.type_keys(b"\x1b[A");
+        typed_is(&full, "~ /veil on");
+        full.type_keys(b"\x15");
+    }
     for (line, why) in [
+        ("/usres", "did you mean /users?"),
         ("/mgs bob It was Zoe", "unknown command /mgs"),
-        ("/reply It was Zoe", "nobody has written to you alone"),
         ("server*It was Zoe", "the server takes no messages"),
         ("alice*It was Zoe", "a message to yourself goes nowhere"),
     ] {
-        full.type_keys(b"\x15");
         full.type_line(line);
         full.wait_until_seen(why);
+        full.wait_for_picture("nothing to be typed", is_empty_under_the_veil);
+        full.type_keys(b"\x1b[A");
         typed_is(&full, &format!("~ {line}"));
+        full.type_keys(b"\x15");
     }
-    // From the start of the line, five letters less.
-    full.type_keys(b"\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~bob");
-    full.type_line("");
+    // The newest once more; from the start of the line, five letters less.
+    full.type_keys(b"\x1b[B\x1b[A\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~bob\r");
     bob.stdout.wait_for_part("~ alice → you: It was Zoe");
+    full.type_keys(b"\x1b[A");
+    typed_is(&full, "~ /veil on");
+    full.type_keys(b"\x15");
     full.type_line("/quit");
     assert_eq!(full.wait(), Some(0));
     let mut line = scene.at_terminal("carol");
     line.types("/veil on", "carol ~#lobby>");
-    line.types("carol*It was Tom", "a message to yourself goes nowhere");
+    line.types("carol*It was Tom", "not sent; Up brings it back");
     line.type_keys(b"\x1b[A");
     typed_is(&line, "carol ~#lobby> carol*It was Tom");
     line.type_keys(b"\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~bob");
@@ -172,17 +177,52 @@ fn what_was_refused_under_the_veil_is_put_back() {
     assert_eq!(line.wait(), Some(0));
 }
 
-/// Goal: what was typed ahead is a line of its own, whatever came of the one before it. (The build before made one line of
-/// both.)
+/// Goal: a refusal under the veil takes nothing from what Up brings back. (The build before made it anew of what is kept, and
+/// a line that was given up was not among that.)
+#[test]
+fn a_refusal_under_the_veil_leaves_what_comes_back() {
+    let scene = Scene::empty();
+    let mut line = scene.at_terminal("alice");
+    line.type_keys(b"half a word");
+    line.wait_for("half a word");
+    line.type_keys(b"\x03");
+    line.wait_for("this line was not sent; Up brings it back");
+    line.types("/veil on", "alice ~#lobby>");
+    line.types("alice*It was Zoe", "not sent; Up brings it back");
+    line.types("/veil off", "alice #lobby>");
+    for row in ["/veil off", "/veil on", "half a word"] {
+        line.type_keys(b"\x1b[A");
+        line.wait_for_picture(row, |picture| {
+            let typed = picture.lines().rfind(|one| one.starts_with("alice #lobby>"));
+            typed.is_some_and(|typed| typed.trim_end().ends_with(row))
+        });
+    }
+    line.type_keys(b"\x15");
+    line.type_line("/quit");
+    assert_eq!(line.wait(), Some(0));
+}
+
+/// Goal: what was typed ahead is a line of its own, whatever came of the one before it, and that is said. (The build before
+/// made one line of both, or said nothing.)
 #[test]
 fn what_is_refused_under_the_veil_stands_before_no_keys_typed_ahead() {
     let (scene, [bob]) = Scene::with(["bob"]);
     let mut full = scene.at_full_screen("alice", (120, 30));
     full.type_line("/veil on");
     full.wait_until_seen("the veil is on");
-    full.type_keys(b"alice*It was Zoe\rbob*one\r");
+    full.type_keys(b"alice*It was Zoe\r");
+    full.wait_until_seen("not sent; Up brings it back");
+    full.type_keys(b"bob*one\r");
     bob.stdout.wait_for_part("~ alice → you: one");
-    typed_is(&full, "~ alice*It was Zoe");
+    full.type_keys(b"alice*It was Zoe\rbob*more\r");
+    bob.stdout.wait_for_part("~ alice → you: more");
+    full.type_line("/clear");
+    full.wait_until_gone("not sent");
+    full.type_keys(b"alice*It was Zoe\r/veil off\r");
+    full.wait_until_seen("not sent; Up brings it back");
+    full.wait_until_seen("the veil is off");
+    full.type_keys(b"\x1b[A");
+    typed_is(&full, "> /veil off");
     full.type_keys(b"\x15");
     full.type_line("/quit");
     assert_eq!(full.wait(), Some(0));
@@ -196,35 +236,61 @@ fn what_is_refused_under_the_veil_stands_before_no_keys_typed_ahead() {
     assert!(!heard.contains("It was"), "{heard}");
 }
 
-/// Goal: what was typed under the veil does not stand there without it, and is there again with it. (The build before put it
-/// back without the veil, and Enter said it in clear.)
+/// Goal: what was typed under the veil does not stand there without it, and what was begun is there again with it, also where
+/// an older line is looked at meanwhile. (The build before put it back without the veil, and Enter said it in clear; or Down
+/// did.)
 #[test]
 fn what_was_begun_under_the_veil_waits_for_it() {
     let scene = Scene::empty();
     let mut full = scene.at_full_screen("alice", (200, 40));
     full.type_line("/create plans");
     full.wait_until_seen("▸3 #plans");
-    for (typed, row) in
-        [(&b"alice*It was Zoe\r"[..], "~ alice*It was Zoe"), (b"It was To", "~ It was To")]
-    {
+    for (keys, seen) in [(&b""[..], "~ It was To"), (b"\x1b[A", "~ /veil on")] {
         full.type_line("/veil on");
         full.wait_until_seen("the veil is on");
-        full.type_keys(typed);
-        typed_is(&full, row);
+        full.type_keys(b"It was To");
+        typed_is(&full, "~ It was To");
+        full.type_keys(keys);
+        typed_is(&full, seen);
         full.type_keys(b"\x1b2");
         full.wait_until_seen("▸2 #lobby");
         full.type_line("/veil off");
         full.wait_until_seen("the veil is off");
         full.type_keys(b"\x1b3");
         full.wait_until_seen("/veil on brings it back");
+        full.type_keys(b"\x1b[B");
         full.wait_for_picture("nothing to be typed", is_empty);
         full.type_line("/veil on");
-        typed_is(&full, row);
+        typed_is(&full, "~ It was To");
         full.type_keys(b"\x15");
         full.type_line("/veil off");
         full.wait_for_picture("nothing to be typed", is_empty);
         full.type_line("/clear");
     }
+    full.type_line("/quit");
+    assert_eq!(full.wait(), Some(0));
+}
+
+/// Goal: what was refused in one conversation comes back in no other one.
+#[test]
+fn what_was_refused_under_the_veil_comes_back_in_its_conversation() {
+    let scene = Scene::empty();
+    let mut full = scene.at_full_screen("alice", (200, 40));
+    full.type_line("/create plans");
+    full.wait_until_seen("▸3 #plans");
+    full.type_line("/veil on");
+    full.wait_until_seen("the veil is on");
+    full.type_line("alice*It was Zoe");
+    full.wait_until_seen("not sent; Up brings it back");
+    full.type_keys(b"\x1b2");
+    full.wait_until_seen("▸2 #lobby");
+    full.type_keys(b"\x1b[A");
+    typed_is(&full, "~ /create plans");
+    full.type_keys(b"\x15\x1b3");
+    full.wait_until_seen("▸3 #plans");
+    full.type_keys(b"\x1b[A");
+    typed_is(&full, "~ alice*It was Zoe");
+    full.type_keys(b"\x15");
     full.type_line("/quit");
     assert_eq!(full.wait(), Some(0));
 }
@@ -247,6 +313,16 @@ fn what_was_begun_under_the_veil_in_a_room_is_not_put_back_elsewhere() {
     alice.wait_for("alice ~#lobby> ");
     alice.type_keys(b"\x1b[A");
     typed_is(&alice, "alice ~#lobby> /join ops");
+    alice.type_keys(b"\x15");
+    // What is for somebody was not meant for a room, and is kept.
+    alice.types("/join ops", "alice ~#ops> ");
+    bob.stdout.wait_for_count(2, |line| line.contains("[alice] joined #ops"));
+    bob.type_line("/kick alice");
+    alice.wait_for("…ce ~#lobby>");
+    alice.types("alice*It was Tom", "not sent; Up brings it back");
+    alice.wait_for("alice ~#lobby> ");
+    alice.type_keys(b"\x1b[A");
+    typed_is(&alice, "alice ~#lobby> alice*It was Tom");
     alice.type_keys(b"\x15");
     alice.type_line("/quit");
     assert_eq!(alice.wait(), Some(0));
@@ -279,6 +355,11 @@ fn what_was_covered_is_not_among_the_last_words() {
 /// Whether nothing is typed.
 fn is_empty(picture: &str) -> bool {
     picture.lines().any(|row| row.starts_with("> a message, or"))
+}
+
+/// The same under the veil.
+fn is_empty_under_the_veil(picture: &str) -> bool {
+    picture.lines().any(|row| row.starts_with("~ a message, or"))
 }
 
 /// Waits until this stands in the row where one types, which is the last one that begins so.

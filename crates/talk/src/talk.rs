@@ -29,6 +29,7 @@ use crate::seen::Heard;
 use crate::sent::{Sent, SentLog, label};
 use crate::session::Saver;
 use crate::told::{Fault, Link, Told};
+use crate::unsent::Refused;
 use crate::{awaited, feeds, files, grant, history, identity, rooms, unstarted};
 
 /// Commands that are remembered as asked for here: more than anybody has under way.
@@ -65,6 +66,7 @@ pub struct Talk {
     pub(crate) sent: SentLog,
     pub(crate) conversations: Conversations,
     pub(crate) unstarted: unstarted::Unstarted,
+    pub(crate) refused: Refused,
     /// Names seen, for completion.
     pub(crate) names: Arc<Mutex<Names>>,
     /// People who were met since the start.
@@ -123,6 +125,7 @@ impl Talk {
             commands: BTreeSet::new(),
             sent: SentLog::default(),
             unstarted: unstarted::Unstarted::default(),
+            refused: Refused::default(),
             names: Arc::default(),
             met: Met::default(),
             awaited: awaited::Awaited::default(),

@@ -1,10 +1,19 @@
 //! Lines that were not sent: those that were begun, and those of which nothing came.
 
+use std::collections::HashMap;
+
 use chat_protocol::name::ConversationId;
-use chat_text::input;
+use chat_text::input::{self, Input};
+use chat_text::show::veil_mark;
 
 use crate::talk::Talk;
 use crate::told::Told;
+
+/// Where a line is typed; nothing where that is in no conversation.
+type Place = Option<ConversationId>;
+
+/// Lines that were refused under the veil, the newest of each place.
+pub(crate) type Refused = HashMap<Place, String>;
 
 /// What was begun to be written in one conversation, the newest last, and whether it was typed under the veil. They are no
 /// more than somebody has typed.
@@ -37,39 +46,43 @@ impl Drafts {
     }
 }
 
-/// How a line was typed.
-#[derive(Debug, Clone, Copy)]
-struct Typed {
-    /// By somebody who can type it anew; a script cannot.
-    by_person: bool,
-    /// It is the answer to a question, and is not meant a second time.
-    is_answer: bool,
-    /// Its writer was moved while they typed: it was meant for where they are no more.
-    was_moved: bool,
-}
-
-/// Whether a line is put back where it was typed, after it came to this.
-fn is_put_back(line: &str, typed: Typed, is_veiled: bool, told: &Told) -> bool {
-    let is_own = typed.by_person && !typed.is_answer && !typed.was_moved;
-    is_own && told.fault.is_some() && input::is_put_back(line, is_veiled)
-}
-
 impl Talk {
-    /// Does what a line asks for. Where nothing comes of it, and nothing else brings it back, it is a draft where it was
-    /// typed, see [`Talk::take_draft`].
+    /// Does what a line asks for. Where nothing comes of it, and nothing else brings it back, [`Talk::refused`] does, or it
+    /// is shown.
     pub async fn read(&mut self, line: &str) -> Told {
         let (here, is_veiled) = (self.conversations.here().cloned(), self.is_veiled());
-        let typed = Typed {
-            by_person: self.is_person,
-            is_answer: self.asked.is_some() && !line.starts_with('/'),
-            was_moved: self.rooms.moved.is_some(),
-        };
-        let told = Box::pin(self.obey(line)).await;
-        let is_there = self.conversations.here() == here.as_ref();
-        if is_there && is_put_back(line, typed, is_veiled, &told) {
-            self.conversations.leave_draft(line.to_owned(), is_veiled);
+        // A script types nothing anew, and an answer is not meant a second time.
+        let is_own = self.is_person && (self.asked.is_none() || line.starts_with('/'));
+        if is_own && !line.trim().is_empty() {
+            self.refused.remove(&here);
         }
-        told
+        let was_moved = self.rooms.moved.is_some();
+        let told = Box::pin(self.obey(line)).await;
+        // It is shown already, and is not to be had where it was not meant for.
+        let is_late = was_moved && self.rooms.moved.is_none() && is_about_place(line);
+        if told.fault.is_none() || !is_own || is_late {
+            return told;
+        }
+        told.and(self.keep_refused(here, line, is_veiled))
+    }
+
+    /// Keeps a line of which nothing came, if nothing else brings it back; says so. Whom and what an answer is for is
+    /// decided anew each time, so it is shown once instead.
+    fn keep_refused(&mut self, here: Place, line: &str, is_veiled: bool) -> Told {
+        if input::may_come_back(line, is_veiled) || input::may_hold_password(line) {
+            return Told::default();
+        }
+        if let Ok(Input::Slash(_)) = input::parse(line) {
+            return Told::error(format!("this was not sent: {}{line}", veil_mark(is_veiled)));
+        }
+        self.refused.insert(here, line.to_owned());
+        Told::error("not sent; Up brings it back")
+    }
+
+    /// What was refused last under the veil where one is, and is to be had again: while that is on, until the next line.
+    pub fn refused(&self) -> Option<&str> {
+        let refused = self.refused.get(&self.conversations.here().cloned());
+        refused.filter(|_| self.is_veiled()).map(String::as_str)
     }
 
     /// Keeps what was begun to be written in a conversation, for [`Talk::take_draft`].
@@ -77,8 +90,7 @@ impl Talk {
         self.conversations.leave_draft_in(cid, text, self.rooms.is_veiled);
     }
 
-    /// What was begun to be written where one is, or was not sent and is to be had again; nothing that was typed under the
-    /// veil while that is off.
+    /// What was begun to be written where one is; nothing that was typed under the veil while that is off.
     pub fn take_draft(&mut self) -> String {
         self.conversations.take_draft(self.rooms.is_veiled)
     }
@@ -88,6 +100,11 @@ impl Talk {
         let here = self.conversations.here().and_then(|cid| self.conversations.get(cid));
         !self.rooms.is_veiled && here.is_some_and(|one| one.drafts.has_veiled())
     }
+}
+
+/// Whether a line is understood, and depends on where its writer is.
+fn is_about_place(line: &str) -> bool {
+    input::parse(line).is_ok_and(|input| input.is_about_place())
 }
 
 #[cfg(test)]
@@ -112,24 +129,5 @@ mod tests {
         assert!(!drafts.has_veiled());
         assert_eq!(drafts.take(true), "in clear", "under the veil fewer read it");
         assert!(drafts.is_empty());
-    }
-
-    /// Goal: only what a person has typed for where they are, and was refused, is put back. (The build before put back in
-    /// the lobby what was begun in a room that its writer had been put out of.)
-    #[test]
-    fn what_is_not_to_be_typed_anew_is_not_put_back() {
-        let own = Typed { by_person: true, is_answer: false, was_moved: false };
-        let refused = Told::error("no");
-        let line = "bob*It was Zoe";
-        assert!(is_put_back(line, own, true, &refused));
-        assert!(!is_put_back(line, own, true, &Told::default()), "it was accepted");
-        assert!(!is_put_back(line, own, false, &refused), "Up brings it back");
-        for typed in [
-            Typed { by_person: false, ..own },
-            Typed { is_answer: true, ..own },
-            Typed { was_moved: true, ..own },
-        ] {
-            assert!(!is_put_back(line, typed, true, &refused), "{typed:?}");
-        }
     }
 }

@@ -64,11 +64,6 @@ pub fn may_come_back(line: &str, is_veiled: bool) -> bool {
     }
 }
 
-/// Whether a line of which nothing came is put back where one types, as it would come back if there were no veil.
-pub fn is_put_back(line: &str, is_veiled: bool) -> bool {
-    may_come_back(line, false) && !may_come_back(line, is_veiled)
-}
-
 /// What is repeated of a line that goes nowhere: nothing of one that may hold a password, or was typed under the veil.
 pub fn repeated(line: &str, is_veiled: bool) -> &str {
     if is_veiled || may_hold_password(line) { "…" } else { line }
@@ -494,6 +489,9 @@ mod tests {
             (" /DEVICES revok 2 hunter2", true),
             ("/device revoke hunter2", true),
             ("/devices revoke2 hunter2", true),
+            ("/devices revoke2hunter2", true),
+            (" /devices revok2hunter2", true),
+            ("/devices revokehunter2", true),
             ("/devicesrevoke 2 hunter2", true),
             ("/DEVICERevoke2hunter2", true),
             ("/devicesrevok2hunter2", true),
@@ -503,7 +501,9 @@ mod tests {
             ("/revoke 2", false),
             ("/remove 2 of them", false),
             ("/devices revoke 2", false),
+            ("/devices revoke2", false),
             ("/devices bob", false),
+            ("/devices removal-van", false),
             ("/jion ops", false),
             ("//password is a word", false),
             ("//pasword is a word", false),
@@ -536,6 +536,8 @@ mod tests {
             (" /devices revoke 2 hunter2", "devices revoke N"),
             ("/devices revoke 2 hunter2", "devices revoke N"),
             ("  /device revok hunter2", "devices revoke N"),
+            ("/devices revoke2hunter2", "devices revoke N"),
+            (" /devices revoke2hunter2", "devices revoke N"),
         ] {
             assert_eq!(parse(line), Err(InputError::TypedInSight { command }), "{line}");
         }
@@ -557,6 +559,8 @@ mod tests {
             ("/device revoke 2 hunter2", "devices revoke N"),
             ("/devicesrevoke2hunter2", "devices revoke N"),
             ("/devicesrevok2hunter2", "devices revoke N"),
+            ("/devices revoke2hunter2", "devices revoke N"),
+            (" /devices revoke2hunter2", "devices revoke N"),
             ("/revoke 2 hunter2", "devices revoke N"),
             ("/revok 2 hunter2", "devices revoke N"),
             ("/REVOKE2hunter2", "devices revoke N"),
@@ -572,26 +576,6 @@ mod tests {
         }
         assert_eq!(repeated("//passhunter2", false), "//passhunter2");
         assert_eq!(repeated("It was Zoe", true), "…");
-    }
-
-    /// Goal: a text of which nothing came under the veil need not be typed anew; a quote is not counted anew. (The build before
-    /// put back an answer with a quote, and a message that came meanwhile made it quote another one.)
-    #[test]
-    fn what_nothing_else_brings_back_is_put_back() {
-        for (line, in_clear, under_the_veil) in [
-            ("It was Zoe", false, true),
-            ("bo\u{200b}b*It was Zoe", false, true),
-            ("/mgs bob It was Zoe", false, true),
-            ("/reply It was Zoe", false, true),
-            ("/reply ^1 It was Zoe", false, false),
-            ("/join ops", false, false),
-            ("/veil off", false, false),
-            ("/password hunter2", false, false),
-            ("/passhunter2", false, false),
-        ] {
-            let is_back = (is_put_back(line, false), is_put_back(line, true));
-            assert_eq!(is_back, (in_clear, under_the_veil), "{line}");
-        }
     }
 
     /// Goal: nothing that was said under the veil is said without it because it came back. (The build before gave back all

@@ -36,6 +36,8 @@ const CONVERSATIONS_MAX: usize = 64;
 pub(crate) struct Composer {
     area: TextArea<'static>,
     sent: HashMap<ConversationId, Sent>,
+    /// A line that was refused where one types: the newest to be had again, and kept with no other.
+    once: Option<String>,
     completion: Option<Completion>,
     /// It in so many columns, until it changes: a frame needs it more than once, and others come while nobody types.
     laid: RefCell<Option<(usize, Typed)>>,
@@ -107,14 +109,20 @@ impl Composer {
         text
     }
 
+    /// Takes what was begun in a conversation that is left; it is not there on the way back from older lines any more.
+    pub(crate) fn leave(&mut self, cid: &ConversationId) -> String {
+        let typed = self.take();
+        let sent = self.sent.get_mut(cid);
+        sent.and_then(|sent| sent.leave(&typed, self.once.as_deref())).unwrap_or(typed)
+    }
+
+    /// The newest line that can be had again where one types now, besides those that were sent.
+    pub(crate) fn set_once(&mut self, line: Option<String>) {
+        self.once = line;
+    }
+
     /// Notes what was sent in a conversation, so that it can be had again, if it may be.
     pub(crate) fn was_sent(&mut self, cid: &ConversationId, text: &str, is_veiled: bool) {
-        if !may_come_back(text, is_veiled) {
-            if let Some(sent) = self.sent.get_mut(cid) {
-                sent.return_to_end();
-            }
-            return;
-        }
         if self.sent.len() >= CONVERSATIONS_MAX && !self.sent.contains_key(cid) {
             // The one with the fewest lines is missed least.
             let least = self.sent.iter().min_by_key(|(_, sent)| sent.len());
@@ -122,7 +130,12 @@ impl Composer {
                 self.sent.remove(&least);
             }
         }
-        self.sent.entry(cid.clone()).or_default().push(text);
+        let sent = self.sent.entry(cid.clone()).or_default();
+        if may_come_back(text, is_veiled) {
+            sent.push(text);
+        } else {
+            sent.return_to_end();
+        }
     }
 
     /// Notes what was said in a conversation before the program was started, newest first: a page of the home that
@@ -253,9 +266,14 @@ impl Composer {
         Acted::Done
     }
 
-    fn recall(&mut self, cid: &ConversationId, which: fn(&mut Sent, &str) -> Option<String>) {
+    fn recall(
+        &mut self,
+        cid: &ConversationId,
+        which: fn(&mut Sent, &str, Option<&str>) -> Option<String>,
+    ) {
         let typed = self.text();
-        let recalled = self.sent.get_mut(cid).and_then(|sent| which(sent, &typed));
+        let sent = self.sent.get_mut(cid);
+        let recalled = sent.and_then(|sent| which(sent, &typed, self.once.as_deref()));
         if let Some(text) = recalled {
             self.set(&text);
         }

@@ -162,9 +162,14 @@ impl Screen {
         self.composer.is_empty() && self.popup.is_none()
     }
 
-    /// Puts a text where one types: a draft, one that the editor has written, or one that could not be sent.
+    /// Puts a text where one types: a draft, or one that the editor has written.
     pub fn set_typed(&mut self, text: &str) {
         self.composer.set(text);
+    }
+
+    /// Here this line was refused, and comes back before those that were sent.
+    pub fn set_refused(&mut self, line: Option<&str>) {
+        self.composer.set_once(line.map(str::to_owned));
     }
 
     /// Says that a text of so many bytes does not fit into a message.
@@ -189,7 +194,7 @@ impl Screen {
             }
         };
         let has_room = self.composer.paste(&pasted);
-        let typed = self.composer.take();
+        let typed = self.composer.leave(&self.open);
         // What has no room as it is seen is not lost either.
         if has_room { typed } else { typed + &pasted }
     }

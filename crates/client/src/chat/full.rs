@@ -20,7 +20,6 @@ use chat_tui::theme::Theme;
 use chat_tui::told::Teller;
 use crossterm::event::{Event as TerminalEvent, EventStream};
 use futures_util::StreamExt as _;
-use futures_util::stream::Peekable;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -90,9 +89,6 @@ impl Mouse {
     }
 }
 
-/// Keys, and whether one waits.
-type Keyboard = Peekable<EventStream>;
-
 /// What a person sees and does.
 struct Desk {
     screen: Screen,
@@ -105,7 +101,7 @@ struct Desk {
     are_facts_old: bool,
     /// None while the terminal is somebody else's.
     full: Option<FullScreen>,
-    keys: Option<Keyboard>,
+    keys: Option<EventStream>,
     mouse: Mouse,
     /// As the terminal allows it and the command line asks.
     found: Theme,
@@ -219,7 +215,7 @@ impl Desk {
             looking: Looking::default(),
             searching: Searching::default(),
             full: Some(full),
-            keys: Some(EventStream::new().peekable()),
+            keys: Some(EventStream::new()),
             mouse,
             found,
             notifier: Notifier::default(),
@@ -309,7 +305,6 @@ impl Desk {
             if self.show(talk, &told.and(then)) {
                 return Ok(Over::Left);
             }
-            self.put_back(talk).await;
         }
     }
 
@@ -414,7 +409,14 @@ impl Desk {
                 return Ok(Told::default());
             }
             _ if asks_password(line) => {}
-            _ => return Ok(talk.read(line).await),
+            _ => {
+                let was_veiled = talk.is_veiled();
+                let told = talk.read(line).await;
+                if talk.is_veiled() != was_veiled && self.screen.is_idle() {
+                    self.put_back(talk);
+                }
+                return Ok(told);
+            }
         }
         self.leave_screen();
         let told = talk.read(line).await;
@@ -433,6 +435,7 @@ impl Desk {
         }
         self.shown.add(told.consumed);
         self.follow(talk);
+        self.screen.set_refused(talk.refused());
         let close = self.screen.key_of(Action::Close);
         let question = talk.asked().map(|asked| question(asked, close));
         self.screen.ask(question);
@@ -482,7 +485,7 @@ impl Desk {
         let full = FullScreen::take(self.mouse == Mouse::Screen)?;
         let size = full.size()?;
         self.screen.resize(size.width, size.height);
-        (self.full, self.keys) = (Some(full), Some(EventStream::new().peekable()));
+        (self.full, self.keys) = (Some(full), Some(EventStream::new()));
         Ok(())
     }
 
@@ -497,7 +500,7 @@ impl Desk {
 }
 
 /// The next key, paste or size; nothing any more once the terminal is gone.
-async fn next(keys: &mut Option<Keyboard>) -> Option<TerminalEvent> {
+async fn next(keys: &mut Option<EventStream>) -> Option<TerminalEvent> {
     match keys {
         Some(keys) => keys.next().await?.ok(),
         None => std::future::pending().await,

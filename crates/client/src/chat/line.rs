@@ -92,8 +92,6 @@ struct Desk {
     interrupts: String,
     /// The editor reads a line.
     is_reading: bool,
-    /// The editor recalls a line that was refused under the veil.
-    has_refused: bool,
     /// What was typed and not sent; the editor begins the next line with it.
     draft: Draft,
     /// What the editor has begun its line with.
@@ -140,7 +138,6 @@ pub(super) async fn talk(
         interrupts: Keys::with(bindings).key_of(Action::Interrupt).to_owned(),
         // The first line is read without being told to.
         is_reading: true,
-        has_refused: false,
         draft: Draft::default(),
         offered: Draft::default(),
     };
@@ -381,24 +378,23 @@ impl Desk {
         }
     }
 
-    /// Lets the editor read the next line, if it reads none. What was refused under the veil Up brings back, once: it
-    /// stands in no line that keys may have been typed ahead for. What no device sends any more stands there.
+    /// Lets the editor read the next line, if it reads none. What no device sends any more stands there, but for what was
+    /// typed under the veil, which Up brings back.
     fn go_on(&mut self, talk: &mut Talk) {
         if std::mem::replace(&mut self.is_reading, true) {
             return;
         }
         let (place, is_veiled) = (place(talk), talk.is_veiled());
-        let mut refused = Some(talk.take_draft()).filter(|line| !line.is_empty());
-        if !is_veiled && let Some(unsent) = refused.take() {
+        let unsent = talk.take_draft();
+        if !unsent.is_empty() && !is_veiled {
             self.draft = (unsent, String::new());
         }
-        let had_refused = std::mem::replace(&mut self.has_refused, refused.is_some());
-        let is_other = self.recalls != place || had_refused || self.has_refused;
-        let past = is_other.then(|| self.typed.lines(&place).into_iter().chain(refused).collect());
+        let past = (self.recalls != place).then(|| self.typed.lines(&place));
         self.recalls = place;
         self.offered = std::mem::take(&mut self.draft);
         self.screen.turn(true);
-        self.keyboard.go_on(Turn { draft: self.offered.clone(), past, is_veiled });
+        let (draft, refused) = (self.offered.clone(), talk.refused().map(str::to_owned));
+        self.keyboard.go_on(Turn { draft, past, refused, is_veiled });
     }
 
     fn line_has_ended(&mut self) {

@@ -1,5 +1,7 @@
 //! What was sent before in one conversation.
 
+use super::shown;
+
 /// Lines that are remembered.
 const LINES_MAX: usize = 200;
 
@@ -64,9 +66,9 @@ impl Sent {
         self.reached = Some(self.reached.map_or(from, |reached| reached.min(from)));
     }
 
-    /// The line before; what is typed is kept for the way back.
-    pub(super) fn older(&mut self, typed: &str) -> Option<String> {
-        let line = self.at(self.back + 1)?.to_owned();
+    /// The line before; what is typed is kept for the way back. The newest may be one that is there this once.
+    pub(super) fn older(&mut self, typed: &str, once: Option<&str>) -> Option<String> {
+        let line = self.at(self.back + 1, once)?.to_owned();
         if self.back == 0 {
             typed.clone_into(&mut self.draft);
         }
@@ -75,17 +77,25 @@ impl Sent {
     }
 
     /// The line behind it, and at last what was being typed.
-    pub(super) fn newer(&mut self, _typed: &str) -> Option<String> {
+    pub(super) fn newer(&mut self, _typed: &str, once: Option<&str>) -> Option<String> {
         self.back = self.back.checked_sub(1)?;
         if self.back == 0 {
             return Some(std::mem::take(&mut self.draft));
         }
-        self.at(self.back).map(str::to_owned)
+        self.at(self.back, once).map(str::to_owned)
     }
 
-    fn at(&self, back: usize) -> Option<&str> {
-        let at = self.lines.len().checked_sub(back)?;
-        self.lines.get(at).map(String::as_str)
+    /// What was begun there, where a line of before is only looked at; whoever leaves is at the end again.
+    pub(super) fn leave(&mut self, typed: &str, once: Option<&str>) -> Option<String> {
+        let is_looked_at = self.at(self.back, once).is_some_and(|line| shown(line) == typed);
+        let draft = std::mem::take(&mut self.draft);
+        self.return_to_end();
+        is_looked_at.then_some(draft)
+    }
+
+    fn at<'l>(&'l self, back: usize, once: Option<&'l str>) -> Option<&'l str> {
+        let lines = self.lines.iter().map(String::as_str).chain(once);
+        lines.rev().nth(back.checked_sub(1)?)
     }
 
     /// The newest line but `skip` that has these letters.

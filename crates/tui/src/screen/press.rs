@@ -180,7 +180,7 @@ impl Screen {
     /// Opens a conversation.
     pub(super) fn go(&mut self, one: &Conversation) -> Option<Need> {
         let cid = one.cid.clone();
-        (cid != self.open).then(|| Need::Open { cid, draft: self.composer.take() })
+        (cid != self.open).then(|| Need::Open { cid, draft: self.composer.leave(&self.open) })
     }
 
     fn go_by(&mut self, action: Action, facts: &Facts) -> Option<Need> {

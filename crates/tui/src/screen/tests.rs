@@ -291,8 +291,7 @@ fn a_password_does_not_come_back() {
     }
     desk.write("/passwd hunter2");
     desk.key(KeyCode::Char('c'), CTRL);
-    desk.key(KeyCode::Up, NONE);
-    assert_eq!(desk.screen.take_typed(), "hello");
+    desk.has_behind(&["hello", "hello"]);
 }
 
 /// Goal: what was said under the veil is not said without it because it came back. (The build before gave it back.)
@@ -317,6 +316,52 @@ fn what_was_typed_under_the_veil_does_not_come_back() {
     desk.key(KeyCode::Char('r'), CTRL);
     desk.write("zoe");
     assert!(desk.text().contains("(not found)"), "{}", desk.text());
+}
+
+/// Goal: what was begun stays with the conversation that one leaves, also while an older line is looked at. (The build before
+/// kept it beside the line, where Down gave back without the veil what was begun under it.)
+#[test]
+fn what_was_begun_is_not_left_behind_an_older_line() {
+    let mut desk = Desk::new(80, 24);
+    desk.sends("/veil on");
+    desk.facts.is_veiled = true;
+    for is_put in [false, true] {
+        desk.write("It was Zoe");
+        desk.has_behind(&["/veil on"]);
+        if is_put {
+            assert_eq!(desk.screen.take_typed(), "It was Zoe", "by others");
+        } else {
+            let draft = "It was Zoe".to_owned();
+            let need = desk.key(KeyCode::Char('2'), ALT);
+            assert!(matches!(need, Some(Need::Open { draft: left, .. }) if left == draft));
+        }
+        desk.screen.opened(cid("dm:alice:bob"));
+        desk.screen.opened(cid("room:lobby"));
+        desk.key(KeyCode::Down, NONE);
+        assert_eq!(desk.screen.composer.text(), "");
+    }
+    // What was made of an older line is begun, too.
+    desk.has_behind(&["/veil on"]);
+    desk.write("ly");
+    assert_eq!(desk.screen.take_typed(), "/veil only");
+}
+
+/// Goal: a line that was refused under the veil is the newest that Up brings back, and is kept with no other.
+#[test]
+fn what_was_refused_comes_back_before_what_was_sent() {
+    let mut desk = Desk::new(80, 24);
+    desk.sends("/veil on");
+    desk.facts.is_veiled = true;
+    desk.sends("alice*It was Zoe");
+    desk.screen.set_refused(Some("alice*It was Zoe"));
+    assert_eq!(desk.screen.composer.text(), "", "nothing stands there by itself");
+    desk.write("begun");
+    desk.has_behind(&["alice*It was Zoe", "/veil on", "/veil on"]);
+    desk.key(KeyCode::Down, NONE);
+    assert_eq!(desk.screen.composer.text(), "alice*It was Zoe");
+    assert_eq!(desk.screen.take_typed(), "begun");
+    desk.screen.set_refused(None);
+    desk.has_behind(&["/veil on", "/veil on"]);
 }
 
 #[test]

@@ -1,9 +1,5 @@
 //! What was begun to be typed: it stays with the conversation in which it was begun, and stands there again.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
-
 use chat_device::clock::now_ms;
 use chat_protocol::name::ConversationId;
 use chat_talk::Talk;
@@ -30,24 +26,15 @@ impl Desk {
                 "· what you had begun here was typed under the veil; /veil on brings it back";
             self.teller.note(&mut self.screen, line.to_owned(), now_ms());
         }
+        self.put_back(talk);
     }
 
-    /// Puts back what was begun here once nothing is typed and no key waits: what was typed ahead would stand behind it in
-    /// one line.
-    pub(super) async fn put_back(&mut self, talk: &mut Talk) {
-        if !self.screen.is_idle() || self.has_keys().await {
-            return;
-        }
+    /// Puts what was begun here where one types, and nothing stands: one has come here, or the veil is another.
+    pub(super) fn put_back(&mut self, talk: &mut Talk) {
         let draft = talk.take_draft();
         if !draft.is_empty() {
             self.screen.set_typed(&draft);
         }
-    }
-
-    /// Whether a key waits.
-    async fn has_keys(&mut self) -> bool {
-        let Some(keys) = &mut self.keys else { return false };
-        poll_fn(|context| Poll::Ready(Pin::new(&mut *keys).poll_peek(context).is_ready())).await
     }
 }
 

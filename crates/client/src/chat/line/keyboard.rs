@@ -8,7 +8,7 @@ use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
-use rustyline::history::MemHistory;
+use rustyline::history::{History as _, MemHistory, SearchDirection};
 use rustyline::validate::Validator;
 use rustyline::{
     Cmd, ColorMode, CompletionType, Config, Context, Editor, ExternalPrinter, Helper, KeyEvent,
@@ -56,6 +56,8 @@ pub(super) struct Turn {
     pub(super) draft: Draft,
     /// Lines to be recalled, where they are others than before.
     pub(super) past: Option<Vec<String>>,
+    /// One more, while this line is read.
+    pub(super) refused: Option<String>,
     /// What is typed goes out under the veil.
     pub(super) is_veiled: bool,
 }
@@ -112,43 +114,59 @@ pub(super) fn open(
         printer
     }));
     let (sender, typed) = mpsc::channel(1);
-    let (turns, mut may_go_on) = mpsc::channel::<Turn>(1);
-    std::thread::spawn(move || {
-        let (mut before, mut after) = Draft::default();
-        // Whoever begins has none on.
-        let mut is_veiled = false;
-        loop {
-            let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            *draft.lock().unwrap_or_else(PoisonError::into_inner) = (before.clone(), after.clone());
-            let typed = match editor.readline_with_initial(&prompt, (&before, &after)) {
-                Ok(line) => {
-                    remember(&mut editor, &line, is_veiled);
-                    Typed::Line(line)
-                }
-                Err(ReadlineError::Interrupted) => {
-                    let (before, after) = given_up(&draft);
-                    let line = format!("{before}{after}");
-                    let was_begun = !line.trim().is_empty();
-                    let begun = was_begun.then(|| remember(&mut editor, &line, is_veiled));
-                    Typed::Interrupt { begun }
-                }
-                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                    Typed::NotUtf8(given_up(&draft))
-                }
-                Err(_) => Typed::End,
-            };
-            if sender.blocking_send(typed).is_err() {
-                return;
-            }
-            let Some(turn) = may_go_on.blocking_recv() else { return };
-            (before, after) = turn.draft;
-            is_veiled = turn.is_veiled;
-            if let Some(past) = turn.past {
-                recall(&mut editor, past);
-            }
-        }
-    });
+    let (turns, may_go_on) = mpsc::channel::<Turn>(1);
+    std::thread::spawn(move || read_lines(editor, (&draft, &prompt), &sender, may_go_on));
     Ok((terminal, screen, Keyboard { typed, turns }))
+}
+
+/// Reads lines, each when it may.
+fn read_lines(
+    mut editor: Editor<Typing, MemHistory>,
+    (draft, prompt): (&Mutex<Draft>, &Mutex<String>),
+    sender: &mpsc::Sender<Typed>,
+    mut may_go_on: mpsc::Receiver<Turn>,
+) {
+    let (mut before, mut after) = Draft::default();
+    // Whoever begins has none on.
+    let mut is_veiled = false;
+    let mut has_one_more = false;
+    loop {
+        let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        *draft.lock().unwrap_or_else(PoisonError::into_inner) = (before.clone(), after.clone());
+        let read = editor.readline_with_initial(&prompt, (&before, &after));
+        if has_one_more {
+            forget_newest(&mut editor);
+        }
+        let typed = match read {
+            Ok(line) => {
+                remember(&mut editor, &line, is_veiled);
+                Typed::Line(line)
+            }
+            Err(ReadlineError::Interrupted) => {
+                let (before, after) = given_up(draft);
+                let line = format!("{before}{after}");
+                let was_begun = !line.trim().is_empty();
+                let begun = was_begun.then(|| remember(&mut editor, &line, is_veiled));
+                Typed::Interrupt { begun }
+            }
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Typed::NotUtf8(given_up(draft))
+            }
+            Err(_) => Typed::End,
+        };
+        if sender.blocking_send(typed).is_err() {
+            return;
+        }
+        let Some(turn) = may_go_on.blocking_recv() else { return };
+        (before, after) = turn.draft;
+        is_veiled = turn.is_veiled;
+        if let Some(past) = turn.past {
+            recall(&mut editor, past);
+        }
+        // One that is the newest already is not added.
+        let add = |line| editor.add_history_entry::<String>(line).unwrap_or_default();
+        has_one_more = turn.refused.is_some_and(add);
+    }
 }
 
 /// What stood in the line that the editor has given up.
@@ -173,6 +191,15 @@ fn recall(editor: &mut Editor<Typing, MemHistory>, past: Vec<String>) {
     for line in past {
         drop(editor.add_history_entry(line));
     }
+}
+
+/// Lets the newest line be recalled no more.
+fn forget_newest(editor: &mut Editor<Typing, MemHistory>) {
+    let history = editor.history();
+    let before = 0..history.len().saturating_sub(1);
+    let found = before.filter_map(|at| history.get(at, SearchDirection::Forward).ok().flatten());
+    let kept = found.map(|found| found.entry.into_owned()).collect();
+    recall(editor, kept);
 }
 
 /// Completes commands and names, and draws the prompt.

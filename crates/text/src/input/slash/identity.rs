@@ -38,9 +38,14 @@ pub(super) const REVOKES: &str = "devices revoke N";
 const SLIPS_MAX: usize = 2;
 
 /// What stands behind the number of the device that is to be shut out, of what stands behind `/devices`; also with slips in
-/// the word for it. Nothing where there is neither that nor the word.
+/// the word for it, or with something run into it but a number. Nothing where there is neither that nor the word.
 pub(super) fn revokes(rest: &str) -> Option<(&'static str, &str)> {
     let (word, after) = first_word(rest);
+    let is_number = |behind: &str| behind.bytes().all(|byte| byte.is_ascii_digit());
+    let is_numbered = word.get(REVOKE.len()..).is_some_and(is_number);
+    if is_run_into(word) && !is_numbered && begins_near(word, REVOKE) {
+        return Some((REVOKES, word));
+    }
     let is_short = word.len() <= REVOKE.len() + SLIPS_MAX;
     let is_meant = is_short && osa_distance(&word.to_ascii_lowercase(), REVOKE) <= SLIPS_MAX;
     let (number, behind) = first_word(after);
@@ -50,14 +55,18 @@ pub(super) fn revokes(rest: &str) -> Option<(&'static str, &str)> {
 
 /// The same where the word stands without `/devices`, or something is run into it.
 pub(super) fn revokes_alone<'l>(word: &'l str, rest: &'l str) -> Option<(&'static str, &'l str)> {
-    let is_run_into = word.len() > REVOKE.len() + RUN_IN_SLIPS_MAX;
     let (number, after) = first_word(rest);
     let behind = match number.parse::<usize>() {
-        _ if is_run_into => word,
+        _ if is_run_into(word) => word,
         Ok(_) => after,
         Err(_) => rest,
     };
     (begins_near(word, REVOKE) && !behind.is_empty()).then_some((REVOKES, behind))
+}
+
+/// Whether a word is longer than the one that shuts a device out, with slips in it.
+fn is_run_into(word: &str) -> bool {
+    word.len() > REVOKE.len() + RUN_IN_SLIPS_MAX
 }
 
 /// `/devices`, `/devices USER`, `/devices revoke N`.
@@ -126,6 +135,7 @@ mod tests {
             ("/devices revoke", "needs the number of a device"),
             ("/devices revoke two", "nothing is typed behind it"),
             ("/devices revok 2 hunter2", "nothing is typed behind it"),
+            ("/devices revoke2hunter2", "nothing is typed behind it"),
             ("/key", "needs `rotate`"),
             ("/key delete", "needs `rotate`"),
         ] {
