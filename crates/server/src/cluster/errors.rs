@@ -141,7 +141,11 @@ pub enum ClusterError {
         key: String,
     },
     /// Another release has begun the log.
-    #[error("the log of {cluster} has version {found}, this server knows version {VERSION}")]
+    #[error(
+        "the log of {cluster} has version {found}, this server knows version {VERSION}: start the release that has written it. To \
+         change to this one, have a server leave there (--leave-cluster), and begin another log with its folder here \
+         (--new-cluster, with another --cluster)"
+    )]
     Version {
         /// The name of the log.
         cluster: String,
@@ -184,10 +188,10 @@ pub enum ClusterError {
         /// The name of the log.
         cluster: String,
     },
-    /// It is not known whether the log has all that the folder has.
+    /// The server has read on, and it is not known whether the log has all that was there before.
     #[error(
-        "the server in {data} may have what the other servers do not have, and reads on until that is known; make the snapshot \
-         from the folder of another one"
+        "the server in {data} reads on until it is known whether the other servers have all that it had before; make the \
+         snapshot from the folder of another one"
     )]
     Unsure {
         /// The folder.

@@ -72,8 +72,10 @@ pub enum BatchError {
     /// It is shorter than any.
     #[error("a batch of the log is cut")]
     Cut,
-    /// A newer server has written it.
-    #[error("a newer server writes to this log (version {0}); start the newer one here, too")]
+    /// Another release has written it.
+    #[error(
+        "another release has written to this log (version {0}, this one knows version {VERSION}); all servers are to be of one"
+    )]
     Version(u8),
     /// Its seal is of another key, log, generation or place.
     #[error("a batch of the log is not sealed by a hub that shares it")]
@@ -126,15 +128,20 @@ impl Seal {
         let mut plain = Vec::new();
         ciborium::into_writer(batch, &mut plain)
             .map_err(|error| BatchError::Content(error.to_string()))?;
+        Ok(self.seal_plain(VERSION, id, &plain))
+    }
+
+    /// What is sealed of this, which is of that version.
+    pub(crate) fn seal_plain(&self, version: u8, id: BatchId, plain: &[u8]) -> Vec<u8> {
         let BatchId { hub, seq } = id;
         let mut sealed = Vec::with_capacity(CLEAR_BYTES + plain.len() + 16);
-        sealed.push(VERSION);
+        sealed.push(version);
         sealed.extend(hub.node.to_be_bytes());
         sealed.extend(hub.life.to_be_bytes());
         sealed.extend(seq.to_be_bytes());
         let aad = self.bound_to(&sealed);
-        sealed.extend(gcm_seal(&self.key(hub), &self.nonce(seq), &aad, &plain));
-        Ok(sealed)
+        sealed.extend(gcm_seal(&self.key(hub), &self.nonce(seq), &aad, plain));
+        sealed
     }
 
     /// What a hub has sealed for this log.

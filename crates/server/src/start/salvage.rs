@@ -21,7 +21,7 @@ use crate::{
     limits::SALVAGE_BYTES,
     order::{
         Guarded, Records, Turn, Turns, Unkept,
-        batch::Seal,
+        batch::{BatchError, Seal},
         opening::line::{Line, forked_behind},
         words::WordSeal,
     },
@@ -66,6 +66,19 @@ pub enum SalvageError {
         /// Those whose bytes are not there.
         missing: String,
     },
+    /// It has something that this release cannot read.
+    #[error(
+        "--salvage: turn {turn} in {folder} cannot be read here: {error}. Nothing was taken up. Start this server without \
+         --salvage: devices bring again what somebody notices is missing. Keep that folder"
+    )]
+    Unread {
+        /// The folder.
+        folder: String,
+        /// The turn.
+        turn: u64,
+        /// Why.
+        error: BatchError,
+    },
     /// Redis has no room.
     #[error(
         "--salvage: Redis has no room for what is in the folder: raise its maxmemory, and start this server again in the same \
@@ -88,7 +101,7 @@ impl SalvageError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Open(_) | Self::Commit(_) => 70,
-            Self::Gap { .. } | Self::Full(_) | Self::Overtaken(_) => 1,
+            Self::Gap { .. } | Self::Unread { .. } | Self::Full(_) | Self::Overtaken(_) => 1,
         }
     }
 }
@@ -125,8 +138,12 @@ impl Source {
         let kept = sqlite::kept_since(&self.folder)?;
         // A server of before has kept nothing when it read on: what it had is of generations of which nobody knows.
         let of_before = || {
-            let is_unsure = kept.iter().any(|at| there.is_unsure_of(&now, *at));
-            parted((&here, &mine), applied, is_unsure.then_some(Parting::Unknown))
+            let chain_at = |turn: u64| mine.get(&turn).copied();
+            let is_unsure = |at: &(u64, u64)| {
+                there.is_unsure_of(&now, *at) && !there.has_all_of(at.0, chain_at)
+            };
+            let by_openings = kept.iter().any(is_unsure).then_some(Parting::Unknown);
+            parted((&here, &mine), applied, by_openings)
         };
         let by_now = || Some((parting_of(&now, copy).or_else(of_before)?, applied));
         let Some((parting, last)) = unsure.or_else(by_now) else { return Ok(None) };
@@ -153,8 +170,15 @@ impl Source {
                     missing.push((after.saturating_add(1), kept.turn.saturating_sub(1)));
                 }
                 after = kept.turn;
-                // What no server has sealed counts for nothing.
-                let Ok((_, batch)) = self.seal.open(&kept.batch) else { continue };
+                let batch = match self.seal.open(&kept.batch) {
+                    Ok((_, batch)) => batch,
+                    // What no server has sealed counts for nothing.
+                    Err(BatchError::Seal | BatchError::Cut) => continue,
+                    Err(error) => {
+                        let (folder, turn) = (self.folder.display().to_string(), kept.turn);
+                        return Err(SalvageError::Unread { folder, turn, error });
+                    }
+                };
                 let written = written.get(&kept.turn);
                 let counts = |record: &Guarded| written.is_none_or(|it| may_count(record, it));
                 let records = batch.records.into_iter().filter(counts);

@@ -541,6 +541,38 @@ async fn who_may_have_forked_reads_on_before_it_is_let_in() {
     assert_eq!(behind.append(batch(1, last, "e")).await, Ok(last + 1));
 }
 
+/// Goal: a log that was opened by those who are left goes on for ever, also where they had learnt of openings that they had not come
+/// to, and where the one that opens it had been unsure. Before, these went into the log, which had come to something else there, so
+/// after the next start no server was let in; and who had been unsure ended at once. Method: the log is opened anew and goes on, Redis
+/// and who has read that are lost, and two open it that have read less.
+#[tokio::test]
+async fn openings_that_nobody_has_come_to_are_not_handed_on() {
+    let Some((redis, place, mut one)) = begun().await else { return };
+    assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2));
+    assert_eq!(read_to(&mut one, 2).await, [(2, "b".to_owned())]);
+    redis.say(&["HDEL", "{test}:meta", "run"]).await;
+    one.open_with(2).await;
+    let known = one.facts.clone();
+    let openings = |facts: &Facts| facts.iter().filter(|(name, _)| name.starts_with("o:")).count();
+    assert_eq!(openings(&known), 1);
+    drop(one);
+    redis.say(&["FLUSHALL"]).await.expect("emptied");
+    let [mut two, mut three] =
+        [2, 3].map(|node| who_has_read(&place, node, &["a"], (1, known.clone())));
+    two.unsure = Some(Unsure { turn: 1, read_from: 1, openings: Facts::new() });
+    emptied_and_opened(&redis, [&mut two, &mut three]).await;
+    assert_eq!(two.unsure, None, "the log was opened with all that it had");
+    assert_eq!(openings(&two.facts), 1, "the new one");
+    assert_eq!(two.append(batch(1, 1, "x")).await, Ok(2));
+    assert_eq!(two.append(batch(2, 2, "y")).await, Ok(3));
+    read_to(&mut two, 3).await;
+    let standing = (two.read_from, two.facts.clone());
+    drop(two);
+    let mut two = who_has_read(&place, 2, &["a", "x", "y"], standing);
+    tokio::time::timeout(chat_testkit::PATIENCE, two.open_with(2)).await.expect("in time");
+    assert_eq!(two.append(batch(3, 3, "z")).await, Ok(4));
+}
+
 /// Goal: what is written beside the log by who has not the key is put right, and gets into no copy.
 #[tokio::test]
 async fn what_no_hub_has_sealed_is_put_right_from_a_copy() {

@@ -470,10 +470,13 @@ fn think(world: &mut World, number: usize, fault: Fault) {
     let (living, heard) = (&living, &heard);
     let view = View { node, own, asks, living, heard, has, is_time_over, without };
     let there = line_there(world);
-    let before = u8::try_from(there.generation(&hub.line())).expect("small");
+    let newest = u8::try_from(there.generation(&hub.line())).expect("small");
+    let copy = (turns(&hub.applied), hub.read_from());
+    let (before, _) = there.joined(hub.line()).handed_on(copy, |turn| hub.chain_at(turn));
+    let before = u8::try_from(before).expect("small");
     world.hubs[number].place = match decide(&view, |turn| hub.chain_at(turn)) {
         Decision::Open { generation, .. } => {
-            let generation = u8::try_from(generation).expect("small").max(before);
+            let generation = u8::try_from(generation).expect("small").max(newest);
             Place::Decided { run, generation, before }
         }
         // It asks again, with what it has read by then.

@@ -463,9 +463,12 @@ impl SharedLog for LostEnd {
             self.log.open_as_it_is(copy);
             return self.enter(copy, used).await;
         }
-        let before = there.generation(&self.own);
-        let (asks, is_time_over) = self.meet(&look.run, before);
-        let allowed = Allowed { is_time_over, without: None, before, asks };
+        let newest = there.generation(&self.own);
+        let at = (copy.said().turn, copy.read_from());
+        let line = there.joined(self.own.clone());
+        let (before, _) = line.handed_on(at, |turn| copy.chain_at(turn));
+        let (asks, is_time_over) = self.meet(&look.run, newest);
+        let allowed = Allowed { is_time_over, without: None, before, newest, asks };
         match attempt(&mut scripts, copy, look, allowed).await {
             Ok(Attempt::Open(_)) => self.enter(copy, used).await,
             Ok(_) => {

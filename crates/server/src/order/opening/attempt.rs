@@ -115,6 +115,8 @@ pub struct Allowed<'a> {
     pub without: Option<&'a BTreeSet<u32>>,
     /// The generation that this hub has followed the log in.
     pub before: u64,
+    /// The newest generation that this hub knows, which it may only have heard of.
+    pub newest: u64,
     /// What this hub asks the others with, at this closing of the log and at no other one.
     pub asks: Question,
 }
@@ -206,7 +208,7 @@ pub async fn attempt<P: Closed, H: Held>(
     place: &mut P,
     hub: &mut H,
     look: Look,
-    Allowed { is_time_over, without, before, asks }: Allowed<'_>,
+    Allowed { is_time_over, without, before, newest, asks }: Allowed<'_>,
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     let (node, own) = (hub.node(), hub.said());
     let Look { run, open, has } = look;
@@ -240,7 +242,7 @@ pub async fn attempt<P: Closed, H: Held>(
     if !matches!(answer, Answer::Done(_)) {
         return Ok(after(answer));
     }
-    let newest = generation.max(before);
+    let newest = generation.max(newest);
     open_as(place, hub, Opener { run: &run, node, before }, (has, own, newest)).await
 }
 

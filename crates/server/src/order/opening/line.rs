@@ -155,7 +155,7 @@ impl Line {
 
     /// Whether only the chain of the oldest opening can say that what somebody has is part of this line, who has followed
     /// `own` and has read the turn `applied` from the generation `read_from`: it is not known what led to that opening, and
-    /// they have not come so far.
+    /// they have not come so far. Who has read nothing has nothing.
     pub fn is_unsure_of(&self, own: &Self, (applied, read_from): (u64, u64)) -> bool {
         let is_behind_both = || {
             let both = own.last_of_both(self);
@@ -166,7 +166,7 @@ impl Line {
         let is_known =
             self.unknown == 0 || self.openings.contains_key(&read_from) || is_behind_both();
         let oldest = self.openings.first_key_value();
-        !is_known && oldest.is_some_and(|(_, began)| applied < began.turn)
+        !is_known && oldest.is_some_and(|(_, began)| (1..began.turn).contains(&applied))
     }
 
     /// Whether the log has all that a copy had up to turn `since`: the copy came to the same where a generation began
@@ -202,6 +202,24 @@ impl Line {
     /// Whether a turn that was read from this generation is part of the log.
     pub fn counts(&self, turn: u64, generation: u64) -> bool {
         self.may_have(generation) && self.turns_behind(generation).all(|last| turn <= last)
+    }
+
+    /// What a copy hands on that opens a log anew, where this led to the log: the openings that it has come to itself, and the
+    /// generation that the next one stands behind. It may have learnt of later ones, or of another line, which its turns have not
+    /// gone through: with those, the log would have an opening that nothing in it agrees with. The copy has read the turn `applied`
+    /// from the generation `read_from`; `chain_at` is what everything up to a turn came to in it.
+    pub fn handed_on(
+        &self,
+        (applied, read_from): (u64, u64),
+        chain_at: impl Fn(u64) -> Option<Digest>,
+    ) -> (u64, Self) {
+        let is_reached = |(_, began): &(&u64, &Began)| {
+            began.turn <= applied && chain_at(began.turn).is_none_or(|chain| chain == began.chain)
+        };
+        let reached = self.openings.iter().take_while(is_reached).last();
+        let line = Self::to(reached.map_or(0, |(generation, _)| *generation), &self.openings);
+        // Where nothing is known of that generation, it is one that nobody remembers.
+        (line.newest().max(read_from).max(FIRST), line)
     }
 
     /// Facts that are no openings, or are of this line.
@@ -344,6 +362,7 @@ mod tests {
         assert_eq!(forked(&log, &own, (58, 5)), None, "by the openings alone it is behind");
         assert!(log.is_unsure_of(&own, (58, 5)) && log.is_unsure_of(&own, (59, 6)));
         assert!(log.is_unsure_of(&line(&[]), (58, 1)), "it has opened nothing itself");
+        assert!(!log.is_unsure_of(&line(&[]), (0, 0)), "it is empty");
         assert!(
             log.is_unsure_of(&log, (58, 5)) && log.is_unsure_of(&log, (58, 9)),
             "it has heard of it"
@@ -373,6 +392,33 @@ mod tests {
         assert!(!Line::default().has_all_of(0, |_| Some(chain(1))), "nothing is known");
         let next = [0, 59, 60, 79, 80].map(|turn| log.next_behind(turn));
         assert_eq!(next, [Some(60), Some(60), Some(80), Some(80), None]);
+    }
+
+    /// Goal: what a copy has learnt and not come to does not get into the log that it opens.
+    #[test]
+    fn an_opener_hands_on_the_openings_that_it_has_come_to() {
+        let log = line(&[(3, 0, 20), (7, 3, 60), (9, 7, 80)]);
+        let reached = |log: &Line, copy, chain_at: &dyn Fn(u64) -> Option<Digest>| {
+            let (before, line) = log.handed_on(copy, chain_at);
+            (before, line.openings().keys().copied().collect::<Vec<_>>())
+        };
+        let same = |turn: u64| Some(chain(turn));
+        for (copy, expected) in [
+            ((0, 0), (1, vec![])),
+            ((58, 3), (3, vec![3])),
+            ((60, 3), (7, vec![3, 7])),
+            ((90, 9), (9, vec![3, 7, 9])),
+        ] {
+            assert_eq!(reached(&log, copy, &same), expected, "{copy:?}");
+            assert_eq!(reached(&log, copy, &|_| None), expected, "{copy:?}, too long ago");
+        }
+        let other = |turn: u64| Some(chain(if turn < 60 { turn } else { turn + 1 }));
+        assert_eq!(reached(&log, (85, 5), &other), (5, vec![3]), "it is on another line");
+        // Nobody remembers the generation that it was read from, and so it stays.
+        let (before, _) = line(&[(9, 7, 80)]).handed_on((58, 5), same);
+        let opened = line(&[(12, before, 58)]);
+        assert_eq!(forked(&opened, &line(&[(3, 0, 20)]), (40, 3)), None, "it is behind");
+        assert!(opened.is_unsure_of(&line(&[(3, 0, 20)]), (40, 3)));
     }
 
     #[test]

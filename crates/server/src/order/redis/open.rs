@@ -117,8 +117,10 @@ async fn step(
         copy.learn(generation, beside.put_back(known, &there.joined(own))).await?;
         return Ok(Opening::Read(counts));
     }
-    let before = there.generation(&own);
-    let facts = beside.put_back(copy.facts(), &there.joined(own));
+    let (newest, turn) = (there.generation(&own), copy.said().turn);
+    let line = there.joined(own);
+    let (before, line) = line.handed_on((turn, copy.read_from()), |turn| copy.chain_at(turn));
+    let facts = beside.put_back(copy.facts(), &line);
     let (sealing, cluster) = ((log.id, log.seal.clone()), log.place.cluster.clone());
     let mut place = ClosedInRedis::new(connection.clone(), &cluster, sealing, facts.clone());
     let look = place.look().await?;
@@ -127,20 +129,19 @@ async fn step(
         Some(_) => Heard::default(),
         None => place.said(&look.run).await?,
     };
-    let (since, asks) = meet(log, (&look.run, before), (node, &heard));
+    let (since, asks) = meet(log, (&look.run, newest), (node, &heard));
     let is_time_over = since.elapsed() >= OTHERS_TIME_MAX;
     let word = match look.open {
         Some(_) => None,
         None => log.place.word(&mut connection, &look.run, &log.seal).await?,
     };
-    let turn = copy.said().turn;
     let (word, other) = match word {
         Some(word) if word.is_for(node, asks, turn) => (Some(word), None),
         other => (None, other),
     };
     let (has, run) = (look.has, look.run.clone());
     let without = word.as_ref().map(|word| &word.without);
-    let allowed = Allowed { is_time_over, without, before, asks };
+    let allowed = Allowed { is_time_over, without, before, newest, asks };
     match attempt(&mut place, copy, look, allowed).await {
         Ok(Attempt::Open(_)) => enter(log, copy, (&run, used)).await,
         Ok(Attempt::NotYet(Decision::Read)) => Ok(read_on(log).await),
@@ -188,7 +189,7 @@ async fn look_where_to_read_on(
     Ok(())
 }
 
-/// What this copy had before it read on is in the log where a generation began behind that, and it came to the same there.
+/// What this copy had before it read on is in the log where a generation began there or later, and it came to the same there.
 /// Nothing else says so. It reads on from one opening to the next, so each of them is seen as long as the chains go back there.
 async fn be_sure_where_it_is_said(
     log: &mut RedisLog,
@@ -265,6 +266,8 @@ async fn enter(
     }
     let at = (copy.said().turn, copy.read_from());
     let applied = at.0;
+    // It may have been opened where this copy is.
+    be_sure_where_it_is_said(log, copy, &there).await?;
     match copy.unsure_since() {
         // No opening says any more that the log has what it had.
         Some(applied) if there.next_behind(at.0).is_none() => {

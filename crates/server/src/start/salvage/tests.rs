@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     budgets::MailboxLimits,
     order::{
-        batch::{Batch, BatchId},
+        batch::{Batch, BatchId, VERSION},
         follow::Follower,
         memory::{MemoryEnd, MemoryLog},
         opening::line::Began,
@@ -392,6 +392,10 @@ fn what_was_there_before_a_server_read_on_is_taken_up() {
     put_chains(&own, (&[9, 10], 9));
     // One of before has kept nothing of that: all is taken up, as some of it is of generations that nobody remembers.
     assert_eq!(lost(&source(&own), data.path()).unwrap().records.len(), all.len());
+    // The log began a generation behind these, with what they had come to.
+    let same = folder(&[(15, of_first)], &all);
+    put_chains(&same, (&[8], 7));
+    assert!(lost(&source(&same), data.path()).unwrap().is_empty());
     let file = Connection::open(own.path().join(DATABASE_FILE)).unwrap();
     file.execute("INSERT INTO unsure (id, turn, generation) VALUES (1, 4, 9)", []).unwrap();
     let (name, value) = began(2).sealed(9, &words());
@@ -430,6 +434,25 @@ fn what_the_log_may_have_is_not_said_to_be_lacking() {
     let words = tally.left_out(true);
     assert!(words.starts_with("1 decisions of the operator; nobody remembers where"), "{words}");
     assert!(words.contains("the log may have these"), "{words}");
+}
+
+/// Goal: what another release has sealed ends it, and is not passed over in silence as what no server has sealed.
+#[test]
+fn what_another_release_has_sealed_is_not_passed_over() {
+    let data = folder(&[(5, began(2))], &[(2, 1)]);
+    let own = folder(&[(9, began(2))], &[(3, 9)]);
+    let file = Connection::open(own.path().join(DATABASE_FILE)).unwrap();
+    let id = BatchId { hub: Incarnation { node: 1, life: 1 }, seq: 4 };
+    let sealed = seal().seal_plain(VERSION - 1, id, b"another form");
+    file.execute(
+        "INSERT INTO tail (turn, time_ms, structure, generation, batch) VALUES (4, 0, 0, 9, ?1)",
+        params![sealed],
+    )
+    .unwrap();
+    let error = lost(&source(&own), data.path()).unwrap_err();
+    assert!(matches!(error, SalvageError::Unread { turn: 4, .. }), "{error}");
+    file.execute("UPDATE tail SET batch = x'00' WHERE turn = 4", []).unwrap();
+    assert_eq!(texts(&lost(&source(&own), data.path()).unwrap().records), ["of turn 3"]);
 }
 
 /// Goal: turns whose bytes are gone are named, and nothing is taken up as if it were all.
