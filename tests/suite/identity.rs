@@ -1,6 +1,7 @@
 //! Keys that people compare, trust and refuse, and devices that are shut out.
 
 use std::fs;
+use std::process::Command;
 
 use chat_tests::{Client, Finished, Rig, Server};
 use serde_json::Value;
@@ -178,6 +179,30 @@ fn a_device_is_announced_listed_and_revoked_and_then_reads_and_says_nothing() {
     bob.run_known(&["send", "alice", "for the desk only"]).assert_code(0);
     let heard = desk.run_known(&["listen", "--count", "1", "--json"]).expect_code(0);
     assert_eq!(heard.texts(), ["for the desk only"]);
+}
+
+/// Goal: what is told as revoked is out, also where a copy of the home has published bundles meanwhile. Before: the server
+/// refused the bundle, let the device in without it, and the command said that it was done. Method: the copy revokes one
+/// device, and the home another one.
+#[test]
+fn a_device_is_out_that_is_revoked_where_a_copy_of_the_home_has_gone_on() {
+    let rig = Rig::new();
+    let server = rig.server();
+    let [desk, _bob] = people(&rig, &server, ["alice", "bob"]);
+    let [laptop, tablet] = ["laptop", "tablet"].map(|home| {
+        let other = rig.client("alice", server.url()).with_home(rig.path(home));
+        other.run_known(&["users"]).assert_code(0);
+        other
+    });
+    let copy = rig.path("copy");
+    let copied = Command::new("cp").arg("-r").arg(desk.home()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let copied = rig.client("alice", server.url()).with_home(&copy);
+    copied.run_known(&["devices", "revoke", "2"]).assert_code(0);
+    desk.run_known(&["devices", "revoke", "3"]).assert_code(0);
+    for out in [laptop, tablet] {
+        out.run_known(&["send", "bob", "it is still me"]).assert_code(4);
+    }
 }
 
 #[test]

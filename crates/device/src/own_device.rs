@@ -45,6 +45,16 @@ impl KeyChange {
     }
 }
 
+/// What is known of an account beside the bundle of this device: its next one repeats that, and comes behind it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The signing keys that the account has revoked, the most important first.
+    pub revoked: Vec<KeyId>,
+    /// The newest bundle of this very device that the server has shown, where that is newer than the one here: a copy of the
+    /// home has gone on, or somebody has the identity key.
+    pub newest: Option<Bundle>,
+}
+
 /// One device: keys, bundle, and whether the hub has the bundle.
 #[derive(Debug, Clone)]
 pub struct OwnDevice {
@@ -93,11 +103,11 @@ impl OwnDevice {
     }
 
     /// The next bundle of this device. An encryption key that expires soon is replaced, which takes
-    /// a while; the others stay. `revoked` is what the account is known to have revoked.
+    /// a while; the others stay.
     pub fn republished(
         &self,
         user: &UserName,
-        (rb, revoked): (Option<Nonce16>, &[KeyId]),
+        (rb, known): (Option<Nonce16>, &Known),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
         let soon = now_ms.saturating_add(RENEW_BEFORE_MS);
@@ -107,7 +117,7 @@ impl OwnDevice {
         } else {
             Arc::clone(&self.keys)
         };
-        self.next(user, keys, (rb, &self.revoking(None, revoked)), now_ms)
+        self.next(user, keys, (rb, None, known), now_ms)
     }
 
     /// The same device with other keys, or revoking one, in its next bundle. Takes a while.
@@ -115,7 +125,7 @@ impl OwnDevice {
         &self,
         user: &UserName,
         change: KeyChange,
-        revoked: &[KeyId],
+        known: &Known,
         now_ms: u64,
     ) -> Result<Self, StoreError> {
         let signing = || SigningKey::generate(KeySizes::PEOPLE.signing);
@@ -136,7 +146,7 @@ impl OwnDevice {
             }
         };
         let rb = self.bundle.header().rb;
-        Ok(Self { forced, ..self.next(user, keys, (rb, &self.revoking(now, revoked)), now_ms)? })
+        Ok(Self { forced, ..self.next(user, keys, (rb, now, known), now_ms)? })
     }
 
     /// Whether counters of the server may ask for one more signing key now.
@@ -145,12 +155,17 @@ impl OwnDevice {
         self.forced.iter().filter(lately).count() < FORCED_MAX
     }
 
-    /// What the next bundle revokes, the most important first: a key that is revoked now, what this
-    /// device has revoked, and what others of the account have.
-    fn revoking(&self, now: Option<KeyId>, others: &[KeyId]) -> Vec<KeyId> {
+    /// Whether this is to be published in another bundle: the server has not taken this one, and shows one that is newer.
+    pub fn is_behind(&self, known: &Known) -> bool {
+        !self.published && known.newest.is_some()
+    }
+
+    /// What the next bundle revokes, the most important first: a key that is revoked now, what is known of the account, and
+    /// what else this device has revoked.
+    fn revoking(&self, now: Option<KeyId>, known: &[KeyId]) -> Vec<KeyId> {
         let own = &self.bundle.header().rev;
         let mut rev: Vec<KeyId> = Vec::new();
-        for sk in now.iter().chain(own).chain(others) {
+        for sk in now.iter().chain(known).chain(own) {
             if !rev.contains(sk) {
                 rev.push(*sk);
             }
@@ -162,15 +177,24 @@ impl OwnDevice {
         &self,
         user: &UserName,
         keys: Arc<DeviceKeys>,
-        (rb, revoked): (Option<Nonce16>, &[KeyId]),
+        (rb, now, known): (Option<Nonce16>, Option<KeyId>, &Known),
         now_ms: u64,
     ) -> Result<Self, BundleError> {
         // Every bundle repeats what its account has revoked, but never what it publishes itself. A key that finds no
-        // room was revoked by a bundle of before, which whoever has seen it counts for good.
+        // room was revoked by a bundle of before: whoever has seen that counts it for good, and whoever has not learns
+        // nothing of it.
         let own = keys.signing_id();
-        let rev = revoked.iter().copied().filter(|sk| *sk != own).take(REVOKED_KEYS_MAX).collect();
-        let options = BundleOptions { rb, rev, ..BundleOptions::default() };
-        let bundle = Arc::new(keys.publish(user, self.dev, Some(&self.bundle), now_ms, options)?);
+        let rev = self.revoking(now, &known.revoked).into_iter();
+        let rev = rev.filter(|sk| *sk != own).take(REVOKED_KEYS_MAX).collect();
+        let seq = self.bundle.header().seq;
+        // Another one may have the number of a bundle that the server has not taken: what leaves a number out comes behind
+        // both.
+        let seq_min = if self.published { 0 } else { seq.saturating_add(2) };
+        let options = BundleOptions { rb, rev, seq_min, ..BundleOptions::default() };
+        // Behind what the server has: it takes no other.
+        let newest = known.newest.as_ref().filter(|newest| newest.header().seq > seq);
+        let before = newest.unwrap_or(&self.bundle);
+        let bundle = Arc::new(keys.publish(user, self.dev, Some(before), now_ms, options)?);
         Ok(Self { dev: self.dev, keys, bundle, published: false, forced: self.forced.clone() })
     }
 
@@ -212,6 +236,12 @@ impl OwnDevice {
         Ok(serde_json::to_vec(&row)?)
     }
 
+    /// The number of the bundle in such a row.
+    pub fn number_in(row: &[u8]) -> Result<u32, StoreError> {
+        let Row { bundle, .. } = serde_json::from_slice(row)?;
+        Ok(Bundle::verify(bundle.0.into())?.header().seq)
+    }
+
     /// What such a row holds; the identity key is in the vault.
     pub fn from_row(row: &[u8], vault: &Vault) -> Result<Self, StoreError> {
         let Row { dev, sk, ek, former, bundle, published, forced } = serde_json::from_slice(row)?;
@@ -251,14 +281,14 @@ mod tests {
         for now_ms in 10..13 {
             assert!(device.may_be_forced(now_ms));
             let before = device.keys.signing_id();
-            device = device.renewed(&user, KeyChange::Forced, &[], now_ms).unwrap();
+            device = device.renewed(&user, KeyChange::Forced, &Known::default(), now_ms).unwrap();
             assert_ne!(device.keys.signing_id(), before);
         }
         let vault = Vault::new(&device.keys.identity);
         let device = OwnDevice::from_row(&device.to_row().unwrap(), &vault).unwrap();
         assert!(!device.may_be_forced(13), "also after a restart");
         assert!(device.may_be_forced(10 + FORCED_WINDOW_MS), "a day after the first");
-        let rotated = device.renewed(&user, KeyChange::Rotated, &[], 13).unwrap();
+        let rotated = device.renewed(&user, KeyChange::Rotated, &Known::default(), 13).unwrap();
         assert!(!rotated.may_be_forced(13), "one's own keys change nothing about it");
     }
 
@@ -266,15 +296,45 @@ mod tests {
     fn each_bundle_repeats_what_the_account_has_revoked() {
         let (user, device) = device();
         let (mine, theirs) = (KeyId([1; 16]), KeyId([2; 16]));
-        let revoking = device.renewed(&user, KeyChange::Revokes(mine), &[], 6).unwrap();
+        let none = Known::default();
+        let revoking = device.renewed(&user, KeyChange::Revokes(mine), &none, 6).unwrap();
         assert_eq!(revoking.bundle.header().rev, [mine]);
         assert_eq!(revoking.keys.signing_id(), device.keys.signing_id());
         let own = revoking.keys.signing_id();
-        let known = [theirs, own];
+        let known = Known { revoked: vec![theirs, own], newest: None };
         let next = revoking.renewed(&user, KeyChange::Rotated, &known, 7).unwrap();
-        assert_eq!(next.bundle.header().rev, [mine, theirs, own]);
+        assert_eq!(next.bundle.header().rev, [theirs, own, mine]);
         let again = revoking.republished(&user, (None, &known), 8).unwrap();
-        assert_eq!(again.bundle.header().rev, [mine, theirs], "never the key that it publishes");
+        assert_eq!(again.bundle.header().rev, [theirs, mine], "never the key that it publishes");
+    }
+
+    /// Goal: where the server shows a newer bundle of this device than this home has made, the next one comes behind that one,
+    /// so that the server takes it. Before: it had the next number of this home, and was refused. Method: somebody who has the
+    /// identity key has gone on to the third one.
+    #[test]
+    fn the_next_bundle_comes_behind_the_newest_that_the_server_shows() {
+        let (user, device) = device();
+        let none = Known::default();
+        let forged = device.republished(&user, (None, &none), 6).unwrap();
+        let forged = forged.republished(&user, (None, &none), 7).unwrap();
+        let known = Known { newest: Some((*forged.bundle).clone()), ..Known::default() };
+        let change = KeyChange::Revokes(KeyId([1; 16]));
+        let next = device.renewed(&user, change, &none, 8).unwrap();
+        assert!(next.bundle.follows(&forged.bundle).is_err());
+        assert!(next.is_behind(&known) && !next.is_behind(&none));
+        let next = device.renewed(&user, change, &known, 8).unwrap();
+        assert_eq!(next.bundle.follows(&forged.bundle), Ok(()));
+        assert_eq!(next.bundle.header().prev, forged.bundle.digest());
+        let other = OwnDevice { published: true, ..next.clone() };
+        let other = other.renewed(&user, change, &known, 9).unwrap();
+        assert_eq!(other.bundle.follows(&next.bundle), Ok(()), "its own is newer");
+        let again = next.renewed(&user, change, &none, 9).unwrap();
+        assert_eq!(again.bundle.follows(&next.bundle), Ok(()));
+        let one = |now_ms| device.republished(&user, (None, &none), now_ms).unwrap();
+        let (mine, theirs) = (one(6), one(7));
+        assert!(mine.bundle.follows(&theirs.bundle).is_err(), "both have one number");
+        let next = mine.renewed(&user, change, &none, 8).unwrap();
+        assert_eq!(next.bundle.follows(&theirs.bundle), Ok(()), "also unseen");
     }
 
     #[test]
@@ -282,7 +342,8 @@ mod tests {
         let user = UserName::new(&"a".repeat(32)).unwrap();
         let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
         let device = OwnDevice::first(&user, keys, Some(Nonce16([1; 16])), now_of_2100()).unwrap();
-        let many: Vec<KeyId> = (0..100).map(|byte| KeyId([byte; 16])).collect();
+        let revoked: Vec<KeyId> = (0..100).map(|byte| KeyId([byte; 16])).collect();
+        let many = Known { revoked, newest: None };
         let now = KeyId([200; 16]);
         let next = device.renewed(&user, KeyChange::Revokes(now), &many, now_of_2100()).unwrap();
         let header = next.bundle.header();

@@ -37,16 +37,33 @@ pub struct KnownDevice {
     pub is_this: bool,
     /// Whether it counts.
     pub state: DeviceState,
-    /// Whether it is another one of this user that was revoked, and that the server shows as good on this connection.
+    /// Whether it is another one of this user that was revoked, and by the server's word on this connection no newest bundle
+    /// of theirs says so.
     pub is_taken_back: bool,
 }
 
 impl Endpoint {
-    /// The signing keys that this user's devices have revoked: each next bundle repeats them.
+    /// The signing keys that this user's devices have revoked: each next bundle repeats them. Those of known devices come
+    /// first: whoever has the identity key names any number of keys that nobody has.
     pub fn revocations(&self) -> Vec<KeyId> {
         let mut revoked: Vec<KeyId> = self.people.shown_rev(&self.device.user).collect();
-        revoked.sort_unstable();
+        let in_use = self.people.in_use(&self.device.user);
+        revoked.sort_unstable_by_key(|sk| (!in_use.contains(sk), *sk));
         revoked
+    }
+
+    /// The newest bundle of this very device that the server has shown, where that is newer than the one here. The next one
+    /// has to come behind it.
+    pub fn newer_own_bundle(&self) -> Option<&Bundle> {
+        let (dev, seq) = (self.device.dev, self.device.bundle.header().seq);
+        let mut devices = self.people.devices(&self.device.user);
+        let own = devices.find(|bundle| bundle.header().dev == dev);
+        own.filter(|bundle| bundle.header().seq > seq)
+    }
+
+    /// Another process of this home has made bundles of this device up to this number: they are no news to it.
+    pub fn home_has_made(&mut self, number: u32) {
+        self.people.has_made(number);
     }
 
     /// The known devices of a person, oldest first: so a device keeps its number in the list.

@@ -110,8 +110,10 @@ pub(crate) struct Link {
     pub(crate) subscriptions_asked: u32,
     /// Who was seen with a membership that the hub does not show here.
     pub(crate) other_views: BTreeSet<(ConversationId, UserName)>,
-    /// Rooms, writers who still seal for somebody who has gone, by which link, and who that is, as the host was told.
+    /// Rooms, writers who still seal for somebody who has gone, by which link, and who that is.
     pub(crate) warned: BTreeMap<(ConversationId, UserName, u32), UserName>,
+    /// Rooms, writers and links of which the host was told so, also where the writer has named other places since.
+    pub(crate) warned_told: BTreeSet<(ConversationId, UserName, u32)>,
     /// The same of those who still seal for a revoked key, and whether the host was told.
     pub(crate) warned_of_keys: BTreeMap<(ConversationId, UserName, UserName), bool>,
     /// Whom what this user says does not reach, as the host was told; and whom what others say does not, by writer.

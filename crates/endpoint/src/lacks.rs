@@ -10,7 +10,7 @@ use chat_protocol::keys::{Bundle, DeviceMark};
 use chat_protocol::limits::REMIND_BYTES_MAX;
 use chat_protocol::name::{ConversationId, UserName};
 
-use crate::endpoint::{Device, Endpoint};
+use crate::endpoint::Endpoint;
 use crate::event::Alarm;
 use crate::limits::{
     AWAY_SOON_MS, REMIND_WAIT_MS, REMINDED_WAIT_MS, TOLD_BUNDLES_MAX, UNDECIDED_MS,
@@ -53,7 +53,7 @@ pub(crate) struct Lacks {
     /// milliseconds; and the keys of which this user was told that it does not.
     undecided_until: Option<u64>,
     undecided_told: BTreeSet<KeyId>,
-    /// Keys of this user's other devices that it shows as good, though it has shown a bundle that revokes them.
+    /// Keys of this user's other devices that were revoked, and that by its word no newest bundle revokes.
     taken_back: BTreeSet<KeyId>,
 }
 
@@ -74,7 +74,7 @@ impl Endpoint {
             bundles.filter_map(|bytes| self.people.verify(bytes)).collect()
         });
         if *name == self.device.user {
-            self.note_taken_back(offered.as_deref().unwrap_or_default());
+            self.note_taken_back(offered.as_deref());
         }
         let lacking = offered.as_ref().map(|offered| self.lacking(name, offered));
         let lacking = lacking.unwrap_or_default();
@@ -133,13 +133,7 @@ impl Endpoint {
             // Another identity is offered, or nobody's: that is told otherwise.
             return false;
         }
-        let mut shown = BTreeMap::<Nonce16, &Bundle>::new();
-        for bundle in offered {
-            let newest = shown.entry(bundle.header().dev).or_insert(bundle);
-            if newest.header().seq < bundle.header().seq {
-                *newest = bundle;
-            }
-        }
+        let shown = newest_of(offered);
         // By what is offered alone: a hub that has begun anew may have forgotten what an older bundle revokes.
         let revokes = |sk: &KeyId| shown.values().any(|bundle| bundle.header().rev.contains(sk));
         let soon_ms = self.link.clock_ms.saturating_add(AWAY_SOON_MS);
@@ -153,31 +147,35 @@ impl Endpoint {
         theirs != ours.map(Bundle::digest).collect()
     }
 
-    /// Notes which of this user's other devices the hub shows as good that a bundle has revoked which it has shown.
-    fn note_taken_back(&mut self, offered: &[Bundle]) {
-        let own = &self.device;
-        let others = offered.iter().filter(|bundle| bundle.header().dev != own.dev);
+    /// Notes which of this user's other devices were revoked, and by the hub's word no newest bundle says so: of those that
+    /// are offered, or where none are of those held, which are the same. Whether it offers such a device is nothing to go by:
+    /// it may count it as revoked by a bundle of before, and show nobody why.
+    fn note_taken_back(&mut self, offered: Option<&[Bundle]>) {
+        let (own, people) = (&self.device, &self.people);
+        let named: BTreeSet<KeyId> = match offered {
+            Some(offered) => {
+                newest_of(offered).values().flat_map(|b| b.header().rev.clone()).collect()
+            }
+            None => people.devices(&own.user).flat_map(|b| b.header().rev.clone()).collect(),
+        };
+        let others = people.devices(&own.user).filter(|bundle| bundle.header().dev != own.dev);
         let in_use = others.filter_map(|bundle| bundle.header().sk.first()).map(|key| key.kid);
         // Whoever has the identity key publishes this device's own key under another number.
         let is_other = |sk: &KeyId| *sk != own.keys.signing_id();
-        let is_back = |sk: &KeyId| is_other(sk) && self.people.is_shown_revoked(&own.user, sk);
-        let taken_back = in_use.filter(is_back).collect();
-        self.link.lacks.taken_back = taken_back;
+        let is_revoked = |sk: &KeyId| is_other(sk) && people.is_shown_revoked(&own.user, sk);
+        let lost = in_use.filter(|sk| is_revoked(sk) && !named.contains(sk)).collect();
+        self.link.lacks.taken_back = lost;
     }
 
-    /// Whether the hub shows a device of this user as good that it has shown as revoked.
+    /// Whether a device of this user was revoked, and the hub shows no bundle that says so.
     pub(crate) fn is_taken_back(&self, sk: &KeyId) -> bool {
         self.link.lacks.taken_back.contains(sk)
     }
 
-    /// The key of another device of this user that the hub shows as good, and that was revoked by a bundle of before
-    /// alone: the hub cannot be reminded of that one, so the next one of this device has to say it again. None once the
-    /// bundle of this device says so, whatever the hub shows as its newest one.
+    /// The key of another device of this user that was revoked by a bundle which the hub shows no more, or has not taken: the
+    /// next one of this device has to say it again. What the bundle of this device says counts when the hub has it.
     pub fn revocation_to_repeat(&self) -> Option<KeyId> {
-        let Device { user, bundle, .. } = &self.device;
-        let is_said =
-            |sk: &KeyId| bundle.header().rev.contains(sk) || self.people.is_repeated(user, sk);
-        self.link.lacks.taken_back.iter().find(|sk| !is_said(sk)).copied()
+        self.link.lacks.taken_back.first().copied()
     }
 
     /// Notes whether a person is left out of what is sealed in rooms, because no key with their devices is taken: not
@@ -416,4 +414,16 @@ impl Endpoint {
     fn is_to_be_told_of(&self, name: &UserName) -> bool {
         matches!(self.link.lacks.of.get(name), Some(Lack::Tell(_)))
     }
+}
+
+/// The newest of each device among bundles.
+fn newest_of(bundles: &[Bundle]) -> BTreeMap<Nonce16, &Bundle> {
+    let mut newest_of = BTreeMap::<Nonce16, &Bundle>::new();
+    for bundle in bundles {
+        let newest = newest_of.entry(bundle.header().dev).or_insert(bundle);
+        if newest.header().seq < bundle.header().seq {
+            *newest = bundle;
+        }
+    }
+    newest_of
 }

@@ -108,6 +108,8 @@ pub(crate) struct People {
     server: KeyId,
     /// This device's newest bundle.
     own: Arc<Bundle>,
+    /// The highest number of a bundle that a process of this home is known to have made.
+    made: u32,
     verified: Arc<BundleCache>,
     /// By name.
     pins: Table<Pin, UserName>,
@@ -144,6 +146,7 @@ impl People {
             me: device.user.clone(),
             server: device.server,
             own: Arc::clone(&device.bundle),
+            made: device.bundle.header().seq,
             verified,
             pins: Table::default(),
             word: Word::default(),
@@ -182,7 +185,19 @@ impl People {
     pub(crate) fn replace_own(&mut self, now_ms: u64, device: &Device) {
         (self.me, self.server) = (device.user.clone(), device.server);
         self.own = Arc::clone(&device.bundle);
+        self.has_made(device.bundle.header().seq);
         self.derive(now_ms);
+    }
+
+    /// A process of this home has made a bundle of this number.
+    pub(crate) fn has_made(&mut self, number: u32) {
+        self.made = self.made.max(number);
+    }
+
+    /// Whether a bundle is one of this very device that no process of this home has made.
+    fn is_foreign(&self, bundle: &Bundle) -> bool {
+        let (header, own) = (bundle.header(), self.own.header());
+        header.u == self.me && header.dev == own.dev && header.seq > self.made
     }
 
     fn derive(&mut self, now_ms: u64) {

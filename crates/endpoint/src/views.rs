@@ -333,7 +333,9 @@ impl Endpoint {
         let Some(newest) = gone.iter().map(|(_, link)| *link).max() else { return };
         let mut is_news = false;
         for (name, link) in gone {
-            is_news |= self.link.warned.insert((cid.clone(), writer.clone(), link), name).is_none();
+            let key = (cid.clone(), writer.clone(), link);
+            is_news |= self.link.warned_told.insert(key.clone());
+            self.link.warned.insert(key, name);
         }
         if is_news {
             self.seals_for_others(cid, writer);

@@ -14,7 +14,7 @@ use crate::exit::ExitStatus;
 use crate::prompt::TerminalPrompt;
 use crate::signals::interrupted;
 use crate::start::{self, Failure};
-use chat_device::client::ClientEvent;
+use chat_device::client::{ClientEvent, RenewError};
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question, is_yes};
 use chat_device::own_device::KeyChange;
 use chat_device::sign_in::check_password;
@@ -144,7 +144,9 @@ impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
         let status = match &error {
             IdentityError::Words(_) | IdentityError::InQuestion(_) => ExitStatus::Integrity,
-            IdentityError::Renew(_) => ExitStatus::CannotConnect,
+            IdentityError::Renew(error) if *error != RenewError::TooOld => {
+                ExitStatus::CannotConnect
+            }
             _ => ExitStatus::Refused,
         };
         Self::Other { status, reason: hints::undecided(&error) }

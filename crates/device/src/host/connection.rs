@@ -207,6 +207,11 @@ impl Connector {
         }
     }
 
+    /// The same, without waiting for a server that puts it off.
+    pub async fn sign_in_now(&self, attempt: Attempt<'_>) -> Result<Session, ConnectError> {
+        Box::pin(self.try_sign_in(&attempt)).await
+    }
+
     /// Signs in at one address after the other, until one does not put it off.
     async fn try_sign_in(&self, attempt: &Attempt<'_>) -> Result<Session, ConnectError> {
         let is_files = attempt.body.purpose == Purpose::Files;
@@ -258,7 +263,8 @@ impl Connector {
         let is_pinned = mode != Mode::Vault && self.beliefs.pins.keep(&shown)?;
         let pinned = is_pinned.then(|| Box::new(shown));
         let hub = Arc::new(greeting.bundle().clone());
-        Ok(Session { url, socket, signed_in, hub, pinned })
+        let brought = if body.bundle.is_some() { Brought::Taken } else { Brought::Nothing };
+        Ok(Session { url, socket, signed_in, hub, pinned, brought })
     }
 }
 
@@ -352,6 +358,21 @@ pub struct Session {
     pub hub: Arc<Bundle>,
     /// The server, if its own certificate was pinned by this sign-in.
     pub pinned: Option<Box<Shown>>,
+    /// What became of this device's bundle.
+    pub brought: Brought,
+}
+
+/// What became of a device's newest bundle at a sign-in. Nothing else says that the server has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brought {
+    /// It was not sent.
+    Nothing,
+    /// The server has it.
+    Taken,
+    /// The server says that it is older than what this device has published (`E_OLD_KEYS`), and let the device in without.
+    TooOld,
+    /// The server has put it off, and let the device in without.
+    PutOff,
 }
 
 /// What comes in.

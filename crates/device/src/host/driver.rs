@@ -25,7 +25,7 @@ use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session};
 use crate::event::{ClientEvent, RenewError, Stopped};
 use crate::home::HomeError;
-use crate::own_device::{KeyChange, OwnDevice};
+use crate::own_device::{KeyChange, Known, OwnDevice};
 use crate::sign_in::{ClientOptions, Credentials, Door, OpenHome, Started};
 use crate::step::Core;
 use crate::store::{Home as _, StoreError};
@@ -33,6 +33,7 @@ use crate::store::{Home as _, StoreError};
 mod journal;
 mod link;
 mod people;
+mod repeats;
 mod shown;
 mod silence;
 mod step;
@@ -41,6 +42,7 @@ mod turn;
 use journal::Journal;
 use link::{Link, LinkChange, LinkEvent};
 pub use people::{Decision, RENEWING};
+use repeats::Repeats;
 use shown::Shown;
 use silence::Silence;
 use step::Asked;
@@ -113,12 +115,11 @@ pub(crate) struct Driver {
     /// The goodbye of the connection before. The server refuses a device that is still there.
     closing: Option<JoinHandle<()>>,
     flushes: Vec<oneshot::Sender<bool>>,
-    /// Who waits for new keys to be published.
-    renewals: Vec<oneshot::Sender<Result<(), RenewError>>>,
+    /// Who waits for new keys to be published, and what is to change with them.
+    renewals: Vec<(KeyChange, oneshot::Sender<Result<(), RenewError>>)>,
     /// What changes with the next bundle, from when it is made until the server has it or there is no connection.
     renewing: Option<KeyChange>,
-    /// When the last bundle was begun that nobody has asked for.
-    repeated: Option<Instant>,
+    repeats: Repeats,
     /// For the end of the step.
     asked: Asked,
     shown: Shown,
@@ -169,7 +170,7 @@ impl Driver {
             flushes: Vec::new(),
             renewals: Vec::new(),
             renewing: None,
-            repeated: None,
+            repeats: Repeats::default(),
             asked: Asked::default(),
             shown: Shown::default(),
             silence: Silence::default(),
@@ -249,6 +250,7 @@ impl Driver {
             Instant::now() + Duration::from_millis(deadline.saturating_sub(now_ms()))
         });
         let (shown_due, silent_due) = (self.shown.due(), self.silence.due());
+        let repeat_due = self.repeats.due();
         let mut next = Gathered::default();
         let (mut news, mut order, mut is_silent) = (None, None, false);
         tokio::select! {
@@ -272,6 +274,9 @@ impl Driver {
                 next.inputs.push(Input::Due);
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                next.inputs.push(Input::Due);
+            }
+            () = sleep_until(repeat_due.unwrap_or_else(Instant::now)), if repeat_due.is_some() => {
                 next.inputs.push(Input::Due);
             }
             () = sleep_until(silent_due.unwrap_or_else(Instant::now)), if silent_due.is_some() => {
@@ -347,14 +352,15 @@ impl Driver {
             && device.bundle.digest() != self.device.bundle.digest()
         {
             // Another process of this home has made a new key meanwhile.
-            self.adopt(device)?;
+            self.go_on_with(device);
         }
-        let revoked = self.core.endpoint().revocations();
-        let kept = (None, &revoked[..]);
-        let fresh = crate::sign_in::up_to_date(self.device.clone(), &self.door.user, kept);
+        let known = self.known();
+        let fresh =
+            crate::sign_in::up_to_date(self.device.clone(), &self.door.user, (None, &known));
         let fresh = fresh.map_err(StoreError::from)?;
-        if !fresh.published && self.device.published {
-            self.adopt(fresh)?;
+        if fresh.bundle.digest() != self.device.bundle.digest() {
+            let other = self.keep_next(&fresh)?;
+            self.go_on_with(other.unwrap_or(fresh));
         }
         let (door, device) = (self.door.clone(), self.device.clone());
         let credentials = self.credentials.clone();
@@ -362,16 +368,13 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes other keys of this device over, durably first.
-    fn adopt(&mut self, device: OwnDevice) -> Result<(), End> {
-        if let Some(home) = &mut self.home {
-            crate::home::save_device(&mut home.store, &device)?;
-        }
-        self.go_on_with(device);
-        Ok(())
+    /// What is known of this account beside the bundle of this device.
+    fn known(&self) -> Known {
+        let endpoint = self.core.endpoint();
+        Known { revoked: endpoint.revocations(), newest: endpoint.newer_own_bundle().cloned() }
     }
 
-    /// From now on these are its keys.
+    /// From now on these are its keys. They are in the home.
     fn go_on_with(&mut self, device: OwnDevice) {
         let server = self.core.endpoint().device().server;
         self.core.endpoint_mut().replace_device(device.to_endpoint(&self.door.user, server));

@@ -104,6 +104,18 @@ pub enum RenewError {
     /// Something is on its way that the old key has signed.
     #[error("messages are still on their way; try again when they are answered")]
     Unanswered,
+    /// The server has other keys of this device than this home has made.
+    #[error(
+        "NOT DONE: the server says that this device has published newer keys than those of this home (E_OLD_KEYS), and has \
+         not taken what was to be published. A copy of this home has gone on, somebody has your identity key, or the server is \
+         wrong; try again in a minute"
+    )]
+    TooOld,
+    /// The server takes it later.
+    #[error(
+        "not done yet: the server puts off what was to be published; this device publishes it with its next connection"
+    )]
+    PutOff,
     /// The client has stopped.
     #[error("the client has stopped before the new keys were published; start it again")]
     Stopped,

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::own_device::OwnDevice;
+use crate::own_device::{Known, OwnDevice};
 use crate::store::{Home, SqliteStore, StoreError};
 use crate::vault::{KeyFile, Sealing, Vault};
 use chat_endpoint::store::Change;
@@ -165,14 +165,26 @@ pub fn load_device(store: &impl Home, vault: &Vault) -> Result<Option<OwnDevice>
     }
 }
 
-/// The signing keys that the account is known to have revoked.
-pub fn revocations(store: &impl Home, user: &UserName) -> Result<Vec<KeyId>, StoreError> {
-    let Some(row) = store.get(&Pinned::row(user))? else { return Ok(Vec::new()) };
-    let mut revoked = Vec::new();
-    for bytes in Pinned::read(&row)?.bundles {
-        revoked.extend_from_slice(&Bundle::verify(bytes)?.header().rev);
-    }
-    Ok(revoked)
+/// The number of the newest bundle that this home has made, if it has made one.
+pub fn number_made(store: &impl Home) -> Result<Option<u32>, StoreError> {
+    store.get(DEVICE_ROW)?.map(|row| OwnDevice::number_in(&row)).transpose()
+}
+
+/// What this home knows of the account beside the bundle of its device.
+pub fn known(store: &impl Home, user: &UserName, device: &OwnDevice) -> Result<Known, StoreError> {
+    let Some(row) = store.get(&Pinned::row(user))? else { return Ok(Known::default()) };
+    let bundles = Pinned::read(&row)?.bundles.into_iter().map(Bundle::verify);
+    let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
+    let in_use = bundles.iter().filter_map(|bundle| bundle.header().sk.first());
+    let in_use: BTreeSet<KeyId> = in_use.map(|key| key.kid).collect();
+    let mut revoked: Vec<KeyId> =
+        bundles.iter().flat_map(|bundle| bundle.header().rev.iter().copied()).collect();
+    // Anybody who has the identity key names keys that no device has.
+    revoked.sort_by_key(|sk| !in_use.contains(sk));
+    let (dev, seq) = (device.dev, device.bundle.header().seq);
+    let newest = bundles.into_iter().filter(|bundle| bundle.header().dev == dev);
+    let newest = newest.max_by_key(|bundle| bundle.header().seq);
+    Ok(Known { revoked, newest: newest.filter(|bundle| bundle.header().seq > seq) })
 }
 
 /// How many texts and commands wait in this home that no server has taken yet.
@@ -186,25 +198,28 @@ pub fn newest_position(store: &impl Home) -> Result<u64, StoreError> {
     Ok(row.map(|row| serde_json::from_slice(&row)).transpose()?.unwrap_or(0))
 }
 
-/// Keeps the device's keys, durably.
-pub fn save_device(store: &mut impl Home, device: &OwnDevice) -> Result<(), StoreError> {
-    store.write(vec![device_row(device)?])
-}
-
-/// Keeps the next keys or the next bundle of this device where those are still there that they were made from. Says whether
-/// it has: another process of this home may have been faster, and two bundles of one number cannot both be published. With
+/// Keeps the next keys or the next bundle of this device, durably, where those are still there that they were made from: none
+/// for the first ones. Returns those that stay instead: another process of this home may have been faster, and two bundles
+/// of one number cannot both be published. What the server has goes in the place of one of its number that it has not. With
 /// the rows where another process has changed them, as [`Home::begin`].
 pub fn replace_device(
     store: &mut impl Home,
     vault: &Vault,
-    (before, next): (&OwnDevice, &OwnDevice),
-) -> Result<(bool, Option<Records>), StoreError> {
+    (before, next): (Option<&OwnDevice>, &OwnDevice),
+) -> Result<(Option<OwnDevice>, Option<Records>), StoreError> {
     let rows = store.begin()?;
-    let known = load_device(&*store, vault)?;
-    let is_there = known.is_none_or(|known| known.bundle.digest() == before.bundle.digest());
-    let change = if is_there { vec![device_row(next)?] } else { Vec::new() };
+    let other = load_device(&*store, vault)?.filter(|known| !gives_way(known, before, next));
+    let change = if other.is_none() { vec![device_row(next)?] } else { Vec::new() };
     store.commit(&change.into())?;
-    Ok((is_there, rows))
+    Ok((other, rows))
+}
+
+/// Whether what a home has gives way to the next keys or the next bundle of its device.
+fn gives_way(known: &OwnDevice, before: Option<&OwnDevice>, next: &OwnDevice) -> bool {
+    let is_same = |other: &OwnDevice| other.bundle.digest() == known.bundle.digest();
+    let is_taken = next.published && !known.published;
+    before.is_some_and(is_same)
+        || (is_taken && next.bundle.header().seq == known.bundle.header().seq)
 }
 
 fn device_row(device: &OwnDevice) -> Result<Change, StoreError> {
@@ -231,20 +246,54 @@ mod tests {
         let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
         let vault = Vault::new(&keys.identity);
         let before = OwnDevice::first(&user, keys, None, 5).unwrap();
-        save_device(&mut one, &before).unwrap();
+        assert!(replace_device(&mut one, &vault, (None, &before)).unwrap().0.is_none());
         let next = |now_ms| {
             let change = KeyChange::Revokes(KeyId([1; 16]));
-            before.renewed(&user, change, &[], now_ms).unwrap()
+            before.renewed(&user, change, &Known::default(), now_ms).unwrap()
         };
         let (first, second) = (next(6), next(7));
-        assert!(replace_device(&mut one, &vault, (&before, &first)).unwrap().0);
-        let (is_kept, rows) = replace_device(&mut other, &vault, (&before, &second)).unwrap();
-        assert!(!is_kept && rows.is_some(), "it is told of the other one");
+        let kept = replace_device(&mut one, &vault, (Some(&before), &first)).unwrap();
+        assert!(kept.0.is_none());
+        let (stays, rows) = replace_device(&mut other, &vault, (Some(&before), &second)).unwrap();
+        assert_eq!(stays.unwrap().bundle.digest(), first.bundle.digest(), "it goes on with that");
+        assert!(rows.is_some(), "it is told of the other one");
+        let (stays, _) = replace_device(&mut other, &vault, (None, &second)).unwrap();
+        assert!(stays.is_some(), "nor is it the first one");
         let kept = load_device(&other, &vault).unwrap().unwrap();
         assert_eq!(kept.bundle.digest(), first.bundle.digest());
         let published = OwnDevice { published: true, ..first.clone() };
-        assert!(replace_device(&mut other, &vault, (&first, &published)).unwrap().0);
+        let kept = replace_device(&mut other, &vault, (Some(&first), &published)).unwrap();
+        assert!(kept.0.is_none());
         assert!(load_device(&one, &vault).unwrap().unwrap().published);
+        assert_eq!(number_made(&one).unwrap(), Some(first.bundle.header().seq));
+    }
+
+    /// Goal: the keys that the server has are in the home, whatever another process has put there meanwhile that it has not.
+    /// Before: they were lost, and with them what everybody sealed for them. Method: the row has another bundle of the same
+    /// number, which is published, or is not, or has gone on by one.
+    #[test]
+    fn what_the_server_has_goes_in_the_place_of_what_it_has_not() {
+        let user = UserName::new("alice").unwrap();
+        let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
+        let vault = Vault::new(&keys.identity);
+        let before = OwnDevice::first(&user, keys, None, 5).unwrap();
+        let next = |device: &OwnDevice, now_ms| {
+            device.republished(&user, (None, &Known::default()), now_ms).unwrap()
+        };
+        let taken = OwnDevice { published: true, ..next(&before, 6) };
+        let other = next(&before, 7);
+        for (row, stays) in [
+            (other.clone(), false),
+            (OwnDevice { published: true, ..other.clone() }, true),
+            (next(&other, 8), true),
+        ] {
+            let mut store = MemoryStore::default();
+            replace_device(&mut store, &vault, (None, &row)).unwrap();
+            let (kept, _) = replace_device(&mut store, &vault, (Some(&taken), &taken)).unwrap();
+            assert_eq!(kept.is_some(), stays);
+            let has = load_device(&store, &vault).unwrap().unwrap().bundle.digest();
+            assert_eq!(has == taken.bundle.digest(), !stays);
+        }
     }
 
     #[test]
@@ -284,7 +333,7 @@ mod tests {
         let sealed = vault.seal(&keys, &server, &user, crate::vault::FIRST_NUMBER);
         folder.write_key_file(&sealed).unwrap();
         let mut store = folder.open(&vault).unwrap();
-        save_device(&mut store, &device).unwrap();
+        replace_device(&mut store, &vault, (None, &device)).unwrap();
         drop(store);
 
         let KeyFile::Sealed(sealed) = folder.key_file().unwrap().unwrap() else {

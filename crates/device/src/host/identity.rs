@@ -231,7 +231,7 @@ pub async fn to_revoke(
     chosen(client.known_devices(me).await, number)
 }
 
-/// The one with this number among the devices of this user. One that the server shows as good again is revoked again.
+/// The one with this number among the devices of this user. One whose revocation the server does not show is revoked again.
 fn chosen(devices: Vec<KnownDevice>, number: usize) -> Result<KnownDevice, IdentityError> {
     let gone = devices.iter().filter(|device| device.state == DeviceState::Revoked).count();
     let device = number.checked_sub(1).and_then(|at| devices.into_iter().nth(at));
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// Goal: a device is revoked once, and again where the server shows it as good all the same; then also where no more
+    /// Goal: a device is revoked once, and again where the server does not show that; then also where no more
     /// could be revoked. Before: that was said to be done already, and nothing else could be done.
     #[test]
     fn a_device_that_the_server_has_taken_back_is_revoked_again() {

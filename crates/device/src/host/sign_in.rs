@@ -19,9 +19,9 @@ use chat_protocol::name::UserName;
 use zeroize::Zeroizing;
 
 use crate::clock::now_ms;
-use crate::connection::{Attempt, ConnectError, Connector, Session};
+use crate::connection::{Attempt, Brought, ConnectError, Connector, Session};
 use crate::home::{self, HomeError, HomeFolder};
-use crate::own_device::OwnDevice;
+use crate::own_device::{Known, OwnDevice};
 use crate::password::Password;
 use crate::store::SqliteStore;
 use crate::vault::{HubVault, Sealing, Vault};
@@ -157,11 +157,26 @@ impl OpenHome {
         aside(move || work(&mut self).map(|done| (self, done))).await?
     }
 
-    /// Keeps the device's keys, durably.
-    pub(crate) async fn save(self, device: &OwnDevice) -> Result<Self, StartError> {
+    /// Keeps the keys of a new device, durably, in the place of those that are there.
+    pub(crate) async fn begin(self, device: &OwnDevice) -> Result<Self, StartError> {
         let device = device.clone();
-        let saved = self.with(move |home| Ok(home::save_device(&mut home.store, &device)?));
-        Ok(saved.await?.0)
+        let begun = self.with(move |home| {
+            let before = home.device()?;
+            home.keep(before.as_ref(), device)
+        });
+        Ok(begun.await?.0)
+    }
+
+    /// Keeps what comes after the keys of before, durably, and returns what the home has now: where another process of it was
+    /// faster, that one's.
+    pub(crate) fn keep(
+        &mut self,
+        before: Option<&OwnDevice>,
+        next: OwnDevice,
+    ) -> Result<OwnDevice, StartError> {
+        let pair = (before, &next);
+        let (other, _) = home::replace_device(&mut self.store, &self.vault, pair)?;
+        Ok(other.unwrap_or(next))
     }
 
     /// The device's keys, if they were made already.
@@ -183,7 +198,8 @@ pub(crate) async fn first(options: &ClientOptions, people: People) -> Result<Sta
                 other => other?,
             };
             let server = session.hub.identity();
-            let device = OwnDevice { published: true, ..device.clone() };
+            let published = device.published || session.brought == Brought::Taken;
+            let device = OwnDevice { published, ..device.clone() };
             let session = Some(session);
             Ok(Started { device, server, store: None, credentials: None, session })
         }
@@ -221,7 +237,8 @@ impl Door {
         }
     }
 
-    /// A known device, with its signature; with its bundle where the hub may not have it yet.
+    /// A known device, with its signature; with its bundle where the hub may not have it yet. The session says whether it has
+    /// it by now: it may let the device in that does not take its bundle.
     pub(crate) async fn with_device(&self, device: &OwnDevice) -> Result<Session, ConnectError> {
         let signing = Some(&device.keys.signing);
         let attempt = |body| Attempt { user: &self.user, mode: Mode::Sig, signing, body };
@@ -229,21 +246,26 @@ impl Door {
             || AuthBody { bundle: Some(device.bundle.bytes().to_vec()), ..self.body() };
         // The other way second: a start that never learnt of it has published the bundle, or the
         // server was restored from a backup and knows an older one (rule R36).
-        let (first, second) = if device.published {
-            (self.body(), with_bundle())
+        let (tried, second) = if device.published {
+            (self.connector.sign_in(attempt(self.body())).await, with_bundle())
         } else {
-            (with_bundle(), self.body())
+            (self.connector.sign_in_now(attempt(with_bundle())).await, self.body())
         };
-        let is_old = |error: &ConnectError| error.code() == Some(code::OLD_KEYS);
-        match self.connector.sign_in(attempt(first)).await {
-            Err(error) if error.code() == Some(code::SIGN_IN) || is_old(&error) => {
-                match self.connector.sign_in(attempt(second)).await {
-                    // It says more than that the signature is of no key that is known.
-                    Err(other) if other.code() == Some(code::SIGN_IN) && is_old(&error) => {
-                        Err(error)
-                    }
-                    other => other,
+        let error = match tried {
+            Err(error) if is_worth_another_way(&error, device.published) => error,
+            other => return other,
+        };
+        match self.connector.sign_in(attempt(second)).await {
+            Ok(session) => {
+                Ok(Session { brought: brought_after(&error, session.brought), ..session })
+            }
+            Err(other) if other.code() == Some(code::SIGN_IN) => {
+                if is_put_off(&error) {
+                    // Its signing key is new: it comes in with the bundle alone.
+                    return self.connector.sign_in(attempt(with_bundle())).await;
                 }
+                // The first one may say more than that the signature is of no key that is known.
+                Err(if error.code() == Some(code::OLD_KEYS) { error } else { other })
             }
             other => other,
         }
@@ -405,6 +427,29 @@ impl FilesDoor {
     }
 }
 
+/// Whether a sign-in that was refused is tried in the other way, with the bundle or without. One whose new bundle is put off
+/// may have no new key, and come in with the one that the server knows.
+fn is_worth_another_way(error: &ConnectError, published: bool) -> bool {
+    match error.code() {
+        Some(code::SIGN_IN | code::OLD_KEYS) => true,
+        _ => !published && is_put_off(error),
+    }
+}
+
+/// Whether the server may take later what it does not take now.
+fn is_put_off(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Busy { .. }) || error.code() == Some(code::TOO_MANY)
+}
+
+/// What became of a bundle where the sign-in before was refused.
+fn brought_after(error: &ConnectError, brought: Brought) -> Brought {
+    match brought {
+        Brought::Nothing if error.code() == Some(code::OLD_KEYS) => Brought::TooOld,
+        Brought::Nothing if is_put_off(error) => Brought::PutOff,
+        other => other,
+    }
+}
+
 /// Runs what takes a while beside the tasks that must not wait.
 pub async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -415,16 +460,46 @@ pub async fn aside<T: Send + 'static>(
 
 /// The device with a bundle that is good for a while. `rb` is the restart nonce it must carry;
 /// without one it keeps the one it has, because another process of this home may be the agent.
-/// `revoked` is what the account is known to have revoked.
 pub(crate) fn up_to_date(
     device: OwnDevice,
     user: &UserName,
-    (rb, revoked): (Option<Nonce16>, &[KeyId]),
+    (rb, known): (Option<Nonce16>, &Known),
 ) -> Result<OwnDevice, BundleError> {
     let now_ms = now_ms();
     let rb = rb.or(device.bundle.header().rb);
-    if !device.is_outdated(rb, now_ms) {
+    if !device.is_outdated(rb, now_ms) && !device.is_behind(known) {
         return Ok(device);
     }
-    device.republished(user, (rb, revoked), now_ms)
+    device.republished(user, (rb, known), now_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn refused(code: &str) -> ConnectError {
+        ConnectError::Refused { code: code.to_owned(), reason: String::new() }
+    }
+
+    /// Goal: a device that comes in after its bundle was refused does not believe that the server has it; one whose bundle is
+    /// put off comes in with the key that the server knows. Before: a revocation that was refused was told as done, and one
+    /// that was put off kept the device out. Method: what a second way in makes of the refusal of the first.
+    #[test]
+    fn a_bundle_that_the_server_has_refused_is_not_taken_because_the_device_is_let_in() {
+        let busy = ConnectError::Busy { after: Duration::ZERO, why: String::new() };
+        for (error, unpublished, published, becomes) in [
+            (refused(code::OLD_KEYS), true, true, Brought::TooOld),
+            (refused(code::TOO_MANY), true, false, Brought::PutOff),
+            (busy, true, false, Brought::PutOff),
+            (refused(code::SIGN_IN), true, true, Brought::Nothing),
+            (refused(code::REVOKED), false, false, Brought::Nothing),
+        ] {
+            assert_eq!(is_worth_another_way(&error, false), unpublished, "{error}");
+            assert_eq!(is_worth_another_way(&error, true), published, "{error}");
+            assert_eq!(brought_after(&error, Brought::Nothing), becomes, "{error}");
+            assert_eq!(brought_after(&error, Brought::Taken), Brought::Taken, "{error}");
+        }
+    }
 }

@@ -200,7 +200,7 @@ impl People {
     }
 
     /// The keys of the devices that the hub shows of a person as they are used now.
-    fn in_use(&self, name: &UserName) -> BTreeSet<KeyId> {
+    pub(crate) fn in_use(&self, name: &UserName) -> BTreeSet<KeyId> {
         self.devices(name)
             .filter_map(|bundle| bundle.header().sk.first())
             .map(|sk| sk.kid)

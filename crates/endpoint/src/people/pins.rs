@@ -73,6 +73,10 @@ impl Pin {
     }
 }
 
+/// What is told of a bundle of this very device that it has not made.
+const NOT_MADE_HERE: &str = "the server shows keys of this device that its home has not made: a copy of the home has gone on, or \
+                             somebody has your identity key; look at /devices";
+
 /// How the key of a person's row begins.
 const PIN_ROW: &str = "pin/";
 
@@ -228,8 +232,12 @@ impl People {
         }
         let bytes = B64Vec(bundle.bytes().to_vec());
         let pin = self.pins.entry(name, || Pin::new(bundle.identity()));
-        if !pin.bundles.contains(&bytes) {
+        let is_news = !pin.bundles.contains(&bytes);
+        if is_news {
             pin.bundles.push(bytes);
+        }
+        if is_news && self.is_foreign(bundle) {
+            out.alarm(Alarm::BadChain, name, NOT_MADE_HERE);
         }
         if is_unlinked {
             // Two have the number before it. The person goes on from the other one, and so does who holds this one:

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat_protocol::crypto::random;
-use chat_protocol::id::KeyId;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::now_ms;
 use crate::connection::{ConnectError, Incoming, Session, Socket};
-use crate::own_device::{KeyChange, OwnDevice};
+use crate::own_device::{KeyChange, Known, OwnDevice};
 use crate::server_url::ServerUrl;
 use crate::sign_in::{Credentials, Door};
 use crate::store::StoreError;
@@ -66,6 +65,7 @@ pub(super) enum LinkEvent {
 pub(super) enum LinkChange {
     NotConnected(ConnectError),
     Renewed(Result<OwnDevice, StoreError>),
+    NotRenewed,
     TryAgain,
 }
 
@@ -94,7 +94,7 @@ impl Link {
             Self::Renewing(task) => match task.await {
                 Ok(Ok(renewed)) => LinkChange::Renewed(renewed),
                 // It was cut off; the next connection finds out again that it is needed.
-                Ok(Err(_)) | Err(_) => LinkChange::TryAgain,
+                Ok(Err(_)) | Err(_) => LinkChange::NotRenewed,
             },
             Self::Waiting { until, .. } => {
                 sleep_until(*until).await;
@@ -146,15 +146,15 @@ impl Link {
         Self::Connecting { attempts, task: AbortOnDropHandle::new(task) }
     }
 
-    /// Other keys for this device, and what its account has revoked.
+    /// Other keys for this device, whose bundle repeats what is known of the account and comes behind it.
     pub(super) fn renewing(
         door: &Door,
         device: OwnDevice,
-        (change, revoked): (KeyChange, Vec<KeyId>),
+        (change, known): (KeyChange, Known),
         closing: Option<Box<Socket>>,
     ) -> Self {
         let user = door.user.clone();
-        let work = move || device.renewed(&user, change, &revoked, now_ms());
+        let work = move || device.renewed(&user, change, &known, now_ms());
         let task = async move {
             if let Some(socket) = closing {
                 socket.close().await;

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Driver, End, Gathered, Input, Link, LinkChange, Released};
 use crate::clock::now_ms;
-use crate::connection::{ConnectError, Session, Socket};
+use crate::connection::{Brought, ConnectError, Session, Socket};
 use crate::event::{ClientEvent, Status};
 use crate::own_device::{KeyChange, OwnDevice};
 use crate::server_url::ServerUrl;
@@ -53,6 +53,7 @@ struct Online {
     socket: Socket,
     /// The server's clock, Unix time in milliseconds.
     time_ms: u64,
+    brought: Brought,
 }
 
 impl Driver {
@@ -63,6 +64,10 @@ impl Driver {
             Some(LinkChange::NotConnected(error)) => self.not_connected(error)?,
             Some(LinkChange::Renewed(renewed)) => {
                 self.take_renewed(renewed?)?;
+            }
+            Some(LinkChange::NotRenewed) => {
+                self.give_up_renewing();
+                self.connect()?;
             }
             Some(LinkChange::TryAgain) => self.connect()?,
         }
@@ -80,8 +85,9 @@ impl Driver {
     }
 
     /// A connection is signed in: what it says is the next step's, and nothing is sent before.
-    pub(super) fn greet(&mut self, Session { url, socket, signed_in, hub, .. }: Session) -> Input {
-        self.asked.online = Some(Online { url, socket, time_ms: signed_in.time });
+    pub(super) fn greet(&mut self, session: Session) -> Input {
+        let Session { url, socket, signed_in, hub, brought, .. } = session;
+        self.asked.online = Some(Online { url, socket, time_ms: signed_in.time, brought });
         Input::Connected(Box::new(signed_in), hub)
     }
 
@@ -91,6 +97,9 @@ impl Driver {
             && let Some(rows) = home.store.begin()?
         {
             self.core.take_over(&rows).map_err(StoreError::from)?;
+            if let Some(number) = crate::home::number_made(&home.store)? {
+                self.core.endpoint_mut().home_has_made(number);
+            }
         }
         let now_ms = now_ms();
         let flush = (!self.flushes.is_empty()).then_some(Input::Flush);
@@ -182,15 +191,16 @@ impl Driver {
     }
 
     /// The connection is signed in, and what the device made of it is durable.
-    fn go_online(&mut self, Online { url, socket, time_ms }: Online) -> Result<(), End> {
-        if !self.device.published {
+    fn go_online(&mut self, online: Online) -> Result<(), End> {
+        let Online { url, socket, time_ms, brought } = online;
+        if !self.device.published && brought == Brought::Taken {
             let published = OwnDevice { published: true, ..self.device.clone() };
             // Where another process has made the next ones meanwhile, those say of themselves whether the server has them.
             self.keep_next(&published)?;
             self.device = published;
         }
         self.was_online = true;
-        self.tell_renewed();
+        self.tell_renewed(brought);
         self.renewing = None;
         let server = self.core.endpoint().device().server;
         self.journal.online(&url);

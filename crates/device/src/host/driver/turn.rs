@@ -68,7 +68,7 @@ impl Driver {
     ) {
         if self.renewing == Some(change) && change.keeps_signing_key() {
             // It is under way already, because the server has lost it.
-            self.renewals.push(reply);
+            self.renewals.push((change, reply));
             return;
         }
         let refused = if !matches!(self.link, Link::Online { .. }) {
@@ -81,7 +81,7 @@ impl Driver {
             RenewError::Unanswered
         } else {
             self.asked.renewal = Some(change);
-            self.renewals.push(reply);
+            self.renewals.push((change, reply));
             return;
         };
         // Whoever asked may be gone.

@@ -14,9 +14,9 @@ use super::{
     StartError, Started, aside, first_contact, up_to_date,
 };
 use crate::clock::now_ms;
-use crate::connection::{ConnectError, Connector, Session};
+use crate::connection::{Brought, ConnectError, Connector, Session};
 use crate::home::{self, HomeFolder};
-use crate::own_device::{KeyChange, OwnDevice, key_sizes};
+use crate::own_device::{KeyChange, Known, OwnDevice, key_sizes};
 use crate::password::Password;
 use crate::strength::{self, WeakPassword, offered};
 use crate::vault::{FIRST_NUMBER, HubVault, KeyFile, Vault, VaultError};
@@ -189,26 +189,28 @@ impl Person<'_> {
     async fn with_home(&self, key_file: KeyFile) -> Result<Started, StartError> {
         let (vault, lock) = self.unlock(key_file).await?;
         let credentials = lock.map(|lock| self.credentials(&vault, &lock));
-        let (user, rb) = (self.door.user.clone(), self.account.rb);
+        let (user, account) = (self.door.user.clone(), self.account.clone());
         // A key that expires soon is made anew.
         let current = move |home: &mut OpenHome| {
             let Some(device) = home.device()? else { return Ok(None) };
             let was_in = device.published;
-            let revoked = home::revocations(&home.store, &user)?;
-            Ok(Some((up_to_date(device, &user, (rb, &revoked))?, was_in)))
+            let known = home::known(&home.store, &user, &device)?;
+            let fresh = up_to_date(device.clone(), &user, (account.rb, &known))?;
+            let fresh = revoking(&user, &account, (fresh, &known))?;
+            let fresh = if fresh.published { fresh } else { home.keep(Some(&device), fresh)? };
+            Ok(Some((fresh, was_in)))
         };
         let (home, known) = OpenHome::open(&self.folder, vault).await?.with(current).await?;
         let is_new = known.is_none();
         // The account may be none yet: a person has to say yes to that.
         let was_in = known.as_ref().is_some_and(|(_, was_in)| *was_in);
-        let device = if let Some((device, _)) = known {
-            device
+        let (home, device) = if let Some((device, _)) = known {
+            (home, device)
         } else {
             self.without_database().await?;
-            self.new_device(&home.vault).await?
+            let made = self.new_device(&home.vault).await?;
+            home.with(move |home| home.keep(None, made)).await?
         };
-        let device = self.revoking(device)?;
-        let home = if device.published { home } else { home.save(&device).await? };
         if self.account.needs_no_server && was_in {
             let server = self.server;
             return Ok(Started { device, server, store: Some(home), credentials, session: None });
@@ -333,12 +335,12 @@ impl Person<'_> {
             Found::Vault { lock, vault } => {
                 let Lock { keys, number } = lock;
                 self.people.say("This machine is new to the account; its keys are made.");
-                let device = self.revoking(self.new_device(&vault).await?)?;
+                let device = self.new_device(&vault).await?;
                 // What was opened, sealed here. Under the same number: the server never got a
                 // higher one, and its vault would look old (rule R31).
                 let sealing = vault.seal(&keys, &self.server, &self.door.user, number);
                 self.folder.write_key_file(&sealing)?;
-                let home = OpenHome::open(&self.folder, vault).await?.save(&device).await?;
+                let home = OpenHome::open(&self.folder, vault).await?.begin(&device).await?;
                 let session = self.door.with_password(&device, &keys.login).await?;
                 let credentials = Some(Credentials::new(&keys, sealing));
                 self.started(home, device, credentials, session).await
@@ -414,7 +416,7 @@ impl Person<'_> {
         // Before the server knows the name: keys that it holds and we lost would be worse than
         // keys that nobody knows.
         self.folder.write_key_file(&sealed)?;
-        let home = OpenHome::open(&self.folder, vault).await?.save(&device).await?;
+        let home = OpenHome::open(&self.folder, vault).await?.begin(&device).await?;
         let credentials = Credentials::new(&keys, sealed);
         match self.register(&device, Some(&credentials)).await {
             Ok(session) => {
@@ -465,21 +467,11 @@ impl Person<'_> {
         let identity = vault.identity()?;
         let made = self.new_keys().await?;
         let keys = DeviceKeys { identity, ..made };
-        Ok(OwnDevice::first(&self.door.user, keys, self.account.rb, now_ms())?)
+        let made = OwnDevice::first(&self.door.user, keys, self.account.rb, now_ms())?;
+        revoking(&self.door.user, self.account, (made, &Known::default()))
     }
 
-    /// The same device, putting another one out where that was asked for: only before the server has it.
-    /// What comes later is asked for with /devices.
-    fn revoking(&self, device: OwnDevice) -> Result<OwnDevice, StartError> {
-        match self.account.revoke {
-            Some(sk) if !device.published => {
-                Ok(device.renewed(&self.door.user, KeyChange::Revokes(sk), &[], now_ms())?)
-            }
-            _ => Ok(device),
-        }
-    }
-
-    /// Notes that the server has the bundle, and says whom this sign-in has pinned.
+    /// Notes that the server has the bundle, if it has, and says whom this sign-in has pinned.
     async fn started(
         &self,
         home: OpenHome,
@@ -490,13 +482,31 @@ impl Person<'_> {
         if let Some(shown) = &session.pinned {
             self.people.say(first_contact::pinned(shown));
         }
-        let (home, device) = if device.published {
+        let (home, device) = if device.published || session.brought != Brought::Taken {
             (home, device)
         } else {
             let device = OwnDevice { published: true, ..device };
-            (home.save(&device).await?, device)
+            // Where another process has made the next ones meanwhile, those stay.
+            let taken = device.clone();
+            let (home, _) = home.with(move |home| home.keep(Some(&taken), taken.clone())).await?;
+            (home, device)
         };
         let session = Some(session);
         Ok(Started { device, server: self.server, store: Some(home), credentials, session })
+    }
+}
+
+/// The same device, putting another one out where that was asked for: only before the server has it.
+/// What comes later is asked for with /devices.
+fn revoking(
+    user: &UserName,
+    account: &HomeAccount,
+    (device, known): (OwnDevice, &Known),
+) -> Result<OwnDevice, StartError> {
+    match account.revoke {
+        Some(sk) if !device.published => {
+            Ok(device.renewed(user, KeyChange::Revokes(sk), known, now_ms())?)
+        }
+        _ => Ok(device),
     }
 }
