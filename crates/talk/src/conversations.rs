@@ -7,7 +7,7 @@ use chat_protocol::id::MessageId;
 use chat_protocol::name::{ConversationId, ConversationKind, UserName};
 use chat_protocol::veil;
 
-use crate::unsent::Drafts;
+use crate::drafts::Drafts;
 
 /// Conversations that are remembered. People have some dozens; a server that invents people fills no more than
 /// some megabytes. Beyond it the one goes in which nothing was said for the longest time and nothing is new.

@@ -13,7 +13,7 @@
 //!
 //! Modules in reading order:
 //! - [`conversations`], [`sent`]: which conversations there are, and how far what was said has come;
-//! - `talk`: a line or an event, from its beginning to its items; `unsent`: lines that were not sent;
+//! - `talk`: a line or an event, from its beginning to its items; `unsent`: lines of which nothing came; `drafts`: where they are kept;
 //! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`, `noise`,
 //!   `seen`, `session`: what commands do;
 //! - `awaited`, `unstarted`: what is waited for;
@@ -25,6 +25,7 @@ pub mod sent;
 
 mod answer;
 mod awaited;
+mod drafts;
 mod feeds;
 mod files;
 mod grant;
@@ -43,10 +44,10 @@ mod told;
 mod unsent;
 mod unstarted;
 
+pub use drafts::Drafts;
 pub use files::{Fetching, FileNews};
 pub use password::Desk;
 pub use session::Saver;
 pub use talk::{Talk, TalkOptions};
 pub use told::{Fault, Link, Told};
-pub use unsent::Drafts;
 pub use unstarted::START_TIMEOUT;

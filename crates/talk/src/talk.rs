@@ -21,6 +21,7 @@ use chat_text::slash::SlashCommand;
 use tokio::time::Instant;
 
 use crate::conversations::Conversations;
+use crate::drafts::Refused;
 use crate::jobs::Jobs;
 use crate::noise::Noise;
 use crate::password::Desk;
@@ -29,7 +30,6 @@ use crate::seen::Heard;
 use crate::sent::{Sent, SentLog, label};
 use crate::session::Saver;
 use crate::told::{Fault, Link, Told};
-use crate::unsent::Refused;
 use crate::{awaited, feeds, files, grant, history, identity, rooms, unstarted};
 
 /// Commands that are remembered as asked for here: more than anybody has under way.

@@ -254,10 +254,10 @@ impl Connector {
         if let Some(error) = refusal(&answer) {
             return Err(error);
         }
-        let Ok(HubToClient::Ok { body }) = hub::read(&answer) else {
+        let Ok(HubToClient::Ok { body: answered }) = hub::read(&answer) else {
             return Err(ConnectError::Unexpected { url });
         };
-        let signed_in = sent.open(&body)?;
+        let signed_in = sent.open(&answered)?;
         // It opened what was wrapped for it: now its identity is more than a claim. A vault is judged
         // by who asked for it, and nothing is kept of a server that sends a false one.
         let is_pinned = mode != Mode::Vault && self.beliefs.pins.keep(&shown)?;
