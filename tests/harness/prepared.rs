@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use chat_device::home::{HomeFolder, file, save_device};
+use chat_device::home::{HomeFolder, file, replace_device};
 use chat_device::own_device::OwnDevice;
 use chat_device::vault::FIRST_NUMBER;
 use chat_device::vault::Vault;
@@ -148,7 +148,7 @@ fn make_home(user: &UserName) -> Files {
     let password = PasswordKeys::derive(PASSWORD, &SERVER.id, user);
     folder.write_key_file(&vault.seal(&password, &SERVER.id, user, FIRST_NUMBER)).unwrap();
     let device = OwnDevice::first(user, keys, None, now_ms()).unwrap();
-    save_device(&mut folder.open(&vault).unwrap(), &device).unwrap();
+    replace_device(&mut folder.open(&vault).unwrap(), &vault, (None, &device)).unwrap();
     let files = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap);
     files.map(|file| (file.file_name(), std::fs::read(file.path()).unwrap())).collect()
 }

@@ -131,11 +131,11 @@ impl Seat {
 /// A way to the server on which it refuses the next text, with a reason of its own, once the switch is on.
 fn refusing(scene: &Scene) -> (Proxy, Arc<AtomicBool>) {
     let is_on = Arc::new(AtomicBool::new(false));
-    let (refuses, mut refused) = (Arc::clone(&is_on), None);
+    let (is_refusing, mut refused) = (Arc::clone(&is_on), None);
     let middle = move |passing: Passing| {
         if let Some((Header::Message(header), _)) = read::frame(&passing)
             && matches!(header.t, Tag::Dm | Tag::Text)
-            && refuses.swap(false, Ordering::SeqCst)
+            && is_refusing.swap(false, Ordering::SeqCst)
         {
             refused = Some(Value::from(header.id.to_string()));
         }
@@ -167,7 +167,7 @@ fn machine(scene: &Scene, alice: &Client) -> Program {
 /// Bob says it by every way that the protocol has, a machine writes it, and the server says it.
 fn says_it_by_every_way(is_full: bool) {
     let (scene, [mut bob]) = Scene::with(["bob"]);
-    let (proxy, refuses) = refusing(&scene);
+    let (proxy, is_refusing) = refusing(&scene);
     let alice = scene.rig.client("alice", &proxy.url());
     let _machine = machine(&scene, &alice);
     let mut seat = Seat::take(&alice, is_full);
@@ -202,7 +202,7 @@ fn says_it_by_every_way(is_full: bool) {
     seat.chat.type_line("/reply ^1 I see");
     // The answer to it has come.
     seat.sees(if is_full { "I see ✓✓" } else { "\"> bob: E" });
-    refuses.store(true, Ordering::SeqCst);
+    is_refusing.store(true, Ordering::SeqCst);
     seat.types("is that taken?", r"becauseE\x1b[6666H");
     seat.chat.type_line("/quit");
     assert_eq!(seat.chat.wait(), Some(0), "{}", seat.chat.text());

@@ -13,7 +13,8 @@
 //!
 //! Modules in reading order:
 //! - [`conversations`], [`sent`]: which conversations there are, and how far what was said has come;
-//! - `talk`: a line or an event, from its beginning to its items; `unsent`: lines of which nothing came; `drafts`: where they are kept;
+//! - `talk`: a line or an event, from its beginning to its items; `unsent`: lines of which nothing came;
+//!   `drafts`: where they are kept;
 //! - `answer`, `rooms`, `history`, `identity`, `files`, `feeds`, `grant`, `names`, `password`, `reply`, `jobs`, `noise`,
 //!   `seen`, `session`: what commands do;
 //! - `awaited`, `unstarted`: what is waited for;

@@ -1,5 +1,6 @@
 //! A line as it is read, and what becomes of it if nothing came of it.
 
+use chat_protocol::name::ConversationId;
 use chat_text::input::{self, Input};
 use chat_text::show::veil_mark;
 
