@@ -322,12 +322,12 @@ impl Endpoint {
             self.link.warned.retain(|(room, who, _), _| (room, who) != (cid, writer));
             return;
         }
-        // The writer counts by now what they were handed.
-        self.link
-            .warned
-            .retain(|(room, who, link), _| (room, who) != (cid, writer) || *link >= place.mg);
-        let Some(room) = self.state.rooms.get(cid) else { return };
         let is_listed = |name: &UserName| epoch.list.lines().iter().any(|l| l.name == *name);
+        // What the writer was handed counts by now, or they leave out whom it removes.
+        self.link.warned.retain(|(room, who, link), name| {
+            (room, who) != (cid, writer) || (*link >= place.mg && is_listed(name))
+        });
+        let Some(room) = self.state.rooms.get(cid) else { return };
         let gone = went_since(room, place.mg, counted).filter(|(name, _)| is_listed(name));
         let gone: Vec<(UserName, u32)> = gone.map(|(name, link)| (name.clone(), link)).collect();
         let Some(newest) = gone.iter().map(|(_, link)| *link).max() else { return };

@@ -493,7 +493,7 @@ fn claim(world: &mut World, number: usize, fault: Fault) {
     let is_open = world.is_open();
     let without = world.without(number).cloned().unwrap_or_default();
     let stalls = world.left.stalls;
-    let runs = world.hubs.each_ref().map(|hub| hub.is_up && !hub.is_forked);
+    let are_at_it = world.hubs.each_ref().map(|hub| is_at_it(hub, run));
     let opening = world.opening(run);
     let own = opening.heard.said.get(&node).map(|words| words.said.turn);
     let counts = |hub: &u32| !without.contains(hub) || fault == Fault::LeftOutCounts;
@@ -501,7 +501,7 @@ fn claim(world: &mut World, number: usize, fault: Fault) {
     let is_furthest = said.all(|(hub, words)| Some(words.said.turn) <= own || !counts(hub));
     // Who was left out and has not heard so waits for the opener as long as that one does something. Here it is late a few times at
     // most, or there would be no end.
-    let is_put_off = opening.opener.is_some_and(|opener| runs[usize::from(opener)])
+    let is_put_off = opening.opener.is_some_and(|opener| are_at_it[usize::from(opener)])
         && opening.without.contains(&node);
     let is_furthest = is_furthest && (!is_put_off || stalls > 0);
     if is_open || own.is_none() || !(is_furthest || fault == Fault::NotTheFurthest) {
@@ -512,6 +512,13 @@ fn claim(world: &mut World, number: usize, fault: Fault) {
     opening.without = without;
     world.left.stalls = stalls.saturating_sub(u8::from(is_put_off));
     world.hubs[number].place = Place::Opener { run, generation, before };
+}
+
+/// Whether an opener goes on. One that does nothing loses its place to whoever waits for it, also where it runs: it was told to read
+/// first, and what it has heard by then may have it leave the opening to another.
+fn is_at_it(hub: &Hub, here: u8) -> bool {
+    let is_here = |run| run == here && hub.is_up && !hub.is_forked;
+    matches!(hub.place, Place::Opener { run, .. } | Place::Ready { run, .. } if is_here(run))
 }
 
 /// Whether a script of the opener does anything: the Redis is the one it was meant for, closed, and it is the opener.
