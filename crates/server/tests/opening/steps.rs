@@ -514,8 +514,8 @@ fn claim(world: &mut World, number: usize, fault: Fault) {
     world.hubs[number].place = Place::Opener { run, generation, before };
 }
 
-/// Whether an opener goes on. One that does nothing loses its place to whoever waits for it, also where it runs: it was told to read
-/// first, and what it has heard by then may have it leave the opening to another.
+/// Whether an opener goes on. One that does nothing loses its place to whoever waits for it, also where it runs: it was told
+/// to read first, and what it has heard by then may have it leave the opening to another.
 fn is_at_it(hub: &Hub, here: u8) -> bool {
     let is_here = |run| run == here && hub.is_up && !hub.is_forked;
     matches!(hub.place, Place::Opener { run, .. } | Place::Ready { run, .. } if is_here(run))
