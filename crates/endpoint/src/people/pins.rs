@@ -75,7 +75,7 @@ impl Pin {
 
 /// What is told of a bundle of this very device that it has not made.
 const NOT_MADE_HERE: &str = "the server shows keys of this device that its home has not made: a copy of the home has gone on, or \
-                             somebody has your identity key; look at /devices";
+                             somebody has your identity key: look at your devices";
 
 /// How the key of a person's row begins.
 const PIN_ROW: &str = "pin/";
