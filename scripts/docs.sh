@@ -11,32 +11,32 @@ cd "$(dirname "$0")/.."
 table='
 gate | scripts/check.sh |
 gate | cargo test --workspace --tests |
-gate | cargo test -p chat-server --test simulation |
+gate | cargo test --workspace --test simulation |
 gate | node scripts/vectors.mjs |
 gate | scripts/operations.sh |
 gate | scripts/docs.sh |
 here | scripts/check.sh --quick | scripts/check.sh --quick
-here | scripts/slow-tests.sh | scripts/slow-tests.sh -p chat-protocol --test rules
-here | scripts/slow-tests.sh -p chat-tests --test suite | scripts/slow-tests.sh -p chat-protocol --test rules
+here | scripts/slow-tests.sh | scripts/slow-tests.sh --workspace --test rules
+here | scripts/slow-tests.sh --workspace --test suite | scripts/slow-tests.sh --workspace --test rules
 here | cargo build --workspace --bins | cargo build --workspace --bins
-here | cargo test -p chat-tests --test suite rooms | cargo test -p chat-tests --test suite rooms
+here | cargo test --workspace --test suite rooms | cargo test --workspace --test suite rooms
 here | cargo build --release -p chat-server -p chat-client | cargo build --release -p chat-server -p chat-client
 here | bash scripts/demo.sh | bash scripts/demo.sh
 here | scripts/demo.sh | scripts/demo.sh --per-client 5
-here | CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- worlds | CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- worlds
-here | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=100000 cargo test -p chat-server --test simulation -- worlds | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=500 cargo test -p chat-server --test simulation -- worlds
-here | CHAT_SIM_KEYS=/tmp/keys CHAT_SIM_DIGESTS=1 cargo test -p chat-server --test simulation -- --nocapture worlds | CHAT_SIM_SEEDS=20 CHAT_SIM_KEYS="$(mktemp -d)/keys" CHAT_SIM_DIGESTS=1 cargo test -p chat-server --test simulation -- --nocapture worlds
-here | CHAT_DRAW_PICTURES=1 cargo test -p chat-tui pictures | CHAT_DRAW_PICTURES=1 cargo test -p chat-tui pictures
-here | cargo test -p chat-tests --test suite drains -- --ignored --nocapture | cargo test -p chat-tests --test suite drains -- --ignored --nocapture
-here | cargo bench -p chat-endpoint --bench room | cargo bench -p chat-endpoint --bench room
-here | cargo bench -p chat-files --profile dev --bench rates | cargo bench -p chat-files --profile dev --bench rates
-here | cargo bench -p chat-server --bench offers | cargo bench -p chat-server --bench offers
+here | CHAT_SIM_SEED=42 cargo test --workspace --test simulation -- worlds | CHAT_SIM_SEED=42 cargo test --workspace --test simulation -- worlds
+here | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=100000 cargo test --workspace --test simulation -- worlds | CHAT_SIM_FIRST=400 CHAT_SIM_SEEDS=500 cargo test --workspace --test simulation -- worlds
+here | CHAT_SIM_KEYS=/tmp/keys CHAT_SIM_DIGESTS=1 cargo test --workspace --test simulation -- --nocapture worlds | CHAT_SIM_SEEDS=20 CHAT_SIM_KEYS="$(mktemp -d)/keys" CHAT_SIM_DIGESTS=1 cargo test --workspace --test simulation -- --nocapture worlds
+here | CHAT_DRAW_PICTURES=1 cargo test --workspace --lib pictures | CHAT_DRAW_PICTURES=1 cargo test --workspace --lib pictures
+here | cargo test --workspace --test suite drains -- --ignored --nocapture | cargo test --workspace --test suite drains -- --ignored --nocapture
+here | cargo bench --workspace --bench room | cargo bench --workspace --bench room
+here | cargo bench --workspace --profile dev --bench rates | cargo bench --workspace --profile dev --bench rates
+here | cargo bench --workspace --bench offers | cargo bench --workspace --bench offers
 here | scripts/evil-hub.sh | scripts/evil-hub.sh
 here | scripts/evil-hub.sh "withheld removal" | scripts/evil-hub.sh "withheld removal"
 here | scripts/cluster.sh | timeout --preserve-status --signal INT 20 scripts/cluster.sh; (($? == 130))
 here | scripts/cluster.sh demo | scripts/cluster.sh demo
 here | scripts/cluster.sh chaos | scripts/cluster.sh chaos 6
-here | CHAT_OPENING_ALL=1 cargo test --release -p chat-server --test opening | CHAT_OPENING_ALL=1 cargo test --release -p chat-server --test opening
+here | CHAT_OPENING_ALL=1 cargo test --release --workspace --test opening | CHAT_OPENING_ALL=1 cargo test --release --workspace --test opening
 here | scripts/abuse.sh | ABUSE_SECONDS=2 scripts/abuse.sh 1 2
 here | scripts/load.sh | scripts/load.sh
 here | scripts/load.sh [signature|transport] | scripts/load.sh transport

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The twenty slowest tests, and how long all tests take if they are run one after the other.
-#   scripts/slow-tests.sh                               all tests
-#   scripts/slow-tests.sh -p chat-tests --test suite    those that these options of `cargo test` name
+#   scripts/slow-tests.sh                             all tests
+#   scripts/slow-tests.sh --workspace --test suite    those that these options of `cargo test` name
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

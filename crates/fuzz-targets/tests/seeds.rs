@@ -1,5 +1,5 @@
 //! Writes the corpora anew from the vectors, the examples of the protocol and the lists below:
-//! `cargo test -p chat-fuzz-targets --test seeds -- --ignored`. What a fuzzer has found stays.
+//! `cargo test --workspace --test seeds -- --ignored`. What a fuzzer has found stays.
 #![expect(
     clippy::unwrap_used,
     clippy::format_collect,

@@ -1,7 +1,7 @@
 //! The vectors of the envelope: what must be accepted opens, what must be refused is refused, and
 //! by the check that is there for it. The same file is read by `scripts/vectors.mjs`.
 //!
-//! `cargo test -p chat-protocol --test vectors -- --ignored regenerate` writes the file anew from
+//! `cargo test --workspace --test vectors -- --ignored regenerate` writes the file anew from
 //! the keys that are in it. Signatures and wraps are random, so every one of them changes.
 
 #[cfg(test)]

@@ -8,11 +8,11 @@
 //!
 //! | to | run |
 //! |---|---|
-//! | run what the gate runs | `cargo test -p chat-server --test simulation` |
-//! | repeat one seed | `CHAT_SIM_SEED=42 cargo test -p chat-server --test simulation -- --nocapture worlds` |
+//! | run what the gate runs | `cargo test --workspace --test simulation` |
+//! | repeat one seed | `CHAT_SIM_SEED=42 cargo test --workspace --test simulation -- --nocapture worlds` |
 //! | see what travelled, too | `CHAT_SIM_TAPE=1` before it |
 //! | compare two builds | `CHAT_SIM_KEYS=FILE CHAT_SIM_DIGESTS=1` before it, and `diff` of the sorted lines `seed N: DIGEST` |
-//! | run more | `CHAT_SIM_SEEDS=100000 cargo test -p chat-server --test simulation worlds` |
+//! | run more | `CHAT_SIM_SEEDS=100000 cargo test --workspace --test simulation worlds` |
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -65,7 +65,7 @@ fn number(variable: &str) -> Option<u64> {
 /// What a failure looks like: how to repeat it, what was planned, what happened.
 fn describe(seed: u64, report: &Report) -> String {
     let mut text = format!(
-        "seed {seed}; repeat it with\n  CHAT_SIM_SEED={seed} cargo test -p chat-server \
+        "seed {seed}; repeat it with\n  CHAT_SIM_SEED={seed} cargo test --workspace \
          --test simulation -- --nocapture worlds\n{}",
         Plan::of(seed)
     );
