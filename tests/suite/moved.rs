@@ -63,9 +63,13 @@ fn what_was_begun_stays_with_its_room() {
     assert!(chat.picture().contains("3 #ops"), "a way back: {}", chat.picture());
     chat.type_line("hello, lobby");
     chat.wait_until_seen("alice: hello, lobby ✓");
-    chat.type_line("/join ops");
+    // What is typed ahead of the arrival is a line of its own.
+    chat.type_keys(b"/join ops\rhello, ops\r");
     chat.wait_until_seen("▸3 #ops");
-    chat.wait_until_seen("the code is 7");
+    chat.wait_until_seen("what you had begun here waits; Up brings it back");
+    bob.stdout.wait_for_part("alice: hello, ops");
+    chat.type_keys(b"\x1b[A");
+    chat.wait_until_seen("> the code is 7");
     let said = bob.finish().expect_code(0);
     assert!(!said.stdout.contains("the code"), "{said:?}");
     // By its number: what was begun stands in the line.

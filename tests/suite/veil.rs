@@ -148,15 +148,26 @@ fn what_was_refused_under_the_veil_comes_back_with_up() {
         full.type_line(line);
         full.wait_until_seen(why);
         full.wait_for_picture("nothing to be typed", is_empty_under_the_veil);
+    }
+    // No line takes one of them away: each is there until it is asked for, the newest first.
+    full.type_line("/users");
+    full.wait_until_seen("bob");
+    for line in ["server*It was Zoe", "/mgs bob It was Zoe", "/usres"] {
+        full.type_line("alice*It was Zoe");
+        full.wait_for_picture("nothing to be typed", is_empty_under_the_veil);
         full.type_keys(b"\x1b[A");
+        typed_is(&full, "~ alice*It was Zoe");
+        full.type_keys(b"\x15\x1b[A");
         typed_is(&full, &format!("~ {line}"));
         full.type_keys(b"\x15");
     }
-    // The newest once more; from the start of the line, five letters less.
-    full.type_keys(b"\x1b[B\x1b[A\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~bob\r");
+    full.type_line("alice*It was Zoe");
+    full.wait_for_picture("nothing to be typed", is_empty_under_the_veil);
+    // From the start of the line, five letters less.
+    full.type_keys(b"\x1b[A\x01\x1b[3~\x1b[3~\x1b[3~\x1b[3~\x1b[3~bob\r");
     bob.stdout.wait_for_part("~ alice → you: It was Zoe");
     full.type_keys(b"\x1b[A");
-    typed_is(&full, "~ /veil on");
+    typed_is(&full, "~ /users");
     full.type_keys(b"\x15");
     full.type_line("/quit");
     assert_eq!(full.wait(), Some(0));
@@ -169,8 +180,14 @@ fn what_was_refused_under_the_veil_comes_back_with_up() {
     typed_is(&line, "carol ~#lobby> bob*It was Tom");
     line.type_line("");
     bob.stdout.wait_for_part("~ carol → you: It was Tom");
-    line.types("/veil off", "carol #lobby>");
+    // A command takes nothing away here either.
+    line.types("carol*It was Sue", "not sent; Up brings it back");
+    line.types("/version", "protocol");
     line.type_keys(b"\x1b[A\x1b[A");
+    typed_is(&line, "carol ~#lobby> carol*It was Sue");
+    line.type_keys(b"\x15");
+    line.types("/veil off", "carol #lobby>");
+    line.type_keys(b"\x1b[A\x1b[A\x1b[A");
     typed_is(&line, "carol #lobby> /veil on");
     line.type_keys(b"\x15");
     line.type_line("/quit");
@@ -257,10 +274,13 @@ fn what_was_begun_under_the_veil_waits_for_it() {
         full.type_line("/veil off");
         full.wait_until_seen("the veil is off");
         full.type_keys(b"\x1b3");
-        full.wait_until_seen("/veil on brings it back");
+        full.wait_until_seen("after /veil on, Up brings it back");
         full.type_keys(b"\x1b[B");
         full.wait_for_picture("nothing to be typed", is_empty);
         full.type_line("/veil on");
+        full.wait_until_seen("what you had begun here waits; Up brings it back");
+        full.wait_for_picture("nothing to be typed", is_empty_under_the_veil);
+        full.type_keys(b"\x1b[A");
         typed_is(&full, "~ It was To");
         full.type_keys(b"\x15");
         full.type_line("/veil off");
@@ -269,6 +289,39 @@ fn what_was_begun_under_the_veil_waits_for_it() {
     }
     full.type_line("/quit");
     assert_eq!(full.wait(), Some(0));
+}
+
+/// Goal: a line is what was typed of it, whatever was begun where it is read: keys that were typed ahead of `/veil on`, or of
+/// an arrival, stand behind nothing. (The build before sent `It was Tobob*yes` to the room.)
+#[test]
+fn what_was_begun_stands_before_no_keys_typed_ahead() {
+    let (scene, [bob]) = Scene::with(["bob"]);
+    let mut full = scene.at_full_screen("alice", (200, 40));
+    full.type_line("/create plans");
+    full.wait_until_seen("▸3 #plans");
+    full.type_line("/veil on");
+    full.wait_until_seen("the veil is on");
+    full.type_keys(b"It was To");
+    typed_is(&full, "~ It was To");
+    full.type_keys(b"\x1b2");
+    full.wait_until_seen("▸2 #lobby");
+    full.type_keys(b"/join plans\rbob*one\r");
+    bob.stdout.wait_for_part("~ alice → you: one");
+    full.type_line("/veil off");
+    full.wait_until_seen("after /veil on, Up brings it back");
+    full.type_keys(b"/veil on\rbob*yes\r");
+    bob.stdout.wait_for_part("~ alice → you: yes");
+    // It is not lost, and a key that opens its conversation puts it where one types.
+    full.type_keys(b"\x1b2");
+    full.wait_until_seen("▸2 #lobby");
+    full.type_keys(b"\x1b3");
+    full.wait_until_seen("▸3 #plans");
+    typed_is(&full, "~ It was To");
+    full.type_keys(b"\x15");
+    full.type_line("/quit");
+    assert_eq!(full.wait(), Some(0));
+    let heard = bob.finish().stdout;
+    assert!(!heard.contains("It was"), "{heard}");
 }
 
 /// Goal: what was refused in one conversation comes back in no other one.
@@ -288,7 +341,6 @@ fn what_was_refused_under_the_veil_comes_back_in_its_conversation() {
     typed_is(&full, "~ /create plans");
     full.type_keys(b"\x15\x1b3");
     full.wait_until_seen("▸3 #plans");
-    full.type_keys(b"\x1b[A");
     typed_is(&full, "~ alice*It was Zoe");
     full.type_keys(b"\x15");
     full.type_line("/quit");

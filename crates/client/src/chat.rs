@@ -16,6 +16,7 @@ use chat_text::settings::Settings;
 use chat_text::show::items::Printer;
 use chat_text::show::{Detail, Lines};
 use chat_text::slash::SlashCommand;
+use chat_tui::keys::{Action, Keys};
 
 use crate::config::ui::Ground;
 use crate::config::{Common, Ui, save};
@@ -96,6 +97,7 @@ impl Beginning<'_> {
         let desk = || Desk { connector, account: self.account(), meet: start::meet(common) };
         let options = TalkOptions {
             is_person,
+            older_key: older_key(common),
             settings: settings(common),
             kept: common.configured.settings.clone(),
             save: saver(common),
@@ -104,6 +106,11 @@ impl Beginning<'_> {
         };
         Talk::new(client, self.user.clone(), options).await
     }
+}
+
+/// What a person presses for what was typed before.
+fn older_key(common: &Common) -> String {
+    Keys::with(&common.configured.choices.bindings).key_of(Action::Older).to_owned()
 }
 
 /// What is set at the start: by the file, and for this start alone by the flags that say the same.

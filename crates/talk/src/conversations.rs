@@ -64,7 +64,7 @@ pub struct Conversation {
     read_elsewhere: Option<Newest>,
     /// Only what names this user is noise.
     pub is_muted: bool,
-    /// What was begun to be written there.
+    /// What was not sent of what was written there.
     pub drafts: Drafts,
     /// When something was said there last, Unix time in milliseconds; 0 where nothing is known.
     pub last_ms: u64,
@@ -88,7 +88,7 @@ pub struct Conversations {
     all: BTreeMap<ConversationId, Conversation>,
     here: Option<ConversationId>,
     before: Option<ConversationId>,
-    /// What was begun to be written while one looked at none.
+    /// What was not sent of what was written while one looked at none.
     drafts: Drafts,
     machines: BTreeSet<UserName>,
     /// Those in which only what names this user is noise, whether they are remembered or not.
@@ -188,30 +188,21 @@ impl Conversations {
         one.mentions = one.new.iter().filter(|(_, is_mention)| *is_mention).count();
     }
 
-    /// Keeps what was begun to be written where one looks, under the veil or not.
-    pub(crate) fn leave_draft(&mut self, text: String, is_veiled: bool) {
-        self.drafts().leave(text, is_veiled);
-    }
-
-    /// Keeps what was begun to be written in this one.
-    pub(crate) fn leave_draft_in(&mut self, cid: &ConversationId, text: String, is_veiled: bool) {
-        self.at(cid).drafts.leave(text, is_veiled);
-    }
-
-    /// Those in which something was begun to be written.
+    /// Those in which something was not sent of what was written.
     pub fn with_drafts(&self) -> impl Iterator<Item = &Conversation> {
         self.all.values().filter(|one| !one.drafts.is_empty())
     }
 
-    /// What was begun to be written where one looks, the newest that may be sent under the veil or without it; it is there
-    /// no more.
-    pub(crate) fn take_draft(&mut self, is_veiled: bool) -> String {
-        self.drafts().take(is_veiled)
+    /// What was not sent of what was written where one looks.
+    pub(crate) fn drafts(&self) -> &Drafts {
+        let here = self.here.as_ref().and_then(|cid| self.all.get(cid));
+        here.map_or(&self.drafts, |here| &here.drafts)
     }
 
-    fn drafts(&mut self) -> &mut Drafts {
-        match self.here.clone() {
-            Some(cid) => &mut self.at(&cid).drafts,
+    /// The same of this one, or of none, to be changed.
+    pub(crate) fn drafts_in(&mut self, cid: Option<&ConversationId>) -> &mut Drafts {
+        match cid {
+            Some(cid) => &mut self.at(cid).drafts,
             None => &mut self.drafts,
         }
     }
@@ -575,13 +566,16 @@ mod tests {
     #[test]
     fn each_conversation_keeps_its_draft() {
         let mut all = Conversations::new(user("alice"));
-        all.look_at(Some(cid("room:ops")));
-        all.leave_draft("half a sen".to_owned(), false);
-        all.look_at(Some(cid("dm:alice:bob")));
-        assert_eq!(all.take_draft(false), "");
-        all.look_at(Some(cid("room:ops")));
-        assert_eq!(all.take_draft(false), "half a sen");
-        assert_eq!(all.take_draft(false), "", "once");
+        all.drafts_in(Some(&cid("room:ops"))).leave("half a sen".to_owned(), false);
+        for (place, begun) in [("room:ops", 1), ("dm:alice:bob", 0), ("room:ops", 1)] {
+            all.look_at(Some(cid(place)));
+            assert_eq!(all.drafts().ready(false).count(), begun, "{place}");
+        }
+        assert_eq!(all.drafts_in(Some(&cid("room:ops"))).take(false), "half a sen");
+        assert!(all.drafts().is_empty(), "once");
+        all.look_at(None);
+        all.drafts_in(None).leave("nowhere".to_owned(), false);
+        assert_eq!(all.drafts().ready(false).collect::<Vec<_>>(), ["nowhere"]);
     }
 
     #[test]
@@ -607,7 +601,7 @@ mod tests {
     fn what_was_begun_is_forgotten_last() {
         let mut all = Conversations::new(user("alice"));
         all.look_at(Some(cid("dm:aaa:alice")));
-        all.leave_draft_in(&cid("dm:aab:alice"), "half a sentence".to_owned(), false);
+        all.drafts_in(Some(&cid("dm:aab:alice"))).leave("half a sentence".to_owned(), false);
         for number in 0..CONVERSATIONS_MAX * 2 {
             let from = format!("b{number}");
             all.note(&message(&format!("dm:alice:{from}"), &from, "hello"));
@@ -615,7 +609,7 @@ mod tests {
         assert_eq!(all.iter().count(), CONVERSATIONS_MAX);
         assert!(all.get(&cid("dm:aaa:alice")).is_some(), "it is open");
         all.look_at(Some(cid("dm:aab:alice")));
-        assert_eq!(all.take_draft(false), "half a sentence");
+        assert_eq!(all.drafts().ready(false).collect::<Vec<_>>(), ["half a sentence"]);
     }
 
     #[test]

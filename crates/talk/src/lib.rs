@@ -51,4 +51,5 @@ pub use password::Desk;
 pub use session::Saver;
 pub use talk::{Talk, TalkOptions};
 pub use told::{Fault, Link, Told};
+pub use unsent::comes_back;
 pub use unstarted::START_TIMEOUT;

@@ -21,7 +21,6 @@ use chat_text::slash::SlashCommand;
 use tokio::time::Instant;
 
 use crate::conversations::Conversations;
-use crate::drafts::Refused;
 use crate::jobs::Jobs;
 use crate::noise::Noise;
 use crate::password::Desk;
@@ -41,6 +40,8 @@ pub struct TalkOptions {
     /// A person reads and types: they can be asked, and whoever is refused is back where they were. What follows in
     /// a script was meant for the room that it was refused.
     pub is_person: bool,
+    /// What a person presses for what was typed before; nothing where no key does it.
+    pub older_key: String,
     /// What is set at the start.
     pub settings: Settings,
     /// What of it lasts: a flag is for one start.
@@ -66,7 +67,8 @@ pub struct Talk {
     pub(crate) sent: SentLog,
     pub(crate) conversations: Conversations,
     pub(crate) unstarted: unstarted::Unstarted,
-    pub(crate) refused: Refused,
+    /// What a person presses for what was typed before.
+    pub(crate) older_key: String,
     /// Names seen, for completion.
     pub(crate) names: Arc<Mutex<Names>>,
     /// People who were met since the start.
@@ -125,7 +127,7 @@ impl Talk {
             commands: BTreeSet::new(),
             sent: SentLog::default(),
             unstarted: unstarted::Unstarted::default(),
-            refused: Refused::default(),
+            older_key: options.older_key,
             names: Arc::default(),
             met: Met::default(),
             awaited: awaited::Awaited::default(),
@@ -362,12 +364,7 @@ impl Talk {
     ) -> Told {
         let id = match sent {
             Ok(id) => id,
-            // The reason is in the last event; what was typed must not go with it.
-            Err(SendError::Stopped) => {
-                let shown = input::repeated(line, own.is_veiled);
-                self.conversations.leave_draft(line.to_owned(), own.is_veiled);
-                return Told::error(format!("this was not sent: {shown}"));
-            }
+            Err(SendError::Stopped) => return self.has_stopped(line, own.is_veiled),
             Err(error) => return Told::error(hints::not_sent(&error)),
         };
         self.open.insert(id);

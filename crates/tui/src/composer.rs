@@ -36,8 +36,8 @@ const CONVERSATIONS_MAX: usize = 64;
 pub(crate) struct Composer {
     area: TextArea<'static>,
     sent: HashMap<ConversationId, Sent>,
-    /// A line that was refused where one types: the newest to be had again, and kept with no other.
-    once: Option<String>,
+    /// What has made room for something else before it was sent, oldest first: nothing that was typed is lost.
+    aside: Vec<String>,
     completion: Option<Completion>,
     /// It in so many columns, until it changes: a frame needs it more than once, and others come while nobody types.
     laid: RefCell<Option<(usize, Typed)>>,
@@ -109,16 +109,28 @@ impl Composer {
         text
     }
 
-    /// Takes what was begun in a conversation that is left; it is not there on the way back from older lines any more.
-    pub(crate) fn leave(&mut self, cid: &ConversationId) -> String {
+    /// Sets aside what was begun in a conversation that is left: what is typed, unless it is an older line as it was, and
+    /// what was typed before one looked at such a line.
+    pub(crate) fn leave(&mut self, cid: &ConversationId) {
         let typed = self.take();
         let sent = self.sent.get_mut(cid);
-        sent.and_then(|sent| sent.leave(&typed, self.once.as_deref())).unwrap_or(typed)
+        let is_looked_at = sent.as_ref().is_some_and(|sent| sent.is_looked_at(&typed));
+        let begun = sent.map(Sent::return_to_end).unwrap_or_default();
+        self.set_aside(begun);
+        if !is_looked_at {
+            self.set_aside(typed);
+        }
     }
 
-    /// The newest line that can be had again where one types now, besides those that were sent.
-    pub(crate) fn set_once(&mut self, line: Option<String>) {
-        self.once = line;
+    fn set_aside(&mut self, text: String) {
+        if !text.is_empty() {
+            self.aside.push(text);
+        }
+    }
+
+    /// Takes what was set aside, oldest first.
+    pub(crate) fn take_aside(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.aside)
     }
 
     /// Notes what was sent in a conversation, so that it can be had again, if it may be.
@@ -131,11 +143,12 @@ impl Composer {
             }
         }
         let sent = self.sent.entry(cid.clone()).or_default();
+        // It was not sent with the older line that it made room for.
+        let begun = sent.return_to_end();
         if may_come_back(text, is_veiled) {
             sent.push(text);
-        } else {
-            sent.return_to_end();
         }
+        self.set_aside(begun);
     }
 
     /// Notes what was said in a conversation before the program was started, newest first: a page of the home that
@@ -266,17 +279,16 @@ impl Composer {
         Acted::Done
     }
 
-    fn recall(
-        &mut self,
-        cid: &ConversationId,
-        which: fn(&mut Sent, &str, Option<&str>) -> Option<String>,
-    ) {
+    fn recall(&mut self, cid: &ConversationId, which: fn(&mut Sent, &str) -> Option<String>) {
         let typed = self.text();
-        let sent = self.sent.get_mut(cid);
-        let recalled = sent.and_then(|sent| which(sent, &typed, self.once.as_deref()));
-        if let Some(text) = recalled {
-            self.set(&text);
+        // Where nothing was sent there is no older line.
+        let Some(sent) = self.sent.get_mut(cid) else { return };
+        let is_changed = sent.is_changed(&typed);
+        let Some(text) = which(sent, &typed) else { return };
+        if is_changed {
+            self.set_aside(typed);
         }
+        self.set(&text);
     }
 
     /// Completes the word before the cursor, or takes the next of what it can become.

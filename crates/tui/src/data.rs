@@ -189,6 +189,8 @@ pub struct Facts {
     pub status: Status,
     /// What is typed goes out under the veil.
     pub is_veiled: bool,
+    /// Something was begun in the open conversation that can be sent as things are, and does not stand where one types.
+    pub has_draft: bool,
 }
 
 impl Facts {

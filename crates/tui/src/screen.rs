@@ -46,13 +46,10 @@ pub enum Need {
     Line(String),
     /// These words are looked for in all conversations of the home.
     Search(String),
-    /// The talk looks at another conversation. What was typed is kept for the one that was open.
-    Open {
-        /// The other one.
-        cid: ConversationId,
-        /// What was typed.
-        draft: String,
-    },
+    /// The talk looks at another conversation. What was typed is among what was set aside.
+    Open(ConversationId),
+    /// What was begun here and not sent is put where one types, and nothing stands.
+    Draft,
     /// The question that the talk has asked is left without an answer.
     LeaveQuestion,
     /// The editor writes, and begins with this.
@@ -167,11 +164,6 @@ impl Screen {
         self.composer.set(text);
     }
 
-    /// Here this line was refused, and comes back before those that were sent.
-    pub fn set_refused(&mut self, line: Option<&str>) {
-        self.composer.set_once(line.map(str::to_owned));
-    }
-
     /// Says that a text of so many bytes does not fit into a message.
     fn no_room(&mut self, bytes: usize) {
         let size = files::size(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -184,8 +176,13 @@ impl Screen {
         self.composer.was_sent(cid, line, false);
     }
 
-    /// Takes what is typed, with what was pasted and is still asked about.
-    pub fn take_typed(&mut self) -> String {
+    /// Takes what has made room for something else where one types, before it was sent; oldest first.
+    pub fn take_aside(&mut self) -> Vec<String> {
+        self.composer.take_aside()
+    }
+
+    /// The same with what is typed, and what was pasted and is still asked about.
+    pub fn take_typed(&mut self) -> Vec<String> {
         let pasted = match self.popup.take() {
             Some(Popup::Question(Question { about: About::Paste(text), .. })) => text,
             popup => {
@@ -193,10 +190,16 @@ impl Screen {
                 String::new()
             }
         };
-        let has_room = self.composer.paste(&pasted);
-        let typed = self.composer.leave(&self.open);
+        let has_room = pasted.is_empty() || self.composer.paste(&pasted);
+        self.composer.leave(&self.open);
+        let mut begun = self.take_aside();
         // What has no room as it is seen is not lost either.
-        if has_room { typed } else { typed + &pasted }
+        match begun.last_mut() {
+            _ if has_room => {}
+            Some(typed) => typed.push_str(&pasted),
+            None => begun.push(pasted),
+        }
+        begun
     }
 
     /// Something new in a conversation, or in the open one where it belongs to none.

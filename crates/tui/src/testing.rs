@@ -40,5 +40,6 @@ pub(crate) fn facts() -> Facts {
             link: Link::Online,
         },
         is_veiled: false,
+        has_draft: false,
     }
 }

@@ -25,6 +25,9 @@ use crate::screen::Screen;
 /// Commands whose place is remembered; those beyond it are shown in the conversation with their machine.
 const COMMANDS_MAX: usize = 256;
 
+/// The same of texts to somebody who is not where they were typed. Without a connection none of them has an answer.
+const ADDRESSED_MAX: usize = 256;
+
 /// Puts what is told on a screen.
 #[derive(Debug)]
 pub struct Teller {
@@ -32,13 +35,17 @@ pub struct Teller {
     output: OutputLines,
     /// Where commands were typed that have not ended: what they print is shown there.
     commands: HashMap<MessageId, ConversationId>,
+    /// Where texts were typed that have no answer and stand in another conversation: whoever typed one waits for what comes
+    /// of it where they are.
+    addressed: HashMap<MessageId, ConversationId>,
 }
 
 impl Teller {
     /// Lines are made like this.
     pub fn new(lines: Lines) -> Self {
-        let (output, commands) = (OutputLines::default(), HashMap::new());
-        Self { printer: LinePrinter::new(lines), output, commands }
+        let (output, commands, addressed) =
+            (OutputLines::default(), HashMap::new(), HashMap::new());
+        Self { printer: LinePrinter::new(lines), output, commands, addressed }
     }
 
     fn me(&self) -> &UserName {
@@ -47,11 +54,8 @@ impl Teller {
 
     /// Shows one thing. `now_ms` is Unix time in milliseconds.
     pub fn show(&mut self, screen: &mut Screen, item: &Item, sent: &SentLog, now_ms: u64) {
-        if let (What::Own(own), Some(id)) = (&item.what, item.id)
-            && own.is_command
-            && self.commands.len() < COMMANDS_MAX
-        {
-            self.commands.insert(id, screen.open().clone());
+        if let (What::Own(own), Some(id)) = (&item.what, item.id) {
+            self.note_place(own, (id, item.cid.as_ref()), screen.open());
         }
         let cid = self.typed_in(item).or(item.cid.clone());
         match &item.what {
@@ -76,6 +80,22 @@ impl Teller {
                 self.transfer(screen, (cid.as_ref(), item), event, now_ms);
             }
             _ => self.notices(screen, (cid.as_ref(), item), Kind::Notice, now_ms),
+        }
+    }
+
+    /// Notes where something was typed, if what comes of it would be shown elsewhere.
+    fn note_place(
+        &mut self,
+        own: &Own,
+        (id, cid): (MessageId, Option<&ConversationId>),
+        open: &ConversationId,
+    ) {
+        if own.is_command {
+            if self.commands.len() < COMMANDS_MAX {
+                self.commands.insert(id, open.clone());
+            }
+        } else if cid.is_some_and(|cid| cid != open) && self.addressed.len() < ADDRESSED_MAX {
+            self.addressed.insert(id, open.clone());
         }
     }
 
@@ -136,6 +156,10 @@ impl Teller {
             {
                 if let Some(sent) = sent.get(id) {
                     screen.set_delivery(&sent.cid, id, sent.state.clone());
+                }
+                let place = self.addressed.remove(id);
+                if let (Some(place), Event::Refused { .. }) = (place, event) {
+                    self.notices(screen, (Some(&place), item), Kind::Notice, now_ms);
                 }
             }
             Event::Output { re, stderr, data } => {

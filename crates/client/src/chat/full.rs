@@ -153,8 +153,7 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
     match over {
         Ok(Over::Left) => leave(talk, desk).await.map(Ended::With),
         Ok(Over::Ended) => {
-            let typed = desk.screen.take_typed();
-            if !typed.is_empty() {
+            for typed in desk.screen.take_typed() {
                 talk.leave_draft(desk.screen.open(), typed);
             }
             let drafts = drafts(&talk);
@@ -168,11 +167,12 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
             Ok(Ended::With(ExitStatus::Interrupted))
         }
         Err(failure) => {
-            for typed in [desk.screen.take_typed(), talk.take_draft()] {
-                let shown = sanitise::line(input::repeated(&typed, talk.is_veiled()));
-                if !typed.is_empty() {
-                    writeln!(io::stdout(), "✗ this was not sent: {shown}")?;
-                }
+            for typed in desk.screen.take_typed() {
+                talk.leave_draft(desk.screen.open(), typed);
+            }
+            for unsent in talk.unsent() {
+                let shown = sanitise::line(input::repeated(unsent, talk.is_veiled()));
+                writeln!(io::stdout(), "✗ this was not sent: {shown}")?;
             }
             let is_refused = matches!(&failure, Failure::Stopped(Stopped::Connection(error)) if error.code().is_some());
             if is_refused && !desk.was_online { Ok(Ended::NeverIn) } else { Err(failure) }
@@ -261,6 +261,7 @@ impl Desk {
                     let Some(pressed) = pressed else { return Ok(Over::Ended) };
                     self.gather(talk);
                     need = self.pressed(talk, &pressed);
+                    self.keep_aside(talk);
                     Told::default()
                 }
                 event = events.next(), if takes => self.happened(talk, event).await?,
@@ -361,12 +362,13 @@ impl Desk {
                 let words = letters.split_whitespace().map(str::to_owned).collect();
                 self.searching.begin(talk, words);
             }
-            Need::Open { cid, draft } => {
-                talk.leave_draft(self.screen.open(), draft);
+            Need::Open(cid) => {
                 let told = talk.look_at(&cid);
                 self.looking.begin(talk);
+                self.follow_key(talk);
                 return Ok(told);
             }
+            Need::Draft => self.put_back(talk),
             Need::LeaveQuestion => return Ok(talk.leave_question().unwrap_or_default()),
             Need::Editor(text) => {
                 self.leave_screen();
@@ -412,8 +414,8 @@ impl Desk {
             _ => {
                 let was_veiled = talk.is_veiled();
                 let told = talk.read(line).await;
-                if talk.is_veiled() != was_veiled && self.screen.is_idle() {
-                    self.put_back(talk);
+                if talk.is_veiled() != was_veiled {
+                    self.tell_of_begun(talk);
                 }
                 return Ok(told);
             }
@@ -435,7 +437,6 @@ impl Desk {
         }
         self.shown.add(told.consumed);
         self.follow(talk);
-        self.screen.set_refused(talk.refused());
         let close = self.screen.key_of(Action::Close);
         let question = talk.asked().map(|asked| question(asked, close));
         self.screen.ask(question);

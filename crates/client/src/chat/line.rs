@@ -92,10 +92,10 @@ struct Desk {
     interrupts: String,
     /// The editor reads a line.
     is_reading: bool,
-    /// What was typed and not sent; the editor begins the next line with it.
+    /// What stood in the line that the editor has given up; it begins the next one with it.
     draft: Draft,
-    /// What the editor has begun its line with.
-    offered: Draft,
+    /// The key for what was typed before.
+    older: String,
 }
 
 /// Why the conversation is over.
@@ -139,7 +139,7 @@ pub(super) async fn talk(
         // The first line is read without being told to.
         is_reading: true,
         draft: Draft::default(),
-        offered: Draft::default(),
+        older: Keys::with(bindings).key_of(Action::Older).to_owned(),
     };
     desk.screen.turn(true);
     desk.screen.print("· /help lists the commands, USER*TEXT writes to one person, /quit leaves");
@@ -157,15 +157,15 @@ pub(super) async fn talk(
             Ok(ExitStatus::Interrupted)
         }
         Err(failure) => {
-            last_words(&mut desk, &mut talk, &failure).await;
+            last_words(&mut desk, &talk, &failure).await;
             Err(failure)
         }
     }
 }
 
-/// Says why it cannot go on. The terminal is the keyboard's until the line that it reads has ended, and what
-/// was not sent stands there; whoever goes on typing is told that it goes nowhere.
-async fn last_words(desk: &mut Desk, talk: &mut Talk, failure: &Failure) {
+/// Says why it cannot go on. The terminal is the keyboard's until the line that it reads has ended; whoever goes on
+/// typing is told that it goes nowhere.
+async fn last_words(desk: &mut Desk, talk: &Talk, failure: &Failure) {
     desk.screen.print(&format!("✗ {failure}\n· press Enter to leave; nothing more is sent"));
     desk.go_on(talk);
     let mut ends = pin!(ended());
@@ -174,8 +174,7 @@ async fn last_words(desk: &mut Desk, talk: &mut Talk, failure: &Failure) {
             typed = desk.keyboard.next() => {
                 desk.line_has_ended();
                 let Some(Typed::Line(line)) = typed else { break };
-                let (before, after) = &desk.offered;
-                if line.trim().is_empty() || line == format!("{before}{after}") {
+                if line.trim().is_empty() {
                     break;
                 }
                 let shown = sanitise::line(input::repeated(&line, talk.is_veiled()));
@@ -326,7 +325,8 @@ impl Desk {
             }
             Some(Typed::Interrupt { begun: Some(comes_back) }) if talk.asked().is_none() => {
                 self.interrupted_at = None;
-                let how = if comes_back { "; Up brings it back" } else { "" };
+                let how = comes_back.then(|| format!("; {}", chat_talk::comes_back(&self.older)));
+                let how = how.unwrap_or_default();
                 self.screen.print(&format!("· this line was not sent{how}"));
                 Told::default()
             }
@@ -378,23 +378,18 @@ impl Desk {
         }
     }
 
-    /// Lets the editor read the next line, if it reads none. What no device sends any more stands there, but for what was
-    /// typed under the veil, which Up brings back.
-    fn go_on(&mut self, talk: &mut Talk) {
+    /// Lets the editor read the next line, if it reads none. What was not sent is among the lines to be recalled.
+    fn go_on(&mut self, talk: &Talk) {
         if std::mem::replace(&mut self.is_reading, true) {
             return;
         }
         let (place, is_veiled) = (place(talk), talk.is_veiled());
-        let unsent = talk.take_draft();
-        if !unsent.is_empty() && !is_veiled {
-            self.draft = (unsent, String::new());
-        }
         let past = (self.recalls != place).then(|| self.typed.lines(&place));
         self.recalls = place;
-        self.offered = std::mem::take(&mut self.draft);
         self.screen.turn(true);
-        let (draft, refused) = (self.offered.clone(), talk.refused().map(str::to_owned));
-        self.keyboard.go_on(Turn { draft, past, refused, is_veiled });
+        let draft = std::mem::take(&mut self.draft);
+        let unsent = talk.unsent().map(str::to_owned).collect();
+        self.keyboard.go_on(Turn { draft, past, unsent, is_veiled });
     }
 
     fn line_has_ended(&mut self) {

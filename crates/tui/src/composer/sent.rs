@@ -27,15 +27,15 @@ impl Sent {
         self.lines.len()
     }
 
-    /// Something else is typed from now on.
-    pub(super) fn return_to_end(&mut self) {
+    /// Something else is typed from now on; what was begun before one stepped back is given up.
+    #[must_use]
+    pub(super) fn return_to_end(&mut self) -> String {
         self.back = 0;
-        self.draft.clear();
+        std::mem::take(&mut self.draft)
     }
 
     /// Notes a line, once where it is sent twice.
     pub(super) fn push(&mut self, line: &str) {
-        self.return_to_end();
         if self.lines.last().is_some_and(|last| last == line) {
             return;
         }
@@ -66,9 +66,9 @@ impl Sent {
         self.reached = Some(self.reached.map_or(from, |reached| reached.min(from)));
     }
 
-    /// The line before; what is typed is kept for the way back. The newest may be one that is there this once.
-    pub(super) fn older(&mut self, typed: &str, once: Option<&str>) -> Option<String> {
-        let line = self.at(self.back + 1, once)?.to_owned();
+    /// The line before; what is typed is kept for the way back.
+    pub(super) fn older(&mut self, typed: &str) -> Option<String> {
+        let line = self.at(self.back + 1)?.to_owned();
         if self.back == 0 {
             typed.clone_into(&mut self.draft);
         }
@@ -77,25 +77,26 @@ impl Sent {
     }
 
     /// The line behind it, and at last what was being typed.
-    pub(super) fn newer(&mut self, _typed: &str, once: Option<&str>) -> Option<String> {
+    pub(super) fn newer(&mut self, _typed: &str) -> Option<String> {
         self.back = self.back.checked_sub(1)?;
         if self.back == 0 {
             return Some(std::mem::take(&mut self.draft));
         }
-        self.at(self.back, once).map(str::to_owned)
+        self.at(self.back).map(str::to_owned)
     }
 
-    /// What was begun there, where a line of before is only looked at; whoever leaves is at the end again.
-    pub(super) fn leave(&mut self, typed: &str, once: Option<&str>) -> Option<String> {
-        let is_looked_at = self.at(self.back, once).is_some_and(|line| shown(line) == typed);
-        let draft = std::mem::take(&mut self.draft);
-        self.return_to_end();
-        is_looked_at.then_some(draft)
+    /// Whether what is typed is an older line as it was, which one only looks at.
+    pub(super) fn is_looked_at(&self, typed: &str) -> bool {
+        self.at(self.back).is_some_and(|line| shown(line) == typed)
     }
 
-    fn at<'l>(&'l self, back: usize, once: Option<&'l str>) -> Option<&'l str> {
-        let lines = self.lines.iter().map(String::as_str).chain(once);
-        lines.rev().nth(back.checked_sub(1)?)
+    /// Whether what is typed was made of an older line: it is nowhere else.
+    pub(super) fn is_changed(&self, typed: &str) -> bool {
+        self.back > 0 && !self.is_looked_at(typed)
+    }
+
+    fn at(&self, back: usize) -> Option<&str> {
+        self.lines.iter().rev().nth(back.checked_sub(1)?).map(String::as_str)
     }
 
     /// The newest line but `skip` that has these letters.

@@ -132,6 +132,10 @@ impl Screen {
             | Action::NextActive
             | Action::Back
             | Action::Forward => return self.go_by(action, facts),
+            // It comes back by a key alone: put there by itself it would stand before keys that were typed ahead.
+            Action::Older if facts.has_draft && self.composer.is_empty() => {
+                return Some(Need::Draft);
+            }
             _ if self.scroll(action, facts) => {}
             _ => {
                 let speakers = self.speakers();
@@ -180,7 +184,11 @@ impl Screen {
     /// Opens a conversation.
     pub(super) fn go(&mut self, one: &Conversation) -> Option<Need> {
         let cid = one.cid.clone();
-        (cid != self.open).then(|| Need::Open { cid, draft: self.composer.leave(&self.open) })
+        if cid == self.open {
+            return None;
+        }
+        self.composer.leave(&self.open);
+        Some(Need::Open(cid))
     }
 
     fn go_by(&mut self, action: Action, facts: &Facts) -> Option<Need> {

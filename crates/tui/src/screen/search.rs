@@ -192,6 +192,7 @@ impl Screen {
         match pressed {
             Pressed::Action(Action::Send | Action::Complete) => {
                 if let Some(text) = self.composer.find_sent(&self.open, &search.letters, skip) {
+                    self.composer.leave(&self.open);
                     self.set_typed(&text);
                 }
                 return;

@@ -230,6 +230,49 @@ fn a_message_under_the_id_of_a_command_stays_in_its_conversation() {
     assert!(desk.text().contains("no"), "{}", desk.text());
 }
 
+/// Goal: what is refused of a text to one person is said where it was typed, also if nobody has that name; what is stored is
+/// not. (The build before marked it in the conversation with them alone, which is not open.)
+#[test]
+fn a_refusal_stands_where_the_line_was_typed() {
+    let mut desk = Desk::new();
+    let zed = cid("dm:alice:zed");
+    let id = |id| MessageId::new(id, [1; 10]);
+    let waits = |desk: &mut Desk, number| {
+        let (label, state) = (None, Delivery::Queued);
+        let sent = Sent { cid: zed.clone(), label, is_command: false, was_queued: false, state };
+        desk.sent.typed(id(number), sent);
+        desk.tell(Some(&zed), number, own("psst", false));
+    };
+    for number in [1, 2, 3] {
+        waits(&mut desk, number);
+        assert!(!desk.text().contains("psst"), "{}", desk.text());
+    }
+    let stored = Event::Stored {
+        id: id(1),
+        cid: zed.clone(),
+        position: 1,
+        kept: false,
+        recipients: [user("zed")].into(),
+        frame: None,
+    };
+    desk.tell(Some(&zed), 1, What::Event(Box::new(stored)));
+    let refused = |id| {
+        let (code, reason) = ("E_NO".to_owned(), "nobody".to_owned());
+        Event::Refused { id, code, reason, by_hub: true, may_start_until_ms: None }
+    };
+    for (number, times) in [(2, 1), (3, 2)] {
+        desk.tell(Some(&zed), number, What::Event(Box::new(refused(id(number)))));
+        let text = desk.text();
+        assert_eq!(text.matches("nobody").count(), times, "{text}");
+    }
+    assert!(desk.teller.addressed.is_empty());
+    // Where it stands the mark says it.
+    desk.screen.opened(zed.clone());
+    waits(&mut desk, 4);
+    desk.tell(Some(&zed), 4, What::Event(Box::new(refused(id(4)))));
+    assert_eq!(desk.text().matches("NOACK").count(), 0, "{}", desk.text());
+}
+
 /// Goal: a message that could not be read is known as that of the home.
 #[test]
 fn a_message_that_cannot_be_read_has_its_id() {

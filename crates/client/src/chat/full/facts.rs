@@ -89,6 +89,7 @@ impl Watched {
             transfers: transfers.collect(),
             status: self.line(talk, here.and_then(|here| here.keep_ms)),
             is_veiled: talk.is_veiled(),
+            has_draft: talk.unsent().next().is_some(),
         }
     }
 }

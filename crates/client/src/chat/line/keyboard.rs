@@ -56,8 +56,8 @@ pub(super) struct Turn {
     pub(super) draft: Draft,
     /// Lines to be recalled, where they are others than before.
     pub(super) past: Option<Vec<String>>,
-    /// One more, while this line is read.
-    pub(super) refused: Option<String>,
+    /// Lines that were not sent, oldest first, which are recalled with them while they are among these.
+    pub(super) unsent: Vec<String>,
     /// What is typed goes out under the veil.
     pub(super) is_veiled: bool,
 }
@@ -129,16 +129,15 @@ fn read_lines(
     let (mut before, mut after) = Draft::default();
     // Whoever begins has none on.
     let mut is_veiled = false;
-    let mut has_one_more = false;
+    let mut unsent: Vec<String> = Vec::new();
     loop {
         let prompt = prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
         *draft.lock().unwrap_or_else(PoisonError::into_inner) = (before.clone(), after.clone());
-        let read = editor.readline_with_initial(&prompt, (&before, &after));
-        if has_one_more {
-            forget_newest(&mut editor);
-        }
-        let typed = match read {
+        let typed = match editor.readline_with_initial(&prompt, (&before, &after)) {
             Ok(line) => {
+                // If it is not sent again, it is the newest of those once more.
+                let sent: Vec<String> = unsent.extract_if(.., |one| *one == line).collect();
+                forget(&mut editor, &sent);
                 remember(&mut editor, &line, is_veiled);
                 Typed::Line(line)
             }
@@ -162,10 +161,17 @@ fn read_lines(
         is_veiled = turn.is_veiled;
         if let Some(past) = turn.past {
             recall(&mut editor, past);
+            unsent.clear();
         }
-        // One that is the newest already is not added.
-        let add = |line| editor.add_history_entry::<String>(line).unwrap_or_default();
-        has_one_more = turn.refused.is_some_and(add);
+        let gone: Vec<String> = unsent.extract_if(.., |one| !turn.unsent.contains(one)).collect();
+        forget(&mut editor, &gone);
+        for line in turn.unsent {
+            if !unsent.contains(&line) {
+                // In memory there is nothing that fails.
+                drop(editor.add_history_entry(line.as_str()));
+                unsent.push(line);
+            }
+        }
     }
 }
 
@@ -193,13 +199,26 @@ fn recall(editor: &mut Editor<Typing, MemHistory>, past: Vec<String>) {
     }
 }
 
-/// Lets the newest line be recalled no more.
-fn forget_newest(editor: &mut Editor<Typing, MemHistory>) {
+/// Lets these lines be recalled no more.
+fn forget(editor: &mut Editor<Typing, MemHistory>, gone: &[String]) {
+    if gone.is_empty() {
+        return;
+    }
     let history = editor.history();
-    let before = 0..history.len().saturating_sub(1);
-    let found = before.filter_map(|at| history.get(at, SearchDirection::Forward).ok().flatten());
-    let kept = found.map(|found| found.entry.into_owned()).collect();
-    recall(editor, kept);
+    let all = 0..history.len();
+    let found = all.filter_map(|at| history.get(at, SearchDirection::Forward).ok().flatten());
+    let past = found.map(|found| found.entry.into_owned()).collect();
+    recall(editor, without(past, gone));
+}
+
+/// Lines without these, each taken out once: what was typed in clear before comes back as ever.
+fn without(mut lines: Vec<String>, gone: &[String]) -> Vec<String> {
+    for one in gone {
+        if let Some(at) = lines.iter().rposition(|line| line == one) {
+            lines.remove(at);
+        }
+    }
+    lines
 }
 
 /// Completes commands and names, and draws the prompt.
@@ -273,6 +292,23 @@ impl Helper for Typing {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: what was not sent comes back only as long as it may, and takes no other line with it. (The build before took the
+    /// newest, and with the next line whatever that was.)
+    #[test]
+    fn lines_that_come_back_no_more_take_no_others_with_them() {
+        let lines =
+            |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        let past = || lines(&["bob*It was", "hello", "bob*It was", "/users"]);
+        let cases: [(&[&str], &[&str]); 3] = [
+            (&[], &["bob*It was", "hello", "bob*It was", "/users"]),
+            (&["bob*It was"], &["bob*It was", "hello", "/users"]),
+            (&["bob*It was", "bob*It was", "never"], &["hello", "/users"]),
+        ];
+        for (gone, kept) in cases {
+            assert_eq!(without(past(), &lines(gone)), kept);
+        }
+    }
 
     #[test]
     fn a_prompt_that_changes_has_the_width_of_the_one_before() {

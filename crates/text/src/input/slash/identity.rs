@@ -37,29 +37,36 @@ pub(super) const REVOKES: &str = "devices revoke N";
 /// Slips of the finger in that word.
 const SLIPS_MAX: usize = 2;
 
+/// Digits of the number of a device: a list has no more of them, and a password, which may be digits alone, has more digits.
+const NUMBER_DIGITS_MAX: usize = 4;
+
+/// The number of a device, if a word is one.
+fn numbered(word: &str) -> Option<usize> {
+    word.parse().ok().filter(|_| word.len() <= NUMBER_DIGITS_MAX)
+}
+
 /// What stands behind the number of the device that is to be shut out, of what stands behind `/devices`; also with slips in
 /// the word for it, or with something run into it but a number. Nothing where there is neither that nor the word.
 pub(super) fn revokes(rest: &str) -> Option<(&'static str, &str)> {
     let (word, after) = first_word(rest);
-    let is_number = |behind: &str| behind.bytes().all(|byte| byte.is_ascii_digit());
-    let is_numbered = word.get(REVOKE.len()..).is_some_and(is_number);
+    let is_numbered = word.get(REVOKE.len()..).and_then(numbered).is_some();
     if is_run_into(word) && !is_numbered && begins_near(word, REVOKE) {
         return Some((REVOKES, word));
     }
     let is_short = word.len() <= REVOKE.len() + SLIPS_MAX;
     let is_meant = is_short && osa_distance(&word.to_ascii_lowercase(), REVOKE) <= SLIPS_MAX;
     let (number, behind) = first_word(after);
-    let behind = if number.parse::<usize>().is_ok() { behind } else { after };
+    let behind = if numbered(number).is_some() { behind } else { after };
     (is_meant && !behind.is_empty()).then_some((REVOKES, behind))
 }
 
 /// The same where the word stands without `/devices`, or something is run into it.
 pub(super) fn revokes_alone<'l>(word: &'l str, rest: &'l str) -> Option<(&'static str, &'l str)> {
     let (number, after) = first_word(rest);
-    let behind = match number.parse::<usize>() {
+    let behind = match numbered(number) {
         _ if is_run_into(word) => word,
-        Ok(_) => after,
-        Err(_) => rest,
+        Some(_) => after,
+        None => rest,
     };
     (begins_near(word, REVOKE) && !behind.is_empty()).then_some((REVOKES, behind))
 }
@@ -76,7 +83,7 @@ pub(super) fn devices(row: &'static SlashRow, rest: &str) -> Result<Input, Input
         return Err(InputError::TypedInSight { command });
     }
     if word.eq_ignore_ascii_case(REVOKE) {
-        let Ok(number) = after.parse() else {
+        let Some(number) = numbered(after) else {
             let (command, usage) = (row.name, row.usage);
             return Err(InputError::Missing { command, what: "the number of a device", usage });
         };
@@ -136,6 +143,8 @@ mod tests {
             ("/devices revoke two", "nothing is typed behind it"),
             ("/devices revok 2 hunter2", "nothing is typed behind it"),
             ("/devices revoke2hunter2", "nothing is typed behind it"),
+            ("/devices revoke219841984", "nothing is typed behind it"),
+            ("/devices revoke 219841984", "nothing is typed behind it"),
             ("/key", "needs `rotate`"),
             ("/key delete", "needs `rotate`"),
         ] {

@@ -72,9 +72,8 @@ fn a_paste_goes_into_what_is_open() {
     desk.key(KeyCode::Esc, NONE);
     desk.key(KeyCode::Char('k'), CTRL);
     desk.paste("bob\r\nx");
-    let draft = String::new();
     let need = desk.key(KeyCode::Enter, NONE);
-    assert_eq!(need, Some(Need::Open { cid: cid("dm:alice:bob"), draft }));
+    assert_eq!(need, Some(Need::Open(cid("dm:alice:bob"))));
     for text in ["the plan", "other"] {
         desk.write(text);
         desk.key(KeyCode::Enter, NONE);
@@ -85,12 +84,12 @@ fn a_paste_goes_into_what_is_open() {
     desk.key(KeyCode::Esc, NONE);
     desk.key(KeyCode::F(1), NONE);
     desk.paste("hello");
-    assert_eq!(desk.screen.take_typed(), "hello", "the help is closed");
+    assert_eq!(desk.screen.take_typed(), ["hello"], "the help is closed");
     desk.paste("one\ntwo\n");
     desk.paste(" and three");
     assert!(desk.text().contains("Paste 2 lines?"), "{}", desk.text());
     desk.write("y");
-    assert_eq!(desk.screen.take_typed(), "one\ntwo and three");
+    assert_eq!(desk.screen.take_typed(), ["one\ntwo and three"]);
 }
 
 /// Goal: what was asked about a paste is answered where it was pasted. (The build before opened another conversation by a
@@ -104,7 +103,7 @@ fn a_click_leads_nowhere_while_something_is_asked() {
     assert_eq!(desk.screen.mouse(event, &desk.facts), None);
     assert!(desk.text().contains("Paste 2 lines?"), "{}", desk.text());
     // The talk may look elsewhere by itself: the paste goes with what was typed.
-    assert_eq!(desk.screen.take_typed(), "for the lobby\nalone");
+    assert_eq!(desk.screen.take_typed(), ["for the lobby\nalone"]);
     desk.screen.opened(cid("dm:alice:bob"));
     assert!(desk.screen.is_idle());
     desk.screen.opened(cid("room:lobby"));
@@ -117,9 +116,8 @@ fn a_click_leads_nowhere_while_something_is_asked() {
     }
     // A search ends.
     desk.key(KeyCode::Char('s'), CTRL);
-    let draft = String::new();
     let need = desk.screen.mouse(event, &desk.facts);
-    assert_eq!(need, Some(Need::Open { cid: cid("dm:alice:bob"), draft }));
+    assert_eq!(need, Some(Need::Open(cid("dm:alice:bob"))));
     assert!(desk.screen.popup.is_none());
 }
 
@@ -135,7 +133,7 @@ fn a_question_waits_for_the_one_about_a_paste() {
     assert!(desk.text().contains("make #dve?"), "{}", desk.text());
     desk.key(KeyCode::Esc, NONE);
     desk.screen.ask(None);
-    assert_eq!(desk.screen.take_typed(), "a\nb");
+    assert_eq!(desk.screen.take_typed(), ["a\nb"]);
 }
 
 /// Goal: the program can be put to sleep whatever is open, which stays. (The build before closed the help and did nothing
