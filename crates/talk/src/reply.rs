@@ -136,7 +136,11 @@ impl Talk {
 
     /// The line of a message of somebody else in the current conversation, the newest being 1, and whether it was said
     /// under the veil.
-    pub(crate) async fn quote(&self, place: &Recipient, number: usize) -> Result<(String, bool), Told> {
+    pub(crate) async fn quote(
+        &self,
+        place: &Recipient,
+        number: usize,
+    ) -> Result<(String, bool), Told> {
         let nothing =
             || Told::error("there is no such message here; ^1 is the newest of somebody else");
         if self.rooms.current.is_none() {
