@@ -61,6 +61,20 @@ impl Endpoint {
         own.filter(|bundle| bundle.header().seq > seq)
     }
 
+    /// Asks for the bundles of this user, unless they have come on this connection. Before this device makes a bundle with
+    /// another signing key: that one has to come behind the newest of this device, or the hub knows neither the key nor takes
+    /// the bundle, and it has to repeat what all of them revoke.
+    pub fn ask_own_bundles(&mut self) {
+        if !self.has_own_bundles() {
+            self.ask_once_for_keys([self.device.user.clone()].into());
+        }
+    }
+
+    /// Whether they have come, and nobody has said since that there are others.
+    pub fn has_own_bundles(&self) -> bool {
+        self.people.is_newest(&self.device.user)
+    }
+
     /// Another process of this home has made bundles of this device up to this number: they are no news to it.
     pub fn home_has_made(&mut self, number: u32) {
         self.people.has_made(number);
