@@ -36,12 +36,14 @@ pub enum KeyChange {
     Rotated,
     /// None; another device of the account is revoked, by its signing key.
     Revokes(KeyId),
+    /// None; the server has refused the last bundle, because it has another one of that number or a newer one.
+    Republished,
 }
 
 impl KeyChange {
     /// Whether the signing key stays, and with it all that waits for an answer.
     pub fn keeps_signing_key(self) -> bool {
-        matches!(self, Self::Revokes(_))
+        matches!(self, Self::Revokes(_) | Self::Republished)
     }
 }
 
@@ -120,7 +122,7 @@ impl OwnDevice {
         self.next(user, keys, (rb, None, known), now_ms)
     }
 
-    /// The same device with other keys, or revoking one, in its next bundle. Takes a while.
+    /// The same device with what changes in its next bundle. Takes a while.
     pub fn renewed(
         &self,
         user: &UserName,
@@ -144,6 +146,7 @@ impl OwnDevice {
                 now = Some(sk);
                 Arc::clone(&self.keys)
             }
+            KeyChange::Republished => Arc::clone(&self.keys),
         };
         let rb = self.bundle.header().rb;
         Ok(Self { forced, ..self.next(user, keys, (rb, now, known), now_ms)? })

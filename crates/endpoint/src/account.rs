@@ -61,28 +61,47 @@ impl Endpoint {
         own.filter(|bundle| bundle.header().seq > seq)
     }
 
+    /// Asks for the bundles of this user, unless they have come on this connection. Before this device makes a bundle with
+    /// another signing key: that one has to come behind the newest of this device, or the hub knows neither the key nor takes
+    /// the bundle, and it has to repeat what all of them revoke.
+    pub fn ask_own_bundles(&mut self) {
+        if !self.has_own_bundles() {
+            self.ask_once_for_keys([self.device.user.clone()].into());
+        }
+    }
+
+    /// Whether they have come, and nobody has said since that there are others.
+    pub fn has_own_bundles(&self) -> bool {
+        self.people.is_newest(&self.device.user)
+    }
+
     /// Another process of this home has made bundles of this device up to this number: they are no news to it.
     pub fn home_has_made(&mut self, number: u32) {
         self.people.has_made(number);
     }
 
-    /// The known devices of a person, oldest first: so a device keeps its number in the list.
+    /// The known devices of a person: this one, then the others in the order in which this home has met them. So a device
+    /// keeps its number for good, whatever comes later. By the times in their bundles it would not: an earlier bundle of a
+    /// known device may come late, and whoever has the identity key writes any time.
     pub fn known_devices(&self, now_ms: u64, name: &UserName) -> Vec<KnownDevice> {
-        let mut since = BTreeMap::<Nonce16, u64>::new();
-        for bundle in self.people.held(name) {
-            let first = since.entry(bundle.header().dev).or_insert(u64::MAX);
-            *first = bundle.header().ts.min(*first);
+        let mut met = BTreeMap::<Nonce16, (usize, u64)>::new();
+        for (place, bundle) in self.people.held(name).enumerate() {
+            let ts = bundle.header().ts;
+            let (_, since_ms) = met.entry(bundle.header().dev).or_insert((place, ts));
+            *since_ms = ts.min(*since_ms);
         }
         let newest = self.people.devices(name);
-        let mut devices: Vec<(u64, Nonce16, KnownDevice)> = newest
+        let mut devices: Vec<(usize, KnownDevice)> = newest
             .filter_map(|bundle| {
-                let dev = bundle.header().dev;
-                let since_ms = since.get(&dev).copied().unwrap_or(bundle.header().ts);
-                Some((since_ms, dev, self.known_device(now_ms, bundle, since_ms)?))
+                let header = bundle.header();
+                // This one may be known without having been met.
+                let (place, since_ms) =
+                    met.get(&header.dev).copied().unwrap_or((usize::MAX, header.ts));
+                Some((place, self.known_device(now_ms, bundle, since_ms)?))
             })
             .collect();
-        devices.sort_by_key(|(since_ms, dev, _)| (*since_ms, *dev));
-        devices.into_iter().map(|(_, _, device)| device).collect()
+        devices.sort_by_key(|(place, device)| (!device.is_this, *place));
+        devices.into_iter().map(|(_, device)| device).collect()
     }
 
     fn known_device(&self, now_ms: u64, bundle: &Bundle, since_ms: u64) -> Option<KnownDevice> {

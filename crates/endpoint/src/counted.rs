@@ -44,6 +44,7 @@ impl Endpoint {
         let asked = counters.iter().filter(|counter| cids.contains(&counter.cid));
         if asked.into_iter().any(|counter| self.is_ahead(counter)) {
             self.link.rolled_back = true;
+            self.ask_own_bundles();
             return;
         }
         for cid in cids {
@@ -71,8 +72,8 @@ impl Endpoint {
 
     /// Whether the hub has seen more of this signing key than this device has kept: it was restored or
     /// copied. Nothing is sealed on this connection; the host makes a new signing key and signs in with
-    /// it.
+    /// it. Not before the hub has shown this user's bundles: see [`Endpoint::ask_own_bundles`].
     pub fn is_rolled_back(&self) -> bool {
-        self.link.rolled_back
+        self.link.rolled_back && self.has_own_bundles()
     }
 }

@@ -41,7 +41,7 @@ impl Endpoint {
 
     /// Asks for the newest bundles of these people, of each once: an answer that is on its way may be
     /// older than what they have published since, so they are asked for again when it has come.
-    fn ask_once_for_keys(&mut self, names: BTreeSet<UserName>) {
+    pub(crate) fn ask_once_for_keys(&mut self, names: BTreeSet<UserName>) {
         for page in self.people.ask_now(names).chunks(PAGE_ITEMS_MAX) {
             let id = self.ask_bundles(page, Kids::new(), None);
             self.inbox.ask_again(page, id);

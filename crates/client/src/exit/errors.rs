@@ -1,6 +1,6 @@
 //! How the program ends because of an error of what it is made of.
 
-use chat_device::client::Stopped;
+use chat_device::client::{RenewError, Stopped};
 use chat_device::connection::ConnectError;
 use chat_device::sign_in::StartError;
 use chat_files::transfer::TransferError;
@@ -57,7 +57,10 @@ impl HasExit for StartError {
             Self::NoPassword
             | Self::WeakPassword(_)
             | Self::OtherName { .. }
-            | Self::NotTypedAgain { .. } => ExitStatus::Usage,
+            | Self::NotTypedAgain { .. }
+            | Self::NotNew => ExitStatus::Usage,
+            Self::Renew(RenewError::TooOld) => ExitStatus::Refused,
+            Self::Renew(_) => ExitStatus::CannotConnect,
             Self::NotAnswered => ExitStatus::Interrupted,
             Self::Unsent { .. } | Self::Key(_) | Self::Bundle(_) | Self::Internal(_) => {
                 ExitStatus::Failure

@@ -16,13 +16,14 @@ use std::time::Duration;
 use chat_endpoint::{Endpoint, EventKey, SystemRandom};
 use chat_oplog::CryptoTrace;
 use chat_protocol::code;
+use chat_protocol::id::KeyId;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::now_ms;
-use crate::connection::{ConnectError, Incoming, Session};
+use crate::connection::{Brought, ConnectError, Incoming, Session};
 use crate::event::{ClientEvent, RenewError, Stopped};
 use crate::home::HomeError;
 use crate::own_device::{KeyChange, Known, OwnDevice};
@@ -115,10 +116,12 @@ pub(crate) struct Driver {
     /// The goodbye of the connection before. The server refuses a device that is still there.
     closing: Option<JoinHandle<()>>,
     flushes: Vec<oneshot::Sender<bool>>,
-    /// Who waits for new keys to be published, and what is to change with them.
-    renewals: Vec<(KeyChange, oneshot::Sender<Result<(), RenewError>>)>,
+    /// Who waits for new keys to be published, what is to change with them, and the signing key before.
+    renewals: Vec<((KeyChange, KeyId), oneshot::Sender<Result<(), RenewError>>)>,
     /// What changes with the next bundle, from when it is made until the server has it or there is no connection.
     renewing: Option<KeyChange>,
+    /// What became of the newest bundle at the last sign-in.
+    brought: Brought,
     repeats: Repeats,
     /// For the end of the step.
     asked: Asked,
@@ -149,6 +152,10 @@ impl Driver {
                 let rows = home.store.rows()?;
                 let mut endpoint = Endpoint::new(own, &rows, options.bundles, random)?;
                 endpoint.knew(home.knew);
+                // Another process of this home may have gone on since this one has read its device.
+                if let Some(number) = crate::home::number_made(&home.store)? {
+                    endpoint.home_has_made(number);
+                }
                 Core::in_home(endpoint, &rows, now_ms())
             }
             None => Core::new(Endpoint::in_memory(own, options.bundles, random)),
@@ -170,6 +177,7 @@ impl Driver {
             flushes: Vec::new(),
             renewals: Vec::new(),
             renewing: None,
+            brought: Brought::Nothing,
             repeats: Repeats::default(),
             asked: Asked::default(),
             shown: Shown::default(),
@@ -446,6 +454,9 @@ impl Driver {
     /// Without a connection nothing more is answered.
     fn fail_flushes(&mut self) {
         self.renewing = None;
+        if self.asked.renewal.take().is_some() {
+            self.fail_renewals();
+        }
         for reply in self.flushes.drain(..) {
             // Whoever asked may be gone, as after Ctrl-C.
             reply.send(false).ok();

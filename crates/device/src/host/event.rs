@@ -8,7 +8,7 @@ use chat_protocol::name::{ConversationId, UserName};
 use chat_protocol::tag::Tag;
 use thiserror::Error;
 
-use crate::connection::ConnectError;
+use crate::connection::{Brought, ConnectError};
 use crate::home::HomeError;
 use crate::server_url::ServerUrl;
 
@@ -119,4 +119,15 @@ pub enum RenewError {
     /// The client has stopped.
     #[error("the client has stopped before the new keys were published; start it again")]
     Stopped,
+}
+
+impl RenewError {
+    /// Why the server does not have what was to be published, by what became of it at the sign-in.
+    pub(crate) fn after(brought: Brought) -> Self {
+        match brought {
+            Brought::TooOld => Self::TooOld,
+            Brought::PutOff => Self::PutOff,
+            Brought::Taken | Brought::Nothing => Self::Offline,
+        }
+    }
 }

@@ -32,6 +32,7 @@ mod error;
 mod first_contact;
 mod passwd;
 mod person;
+mod published;
 mod reset;
 
 pub use deletion::{Deleted, Deletion, delete_account};
@@ -260,12 +261,13 @@ impl Door {
                 Ok(Session { brought: brought_after(&error, session.brought), ..session })
             }
             Err(other) if other.code() == Some(code::SIGN_IN) => {
-                if is_put_off(&error) {
-                    // Its signing key is new: it comes in with the bundle alone.
+                if let ConnectError::Busy { .. } = error {
+                    // Its signing key is new: it comes in with the bundle alone, and waits for that.
                     return self.connector.sign_in(attempt(with_bundle())).await;
                 }
                 // The first one may say more than that the signature is of no key that is known.
-                Err(if error.code() == Some(code::OLD_KEYS) { error } else { other })
+                let says_more = matches!(error.code(), Some(code::OLD_KEYS | code::TOO_MANY));
+                Err(if says_more { error } else { other })
             }
             other => other,
         }

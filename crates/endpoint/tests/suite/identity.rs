@@ -4,8 +4,10 @@
 use chat_endpoint::{Alarm, CommandEnd, CommandOptions, Event, RoomAction, Standing, TrustError};
 use chat_protocol::code;
 use chat_protocol::fingerprint::ordered;
-use chat_protocol::id::{KeyId, MessageId};
+use chat_protocol::id::{KeyId, MessageId, Nonce16};
+use chat_protocol::keys::{BundleOptions, DeviceKeys};
 use chat_protocol::name::ConversationId;
+use chat_testkit::keys::second_device;
 
 use crate::hub::{TestHub, lobby, name};
 
@@ -279,6 +281,39 @@ fn a_new_device_is_told_to_its_user_and_to_whom_the_user_talks_to() {
     let now = hub.now;
     let devices = hub.peers[BOB].endpoint.known_devices(now, &name("alice"));
     assert_eq!(devices.len(), 2);
+}
+
+/// Goal: the number of a device means that device for good, so that nobody revokes another one than they were shown. Before:
+/// devices were counted by the times in their bundles. Method: alice's home first hears of its account when a copy of it has
+/// gone on; it starts again, and its own earlier bundle is there by then; then there is a device which is the oldest by its
+/// own clock.
+#[test]
+fn the_number_of_a_device_stays_whatever_comes() {
+    let mut hub = TestHub::new();
+    hub.add("alice");
+    let device = hub.peers[ALICE].endpoint.device().clone();
+    let publish = |keys: &DeviceKeys, dev, before, at| {
+        keys.publish(&device.user, dev, before, at, BundleOptions::default()).unwrap()
+    };
+    let later = publish(&device.keys, device.dev, Some(&*device.bundle), hub.now + 10);
+    hub.offer("alice", vec![later]);
+    hub.joins_sibling(ALICE, None);
+    let listed = |hub: &TestHub| {
+        let listed = hub.peers[ALICE].endpoint.known_devices(hub.now, &name("alice")).into_iter();
+        listed.map(|device| device.sk).collect::<Vec<_>>()
+    };
+    let before = listed(&hub);
+    assert_eq!(before.len(), 2);
+    hub.restarts(ALICE);
+    assert_eq!(listed(&hub), before);
+
+    let mut offered = hub.offered("alice");
+    offered.push(publish(&second_device(ALICE, 7), Nonce16([77; 16]), None, hub.now - 60_000));
+    hub.offer("alice", offered);
+    hub.tell_of_keys("alice");
+    hub.run();
+    let after = listed(&hub);
+    assert_eq!((after.len(), &after[..2]), (3, &before[..]));
 }
 
 #[test]

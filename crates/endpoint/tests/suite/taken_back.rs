@@ -15,12 +15,8 @@ fn seen(hub: &TestHub, sk: KeyId) -> KnownDevice {
     known.into_iter().find(|device| device.sk == sk).unwrap()
 }
 
-/// Goal: where the hub shows a device of one's own as good that was revoked by a bundle of before alone, the next bundle of
-/// this device is to say it again, and then no more. Method: alice's phone revokes her laptop; its next bundle, which a thief
-/// may have signed, says nothing of it, and the hub has forgotten the one before. Before: nobody said it again, and the
-/// user could not.
-#[test]
-fn a_revocation_that_the_hub_has_lost_is_to_be_said_again_once() {
+/// A hub to which alice's phone has said that her laptop is revoked: the phone, and the laptop's key. Both are away.
+fn with_phone() -> (TestHub, usize, KeyId) {
     let mut hub = TestHub::with(&["alice", "bob"]);
     let phone = hub.joins_sibling(ALICE, None);
     let laptop = hub.joins_sibling(ALICE, None);
@@ -30,6 +26,16 @@ fn a_revocation_that_the_hub_has_lost_is_to_be_said_again_once() {
     hub.revoke(phone, lost);
     hub.tell_of_keys("alice");
     hub.run();
+    (hub, phone, lost)
+}
+
+/// Goal: where the hub shows a device of one's own as good that was revoked by a bundle of before alone, the next bundle of
+/// this device is to say it again, and then no more. Method: alice's phone revokes her laptop; its next bundle, which a thief
+/// may have signed, says nothing of it, and the hub has forgotten the one before. Before: nobody said it again, and the
+/// user could not.
+#[test]
+fn a_revocation_that_the_hub_has_lost_is_to_be_said_again_once() {
+    let (mut hub, phone, lost) = with_phone();
     assert_eq!(seen(&hub, lost).state, DeviceState::Revoked);
     assert!(!seen(&hub, lost).is_taken_back, "the hub shows the same");
     assert_eq!(hub.peers[ALICE].endpoint.revocation_to_repeat(), None);
@@ -104,15 +110,7 @@ fn what_the_hub_has_not_taken_is_to_be_said_again() {
 /// phone's next bundle, which a thief has signed, says nothing of the laptop, and the hub offers the laptop to nobody.
 #[test]
 fn a_revocation_that_the_hub_keeps_and_shows_to_nobody_is_to_be_said_again() {
-    let mut hub = TestHub::with(&["alice", "bob"]);
-    let phone = hub.joins_sibling(ALICE, None);
-    let laptop = hub.joins_sibling(ALICE, None);
-    let lost = hub.peers[laptop].endpoint.device().keys.signing_id();
-    hub.disconnect(laptop);
-    hub.disconnect(phone);
-    hub.revoke(phone, lost);
-    hub.tell_of_keys("alice");
-    hub.run();
+    let (mut hub, phone, lost) = with_phone();
     assert_eq!(hub.peers[ALICE].endpoint.revocation_to_repeat(), None);
 
     hub.rotate(phone);

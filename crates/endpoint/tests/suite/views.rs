@@ -255,21 +255,28 @@ fn sent(hub: &TestHub, from: &str, tag: Tag) -> usize {
     headers.filter(is_it).count()
 }
 
+/// Alice's private room with bob and these, who have all spoken. From then on the hub hides every link and key of it from bob,
+/// takes what he says all the same, and hears of nothing that it forgot.
+fn with_bob_in_the_dark(others: &[&str]) -> TestHub {
+    let mut hub = TestHub::with(&[&["alice", "bob"], others].concat());
+    hub.act(ALICE, "crew", RoomAction::Create { private: true });
+    for who in ["bob"].iter().chain(others) {
+        hub.act(ALICE, "crew", RoomAction::Admit(name(who)));
+    }
+    for index in 0..hub.peers.len() {
+        hub.say_in(index, "crew", "hello");
+    }
+    hub.faults.hides = vec![(BOB, crew(), u32::try_from(hub.peers.len()).unwrap())];
+    (hub.faults.takes_anything, hub.faults.forgets_reminders) = (true, true);
+    withhold_keys(&mut hub, BOB);
+    hub
+}
+
 /// Goal: a second withheld removal is seen and mended as the first one was. Before: who was warned of one
 /// was warned of none. Method: the hub hides both from bob, and takes what he says.
 #[test]
 fn each_withheld_removal_is_seen_and_mended() {
-    let mut hub = TestHub::with(&["alice", "bob", "oliver", "dave"]);
-    hub.act(ALICE, "crew", RoomAction::Create { private: true });
-    for who in ["bob", "oliver", "dave"] {
-        hub.act(ALICE, "crew", RoomAction::Admit(name(who)));
-    }
-    for index in 0..4 {
-        hub.say_in(index, "crew", "hello");
-    }
-    hub.faults.hides = vec![(BOB, crew(), 4)];
-    (hub.faults.takes_anything, hub.faults.forgets_reminders) = (true, true);
-    withhold_keys(&mut hub, BOB);
+    let mut hub = with_bob_in_the_dark(&["oliver", "dave"]);
     for (who, reader) in [("oliver", MALLORY), ("dave", 3)] {
         hub.act(ALICE, "crew", RoomAction::Remove { who: name(who), ban: true });
         hub.say_in(ALICE, "crew", "among fewer");
@@ -293,17 +300,7 @@ fn each_withheld_removal_is_seen_and_mended() {
 /// hub hides from him again.
 #[test]
 fn who_is_counted_as_gone_by_now_is_not_named_again() {
-    let mut hub = TestHub::with(&["alice", "bob", "oliver", "dave"]);
-    hub.act(ALICE, "crew", RoomAction::Create { private: true });
-    for who in ["bob", "oliver", "dave"] {
-        hub.act(ALICE, "crew", RoomAction::Admit(name(who)));
-    }
-    for index in 0..4 {
-        hub.say_in(index, "crew", "hello");
-    }
-    hub.faults.hides = vec![(BOB, crew(), 4)];
-    (hub.faults.takes_anything, hub.faults.forgets_reminders) = (true, true);
-    withhold_keys(&mut hub, BOB);
+    let mut hub = with_bob_in_the_dark(&["oliver", "dave"]);
     for who in ["oliver", "dave"] {
         hub.act(ALICE, "crew", RoomAction::Remove { who: name(who), ban: true });
         hub.say_in(ALICE, "crew", "among fewer");
@@ -329,17 +326,7 @@ fn who_is_counted_as_gone_by_now_is_not_named_again() {
 #[test]
 fn all_whose_removal_is_withheld_are_named() {
     let others = ["oliver", "dave", "erin"];
-    let mut hub = TestHub::with(&["alice", "bob", "oliver", "dave", "erin"]);
-    hub.act(ALICE, "crew", RoomAction::Create { private: true });
-    for who in ["bob", "oliver", "dave", "erin"] {
-        hub.act(ALICE, "crew", RoomAction::Admit(name(who)));
-    }
-    for index in 0..5 {
-        hub.say_in(index, "crew", "hello");
-    }
-    hub.faults.hides = vec![(BOB, crew(), 5)];
-    (hub.faults.takes_anything, hub.faults.forgets_reminders) = (true, true);
-    withhold_keys(&mut hub, BOB);
+    let mut hub = with_bob_in_the_dark(&others);
     for who in others {
         hub.act(ALICE, "crew", RoomAction::Remove { who: name(who), ban: true });
     }

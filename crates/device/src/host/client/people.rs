@@ -6,7 +6,7 @@ use chat_protocol::name::UserName;
 use thiserror::Error;
 
 use super::{Client, RenewError};
-use crate::driver::Decision;
+use crate::driver::{Decision, Turn, Work};
 use crate::own_device::KeyChange;
 
 /// Why a decision about a key was not taken.
@@ -44,7 +44,7 @@ impl Client {
         Ok(decided.await.ok_or(DecideError::Stopped)??)
     }
 
-    /// The known devices of a person, oldest first.
+    /// The known devices of a person, each under the same number for good.
     pub async fn known_devices(&self, user: &UserName) -> Vec<KnownDevice> {
         let user = user.clone();
         let known = self.call(move |turn| {
@@ -79,7 +79,16 @@ impl Client {
         if !change.keeps_signing_key() && !self.flush().await {
             return Err(RenewError::Offline);
         }
-        let renewed = self.ask_driver(move |driver, reply| driver.ask_for_renewal(change, reply));
-        renewed.await.unwrap_or(Err(RenewError::Stopped))
+        let asked = move |reply| -> Work {
+            Box::new(move |turn: &mut Turn<'_>| {
+                if !change.keeps_signing_key()
+                    && let Some(endpoint) = turn.online()
+                {
+                    endpoint.ask_own_bundles();
+                }
+                turn.answer(move |driver| driver.ask_for_renewal(change, reply));
+            })
+        };
+        self.ask(asked).await.unwrap_or(Err(RenewError::Stopped))
     }
 }

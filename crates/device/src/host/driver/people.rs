@@ -36,6 +36,16 @@ impl Driver {
         self.start_renewal(change, closing);
     }
 
+    /// The same, once the server has shown what this account has published: a bundle with another signing key that comes
+    /// behind an older one than that is refused, and the key is not known then either.
+    pub(super) fn renew_once_shown(&mut self, change: KeyChange) {
+        if change.keeps_signing_key() || self.core.endpoint().has_own_bundles() {
+            self.renew(change);
+        } else {
+            self.asked.renewal = Some(change);
+        }
+    }
+
     /// Makes the next keys, with all that this account has revoked. A connection is closed before: a name
     /// is signed in once.
     fn start_renewal(&mut self, change: KeyChange, closing: Option<Box<Socket>>) {
@@ -80,19 +90,21 @@ impl Driver {
         Ok(other)
     }
 
-    /// By the server's word no newest bundle revokes what was revoked before: it has lost that, or shows it to nobody, and the
-    /// next bundle says it again. After a while, in which another device may do so; less and less often, and with an end,
-    /// whatever the server shows: each ends a connection.
-    pub(super) fn repeat_revocation(&mut self) {
-        let lost = self.core.endpoint().revocation_to_repeat();
+    /// What the next bundle says again. By the server's word no newest bundle revokes what was revoked before: it has lost
+    /// that, or shows it to nobody. Or it has refused the last one, which is behind what a copy of this home has published,
+    /// and nobody has the keys in it. After a while, in which another device may revoke again; less and less often, and with
+    /// an end, whatever the server says: each ends a connection.
+    pub(super) fn repeat_bundle(&mut self) {
         let rev = &self.device.bundle.header().rev;
         let has_room = |sk: &KeyId| rev.len() < REVOKED_KEYS_MAX || rev.contains(sk);
-        let is_online = matches!(self.link, Link::Online { .. });
-        let lost = lost.filter(|sk| is_online && has_room(sk));
-        if let Some(sk) = lost.filter(|_| self.repeats.is_time(Instant::now())) {
-            self.renew(KeyChange::Revokes(sk));
-        } else if lost.is_none() {
-            self.repeats.not_needed();
+        let lost = self.core.endpoint().revocation_to_repeat().filter(has_room);
+        let refused = (self.brought == Brought::TooOld).then_some(KeyChange::Republished);
+        // What somebody has asked for comes first, and is about to end the connection.
+        let is_free = matches!(self.link, Link::Online { .. }) && self.asked.renewal.is_none();
+        match lost.map(KeyChange::Revokes).or(refused).filter(|_| is_free) {
+            None => self.repeats.not_needed(),
+            Some(change) if self.repeats.is_time(Instant::now()) => self.renew(change),
+            Some(_) => {}
         }
     }
 
@@ -111,27 +123,28 @@ impl Driver {
     }
 
     /// There is a connection: those who wait are told whether the server has the new bundle by now.
-    pub(super) fn tell_renewed(&mut self, brought: Brought) {
-        let Self { renewals, device, .. } = self;
+    pub(super) fn tell_renewed(&mut self) {
+        let Self { renewals, device, brought, .. } = self;
         for (change, reply) in renewals.drain(..) {
             // Whoever asked may be gone.
-            reply.send(renewed(device, change, brought)).ok();
+            reply.send(renewed(device, change, *brought)).ok();
         }
     }
 }
 
-/// Whether the server has a change of the keys.
-fn renewed(device: &OwnDevice, change: KeyChange, brought: Brought) -> Result<(), RenewError> {
+/// Whether the server has a change of the keys that were there before. Its newest bundle may be one that another process of
+/// this home has made.
+fn renewed(
+    device: &OwnDevice,
+    (change, before): (KeyChange, KeyId),
+    brought: Brought,
+) -> Result<(), RenewError> {
     let has_change = match change {
         KeyChange::Revokes(sk) => device.bundle.header().rev.contains(&sk),
-        KeyChange::Rotated | KeyChange::Forced => true,
+        KeyChange::Rotated | KeyChange::Forced => device.keys.signing_id() != before,
+        KeyChange::Republished => true,
     };
-    match brought {
-        _ if device.published && has_change => Ok(()),
-        Brought::TooOld => Err(RenewError::TooOld),
-        Brought::PutOff => Err(RenewError::PutOff),
-        Brought::Taken | Brought::Nothing => Err(RenewError::Offline),
-    }
+    if device.published && has_change { Ok(()) } else { Err(RenewError::after(brought)) }
 }
 
 #[cfg(test)]
@@ -142,22 +155,32 @@ mod tests {
     use super::*;
     use crate::own_device::Known;
 
-    /// Goal: nobody is told that a device is revoked before the server has a bundle that says so. Before: whoever came in
-    /// without the bundle, because it was refused, was told that it was done. Method: all that a sign-in may say of it.
+    /// Goal: nobody is told that a device is revoked, or has new keys, before the server has a bundle that says so. Before:
+    /// whoever came in without the bundle, because it was refused, was told that it was done. Method: all that a sign-in may
+    /// say of it.
     #[test]
     fn a_revocation_is_done_when_the_server_has_its_bundle() {
         let user = UserName::new("alice").unwrap();
         let keys = DeviceKeys::generate(KeySizes::EMULATED).unwrap();
         let before = OwnDevice::first(&user, keys, None, 5).unwrap();
-        let change = KeyChange::Revokes(KeyId([1; 16]));
-        let refused = before.renewed(&user, change, &Known::default(), 6).unwrap();
+        let (change, none) = (KeyChange::Revokes(KeyId([1; 16])), Known::default());
+        let refused = before.renewed(&user, change, &none, 6).unwrap();
         let taken = OwnDevice { published: true, ..refused.clone() };
         let before = OwnDevice { published: true, ..before };
+        let key = before.keys.signing_id();
+        let change = (change, key);
         assert_eq!(renewed(&taken, change, Brought::Taken), Ok(()));
         assert_eq!(renewed(&taken, change, Brought::Nothing), Ok(()), "by a connection before");
         assert_eq!(renewed(&refused, change, Brought::TooOld), Err(RenewError::TooOld));
         assert_eq!(renewed(&refused, change, Brought::PutOff), Err(RenewError::PutOff));
         assert_eq!(renewed(&refused, change, Brought::Nothing), Err(RenewError::Offline));
         assert_eq!(renewed(&before, change, Brought::Nothing), Err(RenewError::Offline));
+
+        // What another process of the home has published meanwhile brings no new keys.
+        let rotating = (KeyChange::Rotated, key);
+        assert_eq!(renewed(&taken, rotating, Brought::Taken), Err(RenewError::Offline));
+        let rotated = before.renewed(&user, KeyChange::Rotated, &none, 7).unwrap();
+        let rotated = OwnDevice { published: true, ..rotated };
+        assert_eq!(renewed(&rotated, rotating, Brought::Taken), Ok(()));
     }
 }

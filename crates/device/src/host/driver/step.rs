@@ -134,7 +134,7 @@ impl Driver {
             self.counters_ask_for_key(now_ms)?;
         }
         if let Some(change) = asked.renewal {
-            self.renew(change);
+            self.renew_once_shown(change);
         }
         self.lose_if_asked();
         if let Some(goodbye) = asked.away {
@@ -152,7 +152,7 @@ impl Driver {
         if let Some(reply) = asked.close {
             return Err(End::Asked(Some(reply)));
         }
-        self.repeat_revocation();
+        self.repeat_bundle();
         Ok(())
     }
 
@@ -200,7 +200,8 @@ impl Driver {
             self.device = published;
         }
         self.was_online = true;
-        self.tell_renewed(brought);
+        self.brought = brought;
+        self.tell_renewed();
         self.renewing = None;
         let server = self.core.endpoint().device().server;
         self.journal.online(&url);

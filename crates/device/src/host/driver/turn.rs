@@ -66,9 +66,10 @@ impl Driver {
         change: KeyChange,
         reply: oneshot::Sender<Result<(), RenewError>>,
     ) {
+        let wanted = (change, self.device.keys.signing_id());
         if self.renewing == Some(change) && change.keeps_signing_key() {
             // It is under way already, because the server has lost it.
-            self.renewals.push((change, reply));
+            self.renewals.push((wanted, reply));
             return;
         }
         let refused = if !matches!(self.link, Link::Online { .. }) {
@@ -81,7 +82,7 @@ impl Driver {
             RenewError::Unanswered
         } else {
             self.asked.renewal = Some(change);
-            self.renewals.push((change, reply));
+            self.renewals.push((wanted, reply));
             return;
         };
         // Whoever asked may be gone.

@@ -10,6 +10,7 @@ use chat_protocol::spoken::counted;
 use thiserror::Error;
 
 use crate::connection::ConnectError;
+use crate::event::RenewError;
 use crate::home::HomeError;
 use crate::server_url::ServerUrl;
 use crate::store::StoreError;
@@ -154,6 +155,15 @@ pub enum StartError {
         /// Whose account it is.
         user: UserName,
     },
+    /// Another device was to be put out with this start, and is not.
+    #[error(transparent)]
+    Renew(#[from] RenewError),
+    /// The same, by a device that the server knows already.
+    #[error(
+        "no device is revoked: --revoke takes the key of another device, with a machine that is new to the account. One \
+         that is known revokes it with devices revoke, which asks for the password"
+    )]
+    NotNew,
     /// A key could not be made.
     #[error("cannot make keys: {0}")]
     Key(#[from] KeyError),

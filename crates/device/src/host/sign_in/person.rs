@@ -9,14 +9,15 @@ use chat_protocol::keys::DeviceKeys;
 use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
 
+use super::published::revoking;
 use super::{
     ClientOptions, CodeForAccount, Credentials, Dialog, Door, HomeAccount, OpenHome, People,
     StartError, Started, aside, first_contact, up_to_date,
 };
 use crate::clock::now_ms;
-use crate::connection::{Brought, ConnectError, Connector, Session};
+use crate::connection::{ConnectError, Connector, Session};
 use crate::home::{self, HomeFolder};
-use crate::own_device::{KeyChange, Known, OwnDevice, key_sizes};
+use crate::own_device::{Known, OwnDevice, key_sizes};
 use crate::password::Password;
 use crate::strength::{self, WeakPassword, offered};
 use crate::vault::{FIRST_NUMBER, HubVault, KeyFile, Vault, VaultError};
@@ -211,7 +212,9 @@ impl Person<'_> {
             let made = self.new_device(&home.vault).await?;
             home.with(move |home| home.keep(None, made)).await?
         };
-        if self.account.needs_no_server && was_in {
+        // Whether a device is put out is for the server to say.
+        let needs_no_server = self.account.needs_no_server && self.account.revoke.is_none();
+        if needs_no_server && was_in {
             let server = self.server;
             return Ok(Started { device, server, store: Some(home), credentials, session: None });
         }
@@ -224,6 +227,7 @@ impl Person<'_> {
             Err(error) => self.second_try(error, &device, credentials.as_ref()).await?,
             Ok(session) => session,
         };
+        let (home, device, session) = self.past_refusal((home, device, session)).await?;
         self.started(home, device, credentials, session).await
     }
 
@@ -469,44 +473,5 @@ impl Person<'_> {
         let keys = DeviceKeys { identity, ..made };
         let made = OwnDevice::first(&self.door.user, keys, self.account.rb, now_ms())?;
         revoking(&self.door.user, self.account, (made, &Known::default()))
-    }
-
-    /// Notes that the server has the bundle, if it has, and says whom this sign-in has pinned.
-    async fn started(
-        &self,
-        home: OpenHome,
-        device: OwnDevice,
-        credentials: Option<Credentials>,
-        session: Session,
-    ) -> Result<Started, StartError> {
-        if let Some(shown) = &session.pinned {
-            self.people.say(first_contact::pinned(shown));
-        }
-        let (home, device) = if device.published || session.brought != Brought::Taken {
-            (home, device)
-        } else {
-            let device = OwnDevice { published: true, ..device };
-            // Where another process has made the next ones meanwhile, those stay.
-            let taken = device.clone();
-            let (home, _) = home.with(move |home| home.keep(Some(&taken), taken.clone())).await?;
-            (home, device)
-        };
-        let session = Some(session);
-        Ok(Started { device, server: self.server, store: Some(home), credentials, session })
-    }
-}
-
-/// The same device, putting another one out where that was asked for: only before the server has it.
-/// What comes later is asked for with /devices.
-fn revoking(
-    user: &UserName,
-    account: &HomeAccount,
-    (device, known): (OwnDevice, &Known),
-) -> Result<OwnDevice, StartError> {
-    match account.revoke {
-        Some(sk) if !device.published => {
-            Ok(device.renewed(user, KeyChange::Revokes(sk), known, now_ms())?)
-        }
-        _ => Ok(device),
     }
 }

@@ -3,7 +3,8 @@
 use chat_endpoint::{Alarm, Event};
 use chat_protocol::content::{ChainNotes, LastMessage, LineSet};
 use chat_protocol::hub::{Counter, EpochHead};
-use chat_protocol::id::Digest;
+use chat_protocol::id::{Digest, KeyId};
+use chat_protocol::keys::{Bundle, BundleOptions};
 
 use super::{alarms, assert_untroubled, gaps, header, say};
 use crate::hub::{Fate, TestHub, lobby};
@@ -170,6 +171,43 @@ fn r07_an_older_state_than_the_hub_has_seen_is_an_error() {
     hub.run();
     let last = hub.texts(1).pop();
     assert_eq!(last.as_deref(), Some("alice: never with the old key"), "sealed with the new one");
+}
+
+/// Goal: the bundle with the other key of a home that was restored comes behind the newest one of its device, and repeats what
+/// was revoked since; or the hub refuses it, and knows neither key from then on. Before: the host was told before the hub had
+/// shown that bundle. Method: alice's home is put back by two bundles; the hub answers about counters first.
+#[test]
+fn r07_a_restored_device_makes_another_key_behind_its_newest_bundle() {
+    let mut hub = TestHub::with(&["alice", "bob"]);
+    say(&mut hub, 0, "zero");
+    let (older, lost) = (hub.peers[0].store.clone(), KeyId([7; 16]));
+    let device = hub.peers[0].endpoint.device().clone();
+    let next = |before: &Bundle, rev| {
+        let options = BundleOptions { rev, ..BundleOptions::default() };
+        device.keys.publish(&device.user, device.dev, Some(before), hub.now, options).unwrap()
+    };
+    let first = next(&device.bundle, vec![]);
+    let newest = next(&first, vec![lost]);
+    let mut published = hub.offered("alice");
+    published.extend([first, newest.clone()]);
+    hub.offer("alice", published);
+    let cid = chat_protocol::name::ConversationId::room(&lobby());
+    let epoch = EpochHead { g: 7, e: Digest([7; 32]) };
+    hub.faults.counters = vec![Counter { cid, epoch, n: 0 }];
+    hub.restore(0, older);
+    hub.faults.hold_bundles = true;
+    hub.connect(0);
+    let now = hub.now;
+    hub.peers[0].endpoint.say(now, &lobby(), "never with the old key").unwrap();
+    while hub.turn() {}
+    assert!(!hub.peers[0].endpoint.is_rolled_back(), "its newest bundle was not shown");
+
+    hub.release_bundles();
+    hub.run();
+    let endpoint = &hub.peers[0].endpoint;
+    assert!(endpoint.is_rolled_back());
+    assert_eq!(endpoint.newer_own_bundle().map(Bundle::digest), Some(newest.digest()));
+    assert_eq!(endpoint.revocations(), [lost]);
 }
 
 /// Goal: a hub that went back to an older epoch does not cost this device its signing key. Before: a
