@@ -10,7 +10,7 @@ mod key;
 mod member;
 mod settings;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use chat_protocol::crypto::{SigningKey, random};
 use chat_protocol::id::Digest;
@@ -29,7 +29,10 @@ use crate::{
         words::WordSeal,
     },
     relay::link::LinkSeal,
-    store::sqlite::{self, FollowedLog, Owner},
+    store::{
+        OpenError,
+        sqlite::{self, FollowedLog, Owner},
+    },
 };
 
 pub(crate) use crate::order::redis::beside::number_of as number;
@@ -147,6 +150,13 @@ fn wrong_in(about: &About, known: &About, words: &WordSeal) -> Vec<Wrong> {
     wrong.collect()
 }
 
+/// The version of a log, by what the folder of a server has of it: a Redis that has lost the log gets it back as it was, whichever
+/// release is the first to start. A log without any turn has none yet.
+fn version_in(data: &Path, seal: &Seal) -> Result<u8, OpenError> {
+    let found = sqlite::newest_batch(data, |batch| seal.version(batch))?;
+    Ok(found.unwrap_or(VERSION))
+}
+
 /// Settings as they are sealed.
 fn written(settings: &Settings) -> String {
     chat_protocol::hub::write(settings)
@@ -229,8 +239,7 @@ impl Finding<'_> {
             }
             (Some(about), None) => Ok(Found { about, key, is_lost: false }),
             (None, Some(own)) => {
-                let noted = sqlite::noted(&self.config.data)?;
-                let about = noted.and_then(|noted| About::of(own.log, &noted.facts));
+                let about = self.noted(own.log, &key.seal(own.log))?;
                 let lost = || ClusterError::LostLog { cluster: cluster(), data: data() };
                 tracing::warn!("Redis has no log of {}; this server follows it", cluster());
                 Ok(Found { about: about.ok_or_else(lost)?, key, is_lost: true })
@@ -243,10 +252,18 @@ impl Finding<'_> {
         }
     }
 
+    /// What this folder has noted of the log that it follows, which Redis has lost; nothing where that is not enough.
+    fn noted(&self, log: [u8; 16], seal: &Seal) -> Result<Option<About>, ClusterError> {
+        let data = &self.config.data;
+        let Some(noted) = sqlite::noted(data)? else { return Ok(None) };
+        Ok(About::of((log, version_in(data, seal)?), &noted.facts))
+    }
+
     /// What is said of the log, with what this folder has noted where something was put in its place.
     async fn mended(&self, about: About, key: &ClusterKey) -> Result<About, ClusterError> {
         let noted = sqlite::noted(&self.config.data)?;
-        let Some(known) = noted.and_then(|noted| About::of(about.id, &noted.facts)) else {
+        let log = (about.id, about.version);
+        let Some(known) = noted.and_then(|noted| About::of(log, &noted.facts)) else {
             return Ok(about);
         };
         let wrong = wrong_in(&about, &known, &key.words(about.id));
@@ -305,5 +322,49 @@ impl Finding<'_> {
             Err(PlaceError::Taken) => self.about().await?.ok_or_else(|| failed(PlaceError::Closed)),
             Err(error) => Err(failed(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rusqlite::{Connection, params};
+
+    use super::*;
+    use crate::{
+        order::batch::BatchId,
+        store::{DATABASE_FILE, Incarnation, sqlite::SqliteOptions},
+    };
+
+    /// Goal: a Redis that was emptied gets the version of the log that it had. Before, it got that of the program that was started
+    /// first, and servers of the release that had written the log did not start any more.
+    #[test]
+    fn a_log_has_the_version_of_what_a_folder_has_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = FollowedLog { log: [2; 16], node: "n1".to_owned() };
+        let (options, metrics) = (SqliteOptions::default(), Arc::default());
+        drop(sqlite::open_shared(folder.path(), options, metrics, (&log, 1)).unwrap());
+        let seal = Seal::new(&[1; 32], log.log, 1);
+        let version = || version_in(folder.path(), &seal).unwrap();
+        assert_eq!(version(), VERSION, "no turn is there");
+        let file = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        let keep = |turn: u64, batch: Vec<u8>| {
+            file.execute(
+                "INSERT INTO tail (turn, time_ms, structure, generation, batch) VALUES (?1, 0, 0, 1, ?2)",
+                params![turn.cast_signed(), batch],
+            )
+            .unwrap();
+        };
+        let hub = Incarnation { node: 1, life: 1 };
+        let sealed =
+            |version: u8, seq: u64| seal.seal_plain(version, BatchId { hub, seq }, b"another form");
+        for (turn, other) in [(1, VERSION - 1), (2, VERSION + 1)] {
+            keep(turn, sealed(other, turn));
+            assert_eq!(version(), other);
+        }
+        // Whoever keeps Redis can write any number.
+        keep(3, vec![VERSION; 64]);
+        assert_eq!(version(), VERSION + 1, "no server has sealed it");
     }
 }

@@ -67,6 +67,10 @@ const ONE_STOPPED: &str = "one was stopped, emptied, a person goes on without it
 const ONE_RUNS: &str =
     "one runs, started again, it dies, emptied, a person goes on with another one";
 
+/// The plan in which a refill was cut, under an opening behind a later turn than those who are left have.
+const REFILL_CUT: &str =
+    "a refill was cut, a person goes on without who began it, and the log grows";
+
 /// Those in which hubs ask and answer if all is looked at. Elsewhere whatever is heard answers, which makes far fewer worlds.
 const ASKING: [&str; 3] = [EMPTIED_TWICE, BACK_DIES, WITHOUT];
 
@@ -75,10 +79,10 @@ fn plan(name: &'static str, turns: [usize; 3], budget: Budget) -> Plan {
     let are_up = match name {
         ALL_STOPPED => [false; 3],
         ONE_RUNS => [true, false, false],
-        ONE_STOPPED => [false, true, true],
+        ONE_STOPPED | REFILL_CUT => [false, true, true],
         _ => [true; 3],
     };
-    Plan { name, turns, budget, are_up, are_asking: budget.shows > 0 }
+    Plan { name, turns, budget, are_up, are_asking: budget.shows > 0, is_cut: name == REFILL_CUT }
 }
 
 /// The plans that are searched each time, each with the log that shows most: all that show a mistake, and those that are small.
@@ -106,6 +110,7 @@ fn few() -> Vec<Plan> {
             TURNS[0],
             Budget { restarts: 1, empties: 1, deaths: 1, starts: 1, words: 1, ..none },
         ),
+        plan(REFILL_CUT, TURNS[1], Budget { deaths: 1, words: 1, sends: 1, ..none }),
     ]
 }
 
@@ -133,7 +138,11 @@ fn plans() -> Vec<Plan> {
     let asking = all.iter().filter(|plan| ASKING.contains(&plan.name));
     let asking: Vec<Plan> = asking.map(|plan| Plan { are_asking: true, ..*plan }).collect();
     let of_all = all.iter().flat_map(|plan| TURNS.map(|turns| Plan { turns, ..*plan }));
-    let fits = |plan: &Plan| plan.name != ONE_RUNS || plan.turns == TURNS[0];
+    let fits = |plan: &Plan| match plan.name {
+        ONE_RUNS => plan.turns == TURNS[0],
+        REFILL_CUT => plan.turns == TURNS[1],
+        _ => true,
+    };
     of_all.filter(fits).chain(asking).collect()
 }
 
@@ -151,6 +160,7 @@ fn shows(fault: Fault) -> &'static str {
         Fault::GenerationsCounted | Fault::LeftOutCounts => ONE_RUNS,
         Fault::OldWordsCount => SHOWN,
         Fault::LeftOutPutsOut => ONE_STOPPED,
+        Fault::BehindWhatWasReached => REFILL_CUT,
     }
 }
 

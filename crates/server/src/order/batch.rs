@@ -157,6 +157,15 @@ impl Seal {
         }
         Ok((id, read(&plain)?))
     }
+
+    /// The version of this, where a hub has sealed it for this log.
+    pub(crate) fn version(&self, sealed: &[u8]) -> Option<u8> {
+        match self.open(sealed) {
+            Ok(_) | Err(BatchError::Content(_)) => Some(VERSION),
+            Err(BatchError::Version(version)) => Some(version),
+            Err(BatchError::Cut | BatchError::Seal) => None,
+        }
+    }
 }
 
 fn read(plain: &[u8]) -> Result<Batch, BatchError> {

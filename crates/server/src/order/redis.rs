@@ -28,7 +28,6 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Append, LogError, Logged, Opening, SharedLog,
-    batch::VERSION,
     follow::BASE,
     health::LogHealth,
     opening::{attempt::Held, line::Line},
@@ -104,15 +103,16 @@ pub struct About {
 }
 
 impl About {
-    /// What the copy of a hub has noted of the log with this id; nothing where that is not enough.
-    pub fn of(id: [u8; 16], facts: &Facts) -> Option<Self> {
+    /// What the copy of a hub has noted of the log with this id, whose batches are of this version; nothing where that is not
+    /// enough.
+    pub fn of((id, version): ([u8; 16], u8), facts: &Facts) -> Option<Self> {
         let fact = |wanted: &str| {
             let found = facts.iter().find(|(name, _)| name == wanted);
             found.map(|(_, value)| value.clone())
         };
         let host = String::from_utf8(fact("host")?).ok()?;
         let (identity, settings) = (fact("identity")?, fact("settings")?);
-        Some(Self { id, version: VERSION, identity, host, settings, base: fact(BASE) })
+        Some(Self { id, version, identity, host, settings, base: fact(BASE) })
     }
 }
 

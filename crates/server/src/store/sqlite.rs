@@ -207,6 +207,14 @@ pub fn kept_since(folder: &Path) -> Result<Vec<(u64, u64)>, OpenError> {
     of_file(folder, turns::kept_since)
 }
 
+/// What `read` makes of the newest batch that the database in `folder` keeps, and of which it makes something.
+pub fn newest_batch<T>(
+    folder: &Path,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Option<T>, OpenError> {
+    of_file(folder, |file| turns::newest_batch(file, read))
+}
+
 /// Does what may wait for the disk, on a thread for such work.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> rusqlite::Result<T> + Send + 'static,

@@ -541,36 +541,49 @@ async fn who_may_have_forked_reads_on_before_it_is_let_in() {
     assert_eq!(behind.append(batch(1, last, "e")).await, Ok(last + 1));
 }
 
-/// Goal: a log that was opened by those who are left goes on for ever, also where they had learnt of openings that they had not come
-/// to, and where the one that opens it had been unsure. Before, these went into the log, which had come to something else there, so
-/// after the next start no server was let in; and who had been unsure ended at once. Method: the log is opened anew and goes on, Redis
-/// and who has read that are lost, and two open it that have read less.
+/// Goal: a log that was opened by those who are left goes on for ever, also where they had learnt of an opening that they had not come
+/// to, had read their turns under it, and where the one that opens it had been unsure. Before, that opening was part of the log,
+/// which had come to something else there, so after the next start no server was let in; and who had been unsure ended at once.
+/// Method: the log is opened anew and goes on, Redis and who has read that are lost, and two open it that have read less.
 #[tokio::test]
-async fn openings_that_nobody_has_come_to_are_not_handed_on() {
-    let Some((redis, place, mut one)) = begun().await else { return };
-    assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2));
-    assert_eq!(read_to(&mut one, 2).await, [(2, "b".to_owned())]);
-    redis.say(&["HDEL", "{test}:meta", "run"]).await;
-    one.open_with(2).await;
-    let known = one.facts.clone();
-    let openings = |facts: &Facts| facts.iter().filter(|(name, _)| name.starts_with("o:")).count();
-    assert_eq!(openings(&known), 1);
-    drop(one);
-    redis.say(&["FLUSHALL"]).await.expect("emptied");
-    let [mut two, mut three] =
-        [2, 3].map(|node| who_has_read(&place, node, &["a"], (1, known.clone())));
-    two.unsure = Some(Unsure { turn: 1, read_from: 1, openings: Facts::new() });
-    emptied_and_opened(&redis, [&mut two, &mut three]).await;
-    assert_eq!(two.unsure, None, "the log was opened with all that it had");
-    assert_eq!(openings(&two.facts), 1, "the new one");
-    assert_eq!(two.append(batch(1, 1, "x")).await, Ok(2));
-    assert_eq!(two.append(batch(2, 2, "y")).await, Ok(3));
-    read_to(&mut two, 3).await;
-    let standing = (two.read_from, two.facts.clone());
-    drop(two);
-    let mut two = who_has_read(&place, 2, &["a", "x", "y"], standing);
-    tokio::time::timeout(chat_testkit::PATIENCE, two.open_with(2)).await.expect("in time");
-    assert_eq!(two.append(batch(3, 3, "z")).await, Ok(4));
+async fn a_log_goes_on_where_its_opener_had_not_come_to_what_it_had_learnt_of() {
+    for is_read_under_it in [false, true] {
+        let Some((redis, place, mut one)) = begun().await else { return };
+        assert_eq!(one.append(batch(2, 1, "b")).await, Ok(2));
+        assert_eq!(read_to(&mut one, 2).await, [(2, "b".to_owned())]);
+        redis.say(&["HDEL", "{test}:meta", "run"]).await;
+        one.open_with(2).await;
+        let known = one.facts.clone();
+        let openings = |facts: &Facts| -> Vec<u64> {
+            let generations = facts.iter().filter_map(|(name, _)| name.strip_prefix("o:"));
+            generations.map(|generation| generation.parse().expect("a number")).collect()
+        };
+        let learnt = openings(&known)[0];
+        assert_eq!(openings(&known), [learnt]);
+        drop(one);
+        redis.say(&["FLUSHALL"]).await.expect("emptied");
+        // Whoever refills gives each turn the newest generation that it knows.
+        let read_from = if is_read_under_it { learnt } else { 1 };
+        let [mut two, mut three] =
+            [2, 3].map(|node| who_has_read(&place, node, &["a"], (read_from, known.clone())));
+        two.unsure = Some(Unsure { turn: 1, read_from: 1, openings: Facts::new() });
+        emptied_and_opened(&redis, [&mut two, &mut three]).await;
+        assert_eq!(two.unsure, None, "the log was opened with all that it had");
+        let known = openings(&two.facts);
+        assert!(known.len() == 1 && known[0] != learnt, "the new one: {known:?}");
+        assert_eq!(two.append(batch(1, 1, "x")).await, Ok(2));
+        assert_eq!(two.append(batch(2, 2, "y")).await, Ok(3));
+        read_to(&mut two, 3).await;
+        let standing = (two.read_from, two.facts.clone());
+        drop(two);
+        let mut two = who_has_read(&place, 2, &["a", "x", "y"], standing);
+        tokio::time::timeout(chat_testkit::PATIENCE, two.open_with(2)).await.expect("in time");
+        assert_eq!(two.append(batch(3, 3, "z")).await, Ok(4));
+        assert_eq!(read_to(&mut two, 4).await, [(4, "z".to_owned())]);
+        redis.say(&["HDEL", "{test}:meta", "run"]).await;
+        tokio::time::timeout(chat_testkit::PATIENCE, two.open_with(3)).await.expect("in time");
+        assert_eq!(two.append(batch(4, 4, "again")).await, Ok(5));
+    }
 }
 
 /// Goal: what is written beside the log by who has not the key is put right, and gets into no copy.

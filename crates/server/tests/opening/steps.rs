@@ -208,9 +208,11 @@ fn go_back(world: &mut World, lost: usize) {
     let keep = world.redis.stream.len() - lost;
     world.redis.stream.truncate(keep);
     let Some(meta) = &mut world.redis.meta else { return };
-    // The newest that had begun by then.
-    let line = meta.line();
-    let begun = line.openings().iter().rfind(|(_, began)| began.turn <= turns(&world.redis.stream));
+    // The newest that had begun by then, or under which its turns were put back.
+    let (line, end) = (meta.line(), turns(&world.redis.stream));
+    let last: u64 = world.redis.stream.last().map_or(0, |last| last.generation.into());
+    let is_there = |(generation, began): &(&u64, &Began)| began.turn <= end || **generation <= last;
+    let begun = line.openings().iter().rfind(is_there);
     meta.generation = begun.map_or(1, |(generation, _)| u8::try_from(*generation).expect("small"));
     meta.openings = Line::to(meta.generation.into(), &meta.openings).openings().clone();
     for (life, number) in &mut meta.numbers {
@@ -303,21 +305,38 @@ fn line_there(world: &World) -> Line {
     world.redis.meta.as_ref().map(Meta::line).unwrap_or_default()
 }
 
-fn read(world: &mut World, number: usize) {
+/// Whether a hub ends, as it is told that it has something which the log was opened without.
+fn ends(world: &mut World, number: usize) -> bool {
     let hub = &world.hubs[number];
-    let there = line_there(world);
     let copy = (turns(&hub.applied), hub.read_from());
-    let is_seen = forked_behind(&there, &hub.line(), copy, |turn| hub.chain_at(turn)).is_some();
-    if is_forked(world, &world.hubs[number]) {
-        if !is_seen {
-            world.broken = world.broken.or(Some("a hub does not see that it has forked"));
-        }
-        world.hubs[number].is_forked = true;
+    let there = line_there(world);
+    let seen = forked_behind(&there, &hub.line(), copy, |turn| hub.chain_at(turn));
+    let has_forked = is_forked(world, hub);
+    let is_all_there = !has_forked && hub.applied.len() <= world.redis.stream.len();
+    let broken = match seen {
+        None if has_forked => Some("a hub does not see that it has forked"),
+        Some(_) if is_all_there => Some("a hub is told that it has forked, and the log has it all"),
+        _ => None,
+    };
+    world.broken = world.broken.or(broken);
+    let ends = has_forked || seen.is_some();
+    world.hubs[number].is_forked |= ends;
+    ends
+}
+
+fn read(world: &mut World, number: usize) {
+    if ends(world, number) {
+        return;
+    }
+    let hub = &world.hubs[number];
+    let entry = world.redis.stream[hub.applied.len()];
+    let next = (turns(&hub.applied) + 1, entry.generation.into());
+    if line_there(world).passes_over(&hub.line(), next) {
+        world.broken = world.broken.or(Some("a hub never reads what the log has"));
         return;
     }
     learn(world, number);
     let hub = &mut world.hubs[number];
-    let entry = world.redis.stream[hub.applied.len()];
     hub.applied.push(entry);
     hub.generation = hub.generation.max(entry.generation);
     is_at_the_end(world, number);
@@ -325,6 +344,8 @@ fn read(world: &mut World, number: usize) {
     if hub.sent.is_some_and(|sent| sent.id() == entry.id()) {
         hub.sent = None;
     }
+    // Its next start looks at that, too.
+    ends(world, number);
 }
 
 /// What led to where the log is gets noted, where this hub can go on there.
@@ -470,19 +491,28 @@ fn think(world: &mut World, number: usize, fault: Fault) {
     let (living, heard) = (&living, &heard);
     let view = View { node, own, asks, living, heard, has, is_time_over, without };
     let there = line_there(world);
-    let newest = u8::try_from(there.generation(&hub.line())).expect("small");
-    let copy = (turns(&hub.applied), hub.read_from());
-    let (before, _) = there.joined(hub.line()).handed_on(copy, |turn| hub.chain_at(turn));
+    let newest = there.generation(&hub.line());
+    let before = match fault {
+        Fault::BehindWhatWasReached => reached(&there.joined(hub.line()), hub),
+        _ => newest,
+    };
     let before = u8::try_from(before).expect("small");
     world.hubs[number].place = match decide(&view, |turn| hub.chain_at(turn)) {
         Decision::Open { generation, .. } => {
-            let generation = u8::try_from(generation).expect("small").max(newest);
+            let generation = u8::try_from(generation.max(newest)).expect("small");
             Place::Decided { run, generation, before }
         }
         // It asks again, with what it has read by then.
         Decision::Read | Decision::LeftOut => Place::Out,
         _ => return,
     };
+}
+
+/// The newest generation that a hub has come to itself, or has read its last turn from.
+fn reached(line: &Line, hub: &Hub) -> u64 {
+    let end = turns(&hub.applied);
+    let newest = line.openings().iter().rfind(|(_, began)| began.turn <= end);
+    newest.map_or(1, |(generation, _)| *generation).max(hub.read_from())
 }
 
 /// `claim.lua`: nobody opens who is not the furthest of those that have said something. Whoever opens may be too slow,
@@ -564,7 +594,7 @@ fn refill(world: &mut World, number: usize, fault: Fault) {
         hub.place = Place::Ready { run, generation: begins, before };
         return;
     };
-    // What is added gets the generation that its opener has followed the log in.
+    // What is added gets the generation that the next one stands behind.
     let last = world.redis.stream.last().map_or(0, |last| last.generation);
     let entry = Entry { generation: before.max(last), ..entry };
     meta.generation = meta.generation.max(before);

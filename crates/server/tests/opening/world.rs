@@ -71,7 +71,7 @@ pub(crate) enum Place {
     Out,
     /// It has said how far it is, of this Redis.
     Said { run: u8 },
-    /// It has decided to open: the newest generation that is known, and the one that it has followed the log in.
+    /// It has decided to open: the newest generation that anybody knows, and the one that the next one stands behind.
     Decided { run: u8, generation: u8, before: u8 },
     /// It is who opens, and adds what is lacking.
     Opener { run: u8, generation: u8, before: u8 },
@@ -116,7 +116,7 @@ impl Hub {
     /// The openings that it knows.
     pub(crate) fn line(&self) -> Line {
         let newest = self.openings.last_key_value().map_or(0, |(generation, _)| *generation);
-        Line::to(newest, &self.openings)
+        Line::to(newest, &self.openings).agreed(|turn| self.chain_at(turn))
     }
 
     /// What it asks the others with.
@@ -200,6 +200,8 @@ pub(crate) struct Plan {
     pub(crate) are_up: [bool; HUBS],
     /// Hubs ask with another number at each closing, and answer.
     pub(crate) are_asking: bool,
+    /// Redis is another one, and the first hub, which does not run, had begun to put the log back.
+    pub(crate) is_cut: bool,
 }
 
 /// A mistake.
@@ -234,10 +236,12 @@ pub(crate) enum Fault {
     OldWordsCount,
     /// Whom the opener goes on without puts it out.
     LeftOutPutsOut,
+    /// The next generation stands behind the newest one that the opener has come to, and it may know a newer one.
+    BehindWhatWasReached,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::OpenerNotChecked,
@@ -252,6 +256,7 @@ impl Fault {
         Self::LeftOutCounts,
         Self::OldWordsCount,
         Self::LeftOutPutsOut,
+        Self::BehindWhatWasReached,
     ];
 }
 
@@ -285,7 +290,7 @@ impl World {
         let old = old.filter(|_| plan.budget.shows > 0).collect();
         let redis = Redis { run: 0, meta, stream, openings: BTreeMap::new() };
         let left = plan.budget;
-        Self {
+        let world = Self {
             redis,
             hubs,
             flying: BTreeSet::new(),
@@ -297,7 +302,31 @@ impl World {
             word: None,
             left_out: BTreeSet::new(),
             broken: None,
-        }
+        };
+        if plan.is_cut { world.with_a_cut_refill() } else { world }
+    }
+
+    /// The log was opened anew behind its last turn, which the first hub alone has seen. Another Redis is empty, and that hub has
+    /// put back all but the last turn when it dies.
+    fn with_a_cut_refill(mut self) -> Self {
+        let (run, generation) = (1, 2_u8);
+        let (turn, there) = (self.end().into(), chain(&self.redis.stream));
+        let began = Began { before: 1, turn, chain: there };
+        let openings: BTreeMap<u64, Began> = BTreeMap::from([(generation.into(), began)]);
+        self.redis.stream.pop();
+        self.redis.stream.iter_mut().for_each(|entry| entry.generation = generation);
+        self.refilled = (0..).zip(self.redis.stream.iter().copied()).collect();
+        self.begun.insert(generation);
+        (self.hubs[0].generation, self.hubs[0].openings) = (generation, openings.clone());
+        let said = Said { turn, chain: there, generation: generation.into(), is_new: false };
+        let answers = BTreeMap::from([(1, Question(0)), (2, Question(0))]);
+        let words = Words { said, asks: Question(0), answers };
+        let heard = Heard { said: BTreeMap::from([(0, words)]), ..Heard::default() };
+        let opening = Opening { heard, opener: Some(0), ..Opening::default() };
+        let meta = Meta { generation, openings, ..Meta::default() };
+        let (stream, meta) = (self.redis.stream, Some(meta));
+        self.redis = Redis { run, meta, stream, openings: BTreeMap::from([(run, opening)]) };
+        self
     }
 
     pub(crate) fn is_open(&self) -> bool {

@@ -145,8 +145,11 @@ impl LosingLog {
         };
         if keep < state.turns.len() {
             state.turns.truncate(keep);
-            let end = state.end();
-            state.line.retain(|_, began| began.turn <= end && keep > 0);
+            let (end, last) = (state.end(), state.turns.last().map_or(0, |last| last.generation));
+            // Those under which turns were put back were there before these, wherever they had begun.
+            state
+                .line
+                .retain(|generation, began| keep > 0 && (began.turn <= end || *generation <= last));
             let newest = state.line.last_key_value().map_or(1, |(generation, _)| *generation);
             state.generation = if keep > 0 { newest } else { 0 };
             // What a hub has written behind that is decided or said again.
@@ -444,9 +447,14 @@ impl SharedLog for LostEnd {
     ) -> Result<Opening, CommitError> {
         let (there, unread) = {
             let state = self.log.state();
-            let applied = copy.said().turn;
+            let (there, applied) = (state.line(), copy.said().turn);
             let unread = state.turns.iter().filter(|logged| logged.turn > applied);
-            (state.line(), unread.cloned().collect::<Vec<_>>())
+            let is_read = |logged: &&Logged| {
+                let turn = (logged.turn, logged.generation);
+                self.log.is_taken_as_it_is || !there.passes_over(&self.own, turn)
+            };
+            let unread: Vec<Logged> = unread.take_while(is_read).cloned().collect();
+            (there, unread)
         };
         self.check(copy, &there)?;
         let mut scripts = Scripts { log: self.log.clone(), own: self.own.clone() };
@@ -463,12 +471,9 @@ impl SharedLog for LostEnd {
             self.log.open_as_it_is(copy);
             return self.enter(copy, used).await;
         }
-        let newest = there.generation(&self.own);
-        let at = (copy.said().turn, copy.read_from());
-        let line = there.joined(self.own.clone());
-        let (before, _) = line.handed_on(at, |turn| copy.chain_at(turn));
-        let (asks, is_time_over) = self.meet(&look.run, newest);
-        let allowed = Allowed { is_time_over, without: None, before, newest, asks };
+        let before = there.generation(&self.own);
+        let (asks, is_time_over) = self.meet(&look.run, before);
+        let allowed = Allowed { is_time_over, without: None, before, asks };
         match attempt(&mut scripts, copy, look, allowed).await {
             Ok(Attempt::Open(_)) => self.enter(copy, used).await,
             Ok(_) => {

@@ -102,7 +102,7 @@ pub struct Opener<'a> {
     pub run: &'a str,
     /// Which hub.
     pub node: u32,
-    /// The generation that it has followed the log in.
+    /// The newest generation of the log that it knows. What it adds gets it, and the next one stands behind it.
     pub before: u64,
 }
 
@@ -113,10 +113,8 @@ pub struct Allowed<'a> {
     pub is_time_over: bool,
     /// A person has said that it is to go on without these.
     pub without: Option<&'a BTreeSet<u32>>,
-    /// The generation that this hub has followed the log in.
+    /// The newest generation of the log that this hub knows, which it may only have heard of.
     pub before: u64,
-    /// The newest generation that this hub knows, which it may only have heard of.
-    pub newest: u64,
     /// What this hub asks the others with, at this closing of the log and at no other one.
     pub asks: Question,
 }
@@ -208,7 +206,7 @@ pub async fn attempt<P: Closed, H: Held>(
     place: &mut P,
     hub: &mut H,
     look: Look,
-    Allowed { is_time_over, without, before, newest, asks }: Allowed<'_>,
+    Allowed { is_time_over, without, before, asks }: Allowed<'_>,
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     let (node, own) = (hub.node(), hub.said());
     let Look { run, open, has } = look;
@@ -242,7 +240,7 @@ pub async fn attempt<P: Closed, H: Held>(
     if !matches!(answer, Answer::Done(_)) {
         return Ok(after(answer));
     }
-    let newest = generation.max(newest);
+    let newest = generation.max(before);
     open_as(place, hub, Opener { run: &run, node, before }, (has, own, newest)).await
 }
 

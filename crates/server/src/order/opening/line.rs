@@ -21,7 +21,7 @@ const BEGAN: &str = "o:";
 /// Where a generation of a log began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Began {
-    /// The generation before it, in which whoever has opened the log had followed it.
+    /// The generation before it: the newest that whoever has opened the log knew.
     pub before: u64,
     /// The last turn before it.
     pub turn: u64,
@@ -84,12 +84,15 @@ pub struct Line {
 }
 
 impl Line {
-    /// Those that led to the generation `newest`, of all that are known.
+    /// Those that led to the generation `newest`, of all that are known. One that stands behind a later turn than the next one, and
+    /// what led to it, is not known: whoever has begun the next one had heard of it and had not come so far, and what stands at
+    /// that turn now is something else.
     pub fn to(newest: u64, known: &BTreeMap<u64, Began>) -> Self {
         let mut line = Self::default();
-        let mut next = newest;
-        while let Some(began) = known.get(&next) {
+        let (mut next, mut turn) = (newest, u64::MAX);
+        while let Some(began) = known.get(&next).filter(|began| began.turn <= turn) {
             line.openings.insert(next, *began);
+            turn = began.turn;
             // No hub begins one that is older than what it stands behind.
             line.unknown = if began.before < next { began.before } else { 0 };
             next = line.unknown;
@@ -195,8 +198,27 @@ impl Line {
 
     /// The generation that the log is in, as far as this one or `own` knows.
     pub fn generation(&self, own: &Self) -> u64 {
-        let newest = if self.is_older_than(own) { own.newest() } else { self.newest() };
-        newest.max(FIRST)
+        let line = if self.is_older_than(own) { own } else { self };
+        match line.newest() {
+            // Where a copy has gone through nothing that is known, that may be behind what nobody remembers.
+            0 => own.unknown.max(FIRST),
+            newest => newest,
+        }
+    }
+
+    /// The part of it that a copy can have gone through, which has noted it: up to where it has come to something else. It has only
+    /// heard of the rest, which is of another line; in the log that it opens nothing would agree with that. `chain_at` is what
+    /// everything up to a turn came to in it.
+    #[must_use]
+    pub fn agreed(mut self, chain_at: impl Fn(u64) -> Option<Digest>) -> Self {
+        let is_other = |(_, began): &(&u64, &Began)| {
+            chain_at(began.turn).is_some_and(|chain| chain != began.chain)
+        };
+        let first = self.openings.iter().find(is_other).map(|(generation, _)| *generation);
+        if let Some(first) = first {
+            self.openings.retain(|generation, _| *generation < first);
+        }
+        self
     }
 
     /// Whether a turn that was read from this generation is part of the log.
@@ -204,22 +226,13 @@ impl Line {
         self.may_have(generation) && self.turns_behind(generation).all(|last| turn <= last)
     }
 
-    /// What a copy hands on that opens a log anew, where this led to the log: the openings that it has come to itself, and the
-    /// generation that the next one stands behind. It may have learnt of later ones, or of another line, which its turns have not
-    /// gone through: with those, the log would have an opening that nothing in it agrees with. The copy has read the turn `applied`
-    /// from the generation `read_from`; `chain_at` is what everything up to a turn came to in it.
-    pub fn handed_on(
-        &self,
-        (applied, read_from): (u64, u64),
-        chain_at: impl Fn(u64) -> Option<Digest>,
-    ) -> (u64, Self) {
-        let is_reached = |(_, began): &(&u64, &Began)| {
-            began.turn <= applied && chain_at(began.turn).is_none_or(|chain| chain == began.chain)
-        };
-        let reached = self.openings.iter().take_while(is_reached).last();
-        let line = Self::to(reached.map_or(0, |(generation, _)| *generation), &self.openings);
-        // Where nothing is known of that generation, it is one that nobody remembers.
-        (line.newest().max(read_from).max(FIRST), line)
+    /// Whether a copy that has gone through `own` passes over this turn, which was read from this generation: the log was opened
+    /// without it.
+    pub fn passes_over(&self, own: &Self, (turn, generation): (u64, u64)) -> bool {
+        // What lies in a Redis that has lost something may have been read from a generation that only this copy knows.
+        let is_own = || !self.has(generation) && own.counts(turn, generation);
+        let is_parted = forked_behind(self, own, (turn, generation), |_| None).is_some();
+        is_parted || !(self.counts(turn, generation) || is_own())
     }
 
     /// Facts that are no openings, or are of this line.
@@ -394,31 +407,56 @@ mod tests {
         assert_eq!(next, [Some(60), Some(60), Some(80), Some(80), None]);
     }
 
-    /// Goal: what a copy has learnt and not come to does not get into the log that it opens.
     #[test]
-    fn an_opener_hands_on_the_openings_that_it_has_come_to() {
-        let log = line(&[(3, 0, 20), (7, 3, 60), (9, 7, 80)]);
-        let reached = |log: &Line, copy, chain_at: &dyn Fn(u64) -> Option<Digest>| {
-            let (before, line) = log.handed_on(copy, chain_at);
-            (before, line.openings().keys().copied().collect::<Vec<_>>())
-        };
-        let same = |turn: u64| Some(chain(turn));
-        for (copy, expected) in [
-            ((0, 0), (1, vec![])),
-            ((58, 3), (3, vec![3])),
-            ((60, 3), (7, vec![3, 7])),
-            ((90, 9), (9, vec![3, 7, 9])),
-        ] {
-            assert_eq!(reached(&log, copy, &same), expected, "{copy:?}");
-            assert_eq!(reached(&log, copy, &|_| None), expected, "{copy:?}, too long ago");
+    fn an_opening_behind_a_later_turn_than_the_next_one_is_not_known() {
+        let log = line(&[(3, 0, 20), (7, 3, 60), (20, 7, 57), (30, 20, 80)]);
+        assert_eq!(log, line(&[(20, 7, 57), (30, 20, 80)]));
+        assert!(log.counts(45, 3) && log.counts(57, 7), "turns that were read from them count");
+        assert!(!log.counts(58, 7), "up to where the next one began");
+        assert!(line(&[(3, 0, 20), (7, 3, 60), (9, 7, 60)]).has(3), "two behind one turn");
+    }
+
+    /// Goal: a log that the last copy opens goes on for ever, also where that one had heard of an opening that it had not come to, and
+    /// had read its last turn from there: whoever refills gives each turn its own generation. Before, that opening was part of the
+    /// line, and from its turn on no server was let in; or it was cut, and nobody who was behind could read those turns.
+    #[test]
+    fn a_log_goes_on_that_was_opened_behind_an_earlier_turn_than_the_last_time() {
+        let own = line(&[(3, 0, 20), (7, 3, 60)]);
+        assert_eq!(Line::default().generation(&own), 7, "the next one stands behind it");
+        let opened = line(&[(3, 0, 20), (7, 3, 60), (20, 7, 57)]);
+        // What stands at turn 60 now is not what stood there.
+        let seen = |turn: u64| Some(chain(if turn == 60 { 61 } else { turn }));
+        for copy in [(57, 7), (57, 3)] {
+            assert_eq!(forked_behind(&opened, &own, copy, seen), None, "it has opened it");
+            assert!(!opened.is_unsure_of(&own, copy));
         }
-        let other = |turn: u64| Some(chain(if turn < 60 { turn } else { turn + 1 }));
-        assert_eq!(reached(&log, (85, 5), &other), (5, vec![3]), "it is on another line");
-        // Nobody remembers the generation that it was read from, and so it stays.
-        let (before, _) = line(&[(9, 7, 80)]).handed_on((58, 5), same);
-        let opened = line(&[(12, before, 58)]);
-        assert_eq!(forked(&opened, &line(&[(3, 0, 20)]), (40, 3)), None, "it is behind");
-        assert!(opened.is_unsure_of(&line(&[(3, 0, 20)]), (40, 3)));
+        let again = line(&[(3, 0, 20), (7, 3, 60), (20, 7, 57), (30, 20, 61)]);
+        for log in [&opened, &again] {
+            assert_eq!(forked_behind(log, &opened, (61, 20), seen), None, "it starts again");
+            assert!(!log.is_unsure_of(&opened, (61, 20)));
+            // Who is behind reads on.
+            let behind = line(&[(3, 0, 20)]);
+            assert_eq!(forked(log, &behind, (45, 3)), None);
+            assert!(log.is_unsure_of(&behind, (45, 3)));
+            assert!(!log.passes_over(&behind, (46, 7)) && !log.passes_over(&behind, (57, 7)));
+            assert!(log.passes_over(&behind, (58, 7)), "the log was opened without it");
+        }
+    }
+
+    /// Goal: an opening at which a copy has come to something else does not get into the log that it opens.
+    #[test]
+    fn a_copy_has_only_heard_of_an_opening_where_it_has_come_to_something_else() {
+        let own = line(&[(3, 0, 20), (7, 3, 60), (9, 7, 80)]);
+        let other_from = |first: u64| {
+            move |turn: u64| Some(chain(if turn < first { turn } else { turn.saturating_add(1) }))
+        };
+        assert_eq!(own.clone().agreed(|_| None), own, "it has not come so far");
+        assert_eq!(own.clone().agreed(other_from(99)), own);
+        assert_eq!(own.agreed(other_from(60)), line(&[(3, 0, 20)]));
+        let nothing = line(&[(9, 7, 80)]).agreed(other_from(70));
+        assert!(nothing.openings().is_empty());
+        assert_eq!(Line::default().generation(&nothing), 7, "nobody remembers it");
+        assert_eq!(Line::default().generation(&Line::default()), 1);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::{
             line::{Line, forked_behind},
             redis::ClosedInRedis,
         },
+        words::WordSeal,
     },
     store::{CommitError, Facts},
 };
@@ -105,7 +106,7 @@ async fn step(
     let mut connection = log.connection().await?.clone();
     // Later than what was read: it knows the openings of all of that.
     let beside = Beside::ask(log, &mut connection, &copy.facts()).await?;
-    let lines = (beside.line(&log.seal), Line::noted(&copy.facts(), &log.seal));
+    let lines = (beside.line(&log.seal), line_of(copy, &log.seal));
     look_where_to_read_on(log, copy, &lines).await?;
     check(copy, &lines)?;
     be_sure_where_it_is_said(log, copy, &lines.0).await?;
@@ -117,10 +118,8 @@ async fn step(
         copy.learn(generation, beside.put_back(known, &there.joined(own))).await?;
         return Ok(Opening::Read(counts));
     }
-    let (newest, turn) = (there.generation(&own), copy.said().turn);
-    let line = there.joined(own);
-    let (before, line) = line.handed_on((turn, copy.read_from()), |turn| copy.chain_at(turn));
-    let facts = beside.put_back(copy.facts(), &line);
+    let (before, turn) = (there.generation(&own), copy.said().turn);
+    let facts = beside.put_back(copy.facts(), &there.joined(own));
     let (sealing, cluster) = ((log.id, log.seal.clone()), log.place.cluster.clone());
     let mut place = ClosedInRedis::new(connection.clone(), &cluster, sealing, facts.clone());
     let look = place.look().await?;
@@ -129,7 +128,7 @@ async fn step(
         Some(_) => Heard::default(),
         None => place.said(&look.run).await?,
     };
-    let (since, asks) = meet(log, (&look.run, newest), (node, &heard));
+    let (since, asks) = meet(log, (&look.run, before), (node, &heard));
     let is_time_over = since.elapsed() >= OTHERS_TIME_MAX;
     let word = match look.open {
         Some(_) => None,
@@ -141,7 +140,7 @@ async fn step(
     };
     let (has, run) = (look.has, look.run.clone());
     let without = word.as_ref().map(|word| &word.without);
-    let allowed = Allowed { is_time_over, without, before, newest, asks };
+    let allowed = Allowed { is_time_over, without, before, asks };
     match attempt(&mut place, copy, look, allowed).await {
         Ok(Attempt::Open(_)) => enter(log, copy, (&run, used)).await,
         Ok(Attempt::NotYet(Decision::Read)) => Ok(read_on(log).await),
@@ -160,6 +159,11 @@ async fn step(
         Err(AttemptError::Copy(error)) => Err(error.into()),
         Err(AttemptError::Lacking(turn)) => Err(LogError::Lacking(turn).into()),
     }
+}
+
+/// The openings that this copy has gone through, as far as it knows.
+fn line_of(copy: &impl Held, seal: &WordSeal) -> Line {
+    Line::noted(&copy.facts(), seal).agreed(|turn| copy.chain_at(turn))
 }
 
 /// The reader brings what is behind this copy.
@@ -224,13 +228,7 @@ fn meet(
 fn what_counts(log: &mut RedisLog, copy: &impl Held, (there, own): &(Line, Line)) -> Vec<Logged> {
     let applied = (copy.said().turn, copy.read_from());
     let mut read = std::mem::take(&mut log.unchecked);
-    // What lies in a Redis that has lost something may have been read from a generation that only this copy knows.
-    let is_void = |logged: &Logged| {
-        let Logged { turn, generation, .. } = *logged;
-        let is_own = || !there.has(generation) && own.counts(turn, generation);
-        let is_parted = forked_behind(there, own, (turn, generation), |_| None).is_some();
-        is_parted || !(there.counts(turn, generation) || is_own())
-    };
+    let is_void = |logged: &Logged| there.passes_over(own, (logged.turn, logged.generation));
     if let Some(first) = read.iter().position(is_void) {
         read.truncate(first);
         let last = read.last().map_or(applied, |last| (last.turn, last.generation));
@@ -254,7 +252,7 @@ async fn enter(
     let mut connection = log.place.connect(SCRIPT_TIME_MAX).await?;
     let known = copy.facts();
     let beside = Beside::ask(log, &mut connection, &known).await?;
-    let (there, own) = (beside.line(&log.seal), Line::noted(&known, &log.seal));
+    let (there, own) = (beside.line(&log.seal), line_of(copy, &log.seal));
     // It was closed, or is another one, since it was looked at.
     if !beside.is_open_for(run) {
         return Ok(Opening::NotYet);

@@ -1,5 +1,5 @@
 -- The opener adds batches that Redis lacks, behind the last one that is there.
--- KEYS log, meta, opening   ARGV run, node, the generation that the opener has followed the log in, last turn before them,
+-- KEYS log, meta, opening   ARGV run, node, the newest generation that the opener knows, last turn before them,
 --                                id of the log, version, how many facts, the facts by name, then for each batch: 1 if
 --                                structure, time in ms, bytes
 local info = redis.call('INFO', 'server', 'replication')

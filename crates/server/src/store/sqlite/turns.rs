@@ -356,6 +356,23 @@ pub(super) fn tail(file: &Path, after: u64, bytes: usize) -> rusqlite::Result<Ve
     Ok(found)
 }
 
+/// What this makes of the newest batch of which it makes something.
+pub(super) fn newest_batch<T>(
+    file: &Path,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> rusqlite::Result<Option<T>> {
+    let connection = super::reader(file)?;
+    let mut select = connection.prepare("SELECT batch FROM tail ORDER BY turn DESC")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let batch: Vec<u8> = row.get(0)?;
+        if let Some(found) = read(&batch) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 fn keep_batch(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
     let KeptBatch { turn, time_ms, is_structure, ref batch } = mark.batch;
     connection
