@@ -71,6 +71,9 @@ const ONE_RUNS: &str =
 const REFILL_CUT: &str =
     "a refill was cut, a person goes on without who began it, and the log grows";
 
+/// The same, where Redis is started again with what it has, and forgets what was said.
+const CUT_AGAIN: &str = "a refill was cut, and Redis starts again";
+
 /// Those in which hubs ask and answer if all is looked at. Elsewhere whatever is heard answers, which makes far fewer worlds.
 const ASKING: [&str; 3] = [EMPTIED_TWICE, BACK_DIES, WITHOUT];
 
@@ -79,10 +82,11 @@ fn plan(name: &'static str, turns: [usize; 3], budget: Budget) -> Plan {
     let are_up = match name {
         ALL_STOPPED => [false; 3],
         ONE_RUNS => [true, false, false],
-        ONE_STOPPED | REFILL_CUT => [false, true, true],
+        ONE_STOPPED | REFILL_CUT | CUT_AGAIN => [false, true, true],
         _ => [true; 3],
     };
-    Plan { name, turns, budget, are_up, are_asking: budget.shows > 0, is_cut: name == REFILL_CUT }
+    let is_cut = matches!(name, REFILL_CUT | CUT_AGAIN);
+    Plan { name, turns, budget, are_up, are_asking: budget.shows > 0, is_cut }
 }
 
 /// The plans that are searched each time, each with the log that shows most: all that show a mistake, and those that are small.
@@ -111,6 +115,7 @@ fn few() -> Vec<Plan> {
             Budget { restarts: 1, empties: 1, deaths: 1, starts: 1, words: 1, ..none },
         ),
         plan(REFILL_CUT, TURNS[1], Budget { deaths: 1, words: 1, sends: 1, ..none }),
+        plan(CUT_AGAIN, TURNS[1], Budget { restarts: 1, starts: 1, ..none }),
     ]
 }
 
@@ -140,7 +145,7 @@ fn plans() -> Vec<Plan> {
     let of_all = all.iter().flat_map(|plan| TURNS.map(|turns| Plan { turns, ..*plan }));
     let fits = |plan: &Plan| match plan.name {
         ONE_RUNS => plan.turns == TURNS[0],
-        REFILL_CUT => plan.turns == TURNS[1],
+        REFILL_CUT | CUT_AGAIN => plan.turns == TURNS[1],
         _ => true,
     };
     of_all.filter(fits).chain(asking).collect()
@@ -161,6 +166,7 @@ fn shows(fault: Fault) -> &'static str {
         Fault::OldWordsCount => SHOWN,
         Fault::LeftOutPutsOut => ONE_STOPPED,
         Fault::BehindWhatWasReached => REFILL_CUT,
+        Fault::ToldIsForgotten => CUT_AGAIN,
     }
 }
 

@@ -7,6 +7,9 @@
 //!    something is lacking, everybody who lives has said theirs ───► it adds what is lacking from its copy, and opens
 //!    something is lacking, somebody has not ──────────────────────► everybody waits, or a person says without whom
 //! ```
+//! Redis lacks something also where it has what all have who are there, and less than a hub has said to have: that is kept beside
+//! the log until it is open. Who has said so may have died since, and Redis may have been started again.
+//!
 //! Whoever waits asks the others with a number that it makes anew at each closing, and each says how far it is with the
 //! numbers that it was asked with. So whoever keeps Redis cannot show again what was said at a closing before.
 
@@ -107,6 +110,8 @@ pub struct View<'a> {
     pub heard: &'a Heard,
     /// The last turn that Redis has; 0 for none.
     pub has: u64,
+    /// The last turn that a hub has said to have, since the log was open, when Redis lacked it; 0 for none.
+    pub told: u64,
     /// Whoever runs has had the time to say something.
     pub is_time_over: bool,
     /// A person has said that it is to go on without these, and with this hub alone if there is no other.
@@ -139,6 +144,11 @@ pub enum Decision {
     },
     /// Redis lacks something, and no other hub is there to say that this one is the furthest.
     Alone,
+    /// Redis lacks what a hub has said to have, and nobody who is known has it by now: a person decides.
+    NobodyHas {
+        /// The last turn that was said.
+        turn: u64,
+    },
     /// It adds these turns from its copy, if there are any, and opens.
     Open {
         /// What Redis lacks.
@@ -174,7 +184,7 @@ impl Sorted {
 
 /// Decides. `chain_at` is what everything up to a turn came to in the own copy; nothing for one that is too long ago.
 pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Decision {
-    let View { node, own, living, has, is_time_over, without, .. } = view;
+    let View { node, own, living, has, told, is_time_over, without, .. } = view;
     let is_left_out = |hub: &u32| without.is_some_and(|without| without.contains(hub));
     if is_left_out(node) {
         return Decision::LeftOut;
@@ -205,7 +215,9 @@ pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Deci
     let hubs: BTreeSet<u32> = named.filter(is_missing).copied().collect();
     let had = |hub: &u32| silent.get(hub).into_iter().chain(unasked.get(hub));
     let has_more = |hub: &u32| had(hub).any(|said| said.turn > *has);
-    let is_lacking = *has < own.turn || hubs.iter().any(has_more);
+    // Who has said so is one of those that are missing, or has an older folder than it had.
+    let is_told = told > has && *told > own.turn;
+    let is_lacking = *has < own.turn || is_told || hubs.iter().any(has_more);
     // Who lives may not be known to a copy of long ago, nor to one that is as far; and whom it knows to know more, a person
     // may have left out.
     let is_sure = without.is_none() && known.values().all(|said| !said.is_new);
@@ -215,8 +227,11 @@ pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Deci
         return Decision::WaitFor { hubs, is_lacking };
     }
     // A copy of long ago may know of nobody else.
-    if is_lacking && known.len() < 2 && without.is_none() {
+    if *has < own.turn && known.len() < 2 && without.is_none() {
         return Decision::Alone;
+    }
+    if is_told && without.is_none() {
+        return Decision::NobodyHas { turn: *told };
     }
     let generation = known.values().map(|said| said.generation).max().unwrap_or_default();
     let refill = (*has < own.turn).then(|| has.saturating_add(1)..=own.turn);
@@ -275,7 +290,7 @@ mod tests {
         (has, is_time_over): (u64, bool),
     ) -> View<'a> {
         let own = heard.said[&1].said;
-        View { node: 1, own, asks: ASKS, living, heard, has, is_time_over, without: None }
+        View { node: 1, own, asks: ASKS, living, heard, has, told: 0, is_time_over, without: None }
     }
 
     fn wait(hubs: &[u32], is_lacking: bool) -> Decision {
@@ -323,6 +338,33 @@ mod tests {
         forked.silent.entry(3).and_modify(|words| words.said.chain = chain(9));
         assert_eq!(among(&forked, 3, true, None), wait(&[3], true), "it had something else");
         assert_eq!(among(&forked, 3, true, Some(&[3])), opened(Some(4..=5)));
+    }
+
+    /// Goal: what a hub has said to have is waited for, also where nobody who is there has heard it say so. Before, those that had
+    /// what Redis had went on without it, where Redis was started again after a refill that was cut.
+    #[test]
+    fn what_was_told_is_lacking_until_somebody_has_it_or_a_person_has_decided() {
+        let living = BTreeSet::from([1, 2, 3]);
+        let decided = |turns: &[(u32, u64)], (has, told): (u64, u64), without: Option<&[u32]>| {
+            let without: Option<BTreeSet<u32>> = without.map(|hubs| hubs.iter().copied().collect());
+            let heard = heard(turns);
+            let known = view(&living, &heard, (has, true));
+            let view = View { told, without: without.as_ref(), ..known };
+            decide(&view, |turn| Some(chain(turn)))
+        };
+        let opened = |refill| Decision::Open { refill, generation: 6 };
+        let two = [(1, 5), (2, 5)];
+        assert_eq!(decided(&two, (5, 5), None), opened(None), "Redis has it");
+        assert_eq!(decided(&two, (5, 6), None), wait(&[3], true), "no time ends it");
+        assert_eq!(decided(&two, (5, 6), Some(&[3])), opened(None), "a person may");
+        assert_eq!(decided(&two, (4, 5), Some(&[3])), opened(Some(5..=5)));
+        let all = [(1, 5), (2, 5), (3, 5)];
+        let nobody = Decision::NobodyHas { turn: 6 };
+        assert_eq!(decided(&all, (5, 6), None), nobody, "it has an older folder by now");
+        assert_eq!(decided(&all, (3, 6), None), nobody);
+        assert_eq!(decided(&all, (5, 6), Some(&[])), opened(None));
+        assert_eq!(decided(&all, (3, 5), None), opened(Some(4..=5)), "it is there");
+        assert_eq!(decided(&[(1, 5), (2, 6)], (5, 6), None), Decision::Leave { to: 2 });
     }
 
     #[test]
@@ -374,6 +416,7 @@ mod tests {
                 living: &living,
                 heard: &heard,
                 has,
+                told: 0,
                 is_time_over: true,
                 without: None,
             };

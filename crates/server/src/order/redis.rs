@@ -30,7 +30,7 @@ use super::{
     Append, LogError, Logged, Opening, SharedLog,
     follow::BASE,
     health::LogHealth,
-    opening::{attempt::Held, line::Line},
+    opening::{attempt::Held, line::Line, redis::TOLD},
     shared::name_of,
     words::WordSeal,
 };
@@ -123,6 +123,8 @@ pub struct Place {
     cluster: String,
     log: String,
     meta: String,
+    /// How far the furthest hub has said to be while the log lacked that.
+    told: String,
     /// What the keys of leases begin with.
     nodes: String,
     /// What the channels for files begin with.
@@ -146,9 +148,10 @@ impl Place {
     pub fn new(url: &str, cluster: &str) -> Result<Self, RedisError> {
         let client = Client::open(url)?;
         let key = |what: &str| format!("{{{cluster}}}:{what}");
-        let (log, meta, nodes) = (key("log"), key("meta"), key("node:"));
+        let (log, meta, told, nodes) = (key("log"), key("meta"), key(TOLD), key("node:"));
         let (files, halves, guesses) = (key("f:"), key("h:"), key("g:"));
-        Ok(Self { client, cluster: cluster.to_owned(), log, meta, nodes, files, halves, guesses })
+        let cluster = cluster.to_owned();
+        Ok(Self { client, cluster, log, meta, told, nodes, files, halves, guesses })
     }
 
     async fn connect(&self, response: Duration) -> Result<MultiplexedConnection, RedisError> {
@@ -164,6 +167,7 @@ impl Place {
         let script = Script::new(include_str!("redis/found.lua"));
         let mut call = script.key(&self.log);
         call.key(&self.meta)
+            .key(&self.told)
             .arg(&about.id[..])
             .arg(about.version)
             .arg(&about.identity[..])

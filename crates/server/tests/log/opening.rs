@@ -382,6 +382,45 @@ async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     assert_eq!(place.turns().await, texts(4));
 }
 
+/// Goal: what was to be put back is not forgotten with what was said. Before, those that were left opened the log without it, when
+/// Redis and who put it back had died together. Method: a refill is cut, and the place starts again with what it has.
+async fn what_a_hub_has_said_to_have_is_lacking_until_the_log_is_open(place: &mut impl TestPlace) {
+    place.replace(0).await;
+    let [one, mut two, three] = [copy(1, 4), copy(2, 3), copy(3, 3)];
+    hear_each_other(place, &[&two, &one]).await;
+    let run = place.look().await.expect("asked").run;
+    assert_eq!(place.claim(&run, 1, &BTreeSet::new()).await.expect("asked"), Answer::Done(0));
+    let opener = Opener { run: &run, node: 1, before: 1 };
+    assert_eq!(place.refill(opener, 0, &one.kept[..3]).await.expect("asked"), Answer::Done(3));
+    for _ in 0..2 {
+        place.replace(3).await;
+        hear_each_other(place, &[&three, &two]).await;
+        let waits = attempted(place, &mut two, (true, None)).await;
+        assert_eq!(waits, wait_for(&[1], true), "it has turn 4");
+    }
+    // It comes with an older folder: only a person knows what else there is.
+    let mut less = copy(1, 3);
+    hear_each_other(place, &[&three, &two, &less]).await;
+    let nobody = attempted(place, &mut less, (true, None)).await;
+    assert_eq!(nobody, Attempt::NotYet(Decision::NobodyHas { turn: 4 }));
+    let without = BTreeSet::from([1]);
+    let opened = attempted(place, &mut two, (true, Some(&without))).await;
+    assert!(matches!(opened, Attempt::Open(_)), "a person may: {opened:?}");
+    assert_eq!(place.turns().await, texts(3));
+    // That was decided with the opening.
+    place.replace(3).await;
+    hear_each_other(place, &[&three, &two]).await;
+    let opened = attempted(place, &mut two, (true, None)).await;
+    assert!(matches!(opened, Attempt::Open(_)), "{opened:?}");
+    place.replace(3).await;
+    assert_eq!(place.look().await.expect("asked").told, 0);
+    hear_each_other(place, &[&one]).await;
+    assert_eq!(place.look().await.expect("asked").told, 4);
+    // An empty place lacks what the copies have.
+    place.replace(0).await;
+    assert_eq!(place.look().await.expect("asked").told, 0);
+}
+
 async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
     place.replace(0).await;
     // Its copy begins at turn 3: an empty log begins there, and one that ends at 1 is emptied first.
@@ -422,6 +461,7 @@ pub(crate) async fn contract(place: &mut impl TestPlace) {
     whoever_is_left_out_counts_no_more(place).await;
     who_is_left_out_puts_out_nobody_who_knows_it(place).await;
     an_opener_that_is_late_changes_nothing(place).await;
+    what_a_hub_has_said_to_have_is_lacking_until_the_log_is_open(place).await;
     a_log_begins_where_the_copies_do(place).await;
 }
 

@@ -29,6 +29,9 @@ pub(crate) fn opened(world: &mut World, generation: u8, said: &BTreeSet<u32>) {
     if !world.begun.insert(generation) {
         broken(world, "an opening begins no new generation");
     }
+    if world.redis.told > u64::from(world.end()) && world.word.is_none() {
+        broken(world, "what a hub has said to have is left out, and no person has said so");
+    }
     let is_refilled = !world.refilled.is_empty();
     // Whoever has put a folder back has taken from it what it knew: who does not run is then not known.
     let is_known_who_lives = !world.hubs.iter().any(|hub| hub.is_restored);

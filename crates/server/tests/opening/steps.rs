@@ -8,7 +8,9 @@ use chat_server::order::opening::{Decision, Heard, Question, Said, View, Words, 
 use chat_server::order::redis::word::Word;
 
 use super::promises;
-use super::world::{Entry, Fault, Flying, HUBS, Hub, Meta, Place, World, chain, living, small};
+use super::world::{
+    Entry, Fault, Flying, HUBS, Hub, Meta, Place, Redis, World, chain, living, small,
+};
 
 /// What has happened, and to which hub or how often.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +100,6 @@ fn around(world: &World, next: &mut Vec<Next>) {
             later.left.flushes -= 1;
             empty(later);
             later.hubs.iter_mut().for_each(|hub| hub.is_here = hub.is_up);
-            later.refilled.clear();
         });
     }
     let node = |hub: usize| u32::from(small(hub));
@@ -188,7 +189,6 @@ pub(crate) fn says(
 /// Another process of Redis: whoever was there notices, and has time to say something.
 fn other_redis(world: &mut World) {
     world.redis.run += 1;
-    world.refilled.clear();
     for hub in &mut world.hubs {
         hub.is_here = hub.is_up;
         hub.is_asking = false;
@@ -196,9 +196,8 @@ fn other_redis(world: &mut World) {
 }
 
 fn empty(world: &mut World) {
-    world.redis.meta = None;
-    world.redis.stream.clear();
-    world.redis.openings.clear();
+    world.redis = Redis { run: world.redis.run, ..Redis::default() };
+    world.refilled.clear();
 }
 
 /// What Redis is without its last turns: stream and numbers are written by one script, and lost by one.
@@ -207,6 +206,11 @@ fn go_back(world: &mut World, lost: usize) {
     world.redis.openings.clear();
     let keep = world.redis.stream.len() - lost;
     world.redis.stream.truncate(keep);
+    // Whoever puts something back has said before how far it is. Without any of that Redis may be older than what was said.
+    world.refilled.retain(|turn, _| usize::from(*turn) < keep);
+    if world.refilled.is_empty() {
+        world.redis.told = 0;
+    }
     let Some(meta) = &mut world.redis.meta else { return };
     // The newest that had begun by then, or under which its turns were put back.
     let (line, end) = (meta.line(), turns(&world.redis.stream));
@@ -433,6 +437,9 @@ fn say(world: &mut World, number: usize, fault: Fault) {
     world.ask(number);
     let words = words_of(world, number, fault);
     let turn = words.said.turn;
+    if turn > turns(&world.redis.stream) {
+        world.redis.told = world.redis.told.max(turn);
+    }
     let opening = world.opening(run);
     let node = u32::from(small(number));
     opening.heard.silent.remove(&node);
@@ -488,8 +495,9 @@ fn think(world: &mut World, number: usize, fault: Fault) {
         _ => world.without(number),
     };
     let has = turns(&world.redis.stream);
+    let told = if fault == Fault::ToldIsForgotten { 0 } else { world.redis.told };
     let (living, heard) = (&living, &heard);
-    let view = View { node, own, asks, living, heard, has, is_time_over, without };
+    let view = View { node, own, asks, living, heard, has, told, is_time_over, without };
     let there = line_there(world);
     let newest = there.generation(&hub.line());
     let before = match fault {
@@ -640,6 +648,8 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     promises::opened(world, generation, &said);
     // What was said was said of the log as it was.
     world.redis.openings.remove(&this);
+    world.redis.told = 0;
+    world.refilled.clear();
     world.word = None;
     if world.left.shows > 0 {
         let said = heard.said.into_iter().chain(heard.silent);

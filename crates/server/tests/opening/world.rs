@@ -32,6 +32,8 @@ pub(crate) struct Redis {
     pub(crate) run: u8,
     pub(crate) meta: Option<Meta>,
     pub(crate) stream: Vec<Entry>,
+    /// The last turn that a hub has said to have, since the log was open, when it was lacking here.
+    pub(crate) told: u64,
     /// What hubs have said, and who opens, by the Redis that it was said of.
     pub(crate) openings: BTreeMap<u8, Opening>,
 }
@@ -151,7 +153,7 @@ pub(crate) struct World {
     /// Hubs ask with another number at each closing, and answer, as where Redis may show old words. Elsewhere whatever is heard
     /// answers, as nothing else is there: that makes far fewer worlds.
     pub(crate) are_asking: bool,
-    /// What was added at which turn since Redis is another one.
+    /// What was added at which turn since the log was open, as far as Redis has it.
     pub(crate) refilled: BTreeMap<u8, Entry>,
     /// The generations that were ever begun.
     pub(crate) begun: BTreeSet<u8>,
@@ -238,10 +240,12 @@ pub(crate) enum Fault {
     LeftOutPutsOut,
     /// The next generation stands behind the newest one that the opener has come to, and it may know a newer one.
     BehindWhatWasReached,
+    /// What hubs have said is forgotten when Redis starts again.
+    ToldIsForgotten,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::OpenerNotChecked,
@@ -257,6 +261,7 @@ impl Fault {
         Self::OldWordsCount,
         Self::LeftOutPutsOut,
         Self::BehindWhatWasReached,
+        Self::ToldIsForgotten,
     ];
 }
 
@@ -288,7 +293,7 @@ impl World {
         let words = Words { said, asks: Question(0), answers };
         let old = (0..3).map(|hub| (hub, (0, words.clone())));
         let old = old.filter(|_| plan.budget.shows > 0).collect();
-        let redis = Redis { run: 0, meta, stream, openings: BTreeMap::new() };
+        let redis = Redis { meta, stream, ..Redis::default() };
         let left = plan.budget;
         let world = Self {
             redis,
@@ -325,7 +330,8 @@ impl World {
         let opening = Opening { heard, opener: Some(0), ..Opening::default() };
         let meta = Meta { generation, openings, ..Meta::default() };
         let (stream, meta) = (self.redis.stream, Some(meta));
-        self.redis = Redis { run, meta, stream, openings: BTreeMap::from([(run, opening)]) };
+        let openings = BTreeMap::from([(run, opening)]);
+        self.redis = Redis { run, meta, stream, told: turn, openings };
         self
     }
 

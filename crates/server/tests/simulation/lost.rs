@@ -65,6 +65,8 @@ struct State {
     said: BTreeMap<u32, (Words, Instant)>,
     /// Who opens, and when it has done something last.
     opener: Option<(u32, Instant)>,
+    /// How far the furthest hub has said to be while the log lacked that.
+    told: u64,
 }
 
 impl State {
@@ -143,6 +145,9 @@ impl LosingLog {
             Loss::Last(count) => state.turns.len().saturating_sub(count),
             Loss::All => 0,
         };
+        if keep == 0 {
+            state.told = 0;
+        }
         if keep < state.turns.len() {
             state.turns.truncate(keep);
             let (end, last) = (state.end(), state.turns.last().map_or(0, |last| last.generation));
@@ -218,7 +223,7 @@ impl Closed for Scripts {
     async fn look(&mut self) -> Result<Look, Infallible> {
         let state = self.log.state();
         let open = state.is_open().then_some(state.generation);
-        Ok(Look { run: state.name(), open, has: state.end() })
+        Ok(Look { run: state.name(), open, has: state.end(), told: state.told })
     }
 
     async fn said(&mut self, run: &str) -> Result<Heard, Infallible> {
@@ -235,6 +240,9 @@ impl Closed for Scripts {
         let mut state = self.log.state();
         if let Some(answer) = state.refuses(run) {
             return Ok(answer);
+        }
+        if words.said.turn > state.end() {
+            state.told = state.told.max(words.said.turn);
         }
         state.said.insert(node, (words.clone(), Instant::now()));
         let turn_of = |node| state.said.get(&node).map_or(0, |(words, _)| words.said.turn);
@@ -320,6 +328,7 @@ impl Closed for Scripts {
         state.open = Some(state.run);
         state.said.clear();
         state.opener = None;
+        state.told = 0;
         drop(guard);
         self.log.changed.send_replace(());
         Ok(answer)

@@ -48,6 +48,9 @@ pub struct Look {
     pub open: Option<u64>,
     /// The last turn that it has; 0 for none.
     pub has: u64,
+    /// The last turn that a hub has said to have, since the log was open, when it was lacking here; 0 for none. It stays where
+    /// the place starts again, which forgets what was said.
+    pub told: u64,
 }
 
 /// Where a log lies that may have to be opened. Each call is one script: all of it is done, or nothing.
@@ -61,7 +64,8 @@ pub trait Closed: Send {
     /// What hubs have said of this Redis.
     fn said(&mut self, run: &str) -> impl Future<Output = Result<Heard, Self::Error>> + Send;
 
-    /// Says how far a hub is. Who is further than the opener puts it out, but for those that it goes on without.
+    /// Says how far a hub is. Who is further than the opener puts it out, but for those that it goes on without. That the log lacks
+    /// what this one has is kept until it is open.
     fn say(
         &mut self,
         run: &str,
@@ -209,7 +213,7 @@ pub async fn attempt<P: Closed, H: Held>(
     Allowed { is_time_over, without, before, asks }: Allowed<'_>,
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     let (node, own) = (hub.node(), hub.said());
-    let Look { run, open, has } = look;
+    let Look { run, open, has, told } = look;
     if let Some(generation) = open {
         return Ok(Attempt::Open(generation));
     }
@@ -229,7 +233,7 @@ pub async fn attempt<P: Closed, H: Held>(
     let heard = place.said(&run).await.map_err(AttemptError::Place)?;
     let living = hub.living();
     let (living, heard) = (&living, &heard);
-    let view = View { node, own, asks, living, heard, has, is_time_over, without };
+    let view = View { node, own, asks, living, heard, has, told, is_time_over, without };
     let decision = decide(&view, |turn| hub.chain_at(turn));
     let Decision::Open { generation, .. } = decision else {
         return Ok(Attempt::NotYet(decision));

@@ -21,6 +21,8 @@ struct State {
     /// What hubs have said, and when.
     said: BTreeMap<u32, (Words, u64)>,
     opener: Option<Opens>,
+    /// How far the furthest hub has said to be while the log lacked that.
+    told: u64,
 }
 
 /// Who opens.
@@ -75,7 +77,8 @@ impl ClosedInMemory {
         let turns = std::mem::take(&mut state.turns);
         let turns = turns.into_iter().filter(|kept| kept.turn <= last).collect();
         let open = state.open.filter(|_| last > 0);
-        *state = State { run, open, generation, turns, ..State::default() };
+        let told = if last == 0 { 0 } else { state.told };
+        *state = State { run, open, generation, turns, told, ..State::default() };
     }
 
     /// It closes for the process that it is in, and has the turns up to this one.
@@ -141,7 +144,7 @@ impl Closed for ClosedInMemory {
     async fn look(&mut self) -> Result<Look, Infallible> {
         let state = self.state();
         let open = (state.open == Some(state.run)).then_some(state.generation);
-        Ok(Look { run: state.name(), open, has: state.end() })
+        Ok(Look { run: state.name(), open, has: state.end(), told: state.told })
     }
 
     async fn said(&mut self, run: &str) -> Result<Heard, Infallible> {
@@ -162,6 +165,9 @@ impl Closed for ClosedInMemory {
         let mut state = self.state();
         if let Some(answer) = state.refuses(run) {
             return Ok(answer);
+        }
+        if words.said.turn > state.end() {
+            state.told = state.told.max(words.said.turn);
         }
         state.said.insert(node, (words.clone(), now_ms));
         let is_further = |opens: &Opens| {
@@ -247,6 +253,7 @@ impl Closed for ClosedInMemory {
             // What was said was said of the log as it was.
             state.said.clear();
             state.opener = None;
+            state.told = 0;
         }
         Ok(answer)
     }

@@ -16,6 +16,9 @@ use crate::store::Facts;
 /// What hubs have said is kept for so long, in seconds. They say it again while they wait.
 const SAID_SECONDS: u64 = 60;
 
+/// What it is called beside the log how far the furthest hub has said to be while the log lacked that.
+pub const TOLD: &str = "told";
+
 /// Why Redis cannot be asked.
 #[derive(Debug, Error)]
 pub enum ClosedError {
@@ -72,6 +75,10 @@ impl<C: ConnectionLike + Send> ClosedInRedis<C> {
         format!("{}:meta", self.cluster)
     }
 
+    fn told(&self) -> String {
+        format!("{}:{TOLD}", self.cluster)
+    }
+
     fn opening(&self, run: &str) -> String {
         format!("{}:open:{run}", self.cluster)
     }
@@ -100,10 +107,10 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
     async fn look(&mut self) -> Result<Look, ClosedError> {
         let script = Script::new(include_str!("../redis/look.lua"));
         let mut call = script.key(self.log());
-        call.key(self.meta());
-        let (run, open, generation, has): (String, u8, u64, u64) =
+        call.key(self.meta()).key(self.told());
+        let (run, open, generation, has, told): (String, u8, u64, u64, u64) =
             call.invoke_async(&mut self.connection).await?;
-        Ok(Look { run, open: (open == 1).then_some(generation), has })
+        Ok(Look { run, open: (open == 1).then_some(generation), has, told })
     }
 
     async fn said(&mut self, run: &str) -> Result<Heard, ClosedError> {
@@ -128,7 +135,8 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
     async fn say(&mut self, run: &str, node: u32, words: &Words) -> Result<Answer, ClosedError> {
         let script = Script::new(include_str!("../redis/say.lua"));
         let mut call = script.key(self.meta());
-        call.key(self.opening(run)).arg(run).arg(node).arg(words.said.turn);
+        call.key(self.opening(run)).key(self.log()).key(self.told());
+        call.arg(run).arg(node).arg(words.said.turn);
         let sealed = self.seal.seal(&said_by(run, node), written(words).as_bytes());
         call.arg(sealed).arg(SAID_SECONDS);
         self.invoke(&call).await
@@ -175,7 +183,8 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
     ) -> Result<Answer, ClosedError> {
         let script = Script::new(include_str!("../redis/settle.lua"));
         let mut call = script.key(self.log());
-        call.key(self.meta()).key(self.opening(run)).arg(run).arg(node).arg(generation);
+        call.key(self.meta()).key(self.opening(run)).key(self.told());
+        call.arg(run).arg(node).arg(generation);
         let (name, sealed) = began.sealed(generation, &self.seal);
         call.arg(began.turn).arg(&self.id[..]).arg(VERSION).arg(name).arg(sealed);
         self.say_facts(&mut call);

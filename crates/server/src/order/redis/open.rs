@@ -395,6 +395,10 @@ fn words(
             "{}, and this server alone has it: whether it is all, a person says: chat-server cluster open",
             lost()
         ),
+        Decision::NobodyHas { turn } => format!(
+            "Redis has lost turns of the log up to {turn}, and no server that is here has all of them: start the one that has \
+             them, or say that this is all there is: chat-server cluster open"
+        ),
         Decision::Leave { to } => format!("the log is opened by {}", name(to)),
         Decision::LeftOut => "a person has said that the servers go on without this one: stop it, and keep its folder"
             .to_owned(),

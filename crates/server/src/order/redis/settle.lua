@@ -1,5 +1,5 @@
 -- The log is open for this Redis, in a new generation.
--- KEYS log, meta, opening   ARGV run, node, generation that begins, last turn, id of the log, version, what is kept of the
+-- KEYS log, meta, opening, told   ARGV run, node, generation that begins, last turn, id of the log, version, what is kept of the
 --                                opening: name, sealed, how many facts, the facts by name, then for each hub that lives:
 --                                hub, number of its last batch
 local info = redis.call('INFO', 'server', 'replication')
@@ -39,5 +39,5 @@ end
 table.sort(generations)
 for i = 1, #generations - 256 do redis.call('HDEL', KEYS[2], string.format('o:%d', generations[i])) end
 -- What was said was said of the log as it was, and the word of a person was for this opening.
-redis.call('DEL', KEYS[3])
+redis.call('DEL', KEYS[3], KEYS[4])
 return {'OK', tonumber(ARGV[3])}
