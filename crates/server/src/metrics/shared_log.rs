@@ -18,6 +18,8 @@ struct LevelLabels {
 pub struct SharedLogMetrics {
     /// 1 while it does not answer.
     pub away: Gauge,
+    /// 1 while it is closed: it is another Redis, and nobody has opened it yet.
+    pub closed: Gauge,
     /// Records that were decided again because another server was faster.
     pub decided_again: Counter,
     /// Turns of other servers of which something was taken over.
@@ -36,6 +38,11 @@ impl SharedLogMetrics {
                 chat,
                 "shared_log_away",
                 "1 while the log that servers share does not answer",
+            ),
+            closed: gauge(
+                chat,
+                "shared_log_closed",
+                "1 while the log that servers share is not open for the Redis that is there",
             ),
             decided_again: counter(
                 chat,

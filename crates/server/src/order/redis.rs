@@ -18,6 +18,7 @@ pub mod link;
 mod open;
 mod read;
 pub mod standing;
+mod waits;
 pub mod word;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -317,6 +318,8 @@ pub struct RedisLog {
     reading: Reading,
     /// What was read while the log was closed, and is to be compared with the generations first.
     unchecked: Vec<Logged>,
+    /// The turn behind which all was read anew that Redis has.
+    anew_behind: Option<u64>,
     /// It reads on from where it was not known whether the log has all that this hub has.
     reads_unsure: bool,
     /// Something was read that is not of that generation.
@@ -358,6 +361,7 @@ impl RedisLog {
             writing: None,
             reading,
             unchecked: Vec::new(),
+            anew_behind: None,
             reads_unsure: false,
             is_other: false,
             closure: None,

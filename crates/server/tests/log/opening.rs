@@ -199,7 +199,7 @@ async fn attempted(
 ) -> Attempt {
     let look = place.look().await.expect("asked");
     let (before, asks) = (hub.generation, hub.asks);
-    let allowed = Allowed { is_time_over, without, before, asks };
+    let allowed = Allowed { is_time_over, without, before, asks, cannot_read: false };
     attempt(place, hub, look, allowed).await.expect("asked")
 }
 

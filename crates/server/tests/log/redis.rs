@@ -586,6 +586,62 @@ async fn a_log_goes_on_where_its_opener_had_not_come_to_what_it_had_learnt_of() 
     }
 }
 
+/// Leaves turns in a Redis for which the log is closed, under these ids, as a server has put them back that was cut off.
+async fn put_back(redis: &Redis, ids: &[(&str, &str)]) {
+    for (id, text) in ids {
+        redis.say(&["XADD", "{test}:log", id, "b", text, "t", "1"]).await.expect("added");
+    }
+}
+
+/// Goal: a server goes on where what it has read stands in Redis under an older generation. Before, it waited behind an id that was
+/// larger than what came, and said nothing; or it missed turns, where one that knew the newer one had gone on with the refill.
+#[tokio::test]
+async fn what_stands_under_an_older_generation_than_it_was_read_from_is_read() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    put_back(&redis, &[("1-1", "a"), ("1-2", "b"), ("1-3", "c"), ("7-4", "d")]).await;
+    // It has learnt of an opening that it has not come to, and has read its turns under it.
+    let began = Began { before: 1, turn: 5, chain: Digest([3; 32]) };
+    let known = vec![began.sealed(7, &seal([7; 16]))];
+    for texts in [&["a"][..], &["a", "b"], &["a", "b", "c"]] {
+        let mut two = who_has_read(&place, 2, texts, (7, known.clone()));
+        let read = async {
+            while two.kept.len() < 4 {
+                assert!(!two.step(0).await, "it is closed");
+            }
+        };
+        tokio::time::timeout(chat_testkit::PATIENCE, read).await.expect("in time");
+        let read: Vec<u64> = two.kept.iter().map(|kept| kept.turn).collect();
+        assert_eq!(read, [1, 2, 3, 4]);
+    }
+}
+
+/// Goal: a server that cannot go on in what Redis has says so, to people and to the others. Before, it said nothing, and the others
+/// waited for it. Method: Redis has turns that go on from before an opening behind which this server has read.
+#[tokio::test]
+async fn who_finds_nothing_that_goes_on_from_its_copy_says_so() {
+    let Some(redis) = redis().await else { return };
+    let place = redis.place();
+    put_back(&redis, &[("1-1", "a"), ("1-2", "x"), ("1-3", "y")]).await;
+    let began = Began { before: 1, turn: 1, chain: Digest(sha256(b"a")) };
+    let known = vec![began.sealed(7, &seal([7; 16]))];
+    let mut two = who_has_read(&place, 2, &["a", "b"], (7, known));
+    let health = two.log.health();
+    let said = async {
+        loop {
+            assert!(!two.step(0).await, "it is closed");
+            if let Some(words) = health.obstacle() {
+                return words.into_owned();
+            }
+        }
+    };
+    let words = tokio::time::timeout(chat_testkit::PATIENCE, said).await.expect("in time");
+    assert!(words.contains("nothing there goes on from turn 2"), "{words}");
+    let waiting = place.waiting([7; 16], &seal([7; 16])).await.expect("asked").1;
+    assert_eq!(waiting.keys().collect::<Vec<_>>(), [&2], "the others hear how far it is");
+    assert_eq!(two.kept.len(), 2, "it has read nothing of that");
+}
+
 /// Goal: what is written beside the log by who has not the key is put right, and gets into no copy.
 #[tokio::test]
 async fn what_no_hub_has_sealed_is_put_right_from_a_copy() {

@@ -482,7 +482,7 @@ impl SharedLog for LostEnd {
         }
         let before = there.generation(&self.own);
         let (asks, is_time_over) = self.meet(&look.run, before);
-        let allowed = Allowed { is_time_over, without: None, before, asks };
+        let allowed = Allowed { is_time_over, before, asks, ..Allowed::default() };
         match attempt(&mut scripts, copy, look, allowed).await {
             Ok(Attempt::Open(_)) => self.enter(copy, used).await,
             Ok(_) => {

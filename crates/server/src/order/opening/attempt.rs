@@ -121,6 +121,9 @@ pub struct Allowed<'a> {
     pub before: u64,
     /// What this hub asks the others with, at this closing of the log and at no other one.
     pub asks: Question,
+    /// The place has more than this hub, which finds nothing there that goes on from its last turn. It says how far it is all the
+    /// same: the others see whether it has come to something else, and do not wait for it.
+    pub cannot_read: bool,
 }
 
 /// The copy of a hub.
@@ -210,7 +213,7 @@ pub async fn attempt<P: Closed, H: Held>(
     place: &mut P,
     hub: &mut H,
     look: Look,
-    Allowed { is_time_over, without, before, asks }: Allowed<'_>,
+    Allowed { is_time_over, without, before, asks, cannot_read }: Allowed<'_>,
 ) -> Result<Attempt, AttemptError<P::Error, H::Error>> {
     let (node, own) = (hub.node(), hub.said());
     let Look { run, open, has, told } = look;
@@ -221,7 +224,7 @@ pub async fn attempt<P: Closed, H: Held>(
         // It says nothing any more, and puts out nobody.
         return Ok(Attempt::NotYet(Decision::LeftOut));
     }
-    if has > own.turn {
+    if has > own.turn && !cannot_read {
         return Ok(Attempt::NotYet(Decision::Read));
     }
     let answers = place.said(&run).await.map_err(AttemptError::Place)?.questions();

@@ -235,6 +235,14 @@ impl Line {
         is_parted || !(self.counts(turn, generation) || is_own())
     }
 
+    /// Whether a copy that has followed this line, and has read the turn `applied` from the generation `read_from`, had come
+    /// behind an opening by then that is newer than `generation`. What stands behind that turn in such a generation goes on from
+    /// something else.
+    pub fn has_left(&self, generation: u64, (applied, read_from): (u64, u64)) -> bool {
+        let is_between = |of: u64| generation < of && of <= read_from;
+        self.openings.iter().any(|(of, began)| is_between(*of) && began.turn < applied)
+    }
+
     /// Facts that are no openings, or are of this line.
     pub fn filter(&self, facts: &mut Facts) {
         let is_of_this = |name: &str| {
@@ -441,6 +449,17 @@ mod tests {
             assert!(!log.passes_over(&behind, (46, 7)) && !log.passes_over(&behind, (57, 7)));
             assert!(log.passes_over(&behind, (58, 7)), "the log was opened without it");
         }
+    }
+
+    #[test]
+    fn an_older_generation_goes_on_from_a_copy_that_had_not_come_behind_the_next_one() {
+        let own = line(&[(5, 0, 40), (7, 5, 60)]);
+        assert!(!own.has_left(5, (57, 7)), "it has read turn 57 under 7, and that begins later");
+        assert!(!own.has_left(5, (60, 7)) && !own.has_left(5, (57, 5)));
+        assert!(!own.has_left(9, (70, 7)));
+        assert!(own.has_left(5, (61, 7)), "it has read what came behind turn 60");
+        assert!(own.has_left(1, (57, 7)) && !own.has_left(1, (40, 7)));
+        assert!(!own.has_left(5, (61, 5)), "it has only heard of 7");
     }
 
     /// Goal: an opening at which a copy has come to something else does not get into the log that it opens.

@@ -240,12 +240,14 @@ impl Lease {
             self.compare_clocks(looked.now_ms);
             match looked.word.as_str() {
                 "OK" => {
+                    self.metrics.shared_log.closed.set(0);
                     self.health.set_host(looked.host);
                     self.note_late(looked.late);
                     self.look_at(looked.missing, &lost);
                 }
                 "CLOSED" => {
                     self.missing.clear();
+                    self.metrics.shared_log.closed.set(1);
                     self.health.set_closed(true);
                 }
                 "OTHER" => return PlaceError::Held,

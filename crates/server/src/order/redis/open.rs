@@ -9,20 +9,20 @@
 
 use std::time::Duration;
 
-use chat_protocol::{crypto::random, sanitise};
+use chat_protocol::crypto::random;
 use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     PlaceError, RedisLog, SCRIPT_TIME_MAX, beside::Beside, failed::Failed, read::Reading,
-    word::Word,
+    waits::words, word::Word,
 };
 use crate::{
     order::{
         LogError, Logged, Opening,
         opening::{
             Decision, Heard, Question,
-            attempt::{Allowed, Answer, Attempt, AttemptError, Closed as _, Held, attempt},
+            attempt::{Allowed, Answer, Attempt, AttemptError, Closed as _, Held, Look, attempt},
             line::{Line, forked_behind},
             redis::ClosedInRedis,
         },
@@ -33,6 +33,10 @@ use crate::{
 
 /// How long whoever runs may take to say how far they are. Who is alive has seen by then that its connection is cut.
 const OTHERS_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long it may take until something comes that Redis has behind the last turn of this hub: the reader waits for some seconds
+/// at most.
+const READ_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How often it is attempted.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -48,6 +52,8 @@ pub(super) struct Closure {
     since: Instant,
     /// What this hub asks the others with until the log is open.
     asks: Question,
+    /// Behind which turn this hub waits for what Redis has, and since when.
+    behind: Option<(u64, Instant)>,
     /// What was said of it last.
     words: String,
 }
@@ -55,7 +61,7 @@ pub(super) struct Closure {
 impl Closure {
     fn new(run: &str, newest: u64) -> Self {
         let (run, words, since) = (run.to_owned(), String::new(), Instant::now());
-        Self { run, newest, heard: 0, since, asks: question(), words }
+        Self { run, newest, heard: 0, since, asks: question(), behind: None, words }
     }
 
     /// Another hub that answers knows this opening. Where the log was open since this hub has asked, it asks anew, and whoever runs
@@ -64,6 +70,18 @@ impl Closure {
         if opening > self.heard.max(self.newest) {
             (self.heard, self.asks, self.since) = (opening, question(), Instant::now());
         }
+    }
+
+    /// Whether this hub, which has read turn `turn`, finds nothing that goes on from there although Redis has more: what it has
+    /// read does not count, or nothing has come for too long.
+    fn cannot_read(&mut self, (has, turn): (u64, u64), is_void: bool) -> bool {
+        if has <= turn {
+            self.behind = None;
+            return false;
+        }
+        let known = self.behind.filter(|(behind, _)| *behind == turn);
+        let (_, since) = *self.behind.insert(known.unwrap_or_else(|| (turn, Instant::now())));
+        is_void || since.elapsed() >= READ_TIME_MAX
     }
 }
 
@@ -104,13 +122,18 @@ async fn step(
         log.unchecked = log.reading.all();
     }
     let mut connection = log.connection().await?.clone();
+    let at = (copy.said().turn, copy.read_from());
+    let is_gap = |first: &Logged| first.turn > at.0.saturating_add(1);
+    if log.unchecked.first().is_some_and(is_gap) && reads_anew(log, &mut connection, at).await? {
+        return Ok(Opening::NotYet);
+    }
     // Later than what was read: it knows the openings of all of that.
     let beside = Beside::ask(log, &mut connection, &copy.facts()).await?;
     let lines = (beside.line(&log.seal), line_of(copy, &log.seal));
     look_where_to_read_on(log, copy, &lines).await?;
     check(copy, &lines)?;
     be_sure_where_it_is_said(log, copy, &lines.0).await?;
-    let counts = what_counts(log, copy, &lines);
+    let (counts, is_void) = what_counts(log, copy, &lines);
     let (there, own) = lines;
     if !counts.is_empty() {
         // Whoever has these turns knows which openings led there: the next Redis may not.
@@ -118,7 +141,7 @@ async fn step(
         copy.learn(generation, beside.put_back(known, &there.joined(own))).await?;
         return Ok(Opening::Read(counts));
     }
-    let (before, turn) = (there.generation(&own), copy.said().turn);
+    let (before, turn) = (there.generation(&own), at.0);
     let facts = beside.put_back(copy.facts(), &there.joined(own));
     let (sealing, cluster) = ((log.id, log.seal.clone()), log.place.cluster.clone());
     let mut place = ClosedInRedis::new(connection.clone(), &cluster, sealing, facts.clone());
@@ -128,22 +151,18 @@ async fn step(
         Some(_) => Heard::default(),
         None => place.said(&look.run).await?,
     };
-    let (since, asks) = meet(log, (&look.run, before), (node, &heard));
-    let is_time_over = since.elapsed() >= OTHERS_TIME_MAX;
-    let word = match look.open {
-        Some(_) => None,
-        None => log.place.word(&mut connection, &look.run, &log.seal).await?,
-    };
-    let (word, other) = match word {
-        Some(word) if word.is_for(node, asks, turn) => (Some(word), None),
-        other => (None, other),
-    };
+    let closure = meet(log, (&look.run, before), (node, &heard));
+    let (is_time_over, asks) = (closure.since.elapsed() >= OTHERS_TIME_MAX, closure.asks);
+    let cannot_read = closure.cannot_read((look.has, turn), is_void);
+    let (word, other) = word_of(log, &mut connection, &look, (node, asks, turn)).await?;
     let (has, run) = (look.has, look.run.clone());
     let without = word.as_ref().map(|word| &word.without);
-    let allowed = Allowed { is_time_over, without, before, asks };
+    let allowed = Allowed { is_time_over, without, before, asks, cannot_read };
     match attempt(&mut place, copy, look, allowed).await {
         Ok(Attempt::Open(_)) => enter(log, copy, (&run, used)).await,
-        Ok(Attempt::NotYet(Decision::Read)) => Ok(read_on(log).await),
+        Ok(Attempt::NotYet(Decision::Read)) if !cannot_read => {
+            read_behind(log, &mut connection, at).await
+        }
         Ok(Attempt::NotYet(decision)) => {
             tell(log, &words(&decision, (has, turn), (&facts, other.as_ref())));
             sleep(LOOK_PAUSE).await;
@@ -161,6 +180,22 @@ async fn step(
     }
 }
 
+/// What a person has said to this hub, or else what was said of another opening of this Redis.
+async fn word_of(
+    log: &RedisLog,
+    connection: &mut MultiplexedConnection,
+    look: &Look,
+    (node, asks, turn): (u32, Question, u64),
+) -> Result<(Option<Word>, Option<Word>), Failed> {
+    if look.open.is_some() {
+        return Ok((None, None));
+    }
+    Ok(match log.place.word(connection, &look.run, &log.seal).await? {
+        Some(word) if word.is_for(node, asks, turn) => (Some(word), None),
+        other => (None, other),
+    })
+}
+
 /// The openings that this copy has gone through, as far as it knows.
 fn line_of(copy: &impl Held, seal: &WordSeal) -> Line {
     Line::noted(&copy.facts(), seal).agreed(|turn| copy.chain_at(turn))
@@ -172,6 +207,48 @@ async fn read_on(log: &mut RedisLog) -> Opening {
         log.unchecked.extend(turns);
     }
     Opening::NotYet
+}
+
+/// The reader brings what is behind this copy, wherever in Redis that stands.
+async fn read_behind(
+    log: &mut RedisLog,
+    connection: &mut MultiplexedConnection,
+    at: (u64, u64),
+) -> Result<Opening, Failed> {
+    let opening = read_on(log).await;
+    if log.unchecked.is_empty() {
+        reads_anew(log, connection, at).await?;
+    }
+    Ok(opening)
+}
+
+/// All that Redis has is read anew where the last turn of this copy, `applied`, does not stand there as it was read: under an older
+/// generation what is behind it has a smaller id, and the reader would never see it. Once behind each turn, as that turn may also
+/// have been removed. Returns whether it is.
+async fn reads_anew(
+    log: &mut RedisLog,
+    connection: &mut MultiplexedConnection,
+    (applied, read_from): (u64, u64),
+) -> Result<bool, Failed> {
+    let is_again = log.anew_behind.replace(applied) == Some(applied);
+    if is_again || stands_there(log, connection, (applied, read_from)).await? {
+        return Ok(false);
+    }
+    log.unchecked.clear();
+    log.reading = Reading::begin(log.place.clone(), (applied, 0));
+    Ok(true)
+}
+
+/// Whether Redis has this turn under this generation.
+async fn stands_there(
+    log: &RedisLog,
+    connection: &mut MultiplexedConnection,
+    (turn, generation): (u64, u64),
+) -> Result<bool, Failed> {
+    let id = format!("{generation}-{turn}");
+    let asked = redis::cmd("XRANGE").arg(&log.place.log).arg(&id).arg(&id).to_owned();
+    let found: StreamRangeReply = asked.query_async(connection).await?;
+    Ok(!found.ids.is_empty())
 }
 
 /// Where it is not known whether this copy is part of the log, it reads on until the chain says so, and is let in no
@@ -208,28 +285,40 @@ async fn be_sure_where_it_is_said(
     Ok(())
 }
 
-/// This hub waits at a Redis for which the log may be closed, behind this opening of it, and has heard this. Returns since when,
-/// and what it asks the others with. Where one that answers knows a newer opening, the log was open meanwhile: what
-/// others have answered may be of before that.
-fn meet(
-    log: &mut RedisLog,
+/// This hub waits at a Redis for which the log may be closed, behind this opening of it, and has heard this. Where one that
+/// answers knows a newer opening, the log was open meanwhile: what others have answered may be of before that.
+fn meet<'a>(
+    log: &'a mut RedisLog,
     (run, newest): (&str, u64),
     (node, said): (u32, &Heard),
-) -> (Instant, Question) {
+) -> &'a mut Closure {
     let is_this = |closure: &Closure| closure.run == run && closure.newest == newest;
     let met = log.closure.take().filter(is_this);
+    if met.is_none() {
+        log.anew_behind = None;
+    }
     let closure = log.closure.insert(met.unwrap_or_else(|| Closure::new(run, newest)));
     closure.hears(said.newest_since(node, closure.asks));
-    (closure.since, closure.asks)
+    closure
 }
 
-/// What was read, up to the first turn that the log was opened without: that was never part of it. Of a copy that is unsure it
-/// ends with the next opening, and the rest comes later.
-fn what_counts(log: &mut RedisLog, copy: &impl Held, (there, own): &(Line, Line)) -> Vec<Logged> {
+/// What was read, up to the first turn that the log was opened without, or that goes on from something else than this copy has come
+/// to; and whether there is one. Of a copy that is unsure it ends with the next opening, and the rest comes later.
+fn what_counts(
+    log: &mut RedisLog,
+    copy: &impl Held,
+    (there, own): &(Line, Line),
+) -> (Vec<Logged>, bool) {
     let applied = (copy.said().turn, copy.read_from());
     let mut read = std::mem::take(&mut log.unchecked);
-    let is_void = |logged: &Logged| there.passes_over(own, (logged.turn, logged.generation));
-    if let Some(first) = read.iter().position(is_void) {
+    // Of one that is unsure its own line says nothing: the chains do.
+    let is_sure = copy.unsure_since().is_none();
+    let is_void = |logged: &Logged| {
+        there.passes_over(own, (logged.turn, logged.generation))
+            || is_sure && own.has_left(logged.generation, applied)
+    };
+    let void = read.iter().position(is_void);
+    if let Some(first) = void {
         read.truncate(first);
         let last = read.last().map_or(applied, |last| (last.turn, last.generation));
         log.reading = Reading::begin(log.place.clone(), (last.0, there.reached_by(own, last)));
@@ -240,7 +329,7 @@ fn what_counts(log: &mut RedisLog, copy: &impl Held, (there, own): &(Line, Line)
     if let Some(first) = read.iter().position(is_behind).filter(|first| *first > 0) {
         log.unchecked = read.split_off(first);
     }
-    read
+    (read, void.is_some())
 }
 
 /// The log is open for this run of Redis: this hub writes from now on, and reads what stands behind its copy.
@@ -289,22 +378,35 @@ async fn enter(
     if turn < applied {
         return Err(LogError::Back { has: turn, applied }.into());
     }
-    let first = first_turn(log, &mut connection).await?.unwrap_or(turn.saturating_add(1));
-    if first > applied.saturating_add(1) {
-        return Err(LogError::Trimmed { first, applied }.into());
-    }
+    let reading = begin_behind(log, &mut connection, (applied, reached), turn).await?;
     log.line = there;
     copy.learn(generation, beside.learnt(known, &log.seal)).await?;
     log.generation = generation;
     log.is_other = false;
     log.unchecked.clear();
-    log.reading = Reading::begin(log.place.clone(), (applied, reached));
+    (log.reading, log.anew_behind) = (reading, None);
     if log.closure.take().is_some_and(|closure| !closure.words.is_empty()) {
         tracing::info!(generation, turn, "the log is open again");
     }
     log.health.set_opening(None);
     log.health.set_closed(false);
     Ok(Opening::Open)
+}
+
+/// Reads what an open log, whose last turn is `turn`, has behind the turn `applied`, which somebody may have read from the generation
+/// `reached`. Where it does not stand there in that one, all is read that is there, and the turns before are passed over.
+async fn begin_behind(
+    log: &RedisLog,
+    connection: &mut MultiplexedConnection,
+    (applied, reached): (u64, u64),
+    turn: u64,
+) -> Result<Reading, Failed> {
+    let first = first_turn(log, connection).await?.unwrap_or(turn.saturating_add(1));
+    if first > applied.saturating_add(1) {
+        return Err(LogError::Trimmed { first, applied }.into());
+    }
+    let is_there = stands_there(log, connection, (applied, reached)).await?;
+    Ok(Reading::begin(log.place.clone(), (applied, if is_there { reached } else { 0 })))
 }
 
 /// The first turn that the log still has.
@@ -355,67 +457,6 @@ fn tell(log: &mut RedisLog, words: &str) {
     words.clone_into(&mut closure.words);
     tracing::warn!("{words}");
     log.health.set_opening(Some(words.to_owned()));
-}
-
-/// What a person has to know of an opening that does not go on. `other` is a word that was said of another opening.
-fn words(
-    decision: &Decision,
-    (has, turn): (u64, u64),
-    (facts, other): (&Facts, Option<&Word>),
-) -> String {
-    let name = |node: &u32| {
-        let field = format!("n:{node}");
-        let found = facts.iter().find(|(name, _)| *name == field);
-        found.map_or_else(
-            || format!("server {node}"),
-            |(_, name)| sanitise::line(&String::from_utf8_lossy(name)).into_owned(),
-        )
-    };
-    let names = |nodes: &std::collections::BTreeSet<u32>| {
-        nodes.iter().map(name).collect::<Vec<_>>().join(", ")
-    };
-    let lost = || match has.saturating_add(1) {
-        first if first <= turn => format!("Redis has lost turns {first} to {turn} of the log"),
-        _ => "Redis has lost turns of the log that only another server has".to_owned(),
-    };
-    let said = match decision {
-        Decision::WaitFor { hubs, is_lacking: true } if hubs.is_empty() => {
-            format!("{}; waiting for other servers that run", lost())
-        }
-        Decision::WaitFor { hubs, is_lacking: true } => format!(
-            "{}, and {} may have more: start it, or say: chat-server cluster open --without {}",
-            lost(),
-            names(hubs),
-            names(hubs).replace(", ", ",")
-        ),
-        Decision::WaitFor { hubs, .. } => {
-            format!("another Redis has the log; waiting up to ten seconds for {}", names(hubs))
-        }
-        Decision::Alone => format!(
-            "{}, and this server alone has it: whether it is all, a person says: chat-server cluster open",
-            lost()
-        ),
-        Decision::NobodyHas { turn } => format!(
-            "Redis has lost turns of the log up to {turn}, and no server that is here has all of them: start the one that has \
-             them, or say that this is all there is: chat-server cluster open"
-        ),
-        Decision::Leave { to } => format!("the log is opened by {}", name(to)),
-        Decision::LeftOut => "a person has said that the servers go on without this one: stop it, and keep its folder"
-            .to_owned(),
-        Decision::Forked { with } => format!(
-            "this server and {} have come to different things: stop the one that is wrong, say: chat-server cluster \
-             open --without and its name, and give it a snapshot of the other",
-            names(with)
-        ),
-        Decision::Read | Decision::Open { .. } => "the log is being opened".to_owned(),
-    };
-    match other {
-        Some(_) => format!(
-            "{said}. What was said with cluster open was said before this server waited here, or by a server that knows \
-             more: say it again with the folder of a server that runs"
-        ),
-        None => said,
-    }
 }
 
 #[cfg(test)]
