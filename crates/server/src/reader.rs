@@ -202,7 +202,11 @@ impl Reader {
         let arrived = Instant::now();
         let length = bytes.len();
         self.hub.metrics.bytes_in.inc_by(u64::try_from(length).unwrap_or(u64::MAX));
-        match Binary::decode(bytes) {
+        let decoded = Binary::decode(bytes);
+        if let Ok(Binary::Upload(_)) = decoded {
+            self.pace(Budget::MessageBytes, length).await;
+        }
+        match decoded {
             Ok(Binary::Frame(frame)) => self.frame(frame, arrived).await,
             Ok(Binary::Upload(part)) => match self.upload.add(part, arrived) {
                 Step::More => Ok(()),

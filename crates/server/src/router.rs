@@ -475,12 +475,16 @@ impl Router {
     /// Whether one more person does not fit into a room: it has as many with a live device as one key
     /// can be made for.
     fn is_crowded(&self, now_ms: u64, conversation: &Conversation) -> bool {
+        let members = conversation.membership.as_ref().map_or(0, |m| m.members().len());
+        // Nearly always there are fewer people at all.
+        if members < ROOM_PEOPLE_MAX {
+            return false;
+        }
         let names = conversation.names();
         let is_live = |name: &&UserName| {
             self.account_of(name).is_some_and(|a| a.counted_devices(now_ms).next().is_some())
         };
-        // Nearly always there are fewer people at all.
-        names.len() >= ROOM_PEOPLE_MAX && names.iter().filter(is_live).count() >= ROOM_PEOPLE_MAX
+        names.iter().filter(is_live).count() >= ROOM_PEOPLE_MAX
     }
 }
 

@@ -71,8 +71,7 @@ impl Reader {
                     (Budget::Messages, Budget::MessageBytes)
                 };
                 budgets.wait_to_take(number).await;
-                budgets.wait_for(size).await;
-                budgets.spend(size, Instant::now(), u64::try_from(bytes).unwrap_or(u64::MAX));
+                self.pace(size, bytes).await;
                 Allowance::Taken
             }
             Header::Key(key) => match budgets.take_key(&key.cid, now) {
@@ -93,6 +92,13 @@ impl Reader {
             }
             Header::Receipt(_) => Allowance::Taken,
         }
+    }
+
+    /// Waits until what came before is paid for, then takes these bytes from a budget.
+    pub(super) async fn pace(&self, size: Budget, bytes: usize) {
+        let budgets = &self.peer.budgets;
+        budgets.wait_for(size).await;
+        budgets.spend(size, Instant::now(), u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     fn keeps_too_much(&self) -> bool {
