@@ -1,14 +1,20 @@
 //! `/verify`, `/trust`, `/distrust`, `/devices` and `/key`.
 
+use std::time::Duration;
+
 use chat_device::identity::{self, IdentityCommand, IdentityError, Kind, Question};
 use chat_device::own_device::KeyChange;
 use chat_device::sign_in::check_password;
 use chat_protocol::name::{ConversationId, UserName};
 use chat_text::hints;
 use chat_text::item::{Answer, Asked, Item, What};
+use tokio::time::timeout;
 
 use crate::talk::Talk;
 use crate::told::Told;
+
+/// A server that does not say which keys this account has published keeps nobody from typing for longer than this.
+const ROTATION_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// What waits for the newest keys of a person.
 #[derive(Debug)]
@@ -99,10 +105,16 @@ impl Talk {
                 self.devices(&user).await
             }
             IdentityCommand::Revoke { number } => self.revoke(number).await,
-            IdentityCommand::Rotate => match self.client.renew(KeyChange::Rotated).await {
-                Ok(()) => Answer::Rotated.into(),
-                Err(error) => Told::error(error.to_string()),
-            },
+            IdentityCommand::Rotate => {
+                let renewed = timeout(ROTATION_TIME_MAX, self.client.renew(KeyChange::Rotated));
+                match renewed.await {
+                    Ok(Ok(())) => Answer::Rotated.into(),
+                    Ok(Err(error)) => Told::error(error.to_string()),
+                    Err(_) => Told::error(
+                        "the server has not said in a minute what it has of your keys; try again later",
+                    ),
+                }
+            }
         }
     }
 

@@ -74,9 +74,12 @@ impl Talk {
         self.conversations.drafts().ready(self.rooms.is_veiled)
     }
 
-    /// Keeps what was begun to be written in a conversation, for [`Talk::take_draft`].
+    /// Keeps what was begun to be written in a conversation, for [`Talk::take_draft`]. Not what may hold a password: it would
+    /// stand in sight once more.
     pub fn leave_draft(&mut self, cid: &ConversationId, text: String) {
-        self.conversations.drafts_in(Some(cid)).leave(text, self.rooms.is_veiled);
+        if !input::may_hold_password(&text) {
+            self.conversations.drafts_in(Some(cid)).leave(text, self.rooms.is_veiled);
+        }
     }
 
     /// The newest of [`Talk::unsent`]; it is there no more.

@@ -167,10 +167,9 @@ async fn talk(beginning: &Beginning<'_>, opened: Opened) -> Result<Ended, Failur
             Ok(Ended::With(ExitStatus::Interrupted))
         }
         Err(failure) => {
-            for typed in desk.screen.take_typed() {
-                talk.leave_draft(desk.screen.open(), typed);
-            }
-            for unsent in talk.unsent() {
+            // One may be in no conversation, and type where the screen still is.
+            let begun = desk.screen.take_typed();
+            for unsent in talk.unsent().chain(begun.iter().map(String::as_str)) {
                 let shown = sanitise::line(input::repeated(unsent, talk.is_veiled()));
                 writeln!(io::stdout(), "✗ this was not sent: {shown}")?;
             }

@@ -318,7 +318,7 @@ async fn published<T>(task: &mut Task, renewal: impl Future<Output = T>) -> Resu
         tokio::select! {
             done = &mut renewal => return done.map_err(|_| Failure::Other {
                 status: ExitStatus::TimedOut,
-                reason: "the new keys were not published in time; they are at the next start"
+                reason: "the new keys were not published in time; chat-client devices shows whether they are now"
                     .to_owned(),
             }),
             event = task.events.next() => match event {

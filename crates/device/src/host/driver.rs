@@ -427,7 +427,7 @@ impl Driver {
                 self.closing = Some(tokio::spawn(socket.part()));
             }
             // Its keys go with it, and the next connection is made with those of before.
-            Link::Renewing(_) => self.fail_renewals(),
+            Link::Renewing(_) => self.fail_renewals(RenewError::Offline),
             _ => {}
         }
         self.fail_flushes();
@@ -455,7 +455,7 @@ impl Driver {
     fn fail_flushes(&mut self) {
         self.renewing = None;
         if self.asked.renewal.take().is_some() {
-            self.fail_renewals();
+            self.fail_renewals(RenewError::Offline);
         }
         for reply in self.flushes.drain(..) {
             // Whoever asked may be gone, as after Ctrl-C.

@@ -34,7 +34,11 @@ impl Desk {
         self.screen.opened(here);
         for text in begun {
             let (place, shown) = (name_of(talk, &left), input::repeated(&text, talk.is_veiled()));
-            self.note(format!("· what you had begun stays in {place}: {shown}"));
+            self.note(if input::may_hold_password(&text) {
+                format!("· what may hold a password is not kept: {shown}")
+            } else {
+                format!("· what you had begun stays in {place}: {shown}")
+            });
             talk.leave_draft(&left, text);
         }
         true

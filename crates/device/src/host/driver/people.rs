@@ -39,10 +39,16 @@ impl Driver {
     /// The same, once the server has shown what this account has published: a bundle with another signing key that comes
     /// behind an older one than that is refused, and the key is not known then either.
     pub(super) fn renew_once_shown(&mut self, change: KeyChange) {
-        if change.keeps_signing_key() || self.core.endpoint().has_own_bundles() {
+        let endpoint = self.core.endpoint();
+        if change.keeps_signing_key() {
             self.renew(change);
-        } else {
+        } else if !endpoint.has_own_bundles() {
             self.asked.renewal = Some(change);
+        } else if endpoint.unanswered() > 0 {
+            // The old key has signed something since this was asked for.
+            self.fail_renewals(RenewError::Unanswered);
+        } else {
+            self.renew(change);
         }
     }
 
@@ -111,14 +117,14 @@ impl Driver {
     /// No new keys were made.
     pub(super) fn give_up_renewing(&mut self) {
         self.renewing = None;
-        self.fail_renewals();
+        self.fail_renewals(RenewError::Offline);
     }
 
     /// Nothing comes of the new keys.
-    pub(super) fn fail_renewals(&mut self) {
+    pub(super) fn fail_renewals(&mut self, why: RenewError) {
         for (_, reply) in self.renewals.drain(..) {
             // Whoever asked may be gone.
-            reply.send(Err(RenewError::Offline)).ok();
+            reply.send(Err(why)).ok();
         }
     }
 

@@ -72,15 +72,20 @@ impl Driver {
             self.renewals.push((wanted, reply));
             return;
         }
+        let waiting = self.asked.renewal;
         let refused = if !matches!(self.link, Link::Online { .. }) {
             RenewError::Offline
-        } else if self.asked.renewal.is_some()
-            || (self.core.endpoint().unanswered() > 0 && !change.keeps_signing_key())
+        } else if waiting.is_some_and(KeyChange::keeps_signing_key)
+            || (!change.keeps_signing_key()
+                && (waiting.is_some() || self.core.endpoint().unanswered() > 0))
         {
             // What is signed with the old key must be answered first. A revocation waits for nothing: without it the server
             // may take no key, and so nothing of what waits.
             RenewError::Unanswered
         } else {
+            if waiting.is_some() {
+                self.fail_renewals(RenewError::Unanswered);
+            }
             self.asked.renewal = Some(change);
             self.renewals.push((wanted, reply));
             return;
