@@ -32,7 +32,6 @@ mod error;
 mod first_contact;
 mod passwd;
 mod person;
-mod published;
 mod reset;
 
 pub use deletion::{Deleted, Deletion, delete_account};

@@ -1,5 +1,7 @@
 //! The account of a person: home, password, vault, questions.
 
+mod published;
+
 use std::sync::Arc;
 
 use chat_protocol::code;
@@ -9,7 +11,6 @@ use chat_protocol::keys::DeviceKeys;
 use chat_protocol::name::UserName;
 use chat_protocol::sanitise;
 
-use super::published::revoking;
 use super::{
     ClientOptions, CodeForAccount, Credentials, Dialog, Door, HomeAccount, OpenHome, People,
     StartError, Started, aside, first_contact, up_to_date,
@@ -21,6 +22,7 @@ use crate::own_device::{Known, OwnDevice, key_sizes};
 use crate::password::Password;
 use crate::strength::{self, WeakPassword, offered};
 use crate::vault::{FIRST_NUMBER, HubVault, KeyFile, Vault, VaultError};
+use published::revoking;
 
 /// How often a person may mistype a password.
 const PASSWORD_TRIES_MAX: u32 = 3;

@@ -4,8 +4,8 @@ use chat_protocol::handshake::Purpose;
 use chat_protocol::id::KeyId;
 use chat_protocol::name::UserName;
 
-use super::person::Person;
-use super::{Credentials, HomeAccount, OpenHome, StartError, Started, first_contact};
+use super::super::{Credentials, HomeAccount, OpenHome, StartError, Started, first_contact};
+use super::Person;
 use crate::clock::now_ms;
 use crate::connection::{Brought, Session};
 use crate::event::RenewError;
