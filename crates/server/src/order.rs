@@ -234,6 +234,15 @@ pub enum LogError {
         /// The last one that was applied here.
         applied: u64,
     },
+    /// The open log has, behind what was applied here, only what it was opened without.
+    #[error(
+        "what the log in Redis has behind turn {applied} is of before it was opened anew: this server, which has read up to \
+         there, needs a snapshot of another one; see chat-server cluster snapshot --help"
+    )]
+    Void {
+        /// The last turn that was applied here.
+        applied: u64,
+    },
     /// There is another log of this name.
     #[error("in Redis there is another log of this name; look at --redis and --cluster")]
     Foreign,

@@ -74,6 +74,9 @@ const REFILL_CUT: &str =
 /// The same, where Redis is started again with what it has, and forgets what was said.
 const CUT_AGAIN: &str = "a refill was cut, and Redis starts again";
 
+/// The same, where Redis goes back when the log has grown: to where it was opened, or to before that.
+const CUT_BACK: &str = "a refill was cut, the log grows, and Redis goes back";
+
 /// Those in which hubs ask and answer if all is looked at. Elsewhere whatever is heard answers, which makes far fewer worlds.
 const ASKING: [&str; 3] = [EMPTIED_TWICE, BACK_DIES, WITHOUT];
 
@@ -82,10 +85,10 @@ fn plan(name: &'static str, turns: [usize; 3], budget: Budget) -> Plan {
     let are_up = match name {
         ALL_STOPPED => [false; 3],
         ONE_RUNS => [true, false, false],
-        ONE_STOPPED | REFILL_CUT | CUT_AGAIN => [false, true, true],
+        ONE_STOPPED | REFILL_CUT | CUT_AGAIN | CUT_BACK => [false, true, true],
         _ => [true; 3],
     };
-    let is_cut = matches!(name, REFILL_CUT | CUT_AGAIN);
+    let is_cut = matches!(name, REFILL_CUT | CUT_AGAIN | CUT_BACK);
     Plan { name, turns, budget, are_up, are_asking: budget.shows > 0, is_cut }
 }
 
@@ -116,6 +119,7 @@ fn few() -> Vec<Plan> {
         ),
         plan(REFILL_CUT, TURNS[1], Budget { deaths: 1, words: 1, sends: 1, ..none }),
         plan(CUT_AGAIN, TURNS[1], Budget { restarts: 1, starts: 1, ..none }),
+        plan(CUT_BACK, TURNS[1], Budget { backs: 1, words: 1, sends: 1, ..none }),
     ]
 }
 
@@ -145,7 +149,7 @@ fn plans() -> Vec<Plan> {
     let of_all = all.iter().flat_map(|plan| TURNS.map(|turns| Plan { turns, ..*plan }));
     let fits = |plan: &Plan| match plan.name {
         ONE_RUNS => plan.turns == TURNS[0],
-        REFILL_CUT | CUT_AGAIN => plan.turns == TURNS[1],
+        REFILL_CUT | CUT_AGAIN | CUT_BACK => plan.turns == TURNS[1],
         _ => true,
     };
     of_all.filter(fits).chain(asking).collect()
@@ -167,6 +171,7 @@ fn shows(fault: Fault) -> &'static str {
         Fault::LeftOutPutsOut => ONE_STOPPED,
         Fault::BehindWhatWasReached => REFILL_CUT,
         Fault::ToldIsForgotten => CUT_AGAIN,
+        Fault::PassedIsForgotten => CUT_BACK,
     }
 }
 

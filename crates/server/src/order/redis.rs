@@ -320,6 +320,8 @@ pub struct RedisLog {
     unchecked: Vec<Logged>,
     /// The turn behind which all was read anew that Redis has.
     anew_behind: Option<u64>,
+    /// The generation in which this hub was let in last, and what it had applied then.
+    entered: Option<(u64, u64)>,
     /// It reads on from where it was not known whether the log has all that this hub has.
     reads_unsure: bool,
     /// Something was read that is not of that generation.
@@ -362,6 +364,7 @@ impl RedisLog {
             reading,
             unchecked: Vec::new(),
             anew_behind: None,
+            entered: None,
             reads_unsure: false,
             is_other: false,
             closure: None,

@@ -82,10 +82,12 @@ fn around(world: &World, next: &mut Vec<Next>) {
     }
     if world.left.backs > 0 {
         for lost in 1..=world.redis.stream.len().min(2) {
-            happens("Redis goes back by", lost, &|later| {
-                later.left.backs -= 1;
-                go_back(later, lost);
-            });
+            happens("Redis goes back by", lost, &|later| go_back(later, lost, false));
+            if begins_at(world, world.redis.stream.len() - lost) {
+                happens("Redis goes back to before the log was opened there, by", lost, &|later| {
+                    go_back(later, lost, true);
+                });
+            }
         }
     }
     if world.left.empties > 0 {
@@ -200,8 +202,27 @@ fn empty(world: &mut World) {
     world.refilled.clear();
 }
 
-/// What Redis is without its last turns: stream and numbers are written by one script, and lost by one.
-fn go_back(world: &mut World, lost: usize) {
+/// Whether the log was opened behind this turn.
+fn begins_at(world: &World, turn: usize) -> bool {
+    let line = line_there(world);
+    line.openings().values().any(|began| u64::from(small(turn)) == began.turn)
+}
+
+/// Redis is the one of before its last turns. Nobody has anything by that which the log was opened without.
+fn go_back(world: &mut World, lost: usize, is_before_opening: bool) {
+    world.left.backs -= 1;
+    let are_told = |world: &World| world.hubs.each_ref().map(|hub| seen_by(world, hub).is_some());
+    let before = are_told(world);
+    lose(world, lost, is_before_opening);
+    if before.into_iter().zip(are_told(world)).any(|(was, is)| is && !was) {
+        let promise = "a hub is told that it has forked, and Redis has only gone back";
+        world.broken = world.broken.or(Some(promise));
+    }
+}
+
+/// What Redis is without its last turns: stream and numbers are written by one script, and lost by one. The log may have been
+/// opened where it ends now, or was not yet.
+fn lose(world: &mut World, lost: usize, is_before_opening: bool) {
     other_redis(world);
     world.redis.openings.clear();
     let keep = world.redis.stream.len() - lost;
@@ -213,12 +234,13 @@ fn go_back(world: &mut World, lost: usize) {
     }
     let Some(meta) = &mut world.redis.meta else { return };
     // The newest that had begun by then, or under which its turns were put back.
-    let (line, end) = (meta.line(), turns(&world.redis.stream));
+    let (known, end) = (meta.noted(), turns(&world.redis.stream));
     let last: u64 = world.redis.stream.last().map_or(0, |last| last.generation.into());
-    let is_there = |(generation, began): &(&u64, &Began)| began.turn <= end || **generation <= last;
-    let begun = line.openings().iter().rfind(is_there);
+    let has_begun = |began: &Began| began.turn < end || began.turn == end && !is_before_opening;
+    let is_there = |(generation, began): &(&u64, &Began)| has_begun(began) || **generation <= last;
+    let begun = known.iter().rfind(is_there);
     meta.generation = begun.map_or(1, |(generation, _)| u8::try_from(*generation).expect("small"));
-    meta.openings = Line::to(meta.generation.into(), &meta.openings).openings().clone();
+    meta.openings = meta.noted();
     for (life, number) in &mut meta.numbers {
         let of_life = world.redis.stream.iter().filter(|entry| (entry.hub, entry.life) == *life);
         *number = of_life.map(|entry| entry.number).max().unwrap_or(0);
@@ -247,11 +269,11 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
         next.push((Step(name, number), later));
     };
     if world.redis.stream.len() > hub.applied.len() || is_forked(world, hub) {
-        does("reads", &|later| read(later, number));
+        does("reads", &|later| read(later, number, fault));
     }
     if world.is_open() {
         if world.left.sends > 0 {
-            does("sends", &|later| send(later, number));
+            does("sends", &|later| send(later, number, fault));
         }
         let is_known = world
             .redis
@@ -259,7 +281,7 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
             .as_ref()
             .is_some_and(|meta| meta.numbers.contains_key(&(small(number), hub.life)));
         if !is_known {
-            does("joins", &|later| join(later, number));
+            does("joins", &|later| join(later, number, fault));
         }
         if hub.place != Place::Out {
             does("sees that the log is open", &|later| later.hubs[number].place = Place::Out);
@@ -309,12 +331,16 @@ fn line_there(world: &World) -> Line {
     world.redis.meta.as_ref().map(Meta::line).unwrap_or_default()
 }
 
+/// The last turn that a hub shares with the log, where it is told that it has something which the log was opened without.
+fn seen_by(world: &World, hub: &Hub) -> Option<u64> {
+    let copy = (turns(&hub.applied), hub.read_from());
+    forked_behind(&line_there(world), &hub.line(), copy, |turn| hub.chain_at(turn))
+}
+
 /// Whether a hub ends, as it is told that it has something which the log was opened without.
 fn ends(world: &mut World, number: usize) -> bool {
     let hub = &world.hubs[number];
-    let copy = (turns(&hub.applied), hub.read_from());
-    let there = line_there(world);
-    let seen = forked_behind(&there, &hub.line(), copy, |turn| hub.chain_at(turn));
+    let seen = seen_by(world, hub);
     let has_forked = is_forked(world, hub);
     let is_all_there = !has_forked && hub.applied.len() <= world.redis.stream.len();
     let broken = match seen {
@@ -328,7 +354,7 @@ fn ends(world: &mut World, number: usize) -> bool {
     ends
 }
 
-fn read(world: &mut World, number: usize) {
+fn read(world: &mut World, number: usize, fault: Fault) {
     if ends(world, number) {
         return;
     }
@@ -339,11 +365,11 @@ fn read(world: &mut World, number: usize) {
         world.broken = world.broken.or(Some("a hub never reads what the log has"));
         return;
     }
-    learn(world, number);
+    learn(world, number, fault);
     let hub = &mut world.hubs[number];
     hub.applied.push(entry);
     hub.generation = hub.generation.max(entry.generation);
-    is_at_the_end(world, number);
+    is_at_the_end(world, number, fault);
     let hub = &mut world.hubs[number];
     if hub.sent.is_some_and(|sent| sent.id() == entry.id()) {
         hub.sent = None;
@@ -353,29 +379,31 @@ fn read(world: &mut World, number: usize) {
 }
 
 /// What led to where the log is gets noted, where this hub can go on there.
-fn learn(world: &mut World, number: usize) {
+fn learn(world: &mut World, number: usize, fault: Fault) {
     let there = line_there(world);
+    let noted = world.redis.meta.as_ref().map(Meta::noted).unwrap_or_default();
     let hub = &mut world.hubs[number];
     if !there.is_older_than(&hub.line()) {
-        hub.openings = there.openings().clone();
+        let is_forgotten = fault == Fault::PassedIsForgotten;
+        hub.openings = if is_forgotten { there.openings().clone() } else { noted };
     }
 }
 
 /// Whoever has been at the end of the open log knows what there was to know.
-fn is_at_the_end(world: &mut World, number: usize) {
+fn is_at_the_end(world: &mut World, number: usize, fault: Fault) {
     if !world.is_open() {
         return;
     }
     let is_all = world.redis.stream.len() == world.hubs[number].applied.len();
     world.hubs[number].is_new &= !is_all;
-    learn(world, number);
+    learn(world, number, fault);
 }
 
 /// A batch, or the same one again while it was not read back.
-fn send(world: &mut World, number: usize) {
+fn send(world: &mut World, number: usize, fault: Fault) {
     world.left.sends -= 1;
     // Nobody writes in a generation that it has not noted.
-    is_at_the_end(world, number);
+    is_at_the_end(world, number, fault);
     let hub = &mut world.hubs[number];
     let entry = hub.sent.unwrap_or_else(|| {
         hub.number += 1;
@@ -387,13 +415,13 @@ fn send(world: &mut World, number: usize) {
 }
 
 /// `join.lua`.
-fn join(world: &mut World, number: usize) {
+fn join(world: &mut World, number: usize, fault: Fault) {
     let life = (small(number), world.hubs[number].life);
     // A life that was forgotten has no number any more that could be used twice.
     if let Some(meta) = &mut world.redis.meta {
         meta.numbers.entry(life).or_insert(0);
     }
-    is_at_the_end(world, number);
+    is_at_the_end(world, number, fault);
 }
 
 /// How many turns these are.

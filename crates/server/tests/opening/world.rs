@@ -55,6 +55,13 @@ impl Meta {
     pub(crate) fn line(&self) -> Line {
         Line::to(self.generation.into(), &self.openings)
     }
+
+    /// The same as they are noted, also those that are passed over.
+    pub(crate) fn noted(&self) -> BTreeMap<u64, Began> {
+        let (line, mut noted) = (self.line(), self.openings.clone());
+        noted.retain(|generation, _| line.has(*generation));
+        noted
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -242,10 +249,12 @@ pub(crate) enum Fault {
     BehindWhatWasReached,
     /// What hubs have said is forgotten when Redis starts again.
     ToldIsForgotten,
+    /// An opening that stands behind a later turn than the next one is not noted any more.
+    PassedIsForgotten,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::OpenerNotChecked,
@@ -262,6 +271,7 @@ impl Fault {
         Self::LeftOutPutsOut,
         Self::BehindWhatWasReached,
         Self::ToldIsForgotten,
+        Self::PassedIsForgotten,
     ];
 }
 

@@ -46,6 +46,11 @@ impl Began {
         bytes
     }
 
+    /// The generation before this one. No hub begins one that is older than what it stands behind.
+    fn stands_behind(&self, generation: u64) -> u64 {
+        if self.before < generation { self.before } else { 0 }
+    }
+
     fn read(bytes: &[u8]) -> Option<Self> {
         let (before, rest) = bytes.split_first_chunk()?;
         let (turn, chain) = rest.split_first_chunk()?;
@@ -78,23 +83,28 @@ pub fn number_behind(generation: u64) -> u64 {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Line {
     openings: BTreeMap<u64, Began>,
+    /// Those on the way there that stand behind a later turn than the next one: whoever has begun the next one had heard of them,
+    /// and had not come so far. Turns that were read from them are part of the log up to where the next one began.
+    passed: BTreeMap<u64, Began>,
     /// What the oldest of them stands behind, where it is not known what led there: the opening of this generation, and
     /// older ones. 0 where all of them are known.
     unknown: u64,
 }
 
 impl Line {
-    /// Those that led to the generation `newest`, of all that are known. One that stands behind a later turn than the next one, and
-    /// what led to it, is not known: whoever has begun the next one had heard of it and had not come so far, and what stands at
-    /// that turn now is something else.
+    /// Those that led to the generation `newest`, of all that are known. One that stands behind a later turn than the next one is
+    /// passed over: what stands at that turn now is something else.
     pub fn to(newest: u64, known: &BTreeMap<u64, Began>) -> Self {
         let mut line = Self::default();
         let (mut next, mut turn) = (newest, u64::MAX);
-        while let Some(began) = known.get(&next).filter(|began| began.turn <= turn) {
-            line.openings.insert(next, *began);
-            turn = began.turn;
-            // No hub begins one that is older than what it stands behind.
-            line.unknown = if began.before < next { began.before } else { 0 };
+        while let Some(began) = known.get(&next) {
+            if began.turn <= turn {
+                line.openings.insert(next, *began);
+                turn = began.turn;
+            } else {
+                line.passed.insert(next, *began);
+            }
+            line.unknown = began.stands_behind(next);
             next = line.unknown;
         }
         if line.unknown <= FIRST {
@@ -115,14 +125,19 @@ impl Line {
         self.openings.last_key_value().map_or(0, |(generation, _)| *generation)
     }
 
-    /// All of them.
+    /// All of them, but for those that are passed over.
     pub fn openings(&self) -> &BTreeMap<u64, Began> {
         &self.openings
     }
 
     /// Whether the log has gone through this generation. The first ones are of every log.
     pub fn has(&self, generation: u64) -> bool {
-        generation <= FIRST || self.openings.contains_key(&generation)
+        generation <= FIRST || self.names(generation)
+    }
+
+    /// Whether it is known where this generation began, and that it led to where the log is.
+    fn names(&self, generation: u64) -> bool {
+        self.openings.contains_key(&generation) || self.passed.contains_key(&generation)
     }
 
     /// Whether it may have gone through this generation: it has, or that is so long ago that nobody knows.
@@ -136,12 +151,13 @@ impl Line {
 
     /// The newest generation that both have gone through, as far as is known; 0 for what was there before all of them.
     fn last_of_both(&self, other: &Self) -> u64 {
-        self.openings.keys().rev().find(|generation| other.has(**generation)).copied().unwrap_or(0)
+        let own = self.openings.keys().chain(self.passed.keys()).copied();
+        own.filter(|generation| other.has(*generation)).max().unwrap_or(0)
     }
 
     /// Whether it is known what this one has gone through behind that generation.
     fn reaches_back_to(&self, generation: u64) -> bool {
-        self.unknown == 0 || self.openings.contains_key(&generation)
+        self.unknown == 0 || self.names(generation)
     }
 
     /// A generation of this one, no newer than the turn behind `applied`, which somebody reads next who has followed `own` and
@@ -162,12 +178,9 @@ impl Line {
     pub fn is_unsure_of(&self, own: &Self, (applied, read_from): (u64, u64)) -> bool {
         let is_behind_both = || {
             let both = own.last_of_both(self);
-            self.openings.contains_key(&both)
-                && own.openings.contains_key(&read_from)
-                && read_from >= both
+            self.names(both) && own.names(read_from) && read_from >= both
         };
-        let is_known =
-            self.unknown == 0 || self.openings.contains_key(&read_from) || is_behind_both();
+        let is_known = self.unknown == 0 || self.names(read_from) || is_behind_both();
         let oldest = self.openings.first_key_value();
         !is_known && oldest.is_some_and(|(_, began)| (1..began.turn).contains(&applied))
     }
@@ -211,14 +224,20 @@ impl Line {
     /// everything up to a turn came to in it.
     #[must_use]
     pub fn agreed(mut self, chain_at: impl Fn(u64) -> Option<Digest>) -> Self {
-        let is_other = |(_, began): &(&u64, &Began)| {
-            chain_at(began.turn).is_some_and(|chain| chain != began.chain)
-        };
-        let first = self.openings.iter().find(is_other).map(|(generation, _)| *generation);
-        if let Some(first) = first {
-            self.openings.retain(|generation, _| *generation < first);
+        let is_other =
+            |began: &Began| chain_at(began.turn).is_some_and(|chain| chain != began.chain);
+        loop {
+            let first = self.openings.iter().find(|(_, began)| is_other(began));
+            let before = first.map(|(generation, began)| began.stands_behind(*generation));
+            let Some(before) = before else { return self };
+            // What was passed over because of that one may be part of it again.
+            let mut known = self.openings;
+            known.append(&mut self.passed);
+            self = Self::to(before, &known);
+            if self.openings.is_empty() && before > FIRST {
+                self.unknown = before;
+            }
         }
-        self
     }
 
     /// Whether a turn that was read from this generation is part of the log.
@@ -227,12 +246,14 @@ impl Line {
     }
 
     /// Whether a copy that has gone through `own` passes over this turn, which was read from this generation: the log was opened
-    /// without it.
+    /// without it, as far as this one or `own` knows.
     pub fn passes_over(&self, own: &Self, (turn, generation): (u64, u64)) -> bool {
         // What lies in a Redis that has lost something may have been read from a generation that only this copy knows.
         let is_own = || !self.has(generation) && own.counts(turn, generation);
         let is_parted = forked_behind(self, own, (turn, generation), |_| None).is_some();
-        is_parted || !(self.counts(turn, generation) || is_own())
+        // Of a log that has lost its last openings the copy knows what those left out.
+        let line = if self.is_older_than(own) { own } else { self };
+        is_parted || !(line.counts(turn, generation) || is_own())
     }
 
     /// Whether a copy that has followed this line, and has read the turn `applied` from the generation `read_from`, had come
@@ -247,7 +268,7 @@ impl Line {
     pub fn filter(&self, facts: &mut Facts) {
         let is_of_this = |name: &str| {
             let generation = name.strip_prefix(BEGAN).and_then(|number| number.parse::<u64>().ok());
-            generation.is_some_and(|generation| self.openings.contains_key(&generation))
+            generation.is_some_and(|generation| self.names(generation))
         };
         facts.retain(|(name, _)| !is_opening(name) || is_of_this(name));
     }
@@ -274,10 +295,13 @@ pub fn forked_behind(
     (applied, read_from): (u64, u64),
     chain_at: impl Fn(u64) -> Option<Digest>,
 ) -> Option<u64> {
-    let is_other = |began: &&Began| {
-        began.turn <= applied && chain_at(began.turn).is_some_and(|chain| chain != began.chain)
+    // The log may have lost the opening because of which the copy passes one over, and come to something else there.
+    let is_other = |(generation, began): &(&u64, &Began)| {
+        !own.passed.contains_key(*generation)
+            && began.turn <= applied
+            && chain_at(began.turn).is_some_and(|chain| chain != began.chain)
     };
-    let other = log.openings.values().find(is_other).map(|began| began.turn.saturating_sub(1));
+    let other = log.openings.iter().find(is_other).map(|(_, began)| began.turn.saturating_sub(1));
     let parted = if log.has(read_from) {
         log.turns_behind(read_from).min()
     } else {
@@ -416,12 +440,52 @@ mod tests {
     }
 
     #[test]
-    fn an_opening_behind_a_later_turn_than_the_next_one_is_not_known() {
+    fn an_opening_behind_a_later_turn_than_the_next_one_is_passed_over() {
         let log = line(&[(3, 0, 20), (7, 3, 60), (20, 7, 57), (30, 20, 80)]);
-        assert_eq!(log, line(&[(20, 7, 57), (30, 20, 80)]));
+        assert_eq!(log.openings().keys().copied().collect::<Vec<_>>(), [3, 20, 30]);
+        assert!(log.has(7) && log.has(3), "the log has gone through them");
         assert!(log.counts(45, 3) && log.counts(57, 7), "turns that were read from them count");
-        assert!(!log.counts(58, 7), "up to where the next one began");
-        assert!(line(&[(3, 0, 20), (7, 3, 60), (9, 7, 60)]).has(3), "two behind one turn");
+        assert!(!log.counts(58, 7) && !log.counts(58, 3), "up to where the next one began");
+        let mut kept: Facts = [3, 5, 7].map(|of| (format!("o:{of}"), Vec::new())).into();
+        log.filter(&mut kept);
+        let names: Vec<&str> = kept.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["o:3", "o:7"], "they are not forgotten");
+        let alike = line(&[(3, 0, 20), (7, 3, 60), (9, 7, 60)]);
+        assert_eq!(alike.openings().len(), 3, "two behind one turn");
+    }
+
+    /// Goal: a Redis that goes back to before an opening behind an earlier turn is put right by who has gone on from there, and by who
+    /// is behind. Before, who had gone on was told that the log was opened without it, and the others opened it without those turns.
+    #[test]
+    fn a_log_of_before_an_opening_behind_an_earlier_turn_is_one_of_before() {
+        let own = line(&[(3, 0, 20), (7, 3, 60), (20, 7, 57)]);
+        // What stands at turn 60 now is not what stood there.
+        let seen = |turn: u64| Some(chain(if turn == 60 { 61 } else { turn }));
+        for there in [line(&[(3, 0, 20), (7, 3, 60)]), line(&[(3, 0, 20)]), line(&[])] {
+            assert!(there.is_older_than(&own) && !own.is_older_than(&there), "{there:?}");
+            for copy in [(58, 20), (61, 20), (57, 7), (57, 3)] {
+                assert_eq!(forked_behind(&there, &own, copy, seen), None, "{there:?} {copy:?}");
+            }
+            assert_eq!(there.generation(&own), 20, "the next one stands behind it");
+            assert!(!there.passes_over(&own, (57, 7)) && !there.passes_over(&own, (58, 20)));
+            for left_out in [(58, 3), (58, 7), (61, 7)] {
+                assert!(there.passes_over(&own, left_out), "{there:?} {left_out:?}");
+            }
+            assert_eq!(there.joined(own.clone()), own);
+        }
+        // Who has turn 60 as it was has gone on from there.
+        let log = line(&[(3, 0, 20), (7, 3, 60), (25, 7, 61)]);
+        assert!(!log.is_older_than(&own) && !own.is_older_than(&log));
+        for copy in [(58, 20), (61, 20)] {
+            assert_eq!(forked_behind(&log, &own, copy, seen), Some(57), "{copy:?}");
+        }
+        assert_eq!(forked_behind(&log, &own, (57, 7), seen), None, "it is only behind");
+        // As has who comes to a log that was opened without it.
+        let log = line(&[(3, 0, 20), (7, 3, 60), (20, 7, 57)]);
+        let known = [(3, 0, 20), (7, 3, 60), (8, 7, 61)];
+        for (count, copy) in [(2, (60, 3)), (2, (62, 7)), (3, (62, 8))] {
+            assert_eq!(forked(&log, &line(&known[..count]), copy), Some(57), "{copy:?}");
+        }
     }
 
     /// Goal: a log that the last copy opens goes on for ever, also where that one had heard of an opening that it had not come to, and
@@ -445,7 +509,7 @@ mod tests {
             // Who is behind reads on.
             let behind = line(&[(3, 0, 20)]);
             assert_eq!(forked(log, &behind, (45, 3)), None);
-            assert!(log.is_unsure_of(&behind, (45, 3)));
+            assert!(!log.is_unsure_of(&behind, (45, 3)), "it is known what led there");
             assert!(!log.passes_over(&behind, (46, 7)) && !log.passes_over(&behind, (57, 7)));
             assert!(log.passes_over(&behind, (58, 7)), "the log was opened without it");
         }
@@ -472,6 +536,11 @@ mod tests {
         assert_eq!(own.clone().agreed(|_| None), own, "it has not come so far");
         assert_eq!(own.clone().agreed(other_from(99)), own);
         assert_eq!(own.agreed(other_from(60)), line(&[(3, 0, 20)]));
+        // What was passed over because of an opening of which it has only heard is of its line, as far as it has come.
+        let own = line(&[(3, 0, 20), (7, 3, 60), (20, 7, 57)]);
+        let upto_59 = |turn: u64| (turn < 60).then(|| chain(if turn < 57 { turn } else { 99 }));
+        assert_eq!(own.clone().agreed(upto_59), line(&[(3, 0, 20), (7, 3, 60)]));
+        assert_eq!(own.agreed(other_from(57)), line(&[(3, 0, 20)]));
         let nothing = line(&[(9, 7, 80)]).agreed(other_from(70));
         assert!(nothing.openings().is_empty());
         assert_eq!(Line::default().generation(&nothing), 7, "nobody remembers it");

@@ -159,7 +159,7 @@ async fn step(
     let without = word.as_ref().map(|word| &word.without);
     let allowed = Allowed { is_time_over, without, before, asks, cannot_read };
     match attempt(&mut place, copy, look, allowed).await {
-        Ok(Attempt::Open(_)) => enter(log, copy, (&run, used)).await,
+        Ok(Attempt::Open(_)) => enter(log, copy, (&run, used), is_void).await,
         Ok(Attempt::NotYet(Decision::Read)) if !cannot_read => {
             read_behind(log, &mut connection, at).await
         }
@@ -332,11 +332,13 @@ fn what_counts(
     (read, void.is_some())
 }
 
-/// The log is open for this run of Redis: this hub writes from now on, and reads what stands behind its copy.
+/// The log is open for this run of Redis: this hub writes from now on, and reads what stands behind its copy. `is_void` if it has
+/// just read something there that does not count.
 async fn enter(
     log: &mut RedisLog,
     copy: &mut impl Held<Error = CommitError>,
     (run, used): (&str, u64),
+    is_void: bool,
 ) -> Result<Opening, Failed> {
     let mut connection = log.place.connect(SCRIPT_TIME_MAX).await?;
     let known = copy.facts();
@@ -378,7 +380,12 @@ async fn enter(
     if turn < applied {
         return Err(LogError::Back { has: turn, applied }.into());
     }
+    // It was let in here before, and has read from then on what this log has behind its last turn.
+    if is_void && log.entered == Some((generation, applied)) {
+        return Err(LogError::Void { applied }.into());
+    }
     let reading = begin_behind(log, &mut connection, (applied, reached), turn).await?;
+    log.entered = Some((generation, applied));
     log.line = there;
     copy.learn(generation, beside.learnt(known, &log.seal)).await?;
     log.generation = generation;
