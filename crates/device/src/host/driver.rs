@@ -16,7 +16,6 @@ use std::time::Duration;
 use chat_endpoint::{Endpoint, EventKey, SystemRandom};
 use chat_oplog::CryptoTrace;
 use chat_protocol::code;
-use chat_protocol::id::KeyId;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -116,8 +115,7 @@ pub(crate) struct Driver {
     /// The goodbye of the connection before. The server refuses a device that is still there.
     closing: Option<JoinHandle<()>>,
     flushes: Vec<oneshot::Sender<bool>>,
-    /// Who waits for new keys to be published, what is to change with them, and the signing key before.
-    renewals: Vec<((KeyChange, KeyId), oneshot::Sender<Result<(), RenewError>>)>,
+    renewals: Vec<people::Renewal>,
     /// What changes with the next bundle, from when it is made until the server has it or there is no connection.
     renewing: Option<KeyChange>,
     /// What became of the newest bundle at the last sign-in.

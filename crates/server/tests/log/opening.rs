@@ -382,7 +382,7 @@ async fn an_opener_that_is_late_changes_nothing(place: &mut impl TestPlace) {
     assert_eq!(place.turns().await, texts(4));
 }
 
-/// Goal: what was to be put back is not forgotten with what was said. Before, those that were left opened the log without it, when
+/// Goal: what was to be put back is not forgotten with what was said. Before, those that were left settled the log without it, when
 /// Redis and who put it back had died together. Method: a refill is cut, and the place starts again with what it has.
 async fn what_a_hub_has_said_to_have_is_lacking_until_the_log_is_open(place: &mut impl TestPlace) {
     place.replace(0).await;
@@ -404,14 +404,14 @@ async fn what_a_hub_has_said_to_have_is_lacking_until_the_log_is_open(place: &mu
     let nobody = attempted(place, &mut less, (true, None)).await;
     assert_eq!(nobody, Attempt::NotYet(Decision::NobodyHas { turn: 4 }));
     let without = BTreeSet::from([1]);
-    let opened = attempted(place, &mut two, (true, Some(&without))).await;
-    assert!(matches!(opened, Attempt::Open(_)), "a person may: {opened:?}");
+    let settled = attempted(place, &mut two, (true, Some(&without))).await;
+    assert!(matches!(settled, Attempt::Open(_)), "a person may: {settled:?}");
     assert_eq!(place.turns().await, texts(3));
     // That was decided with the opening.
     place.replace(3).await;
     hear_each_other(place, &[&three, &two]).await;
-    let opened = attempted(place, &mut two, (true, None)).await;
-    assert!(matches!(opened, Attempt::Open(_)), "{opened:?}");
+    let settled = attempted(place, &mut two, (true, None)).await;
+    assert!(matches!(settled, Attempt::Open(_)), "{settled:?}");
     place.replace(3).await;
     assert_eq!(place.look().await.expect("asked").told, 0);
     hear_each_other(place, &[&one]).await;

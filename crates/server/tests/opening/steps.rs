@@ -235,9 +235,10 @@ fn lose(world: &mut World, lost: usize, is_before_opening: bool) {
     let Some(meta) = &mut world.redis.meta else { return };
     // The newest that had begun by then, or under which its turns were put back.
     let (known, end) = (meta.noted(), turns(&world.redis.stream));
-    let last: u64 = world.redis.stream.last().map_or(0, |last| last.generation.into());
+    let newest: u64 = world.redis.stream.last().map_or(0, |last| last.generation.into());
     let has_begun = |began: &Began| began.turn < end || began.turn == end && !is_before_opening;
-    let is_there = |(generation, began): &(&u64, &Began)| has_begun(began) || **generation <= last;
+    let is_there =
+        |(generation, began): &(&u64, &Began)| has_begun(began) || **generation <= newest;
     let begun = known.iter().rfind(is_there);
     meta.generation = begun.map_or(1, |(generation, _)| u8::try_from(*generation).expect("small"));
     meta.openings = meta.noted();

@@ -1,6 +1,7 @@
 //! Orders about people's keys and this user's devices.
 
 use chat_protocol::id::KeyId;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{Driver, End, Link};
@@ -21,6 +22,14 @@ pub enum Decision {
     Trust(KeyId),
     /// It is passed over.
     Distrust(KeyId),
+}
+
+/// Somebody who waits for new keys to be published.
+pub(super) struct Renewal {
+    pub(super) change: KeyChange,
+    /// The signing key before.
+    pub(super) before: KeyId,
+    pub(super) reply: oneshot::Sender<Result<(), RenewError>>,
 }
 
 impl Driver {
@@ -122,18 +131,18 @@ impl Driver {
 
     /// Nothing comes of the new keys.
     pub(super) fn fail_renewals(&mut self, why: RenewError) {
-        for (_, reply) in self.renewals.drain(..) {
+        for waiting in self.renewals.drain(..) {
             // Whoever asked may be gone.
-            reply.send(Err(why)).ok();
+            waiting.reply.send(Err(why)).ok();
         }
     }
 
     /// There is a connection: those who wait are told whether the server has the new bundle by now.
     pub(super) fn tell_renewed(&mut self) {
         let Self { renewals, device, brought, .. } = self;
-        for (change, reply) in renewals.drain(..) {
+        for Renewal { change, before, reply } in renewals.drain(..) {
             // Whoever asked may be gone.
-            reply.send(renewed(device, change, *brought)).ok();
+            reply.send(renewed(device, (change, before), *brought)).ok();
         }
     }
 }

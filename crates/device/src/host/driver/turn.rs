@@ -6,6 +6,7 @@ use chat_protocol::name::UserName;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::people::Renewal;
 use super::{Decision, Driver, Link, Turn};
 use crate::event::RenewError;
 use crate::own_device::KeyChange;
@@ -66,10 +67,10 @@ impl Driver {
         change: KeyChange,
         reply: oneshot::Sender<Result<(), RenewError>>,
     ) {
-        let wanted = (change, self.device.keys.signing_id());
+        let before = self.device.keys.signing_id();
         if self.renewing == Some(change) && change.keeps_signing_key() {
             // It is under way already, because the server has lost it.
-            self.renewals.push((wanted, reply));
+            self.renewals.push(Renewal { change, before, reply });
             return;
         }
         let waiting = self.asked.renewal;
@@ -87,7 +88,7 @@ impl Driver {
                 self.fail_renewals(RenewError::Unanswered);
             }
             self.asked.renewal = Some(change);
-            self.renewals.push((wanted, reply));
+            self.renewals.push(Renewal { change, before, reply });
             return;
         };
         // Whoever asked may be gone.
