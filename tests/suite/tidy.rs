@@ -348,11 +348,10 @@ fn every_command_that_a_document_names_exists() {
     let benches = commands(&text, "cargo bench ");
     assert!(!benches.is_empty());
     for bench in &benches {
-        let (package, name) = (word_after(bench, "-p").unwrap(), word_after(bench, "--bench"));
-        let folder = package.strip_prefix("chat-").unwrap();
-        let path = workspace().join("crates").join(folder).join("benches");
-        let path = path.join(format!("{}.rs", name.unwrap()));
-        assert!(path.exists(), "cargo bench {bench}: there is no {}", path.display());
+        let name = format!("{}.rs", word_after(bench, "--bench").unwrap());
+        let mut crates = std::fs::read_dir(workspace().join("crates")).unwrap();
+        let is_there = crates.any(|one| one.unwrap().path().join("benches").join(&name).exists());
+        assert!(is_there, "cargo bench {bench}: no crate has benches/{name}");
     }
     let sources: String = all_sources().into_iter().map(|(_, text)| text).collect();
     for test in commands(&text, "cargo test ").iter().filter(|test| test.contains("--ignored")) {
