@@ -96,9 +96,7 @@ impl Reader {
 
     /// Waits until what came before is paid for, then takes these bytes from a budget.
     pub(super) async fn pace(&self, size: Budget, bytes: usize) {
-        let budgets = &self.peer.budgets;
-        budgets.wait_for(size).await;
-        budgets.spend(size, Instant::now(), u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.peer.budgets.pace(size, u64::try_from(bytes).unwrap_or(u64::MAX)).await;
     }
 
     fn keeps_too_much(&self) -> bool {
