@@ -49,18 +49,23 @@ impl MemberList {
         list
     }
 
-    /// Reads a list; any other spelling, order or double line is refused.
+    /// Reads a list; any other spelling, order or double line is refused. A line that is read at all has one
+    /// spelling, so the list has one, too, if its lines only rise.
     pub fn parse(bytes: &[u8]) -> Result<Self, MemberListError> {
         let text = std::str::from_utf8(bytes).map_err(|_| MemberListError)?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            return Err(MemberListError);
+        }
         let mut lines = Vec::new();
+        let mut before = "";
         for line in text.split_terminator('\n') {
-            if lines.len() >= EPOCH_DEVICES_MAX {
+            if lines.len() >= EPOCH_DEVICES_MAX || line <= before {
                 return Err(MemberListError);
             }
             lines.push(parse_line(line).ok_or(MemberListError)?);
+            before = line;
         }
-        let list = Self::new(lines);
-        if list.bytes == bytes { Ok(list) } else { Err(MemberListError) }
+        Ok(Self { lines, bytes: bytes.to_vec() })
     }
 
     /// The lines in their order.
@@ -129,5 +134,40 @@ mod tests {
         assert!(MemberList::parse(format!("{rest}{first}\n").as_bytes()).is_err(), "order");
         assert!(MemberList::parse(format!("{first}\n{text}").as_bytes()).is_err(), "double");
         assert!(MemberList::parse(text.trim_end().as_bytes()).is_err(), "last line feed");
+        assert_eq!(MemberList::parse(b""), Ok(MemberList::default()));
+        for other in
+            ["\n".to_owned(), format!("\n{text}"), format!("{text}\n"), text.replace(' ', "  ")]
+        {
+            assert!(MemberList::parse(other.as_bytes()).is_err(), "{other:?}");
+        }
+    }
+
+    /// Of any lines, in any order: what is read is what is written of them.
+    #[test]
+    fn what_is_read_would_be_written_so() {
+        let names = ["a", "a-b", "a.b", "ab", "B", "b"];
+        let mut read = 0;
+        for first in names {
+            for second in names {
+                for keys in [(1, 1), (1, 2), (2, 1), (251, 4)] {
+                    let line = |name, byte| MemberLine {
+                        name: UserName::new(name).unwrap(),
+                        sk: KeyId([byte; 16]),
+                        ek: KeyId([7; 16]),
+                    };
+                    let lines = [line(first, keys.0), line(second, keys.1)];
+                    let text: String =
+                        lines.iter().map(|l| format!("{} {} {}\n", l.name, l.sk, l.ek)).collect();
+                    let written = MemberList::new(lines);
+                    let found = MemberList::parse(text.as_bytes());
+                    assert_eq!(found.is_ok(), written.as_bytes() == text.as_bytes(), "{text}");
+                    if let Ok(found) = found {
+                        assert_eq!(found, written);
+                        read += 1;
+                    }
+                }
+            }
+        }
+        assert!(read > 0 && read < 36 * 4, "{read}");
     }
 }
