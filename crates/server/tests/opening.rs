@@ -14,10 +14,14 @@
     reason = "a promise that is broken says so; hubs and lives are small numbers"
 )]
 
+#[path = "opening/losses.rs"]
+mod losses;
 #[path = "opening/promises.rs"]
 mod promises;
 #[path = "opening/search.rs"]
 mod search;
+#[path = "opening/sight.rs"]
+mod sight;
 #[path = "opening/steps.rs"]
 mod steps;
 #[path = "opening/world.rs"]
@@ -77,6 +81,9 @@ const CUT_AGAIN: &str = "a refill was cut, and Redis starts again";
 /// The same, where Redis goes back when the log has grown: to where it was opened, or to before that.
 const CUT_BACK: &str = "a refill was cut, the log grows, and Redis goes back";
 
+/// The plan in which a Redis of before comes back, with turns that the log was opened without: fewer than a hub has, or as many.
+const OLD: &str = "an old Redis with turns of another line, a hub dies";
+
 /// Those in which hubs ask and answer if all is looked at. Elsewhere whatever is heard answers, which makes far fewer worlds.
 const ASKING: [&str; 3] = [EMPTIED_TWICE, BACK_DIES, WITHOUT];
 
@@ -120,6 +127,7 @@ fn few() -> Vec<Plan> {
         plan(REFILL_CUT, TURNS[1], Budget { deaths: 1, words: 1, sends: 1, ..none }),
         plan(CUT_AGAIN, TURNS[1], Budget { restarts: 1, starts: 1, ..none }),
         plan(CUT_BACK, TURNS[1], Budget { backs: 1, words: 1, sends: 1, ..none }),
+        plan(OLD, TURNS[1], Budget { olds: 1, removes: 1, deaths: 1, ..none }),
     ]
 }
 
@@ -172,6 +180,7 @@ fn shows(fault: Fault) -> &'static str {
         Fault::BehindWhatWasReached => REFILL_CUT,
         Fault::ToldIsForgotten => CUT_AGAIN,
         Fault::PassedIsForgotten => CUT_BACK,
+        Fault::LastNotCompared => OLD,
     }
 }
 

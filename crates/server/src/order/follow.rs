@@ -145,6 +145,12 @@ impl Follower {
         self.recent_at(turn).map(|applied| applied.chain)
     }
 
+    /// When a turn came, by the clock of the log, if that is not too long ago.
+    pub fn time_at(&self, turn: u64) -> Option<u64> {
+        // Before the first one nothing came.
+        self.recent_at(turn).filter(|applied| applied.turn > 0).map(|applied| applied.time_ms)
+    }
+
     fn recent_at(&self, turn: u64) -> Option<&Applied> {
         let first = self.recent.front()?.turn;
         self.recent.get(usize::try_from(turn.checked_sub(first)?).ok()?)

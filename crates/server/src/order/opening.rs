@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use chat_protocol::crypto::sha256;
 use chat_protocol::id::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,29 @@ pub struct Said {
     /// It has not followed the open log since it was started: its copy may be one of long ago, which knows less than
     /// it did.
     pub is_new: bool,
+}
+
+/// What tells a turn from another one that stands at the same place of another line. It stays with a turn wherever that is put
+/// back. The bytes alone would not do: a batch whose turn was lost before anybody had read it is sent again, and may come to the
+/// same place behind other turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it came, by the clock of the log: Unix time in milliseconds.
+    pub time_ms: u64,
+    /// SHA-256 of its sealed bytes; nothing for a copy that does not have them any more.
+    pub digest: Option<Digest>,
+}
+
+impl Stamp {
+    /// That of a turn whose bytes are there.
+    pub fn new(time_ms: u64, batch: &[u8]) -> Self {
+        Self { time_ms, digest: Some(Digest(sha256(batch))) }
+    }
+
+    fn is_other(&self, own: &Self) -> bool {
+        let differ = self.digest.zip(own.digest).is_some_and(|(there, here)| there != here);
+        differ || self.time_ms != own.time_ms
+    }
 }
 
 /// What a hub that waits asks the others with: another number at each closing of the log that it meets, so whatever answers
@@ -149,6 +173,14 @@ pub enum Decision {
         /// The last turn that was said.
         turn: u64,
     },
+    /// The last turn that Redis has is not what this hub has read there, or it cannot be said: nothing is put behind it, and a
+    /// person decides.
+    Apart {
+        /// Which turn.
+        turn: u64,
+        /// It is another one; otherwise this copy knows nothing of it any more.
+        is_known: bool,
+    },
     /// It adds these turns from its copy, if there are any, and opens.
     Open {
         /// What Redis lacks.
@@ -236,6 +268,17 @@ pub fn decide(view: &View<'_>, chain_at: impl Fn(u64) -> Option<Digest>) -> Deci
     let generation = known.values().map(|said| said.generation).max().unwrap_or_default();
     let refill = (*has < own.turn).then(|| has.saturating_add(1)..=own.turn);
     Decision::Open { refill, generation }
+}
+
+/// Whether the hub that opens goes on from the last turn that Redis has, and why it does not. What was said of hubs says nothing of
+/// that turn: an old Redis has some that no hub has. `there` is that turn and what it is there, `own` what this hub has read there,
+/// if it still knows. It `stays` if what this hub adds stands right behind it; what ends before a copy begins is removed, and
+/// nothing is mixed with it.
+pub fn apart((turn, there): (u64, Stamp), own: Option<Stamp>, stays: bool) -> Option<Decision> {
+    match own {
+        Some(own) => there.is_other(&own).then_some(Decision::Apart { turn, is_known: true }),
+        None => stays.then_some(Decision::Apart { turn, is_known: false }),
+    }
 }
 
 #[cfg(test)]
@@ -400,6 +443,25 @@ mod tests {
             old.said.extend(said(&[(3, 5)]));
             assert_eq!(among(&old, 3, true, None), wait(&[4], true));
         }
+    }
+
+    /// Goal: nothing is put behind a turn that is another one than this hub has read there. Before, a log that was filled again
+    /// behind such a turn was a mixture of two.
+    #[test]
+    fn what_is_put_back_stands_behind_the_turn_that_was_read() {
+        let there = (7, Stamp::new(5, b"a"));
+        let forgotten = Stamp { time_ms: 5, digest: None };
+        for own in [Stamp::new(5, b"a"), forgotten] {
+            assert_eq!(apart(there, Some(own), true), None, "{own:?}");
+        }
+        let other = Some(Decision::Apart { turn: 7, is_known: true });
+        for own in [Stamp::new(5, b"b"), Stamp::new(6, b"a"), Stamp { time_ms: 6, ..forgotten }] {
+            assert_eq!(apart(there, Some(own), true), other, "{own:?}");
+            assert_eq!(apart(there, Some(own), false), other, "somebody may have only that");
+        }
+        let unknown = Some(Decision::Apart { turn: 7, is_known: false });
+        assert_eq!(apart(there, None, true), unknown);
+        assert_eq!(apart(there, None, false), None, "it is removed");
     }
 
     /// Goal: what Redis shows as the words of this hub decides nothing.

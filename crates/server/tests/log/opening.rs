@@ -8,11 +8,11 @@ use chat_protocol::crypto::sha256;
 use chat_protocol::id::Digest;
 use chat_server::clock::now_ms;
 use chat_server::order::opening::attempt::{
-    Allowed, Answer, Attempt, AttemptError, Closed, Held, Kept, Opener, attempt,
+    Allowed, Answer, Attempt, AttemptError, Closed, Held, Kept, Look, Opener, attempt,
 };
 use chat_server::order::opening::line::Began;
 use chat_server::order::opening::memory::ClosedInMemory;
-use chat_server::order::opening::{Decision, Heard, Question, Said, Words};
+use chat_server::order::opening::{Decision, Heard, Question, Said, Stamp, Words};
 use chat_server::store::Facts;
 
 /// A closed log, and what may happen to it.
@@ -95,7 +95,7 @@ fn text(turn: u64) -> String {
 fn copy(node: u32, turns: u64) -> Copy {
     let kept = |turn| Kept {
         turn,
-        time_ms: now_ms(),
+        time_ms: turn,
         is_structure: turn == 2,
         batch: Bytes::from(text(turn)),
     };
@@ -142,6 +142,11 @@ impl Held for Copy {
         let first = self.kept.first().map_or(self.turn, |kept| kept.turn);
         let upto: String = (1..=turn).map(text).collect();
         (turn + 1 >= first).then(|| Digest(sha256(upto.as_bytes())))
+    }
+
+    async fn stamp_at(&self, turn: u64) -> Result<Option<Stamp>, Infallible> {
+        let kept = self.kept.iter().find(|kept| kept.turn == turn);
+        Ok(kept.map(|kept| Stamp::new(kept.time_ms, &kept.batch)))
     }
 
     fn living(&self) -> BTreeSet<u32> {
@@ -453,6 +458,114 @@ async fn a_log_begins_where_the_copies_do(place: &mut impl TestPlace) {
     assert!(matches!(lacking, Err(AttemptError::Lacking(5))), "{lacking:?}");
 }
 
+/// A place where hub 3, which knows that a person goes on without the others, is faster: it adds this when somebody claims the opening.
+struct Raced<'a, P> {
+    place: &'a mut P,
+    adds: &'a [Kept],
+}
+
+impl<P: Closed> Closed for Raced<'_, P> {
+    type Error = P::Error;
+
+    async fn look(&mut self) -> Result<Look, P::Error> {
+        self.place.look().await
+    }
+
+    async fn last(&mut self) -> Result<Option<(u64, Stamp)>, P::Error> {
+        self.place.last().await
+    }
+
+    async fn said(&mut self, run: &str) -> Result<Heard, P::Error> {
+        self.place.said(run).await
+    }
+
+    async fn say(&mut self, run: &str, node: u32, words: &Words) -> Result<Answer, P::Error> {
+        self.place.say(run, node, words).await
+    }
+
+    async fn claim(
+        &mut self,
+        run: &str,
+        node: u32,
+        without: &BTreeSet<u32>,
+    ) -> Result<Answer, P::Error> {
+        self.place.claim(run, 3, &BTreeSet::from([node])).await?;
+        let opener = Opener { run, node: 3, before: 1 };
+        self.place.refill(opener, 0, self.adds).await?;
+        self.place.claim(run, node, without).await
+    }
+
+    async fn refill(
+        &mut self,
+        opener: Opener<'_>,
+        after: u64,
+        batches: &[Kept],
+    ) -> Result<Answer, P::Error> {
+        self.place.refill(opener, after, batches).await
+    }
+
+    async fn settle(
+        &mut self,
+        opener: Opener<'_>,
+        begins: (u64, Began),
+        numbers: &[(String, u64)],
+    ) -> Result<Answer, P::Error> {
+        self.place.settle(opener, begins, numbers).await
+    }
+}
+
+/// Goal: what a hub puts back does not stand behind turns of another line, also not behind those that another opener has added
+/// meanwhile, whom a person has left out. Before, the log was a mixture of both. Method: a hub that has come to something else begins
+/// to put back what it has.
+async fn nothing_is_put_behind_turns_of_another_line(place: &mut impl TestPlace) {
+    let living = || BTreeSet::from([1, 2]);
+    let mut other = Copy { living: living(), ..copy(3, 3) };
+    other.kept[2].batch = Bytes::from_static(b"something else");
+    let nobody = BTreeSet::new();
+    for turns in [4, 3] {
+        place.replace(0).await;
+        let mut one = Copy { living: living(), ..copy(1, turns) };
+        let two = Copy { living: living(), ..copy(2, 2) };
+        let run = place.look().await.expect("asked").run;
+        place.say(&run, 3, &words(&other)).await.expect("asked");
+        place.claim(&run, 3, &nobody).await.expect("asked");
+        let opener = Opener { run: &run, node: 3, before: 1 };
+        let added = place.refill(opener, 0, &other.kept).await.expect("asked");
+        assert_eq!(added, Answer::Done(3));
+        let without = BTreeSet::from([3]);
+        let before = place.turns().await;
+        hear_each_other(place, &[&two, &one]).await;
+        for _ in 0..2 {
+            let refused = attempted(place, &mut one, (true, Some(&without))).await;
+            let apart = Decision::Apart { turn: 3, is_known: true };
+            assert_eq!(refused, Attempt::NotYet(apart), "{turns} turns");
+        }
+        assert_eq!(place.turns().await, before, "nothing is added");
+        assert_eq!(place.look().await.expect("asked").open, None);
+        // A copy does not know for ever what it has read.
+        one.kept.retain(|kept| kept.turn > 3);
+        let refused = attempted(place, &mut one, (true, Some(&without))).await;
+        let unknown = Decision::Apart { turn: 3, is_known: false };
+        assert_eq!(refused, Attempt::NotYet(unknown), "{turns} turns");
+        assert_eq!(place.turns().await, before, "nothing is added");
+    }
+    // It was empty when it was looked at, and another opener has been faster.
+    place.replace(0).await;
+    let mut one = Copy { living: living(), ..copy(1, 4) };
+    hear_each_other(place, &[&copy(2, 2), &one]).await;
+    let look = place.look().await.expect("asked");
+    place.say(&look.run, 3, &words(&other)).await.expect("asked");
+    let without = BTreeSet::from([3]);
+    let (is_time_over, asks, without) = (true, one.asks, Some(&without));
+    let allowed = Allowed { is_time_over, without, before: 1, asks, cannot_read: false };
+    let mut raced = Raced { place: &mut *place, adds: &other.kept };
+    let refused = attempt(&mut raced, &mut one, look, allowed).await.expect("asked");
+    let apart = Decision::Apart { turn: 3, is_known: true };
+    assert_eq!(refused, Attempt::NotYet(apart));
+    let last = place.turns().await.last().cloned();
+    assert_eq!(last, Some((3, "something else".to_owned())), "nothing is added");
+}
+
 /// Everything that is promised of an opening.
 pub(crate) async fn contract(place: &mut impl TestPlace) {
     what_redis_lost_is_added_by_the_furthest(place).await;
@@ -463,6 +576,7 @@ pub(crate) async fn contract(place: &mut impl TestPlace) {
     an_opener_that_is_late_changes_nothing(place).await;
     what_a_hub_has_said_to_have_is_lacking_until_the_log_is_open(place).await;
     a_log_begins_where_the_copies_do(place).await;
+    nothing_is_put_behind_turns_of_another_line(place).await;
 }
 
 #[tokio::test]

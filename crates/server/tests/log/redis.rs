@@ -16,7 +16,7 @@ use chat_server::{
         Append, LogError, Logged, Opening, SharedLog,
         batch::VERSION,
         opening::{
-            Question, Said,
+            Question, Said, Stamp,
             attempt::{Held, Kept},
             line::{Began, number_behind},
         },
@@ -135,6 +135,11 @@ impl Held for PlainCopy {
             let bytes: Vec<u8> = upto.flat_map(|kept| kept.batch.to_vec()).collect();
             Digest(sha256(&bytes))
         })
+    }
+
+    async fn stamp_at(&self, turn: u64) -> Result<Option<Stamp>, CommitError> {
+        let kept = self.kept.iter().find(|kept| kept.turn == turn);
+        Ok(kept.map(|kept| Stamp::new(kept.time_ms, &kept.batch)))
     }
 
     fn living(&self) -> BTreeSet<u32> {

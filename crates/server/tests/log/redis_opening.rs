@@ -9,7 +9,7 @@ use chat_server::order::SharedLog as _;
 use chat_server::order::opening::attempt::{Answer, Closed, Kept, Look, Opener};
 use chat_server::order::opening::line::Began;
 use chat_server::order::opening::redis::{ClosedError, ClosedInRedis};
-use chat_server::order::opening::{Heard, Question, Said, Words};
+use chat_server::order::opening::{Heard, Question, Said, Stamp, Words};
 
 use super::opening::{TestPlace, contract};
 use super::redis::{about, begun, seal};
@@ -104,6 +104,10 @@ impl Closed for InRedis {
 
     async fn look(&mut self) -> Result<Look, ClosedError> {
         self.closed.look().await
+    }
+
+    async fn last(&mut self) -> Result<Option<(u64, Stamp)>, ClosedError> {
+        self.closed.last().await
     }
 
     async fn said(&mut self, run: &str) -> Result<Heard, ClosedError> {

@@ -24,8 +24,15 @@ pub(crate) fn refilled(world: &mut World, (turn, entry): (u8, Entry), said: &BTr
     }
 }
 
-/// The log was opened, with this generation, after these had said how far they are.
-pub(crate) fn opened(world: &mut World, generation: u8, said: &BTreeSet<u32>) {
+/// The log was opened, with this generation, by a hub that has applied this, after these had said how far they are.
+pub(crate) fn opened(
+    world: &mut World,
+    (generation, applied): (u8, &[Entry]),
+    said: &BTreeSet<u32>,
+) {
+    if !is_there(world, applied) {
+        broken(world, "the log is opened with other turns than its opener has");
+    }
     if !world.begun.insert(generation) {
         broken(world, "an opening begins no new generation");
     }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 
+use super::losses;
 use super::promises::broken_in;
+use super::sight::is_told_of_another;
 use super::steps::{self, Step};
 use super::world::{Budget, Fault, HUBS, Plan, World, small};
 
@@ -81,7 +83,8 @@ fn is_settled(world: &World) -> bool {
     world.is_open() || !world.hubs.iter().any(|hub| hub.is_up && !hub.is_forked)
 }
 
-/// Nothing happens any more, but that a person stops who has come to something else, and leaves out all who do not run.
+/// Nothing happens any more, but that a person stops who has come to something else, leaves out all who do not run, and removes
+/// what an old Redis has where the speaker says that.
 fn quiet(world: &World, speaker: usize) -> World {
     let mut quiet = world.clone();
     quiet.left = Budget::default();
@@ -97,6 +100,9 @@ fn quiet(world: &World, speaker: usize) -> World {
             // It is said when those wait that are to hear it.
             answers.insert(u32::from(small(hub)), quiet.ask(hub));
         }
+    }
+    if is_told_of_another(&quiet, speaker) {
+        losses::remove(&mut quiet);
     }
     steps::says(&mut quiet, (speaker, without), answers);
     quiet

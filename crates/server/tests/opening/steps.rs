@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use chat_server::order::opening::line::{Began, Line, forked_behind};
+use chat_server::order::opening::line::{Began, Line};
 use chat_server::order::opening::{Decision, Heard, Question, Said, View, Words, decide};
 use chat_server::order::redis::word::Word;
 
+use super::losses::{becomes_old, begins_at, empty, go_back, other_redis, remove};
 use super::promises;
-use super::world::{
-    Entry, Fault, Flying, HUBS, Hub, Meta, Place, Redis, World, chain, living, small,
-};
+use super::sight::{goes_on, is_forked, is_told_of_another, line_there, passes_over, seen_by};
+use super::world::{Entry, Fault, Flying, HUBS, Hub, Meta, Place, World, chain, living, small};
 
 /// What has happened, and to which hub or how often.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,7 @@ pub(crate) type Next = (Step, World);
 pub(crate) fn all(world: &World, fault: Fault) -> Vec<Next> {
     let mut next = Vec::new();
     around(world, &mut next);
+    around_an_old_one(world, &mut next);
     next.extend(by_themselves(world, fault));
     for flying in &world.flying {
         let mut later = world.clone();
@@ -120,6 +121,28 @@ fn around(world: &World, next: &mut Vec<Next>) {
     around_hubs(world, next);
 }
 
+/// An old Redis comes back, and a person does what is said of that.
+fn around_an_old_one(world: &World, next: &mut Vec<Next>) {
+    let mut happens = |name, number, change: &dyn Fn(&mut World)| {
+        let mut later = world.clone();
+        change(&mut later);
+        next.push((Step(name, number), later));
+    };
+    let stream = world.before.as_ref().map_or(0, |(_, stream)| stream.len());
+    for keep in stream.saturating_sub(1)..=stream {
+        if world.left.olds > 0 {
+            happens("an old Redis, with so many turns", keep, &|later| becomes_old(later, keep));
+        }
+    }
+    let is_told = |hub: &usize| world.hubs[*hub].is_up && is_told_of_another(world, *hub);
+    if let Some(hub) = (0..HUBS).find(is_told).filter(|_| world.left.removes > 0) {
+        happens("a person removes what Redis has, as it is said by hub", hub, &|later| {
+            later.left.removes -= 1;
+            remove(later);
+        });
+    }
+}
+
 /// What happens to a process and to a disk, and what a person says.
 fn around_hubs(world: &World, next: &mut Vec<Next>) {
     let mut happens = |name, number, change: &dyn Fn(&mut World)| {
@@ -186,66 +209,6 @@ pub(crate) fn says(
     let turn = turns(&world.hubs[speaker].applied);
     world.left_out.extend(&without);
     world.word = Some((world.redis.run, Word { without, answers, turn }));
-}
-
-/// Another process of Redis: whoever was there notices, and has time to say something.
-fn other_redis(world: &mut World) {
-    world.redis.run += 1;
-    for hub in &mut world.hubs {
-        hub.is_here = hub.is_up;
-        hub.is_asking = false;
-    }
-}
-
-fn empty(world: &mut World) {
-    world.redis = Redis { run: world.redis.run, ..Redis::default() };
-    world.refilled.clear();
-}
-
-/// Whether the log was opened behind this turn.
-fn begins_at(world: &World, turn: usize) -> bool {
-    let line = line_there(world);
-    line.openings().values().any(|began| u64::from(small(turn)) == began.turn)
-}
-
-/// Redis is the one of before its last turns. Nobody has anything by that which the log was opened without.
-fn go_back(world: &mut World, lost: usize, is_before_opening: bool) {
-    world.left.backs -= 1;
-    let are_told = |world: &World| world.hubs.each_ref().map(|hub| seen_by(world, hub).is_some());
-    let before = are_told(world);
-    lose(world, lost, is_before_opening);
-    if before.into_iter().zip(are_told(world)).any(|(was, is)| is && !was) {
-        let promise = "a hub is told that it has forked, and Redis has only gone back";
-        world.broken = world.broken.or(Some(promise));
-    }
-}
-
-/// What Redis is without its last turns: stream and numbers are written by one script, and lost by one. The log may have been
-/// opened where it ends now, or was not yet.
-fn lose(world: &mut World, lost: usize, is_before_opening: bool) {
-    other_redis(world);
-    world.redis.openings.clear();
-    let keep = world.redis.stream.len() - lost;
-    world.redis.stream.truncate(keep);
-    // Whoever puts something back has said before how far it is. Without any of that Redis may be older than what was said.
-    world.refilled.retain(|turn, _| usize::from(*turn) < keep);
-    if world.refilled.is_empty() {
-        world.redis.told = 0;
-    }
-    let Some(meta) = &mut world.redis.meta else { return };
-    // The newest that had begun by then, or under which its turns were put back.
-    let (known, end) = (meta.noted(), turns(&world.redis.stream));
-    let newest: u64 = world.redis.stream.last().map_or(0, |last| last.generation.into());
-    let has_begun = |began: &Began| began.turn < end || began.turn == end && !is_before_opening;
-    let is_there =
-        |(generation, began): &(&u64, &Began)| has_begun(began) || **generation <= newest;
-    let begun = known.iter().rfind(is_there);
-    meta.generation = begun.map_or(1, |(generation, _)| u8::try_from(*generation).expect("small"));
-    meta.openings = meta.noted();
-    for (life, number) in &mut meta.numbers {
-        let of_life = world.redis.stream.iter().filter(|entry| (entry.hub, entry.life) == *life);
-        *number = of_life.map(|entry| entry.number).max().unwrap_or(0);
-    }
 }
 
 /// `append.lua`.
@@ -321,23 +284,6 @@ fn of_hub(world: &World, number: usize, fault: Fault, next: &mut Vec<Next>) {
     }
 }
 
-/// The log has, at a turn that the hub has applied, something else.
-fn is_forked(world: &World, hub: &Hub) -> bool {
-    let pairs = world.redis.stream.iter().zip(&hub.applied);
-    pairs.into_iter().any(|(there, here)| there.id() != here.id())
-}
-
-/// The openings that led to where the log is, as Redis says.
-fn line_there(world: &World) -> Line {
-    world.redis.meta.as_ref().map(Meta::line).unwrap_or_default()
-}
-
-/// The last turn that a hub shares with the log, where it is told that it has something which the log was opened without.
-fn seen_by(world: &World, hub: &Hub) -> Option<u64> {
-    let copy = (turns(&hub.applied), hub.read_from());
-    forked_behind(&line_there(world), &hub.line(), copy, |turn| hub.chain_at(turn))
-}
-
 /// Whether a hub ends, as it is told that it has something which the log was opened without.
 fn ends(world: &mut World, number: usize) -> bool {
     let hub = &world.hubs[number];
@@ -361,9 +307,16 @@ fn read(world: &mut World, number: usize, fault: Fault) {
     }
     let hub = &world.hubs[number];
     let entry = world.redis.stream[hub.applied.len()];
-    let next = (turns(&hub.applied) + 1, entry.generation.into());
-    if line_there(world).passes_over(&hub.line(), next) {
-        world.broken = world.broken.or(Some("a hub never reads what the log has"));
+    let is_void = passes_over(world, hub, entry);
+    let read = |other: &Hub| other.applied.get(hub.applied.len()).map(|read| read.id());
+    let is_read = world.hubs.iter().any(|other| read(other) == Some(entry.id()));
+    let broken = match (is_void, world.redis.is_old) {
+        (true, false) => Some("a hub never reads what the log has"),
+        (false, true) if !is_read => Some("a hub reads what the log was opened without"),
+        _ => None,
+    };
+    world.broken = world.broken.or(broken);
+    if is_void {
         return;
     }
     learn(world, number, fault);
@@ -426,7 +379,7 @@ fn join(world: &mut World, number: usize, fault: Fault) {
 }
 
 /// How many turns these are.
-fn turns<T>(of: &[T]) -> u64 {
+pub(crate) fn turns<T>(of: &[T]) -> u64 {
     u64::try_from(of.len()).expect("small")
 }
 
@@ -535,6 +488,8 @@ fn think(world: &mut World, number: usize, fault: Fault) {
     };
     let before = u8::try_from(before).expect("small");
     world.hubs[number].place = match decide(&view, |turn| hub.chain_at(turn)) {
+        // It says so, and does nothing.
+        Decision::Open { .. } if !goes_on(world, hub, fault) => return,
         Decision::Open { generation, .. } => {
             let generation = u8::try_from(generation.max(newest)).expect("small");
             Place::Decided { run, generation, before }
@@ -615,7 +570,8 @@ fn number_behind(world: &World, generation: u8, fault: Fault) -> u8 {
 /// `refill.lua`: one batch, behind the last one that is there. When all are there, the generation is noted.
 fn refill(world: &mut World, number: usize, fault: Fault) {
     let Place::Opener { run, generation, before } = world.hubs[number].place else { return };
-    if !may_write(world, number, run, true) {
+    let is_apart = !goes_on(world, &world.hubs[number], fault);
+    if !may_write(world, number, run, true) || is_apart {
         world.hubs[number].place = Place::Out;
         return;
     }
@@ -674,7 +630,8 @@ fn open(world: &mut World, number: usize, fault: Fault) {
     meta.openings.insert(generation.into(), Began { before: before.into(), turn, chain });
     // Those whom it has asked, or with the mistake who is shown.
     let said = world.heard_by(number);
-    promises::opened(world, generation, &said);
+    world.redis.is_old = false;
+    promises::opened(world, (generation, &applied[..]), &said);
     // What was said was said of the log as it was.
     world.redis.openings.remove(&this);
     world.redis.told = 0;

@@ -36,6 +36,8 @@ pub(crate) struct Redis {
     pub(crate) told: u64,
     /// What hubs have said, and who opens, by the Redis that it was said of.
     pub(crate) openings: BTreeMap<u8, Opening>,
+    /// It is one of before: its last turns are some that the log was opened without.
+    pub(crate) is_old: bool,
 }
 
 /// What is said of the stream.
@@ -164,6 +166,8 @@ pub(crate) struct World {
     pub(crate) refilled: BTreeMap<u8, Entry>,
     /// The generations that were ever begun.
     pub(crate) begun: BTreeSet<u8>,
+    /// What is said of a Redis of before, and its turns: nobody has read the last ones, and the log was opened without them.
+    pub(crate) before: Option<(Meta, Vec<Entry>)>,
     /// What hubs have said at a closing before, and of which Redis.
     pub(crate) old: BTreeMap<u32, (u8, Words)>,
     /// Without whom a person lets the others go on, in the next opening for this Redis.
@@ -197,6 +201,10 @@ pub(crate) struct Budget {
     pub(crate) shows: u8,
     /// An opener stands still for so long that one takes its place whom it goes on without.
     pub(crate) stalls: u8,
+    /// A Redis of before takes its place.
+    pub(crate) olds: u8,
+    /// A person removes what such a Redis has.
+    pub(crate) removes: u8,
 }
 
 /// How it begins, and what may happen.
@@ -251,10 +259,12 @@ pub(crate) enum Fault {
     ToldIsForgotten,
     /// An opening that stands behind a later turn than the next one is not noted any more.
     PassedIsForgotten,
+    /// Whoever opens does not look at the last turn that Redis has.
+    LastNotCompared,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::NumbersNotRefilled,
         Self::GenerationNotRaised,
         Self::OpenerNotChecked,
@@ -272,6 +282,7 @@ impl Fault {
         Self::BehindWhatWasReached,
         Self::ToldIsForgotten,
         Self::PassedIsForgotten,
+        Self::LastNotCompared,
     ];
 }
 
@@ -313,12 +324,45 @@ impl World {
             are_asking: plan.are_asking,
             refilled: BTreeMap::new(),
             begun: BTreeSet::from([1]),
+            before: None,
             old,
             word: None,
             left_out: BTreeSet::new(),
             broken: None,
         };
-        if plan.is_cut { world.with_a_cut_refill() } else { world }
+        match plan {
+            Plan { is_cut: true, .. } => world.with_a_cut_refill(),
+            Plan { budget: Budget { olds: 1.., .. }, .. } => world.with_a_redis_of_before(),
+            _ => world,
+        }
+    }
+
+    /// The log was opened anew behind its second turn. A Redis of before has two more turns there, which were lost before anybody had
+    /// read them.
+    fn with_a_redis_of_before(mut self) -> Self {
+        const LAST: usize = 2;
+        let lost = [1, 2].map(|hub| Entry { hub, life: 0, number: 2, generation: 1 });
+        let common = &self.redis.stream[..LAST];
+        let turn = u64::from(small(LAST));
+        let began = Began { before: 1, turn, chain: chain(common) };
+        let stream = common.iter().copied().chain(lost).collect();
+        let (generation, openings) = (2_u8, BTreeMap::from([(2, began)]));
+        let since = |entries: &mut Vec<Entry>| {
+            entries.iter_mut().skip(LAST).for_each(|entry| entry.generation = generation);
+        };
+        since(&mut self.redis.stream);
+        for hub in &mut self.hubs {
+            since(&mut hub.applied);
+            // The numbers of those that were lost are used up.
+            hub.number = 2;
+            (hub.generation, hub.openings) = (generation, openings.clone());
+        }
+        self.begun.insert(generation);
+        let now = self.redis.meta.get_or_insert_default();
+        self.before = Some((now.clone(), stream));
+        now.generation = generation;
+        now.openings = openings;
+        self
     }
 
     /// The log was opened anew behind its last turn, which the first hub alone has seen. Another Redis is empty, and that hub has
@@ -341,7 +385,7 @@ impl World {
         let meta = Meta { generation, openings, ..Meta::default() };
         let (stream, meta) = (self.redis.stream, Some(meta));
         let openings = BTreeMap::from([(run, opening)]);
-        self.redis = Redis { run, meta, stream, told: turn, openings };
+        self.redis = Redis { run, meta, stream, told: turn, openings, is_old: false };
         self
     }
 

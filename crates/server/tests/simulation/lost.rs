@@ -11,7 +11,7 @@ use chat_protocol::id::Digest;
 use chat_server::order::{
     Append, LogError, Logged, Opening, SharedLog,
     opening::{
-        Heard, Question, SAID_LEASE, Words,
+        Heard, Question, SAID_LEASE, Stamp, Words,
         attempt::{
             Allowed, Answer, Attempt, Closed, Held, Kept, Look, OPENER_PATIENCE, Opener, attempt,
         },
@@ -224,6 +224,11 @@ impl Closed for Scripts {
         let state = self.log.state();
         let open = state.is_open().then_some(state.generation);
         Ok(Look { run: state.name(), open, has: state.end(), told: state.told })
+    }
+
+    async fn last(&mut self) -> Result<Option<(u64, Stamp)>, Infallible> {
+        let stamped = |last: &Logged| (last.turn, Stamp::new(last.time_ms, &last.batch));
+        Ok(self.log.state().turns.last().map(stamped))
     }
 
     async fn said(&mut self, run: &str) -> Result<Heard, Infallible> {

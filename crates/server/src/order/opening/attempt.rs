@@ -8,7 +8,7 @@ use chat_protocol::id::Digest;
 use thiserror::Error;
 
 use super::line::Began;
-use super::{Decision, Heard, Question, Said, View, Words, decide};
+use super::{Decision, Heard, Question, Said, Stamp, View, Words, apart, decide};
 use crate::order::batch::BATCH_BYTES;
 use crate::store::Facts;
 pub use crate::store::KeptBatch as Kept;
@@ -60,6 +60,9 @@ pub trait Closed: Send {
 
     /// What there is.
     fn look(&mut self) -> impl Future<Output = Result<Look, Self::Error>> + Send;
+
+    /// The last turn that stands there, and what it is; nothing where there is none.
+    fn last(&mut self) -> impl Future<Output = Result<Option<(u64, Stamp)>, Self::Error>> + Send;
 
     /// What hubs have said of this Redis.
     fn said(&mut self, run: &str) -> impl Future<Output = Result<Heard, Self::Error>> + Send;
@@ -139,6 +142,12 @@ pub trait Held: Send {
 
     /// What everything up to a turn came to; nothing for one that is too long ago.
     fn chain_at(&self, turn: u64) -> Option<Digest>;
+
+    /// What it has read at a turn; nothing where it does not know any more.
+    fn stamp_at(
+        &self,
+        turn: u64,
+    ) -> impl Future<Output = Result<Option<Stamp>, Self::Error>> + Send;
 
     /// The hubs that live, by the log as it was applied here.
     fn living(&self) -> BTreeSet<u32>;
@@ -241,6 +250,9 @@ pub async fn attempt<P: Closed, H: Held>(
     let Decision::Open { generation, .. } = decision else {
         return Ok(Attempt::NotYet(decision));
     };
+    if let Some(apart) = looked_at(place, hub).await? {
+        return Ok(Attempt::NotYet(apart));
+    }
     let nobody = BTreeSet::new();
     let claimed = place.claim(&run, node, without.unwrap_or(&nobody)).await;
     let answer = claimed.map_err(AttemptError::Place)?;
@@ -249,6 +261,26 @@ pub async fn attempt<P: Closed, H: Held>(
     }
     let newest = generation.max(before);
     open_as(place, hub, Opener { run: &run, node, before }, (has, own, newest)).await
+}
+
+/// Why this hub does not go on from the last turn that a place has, if it does not.
+async fn looked_at<P: Closed, H: Held>(
+    place: &mut P,
+    hub: &mut H,
+) -> Result<Option<Decision>, AttemptError<P::Error, H::Error>> {
+    let Some((turn, there)) = place.last().await.map_err(AttemptError::Place)? else {
+        return Ok(None);
+    };
+    let end = hub.said().turn;
+    if turn > end {
+        // It came since: it is read first, and no script opens behind it.
+        return Ok(None);
+    }
+    let own = hub.stamp_at(turn).await.map_err(AttemptError::Copy)?;
+    let next = hub.batches(turn, 1).await.map_err(AttemptError::Copy)?;
+    let is_next = |first: &Kept| first.turn == turn.saturating_add(1);
+    let stays = turn == end || next.first().is_some_and(is_next);
+    Ok(apart((turn, there), own, stays))
 }
 
 /// Adds what is lacking between two turns, and opens; `newest` is the newest generation that anybody knows.
@@ -267,8 +299,14 @@ async fn open_as<P: Closed, H: Held>(
         // A log that is empty, or older than what the copy still has, begins where the copy does.
         let behind = first.turn.saturating_sub(1);
         match place.refill(opener, behind, &batches).await.map_err(AttemptError::Place)? {
-            // Another opener, before this one, has added some already.
-            Answer::Done(last) | Answer::EndsAt(last) => end = last,
+            Answer::Done(last) => end = last,
+            // Another opener, before this one, has added some already. It may be one that this one goes on without.
+            Answer::EndsAt(last) => {
+                if let Some(apart) = looked_at(place, hub).await? {
+                    return Ok(Attempt::NotYet(apart));
+                }
+                end = last;
+            }
             answer => return Ok(after(answer)),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
 use super::line::Began;
-use super::{Heard, SAID_LEASE, Words};
+use super::{Heard, SAID_LEASE, Stamp, Words};
 use crate::clock::Clock;
 
 #[derive(Debug, Default)]
@@ -145,6 +145,11 @@ impl Closed for ClosedInMemory {
         let state = self.state();
         let open = (state.open == Some(state.run)).then_some(state.generation);
         Ok(Look { run: state.name(), open, has: state.end(), told: state.told })
+    }
+
+    async fn last(&mut self) -> Result<Option<(u64, Stamp)>, Infallible> {
+        let stamped = |kept: &Kept| (kept.turn, Stamp::new(kept.time_ms, &kept.batch));
+        Ok(self.state().turns.last().map(stamped))
     }
 
     async fn said(&mut self, run: &str) -> Result<Heard, Infallible> {

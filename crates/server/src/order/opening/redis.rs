@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chat_protocol::id::Digest;
-use redis::{RedisError, Script, ScriptInvocation, aio::ConnectionLike};
+use redis::{
+    RedisError, Script, ScriptInvocation,
+    aio::ConnectionLike,
+    streams::{StreamId, StreamRangeReply},
+};
 use thiserror::Error;
 
 use super::attempt::{Answer, Closed, Kept, Look, OPENER_PATIENCE, Opener};
 use super::line::Began;
-use super::{Heard, Question, SAID_LEASE, Said, Words};
+use super::{Heard, Question, SAID_LEASE, Said, Stamp, Words};
 use crate::order::{batch::VERSION, words::WordSeal};
 use crate::store::Facts;
 
@@ -113,6 +117,13 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
         Ok(Look { run, open: (open == 1).then_some(generation), has, told })
     }
 
+    async fn last(&mut self) -> Result<Option<(u64, Stamp)>, ClosedError> {
+        let last =
+            redis::cmd("XREVRANGE").arg(self.log()).arg(&["+", "-", "COUNT", "1"]).to_owned();
+        let found: StreamRangeReply = last.query_async(&mut self.connection).await?;
+        Ok(found.ids.first().map(stamped))
+    }
+
     async fn said(&mut self, run: &str) -> Result<Heard, ClosedError> {
         let ((seconds, _), fields): ((u64, u64), BTreeMap<String, Vec<u8>>) = redis::pipe()
             .cmd("TIME")
@@ -193,6 +204,13 @@ impl<C: ConnectionLike + Send> Closed for ClosedInRedis<C> {
         }
         self.invoke(&call).await
     }
+}
+
+/// What stands at an entry. One of another form is none that a hub has read.
+fn stamped(entry: &StreamId) -> (u64, Stamp) {
+    let turn = entry.id.split_once('-').and_then(|(_, turn)| turn.parse().ok());
+    let batch: Vec<u8> = entry.get("b").unwrap_or_default();
+    (turn.unwrap_or(0), Stamp::new(entry.get("t").unwrap_or(0), &batch))
 }
 
 /// What is sealed of a hub that says how far it is.

@@ -60,6 +60,7 @@ pub(super) fn words(
              begun to put it back was cut off, or has come to something else. Start the servers that do not run. If it stays so, \
              stop this one, keep its folder, and say on another one: chat-server cluster open --without and its name"
         ),
+        Decision::Apart { turn, is_known } => apart(*turn, *is_known),
         Decision::Open { .. } => "the log is being opened".to_owned(),
     };
     match other {
@@ -69,4 +70,20 @@ pub(super) fn words(
         ),
         None => said,
     }
+}
+
+/// What a person has to know where the last turn that Redis has is not what this server has read there, or it does not know that any
+/// more.
+fn apart(turn: u64, is_known: bool) -> String {
+    let why = if is_known {
+        "is not what this server has read there: this is an old Redis, or another one, with turns that the log was opened without, \
+         or who has begun to put the log back has come to something else"
+    } else {
+        "may be of another log: this server does not have that turn any more, and cannot compare it"
+    };
+    format!(
+        "what Redis has at turn {turn} {why}. Nothing is put behind it. Look at --redis, and start the servers that do not run. If \
+         this is the right Redis, keep a copy of what it has, and remove the key there that ends in :log: the servers put back \
+         what they have"
+    )
 }

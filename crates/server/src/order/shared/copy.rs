@@ -9,7 +9,7 @@ use crate::{
         LogError,
         follow::{FollowError, Follower},
         opening::{
-            Said,
+            Said, Stamp,
             attempt::{Held, Kept},
             line,
         },
@@ -98,6 +98,15 @@ impl<S: Store + Sync> Held for OwnCopy<'_, S> {
         self.follower.chain_at(turn)
     }
 
+    async fn stamp_at(&self, turn: u64) -> Result<Option<Stamp>, CommitError> {
+        let kept = self.store.tail(turn.saturating_sub(1), 1).await?;
+        let kept = kept.first().filter(|kept| kept.turn == turn);
+        let kept = kept.map(|kept| Stamp::new(kept.time_ms, &kept.batch));
+        // It is known for longer when a turn came than what it was.
+        let time_ms = self.follower.time_at(turn);
+        Ok(kept.or(time_ms.map(|time_ms| Stamp { time_ms, digest: None })))
+    }
+
     fn living(&self) -> BTreeSet<u32> {
         self.follower.living().into_iter().map(|(hub, _)| hub.node).collect()
     }
@@ -167,9 +176,12 @@ impl<S: Store + Sync> Held for OwnCopy<'_, S> {
 mod tests {
     use std::sync::Arc;
 
+    use bytes::Bytes;
+
     use super::*;
     use crate::order::batch::Seal;
     use crate::store::sqlite::{self, FollowedLog, SqliteOptions};
+    use crate::store::{Mark, Written};
 
     const HUB: Incarnation = Incarnation { node: 1, life: 1 };
 
@@ -219,6 +231,48 @@ mod tests {
         let (_, _, standing) = open();
         let known = Noted { generation: 8, facts: vec![opening(8)], unsure: None };
         assert_eq!(standing.noted, known);
+    }
+
+    /// Goal: what was read at a turn is known when its bytes are gone, as long as chains go back there: what Redis has at that turn is
+    /// compared with it.
+    #[tokio::test]
+    async fn when_a_turn_came_is_known_for_longer_than_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = FollowedLog { log: [2; 16], node: "n1".to_owned() };
+        let (options, metrics) = (SqliteOptions::default(), Arc::default());
+        let shared = (&log, HUB.life);
+        let opened = sqlite::open_shared(folder.path(), options, metrics, shared).unwrap();
+        let ((mut store, _, _, followed), mut standing) = (opened, Standing::default());
+        let mut follower = Follower::restore(Seal::new(&[1; 32], [2; 16], 1), followed);
+        for turn in 1..=3 {
+            let (time_ms, batch) = (10 * turn, Bytes::from_static(b"batch"));
+            let mark = Mark {
+                written: Written { turn, ..Written::default() },
+                horizon: 0,
+                time_ms,
+                by: None,
+                gone: Vec::new(),
+                verdicts: Vec::new(),
+                before: follower.chain(),
+                digest: [0; 32],
+                batch: Kept { turn, time_ms, is_structure: false, batch },
+                generation: 1,
+                // Every hub has the first one.
+                forget: 1,
+            };
+            let (_, chain) = store.commit_turn(Vec::new(), mark).await.unwrap();
+            follower.apply(turn, time_ms, chain);
+        }
+        let (follower, standing) = (&follower, &mut standing);
+        let copy = OwnCopy { hub: HUB, follower, store: &mut store, standing };
+        let dropped = Stamp { time_ms: 10, digest: None };
+        let known = [Some(dropped), Some(Stamp::new(20, b"batch")), Some(Stamp::new(30, b"batch"))];
+        for (turn, stamp) in (1..).zip(known) {
+            assert_eq!(copy.stamp_at(turn).await.unwrap(), stamp, "turn {turn}");
+        }
+        for turn in [0, 4] {
+            assert_eq!(copy.stamp_at(turn).await.unwrap(), None, "turn {turn}");
+        }
     }
 
     /// Goal: who may have what nobody else has is not told to take a snapshot in place of its folder. Before, it was, where turns

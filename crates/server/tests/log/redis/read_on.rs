@@ -219,3 +219,45 @@ async fn who_finds_nothing_in_an_open_log_that_goes_on_from_its_copy_ends() {
     assert!(why.contains("behind turn 2 is of before it was opened anew"), "{why}");
     assert_eq!(two.kept.len(), 2, "it has read nothing of that");
 }
+
+/// Goal: servers put nothing behind turns of another line, nor open a log that ends with one, and say so; when a person has removed
+/// these, they go on. Before, the log was a mixture: an old Redis with turns that the log was opened without was filled up behind
+/// them. Method: Redis has fewer turns than two servers, or as many, and the last ones are others.
+#[tokio::test]
+async fn an_old_redis_with_turns_of_another_line_is_not_filled_up() {
+    for there in [&[("1-1", "a"), ("1-2", "x")][..], &[("1-1", "a"), ("1-2", "x"), ("1-3", "y")]] {
+        let Some(redis) = redis().await else { return };
+        let place = redis.place();
+        put_back(&redis, there).await;
+        let [mut one, mut two] =
+            [1, 2].map(|node| who_has_read(&place, node, &["a", "b", "c"], (1, Facts::new())));
+        let health = one.log.health();
+        let other = format!("at turn {} is not what this server has read there", there.len());
+        let said = async {
+            loop {
+                assert!(!one.step(0).await && !two.step(0).await, "it is closed");
+                let words = health.obstacle().unwrap_or_default().into_owned();
+                if words.contains(&other) {
+                    return words;
+                }
+            }
+        };
+        let words = tokio::time::timeout(chat_testkit::PATIENCE, said).await.expect("in time");
+        assert!(words.contains("remove the key there that ends in :log"), "{words}");
+        let length = async || redis.say(&["XLEN", "{test}:log"]).await.expect("a number");
+        assert_eq!(length().await, there.len().to_string(), "nothing is put there");
+        redis.say(&["DEL", "{test}:log"]).await.expect("removed");
+        let opened = async {
+            loop {
+                let (is_one, is_two) = (one.step(0).await, two.step(0).await);
+                if is_one && is_two {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(chat_testkit::PATIENCE, opened).await.expect("in time");
+        assert_eq!(length().await, "3", "they have put back what they have");
+        assert_eq!(two.append(batch(1, 3, "d")).await, Ok(4));
+        assert_eq!(read_to(&mut one, 4).await, [(4, "d".to_owned())]);
+    }
+}
