@@ -35,7 +35,8 @@ here | scripts/evil-hub.sh | scripts/evil-hub.sh
 here | scripts/evil-hub.sh "withheld removal" | scripts/evil-hub.sh "withheld removal"
 here | scripts/cluster.sh | timeout --preserve-status --signal INT 20 scripts/cluster.sh; (($? == 130))
 here | scripts/cluster.sh demo | scripts/cluster.sh demo
-here | scripts/cluster.sh chaos | scripts/cluster.sh chaos 6
+here | scripts/cluster.sh chaos | scripts/cluster.sh chaos 9
+here | scripts/cluster.sh bench | scripts/cluster.sh bench
 here | CHAT_OPENING_ALL=1 cargo test --release --workspace --test opening | CHAT_OPENING_ALL=1 cargo test --release --workspace --test opening
 here | scripts/abuse.sh | ABUSE_SECONDS=2 scripts/abuse.sh 1 2
 here | scripts/load.sh | scripts/load.sh

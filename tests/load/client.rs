@@ -1,6 +1,7 @@
 //! One raw connection: signs in, sends bytes, reads answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use chat_protocol::keys::DeviceKeys;
 use chat_protocol::members::{MemberList, Place};
 use chat_protocol::name::ConversationId;
 use chat_testkit::device::Device;
-use chat_testkit::wire::{Entry, Fresh, Socket};
+use chat_testkit::wire::{Entry, Fresh, Socket, WireError};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -27,6 +28,9 @@ const DATA_READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Receive buffer of a client that does not read.
 const SLEEPER_BUFFER_BYTES: u32 = 4 * 1024;
+
+/// How often one comes who is put off: several servers that share a log may be in each other's way.
+const SIGN_UPS_MAX: u32 = 20;
 
 /// A signed-in client.
 pub(crate) struct LoadClient {
@@ -44,8 +48,20 @@ impl LoadClient {
         name: &str,
         keys: Arc<DeviceKeys>,
     ) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(server).await.context("connect")?;
-        Self::register_over(stream, server, name, keys).await
+        let mut tries = 0;
+        loop {
+            let stream = TcpStream::connect(server).await.context("connect")?;
+            let error = match Self::register_over(stream, server, name, Arc::clone(&keys)).await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            tries += 1;
+            let wait = match error.downcast_ref::<WireError>() {
+                Some(WireError::Later { after_ms, .. }) if tries < SIGN_UPS_MAX => *after_ms,
+                _ => return Err(error),
+            };
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
     }
 
     /// The same with hardly any room for what is not read, so that the server feels it soon.
@@ -90,8 +106,7 @@ impl LoadClient {
         loop {
             let place = (head.mg, head.pm);
             let (header, frame) = self.device.link(cid, MemberOperation::Join, place);
-            self.socket.send(Message::Binary(frame)).await?;
-            match self.answer(&header.id).await? {
+            match self.settled(&header.id, &[frame]).await? {
                 HubToClient::Ack { .. } => return Ok(()),
                 HubToClient::Noack { head: Some(newer), .. } => head = newer,
                 other => bail!("join: {other:?}"),
@@ -108,10 +123,7 @@ impl LoadClient {
         let mut place = Place::START;
         loop {
             let epoch = self.device.epoch_at(cid, place, None, list);
-            for message in epoch.messages {
-                self.socket.send(Message::Binary(message)).await?;
-            }
-            match self.answer(&epoch.id).await? {
+            match self.settled(&epoch.id, &epoch.messages).await? {
                 HubToClient::Ack { .. } => return Ok(epoch.head),
                 HubToClient::Noack { head: Some(head), .. } if place == Place::START => {
                     place = Place { mg: head.mg, pm: head.pm };
@@ -132,12 +144,27 @@ impl LoadClient {
         Ok(())
     }
 
-    /// The answer to an id; everything else that comes is dropped.
+    /// Sends these frames, and again as often as the hub puts them off. Gives the answer to this id.
+    async fn settled(&mut self, id: &MessageId, frames: &[Bytes]) -> anyhow::Result<HubToClient> {
+        loop {
+            for frame in frames {
+                self.socket.send(Message::Binary(frame.clone())).await?;
+            }
+            match self.answer(id).await? {
+                HubToClient::Retry { after_ms, .. } => {
+                    tokio::time::sleep(Duration::from_millis(after_ms)).await;
+                }
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// What the hub says to an id; everything else that comes is dropped.
     async fn answer(&mut self, wanted: &MessageId) -> anyhow::Result<HubToClient> {
         loop {
             let message: HubToClient = hub::read(&text(&mut self.socket).await?)?;
             let id = match &message {
-                HubToClient::Ack { id, .. } => Some(id),
+                HubToClient::Ack { id, .. } | HubToClient::Retry { id, .. } => Some(id),
                 HubToClient::Noack { id, .. } => id.as_ref(),
                 _ => None,
             };
@@ -177,6 +204,10 @@ impl LoadClient {
                     }
                     _ => continue,
                 };
+            // A load that is put off measures nothing, and would wait for ever.
+            if line.contains("\"tag\":\"RETRY\"") {
+                bail!("put off: {line}");
+            }
             // The answers of one sender in one conversation come in order.
             if line.contains("\"tag\":\"ACK\"") || line.contains("\"tag\":\"NOACK\"") {
                 if line.contains("\"tag\":\"NOACK\"") {

@@ -19,7 +19,6 @@ use chat_protocol::name::ConversationId;
 use chat_protocol::tag::Tag;
 use chat_testkit::now_ms;
 use chat_testkit::wire::Socket;
-use chat_tests::cpu_seconds;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -37,11 +36,11 @@ const SEALED_BYTES: usize = 32 * 10 + 16;
 /// Sends `messages` chunks from one data connection to another.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
-    let (server, prefix) = (&arguments.server, &arguments.prefix);
-    let alice = LoadClient::register(server, &format!("{prefix}-give"), Arc::clone(&keys)).await?;
-    let bob = LoadClient::register(server, &format!("{prefix}-take"), keys).await?;
+    let (near, far, prefix) = (arguments.server(0), arguments.server(1), &arguments.prefix);
+    let alice = LoadClient::register(near, &format!("{prefix}-give"), Arc::clone(&keys)).await?;
+    let bob = LoadClient::register(far, &format!("{prefix}-take"), keys).await?;
     let (mut giver, mut taker) =
-        (alice.data_connection(server).await?, bob.data_connection(server).await?);
+        (alice.data_connection(near).await?, bob.data_connection(far).await?);
     let (tid, from, to) = (Nonce16(random()), alice.device.user.clone(), bob.device.user.clone());
     let take = RelayToHub::Take { tid, from, credit: WINDOW, parts: Vec::new() };
     say(&mut taker, &take).await?;
@@ -60,7 +59,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ts: now_ms(),
     };
     let chunks = u32::try_from(arguments.messages).context("too many chunks")?;
-    let (start, cpu) = (Instant::now(), cpu_seconds(arguments.pid)?);
+    let (start, cpu) = (Instant::now(), arguments.cpu_seconds()?);
     let (sent, received) = tokio::join!(give(giver, header, chunks), receive(taker, tid));
     sent?;
     let bytes = received?;
@@ -68,7 +67,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         sent: arguments.messages,
         delivered: bytes / FILE_CHUNK_BYTES,
         elapsed: start.elapsed(),
-        cpu_seconds: cpu_seconds(arguments.pid)? - cpu,
+        cpu_seconds: arguments.cpu_seconds()? - cpu,
         p50_ms: 0.0,
         p99_ms: 0.0,
     })

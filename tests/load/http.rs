@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chat_tests::cpu_seconds;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -30,8 +29,9 @@ impl Requests {
         // Each connection has its share of the rate.
         let pause = (arguments.http_rate > 0)
             .then(|| Duration::from_secs(1) * arguments.http_connections / arguments.http_rate);
-        for _ in 0..arguments.http_connections {
-            let (server, path) = (arguments.server.clone(), arguments.http_path.clone());
+        let servers = arguments.servers.iter().cycle();
+        for (_, server) in (0..arguments.http_connections).zip(servers) {
+            let (server, path) = (server.clone(), arguments.http_path.clone());
             asking.spawn(ask(server, path, pause, Arc::clone(&latencies)));
         }
         Self { began: Instant::now(), latencies, asking }
@@ -60,13 +60,13 @@ impl Requests {
 
 /// Requests and nothing else, for some seconds.
 pub(crate) async fn alone(arguments: &Arguments) -> anyhow::Result<String> {
-    let cpu = cpu_seconds(arguments.pid)?;
+    let cpu = arguments.cpu_seconds()?;
     let mut requests = Requests::start(arguments);
     tokio::select! {
         () = sleep(Duration::from_secs(arguments.seconds)) => {}
         Some(ended) = requests.asking.join_next() => ended??,
     }
-    let cpu = cpu_seconds(arguments.pid)? - cpu;
+    let cpu = arguments.cpu_seconds()? - cpu;
     let line = requests.end();
     Ok(format!("{},\"server_cpu_s\":{cpu:.2}}}", line.trim_end_matches('}')))
 }

@@ -10,6 +10,7 @@ mod scenario;
 
 use std::process::ExitCode;
 
+use chat_tests::cpu_seconds;
 use clap::{Parser, ValueEnum};
 
 use scenario::Outcome;
@@ -37,12 +38,13 @@ struct Arguments {
     /// What to do.
     #[arg(value_enum)]
     load: Load,
-    /// Where the server is.
-    #[arg(long, default_value = "127.0.0.1:9000")]
-    server: String,
-    /// The server's process, for its CPU time.
-    #[arg(long)]
-    pid: u32,
+    /// Where the server is. Given again it is one more of several that behave as one: clients are spread
+    /// over them in turn, and the two of a pair are at different ones.
+    #[arg(long = "server", value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    servers: Vec<String>,
+    /// The server's process, for its CPU time; given again for each of several, whose times are added.
+    #[arg(long = "pid", value_name = "PID", required = true)]
+    pids: Vec<u32>,
     /// Clients: members of the room, both sides of all pairs, or producers.
     #[arg(long, default_value_t = 1000)]
     clients: usize,
@@ -80,6 +82,19 @@ struct Arguments {
     /// Begins every name, so that one server can be loaded several times.
     #[arg(long, default_value = "load")]
     prefix: String,
+}
+
+impl Arguments {
+    /// Where somebody with this number is.
+    fn server(&self, number: usize) -> &str {
+        let turn = number % self.servers.len().max(1);
+        self.servers.get(turn).map_or("", String::as_str)
+    }
+
+    /// CPU seconds of all servers so far.
+    fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        self.pids.iter().map(|pid| cpu_seconds(*pid)).sum()
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -15,7 +15,6 @@ use chat_protocol::members::{MemberLine, MemberList};
 use chat_protocol::name::{ConversationId, RoomName};
 use chat_protocol::tag::Tag;
 use chat_testkit::now_ms;
-use chat_tests::cpu_seconds;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -51,14 +50,20 @@ type Mark = [u8; MARK_BYTES];
 /// When frames left, by the end of their bodies.
 type Departures = Arc<Mutex<HashMap<Mark, Instant>>>;
 
-async fn sign_up(arguments: &Arguments, keys: &Arc<DeviceKeys>) -> anyhow::Result<Vec<LoadClient>> {
+/// Signs all clients up; `turn` says at which of the servers, in turn, one is.
+async fn sign_up(
+    arguments: &Arguments,
+    keys: &Arc<DeviceKeys>,
+    turn: impl Fn(usize) -> usize,
+) -> anyhow::Result<Vec<LoadClient>> {
     let mut clients = Vec::with_capacity(arguments.clients);
-    let names: Vec<String> =
-        (0..arguments.clients).map(|index| format!("{}-{index:04}", arguments.prefix)).collect();
-    for names in names.chunks(SIGN_UPS) {
-        let signing = names
+    let people: Vec<(String, &str)> = (0..arguments.clients)
+        .map(|index| (format!("{}-{index:04}", arguments.prefix), arguments.server(turn(index))))
+        .collect();
+    for people in people.chunks(SIGN_UPS) {
+        let signing = people
             .iter()
-            .map(|name| LoadClient::register(&arguments.server, name, Arc::clone(keys)));
+            .map(|(name, server)| LoadClient::register(server, name, Arc::clone(keys)));
         clients.extend(futures_util::future::try_join_all(signing).await?);
     }
     Ok(clients)
@@ -156,7 +161,7 @@ fn depart(departures: &Departures, mark: Option<Mark>) {
 /// One room: the publishers send, everybody else counts.
 pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
-    let mut clients = sign_up(arguments, &keys).await?;
+    let mut clients = sign_up(arguments, &keys, |index| index).await?;
     let cid = ConversationId::room(&RoomName::lobby());
     for client in &mut clients {
         client.join(&cid).await?;
@@ -165,7 +170,8 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
     for index in 0..arguments.sleepers {
         let name = format!("{}-asleep-{index:04}", arguments.prefix);
         let keys = Arc::clone(&keys);
-        let mut sleeper = LoadClient::register_sleeper(&arguments.server, &name, keys).await?;
+        let server = arguments.server(index);
+        let mut sleeper = LoadClient::register_sleeper(server, &name, keys).await?;
         sleeper.join(&cid).await?;
         sleepers.push(sleeper);
     }
@@ -204,7 +210,7 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
         };
         counting.spawn(receive(client, sent + 1, sample, owed));
     }
-    let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
+    let (cpu, began) = (arguments.cpu_seconds()?, Instant::now());
     let publishing = clients.into_iter().zip(sealed).map(|(mut client, frames)| {
         let departures = Arc::clone(&departures);
         async move {
@@ -217,14 +223,17 @@ pub(crate) async fn room(arguments: &Arguments) -> anyhow::Result<Outcome> {
     futures_util::future::try_join_all(publishing).await?;
     let (delivered, latencies) = gather(counting).await?;
     let elapsed = began.elapsed();
-    Ok(outcome(sent, delivered, elapsed, cpu_seconds(arguments.pid)? - cpu, latencies))
+    Ok(outcome(sent, delivered, elapsed, arguments.cpu_seconds()? - cpu, latencies))
 }
 
 /// Pairs: the first of each writes to the second.
 pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
-    let mut senders = sign_up(arguments, &keys).await?;
-    let receivers = senders.split_off(arguments.clients / 2);
+    let pairs = arguments.clients / 2;
+    // Each receiver is one server further than its sender.
+    let turn = |index: usize| if index < pairs { index } else { index - pairs + 1 };
+    let mut senders = sign_up(arguments, &keys, turn).await?;
+    let receivers = senders.split_off(pairs);
     let (mut sealed, start_ms) = (Vec::new(), now_ms());
     for (sender, receiver) in senders.iter_mut().zip(&receivers) {
         let cid = ConversationId::direct(&sender.device.user, &receiver.device.user)?;
@@ -241,7 +250,7 @@ pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let sample = (index % 50 == 0).then(|| Arc::clone(&departures));
         counting.spawn(receive(receiver, arguments.messages + 1, sample, Vec::new()));
     }
-    let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
+    let (cpu, began) = (arguments.cpu_seconds()?, Instant::now());
     let sending =
         senders.into_iter().zip(sealed).enumerate().map(|(index, (mut sender, frames))| {
             let departures = Arc::clone(&departures);
@@ -257,15 +266,15 @@ pub(crate) async fn direct(arguments: &Arguments) -> anyhow::Result<Outcome> {
     futures_util::future::try_join_all(sending).await?;
     let (delivered, latencies) = gather(counting).await?;
     let elapsed = began.elapsed();
-    Ok(outcome(sent, delivered, elapsed, cpu_seconds(arguments.pid)? - cpu, latencies))
+    Ok(outcome(sent, delivered, elapsed, arguments.cpu_seconds()? - cpu, latencies))
 }
 
 /// Producers that write to somebody who is away: only the hub's answers count.
 pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let keys = Arc::new(DeviceKeys::generate(KeySizes::EMULATED)?);
-    let mut producers = sign_up(arguments, &keys).await?;
+    let mut producers = sign_up(arguments, &keys, |index| index).await?;
     let sink_name = format!("{}-sink", arguments.prefix);
-    let sink = LoadClient::register(&arguments.server, &sink_name, Arc::clone(&keys)).await?;
+    let sink = LoadClient::register(arguments.server(0), &sink_name, Arc::clone(&keys)).await?;
     let (sink_user, sink_line) = (sink.device.user.clone(), line(&sink));
     drop(sink);
     let mut sealed: Vec<Vec<(MessageId, Bytes)>> = Vec::new();
@@ -279,7 +288,7 @@ pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcom
         sealed.push(frames::messages(&producer.device, &target, count, batch, start_ms));
     }
     let sent = arguments.messages * producers.len();
-    let (cpu, began) = (cpu_seconds(arguments.pid)?, Instant::now());
+    let (cpu, began) = (arguments.cpu_seconds()?, Instant::now());
     let producing = producers.into_iter().zip(sealed).map(|(mut producer, frames)| async move {
         let times = Mutex::new((vec![None; frames.len()], Vec::with_capacity(frames.len())));
         let on_send = |index: usize| {
@@ -300,16 +309,20 @@ pub(crate) async fn acknowledged(arguments: &Arguments) -> anyhow::Result<Outcom
     });
     let latencies: Vec<Vec<Duration>> = futures_util::future::try_join_all(producing).await?;
     let elapsed = began.elapsed();
-    let cpu = cpu_seconds(arguments.pid)? - cpu;
+    let cpu = arguments.cpu_seconds()? - cpu;
     Ok(outcome(sent, sent, elapsed, cpu, latencies.into_iter().flatten().collect()))
 }
 
-/// Resident bytes of a process.
-fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-    let kib: u64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
-    Ok(kib * 1024)
+/// Resident bytes of these processes together.
+fn resident_bytes(pids: &[u32]) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for pid in pids {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
+        let kib: u64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
+        bytes += kib * 1024;
+    }
+    Ok(bytes)
 }
 
 /// Signs a few clients in first, so that what is allocated once does not count, and says how much
@@ -321,11 +334,12 @@ pub(crate) async fn idle(arguments: &Arguments) -> anyhow::Result<u64> {
     let mut held = Vec::with_capacity(arguments.clients + WARM_UP);
     for index in 0..WARM_UP {
         let name = format!("{}-warm-{index:04}", arguments.prefix);
-        held.push(LoadClient::register(&arguments.server, &name, Arc::clone(&keys)).await?);
+        let server = arguments.server(index);
+        held.push(LoadClient::register(server, &name, Arc::clone(&keys)).await?);
     }
-    let before = resident_bytes(arguments.pid)?;
-    held.extend(sign_up(arguments, &keys).await?);
-    let after = resident_bytes(arguments.pid)?;
+    let before = resident_bytes(&arguments.pids)?;
+    held.extend(sign_up(arguments, &keys, |index| index).await?);
+    let after = resident_bytes(&arguments.pids)?;
     let clients = u64::try_from(arguments.clients)?.max(1);
     Ok(after.saturating_sub(before) / clients)
 }
