@@ -96,6 +96,8 @@ fn configuration_is_chosen_by_variables_and_changed_in_the_editor() {
         "CHAT_CONFIG",
         "CHAT_INVITE",
         "CHAT_PASSWORD",
+        "CHAT_UI",
+        "CHAT_WEAK_PASSWORD",
         "NO_COLOR",
         "EDITOR",
         "VISUAL",

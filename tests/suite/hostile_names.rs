@@ -157,7 +157,7 @@ fn content(folder: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
 }
 
 /// One word for the input language, whatever is in it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_str().unwrap().replace('\'', r#"'"'"'"#))
 }
 

@@ -20,6 +20,9 @@ const EVIL: &str = "E\u{1b}[6666H\u{1b}]0;EVIL\u{7}\u{9b}6666m\u{9d}0;EVIL\u{9c}
 /// The title of the window, behind the number of what is new.
 const TITLE: &str = "chat: alice";
 
+/// How notices for the terminal begin, behind the escape.
+const NOTICES: [&str; 3] = ["]9;", "]777;notify;", "]99;;"];
+
 /// How its beginning is shown.
 const SHOWN: &str = r"E\x1b[6666H\x1b]0;EVIL\x07\x9b6666m";
 
@@ -39,6 +42,13 @@ fn acts(one: char) -> bool {
 /// How long the sequence is with which a text begins, if it is one that the program makes.
 fn own_sequence(text: &str) -> Option<usize> {
     let rest = text.strip_prefix('\u{1b}')?;
+    for begin in NOTICES {
+        if let Some(rest) = rest.strip_prefix(begin) {
+            let (said, _) = rest.split_once("\u{1b}\\")?;
+            let is_clean = !said.chars().any(acts);
+            return is_clean.then_some("\u{1b}\u{1b}\\".len() + begin.len() + said.len());
+        }
+    }
     if let Some(rest) = rest.strip_prefix("]2;") {
         let (title, _) = rest.split_once("\u{1b}\\")?;
         let counted = title.strip_prefix('(').and_then(|title| title.split_once(") "));
@@ -61,7 +71,7 @@ fn own_sequence(text: &str) -> Option<usize> {
 }
 
 /// What a program has written that is neither text nor a sequence of its own: the beginning of each.
-fn strays(written: &str) -> Vec<String> {
+pub(super) fn strays(written: &str) -> Vec<String> {
     let (mut rest, mut strays) = (written, Vec::new());
     while let Some(one) = rest.chars().next() {
         let length = match one {
@@ -87,16 +97,18 @@ fn what_acts_is_told_from_what_the_program_writes() {
     // Each of them by itself.
     assert_eq!(strays(EVIL).len(), EVIL.chars().filter(|one| acts(*one)).count());
     assert_eq!(strays("\u{1b}]2;a\u{7}b\u{1b}\\").len(), 3);
+    assert_eq!(strays("\u{1b}]9;bob: a\u{1b}\\b"), Vec::<String>::new());
+    assert_eq!(strays("\u{1b}]9;bob: a\u{9b}31m\u{1b}\\b").len(), 3);
 }
 
 /// Somebody at a terminal.
-struct Seat {
-    chat: Terminal,
+pub(super) struct Seat {
+    pub(super) chat: Terminal,
     is_full: bool,
 }
 
 impl Seat {
-    fn take(client: &Client, is_full: bool) -> Self {
+    pub(super) fn take(client: &Client, is_full: bool) -> Self {
         let chat = if is_full {
             client.at_full_screen((200, 40), "")
         } else {
@@ -113,7 +125,7 @@ impl Seat {
     }
 
     #[track_caller]
-    fn sees(&self, part: &str) {
+    pub(super) fn sees(&self, part: &str) {
         if self.is_full {
             self.chat.wait_until_seen(part);
         } else {
@@ -122,7 +134,7 @@ impl Seat {
     }
 
     #[track_caller]
-    fn types(&mut self, line: &str, part: &str) {
+    pub(super) fn types(&mut self, line: &str, part: &str) {
         self.chat.type_line(line);
         self.sees(part);
     }
@@ -154,7 +166,7 @@ fn refusing(scene: &Scene) -> (Proxy, Arc<AtomicBool>) {
 }
 
 /// A machine that lets alice write what she likes.
-fn machine(scene: &Scene, alice: &Client) -> Program {
+pub(super) fn machine(scene: &Scene, alice: &Client) -> Program {
     let said = alice.pipe(&["/fingerprint"], &[]).expect_code(0).stdout;
     let key = said.lines().find_map(|line| line.trim().strip_prefix("in a policy: ")).unwrap();
     let who = format!("[[rule]]\nwho = [{{ name = \"alice\", key = \"{}\" }}]\n", key.trim());

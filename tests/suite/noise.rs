@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chat_protocol::frame::Binary;
 use chat_testkit::middle::{Message, Passing, Way};
-use chat_tests::{Program, Proxy, Rig, Scene, types};
+use chat_tests::{Program, Proxy, Rig, Scene, Terminal, types};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -194,6 +195,19 @@ fn noted(scene: &Scene) -> (Proxy, Sent) {
     (Proxy::through(scene.server.address(), Box::new(middle), None), sent)
 }
 
+/// The headers of the frames among these.
+fn headers(sent: &[Message]) -> Vec<Value> {
+    let frames = sent.iter().filter_map(|message| match message {
+        Message::Binary(bytes) => Some(bytes),
+        Message::Text(_) | Message::SignedIn(_) => None,
+    });
+    let header = |bytes: &Bytes| match Binary::decode(bytes.clone()) {
+        Ok(Binary::Frame(frame)) => serde_json::from_slice(frame.header()).unwrap(),
+        other => panic!("no frame: {other:?}"),
+    };
+    frames.map(header).collect()
+}
+
 /// Goal: of what is set a hub sees that something was said to oneself, and nothing of what, of whom or where. Method: each
 /// message that alice's machines send from then on is looked at.
 #[test]
@@ -208,7 +222,6 @@ fn a_hub_sees_of_what_is_set_that_something_was_said_to_oneself() {
     passes(&mut desk, &laptop, "/mute #plans", "#plans is muted:");
     passes(&mut laptop, &desk, "/away at-the-sea", "you are away (at-the-sea)");
     let sent: Vec<Message> = sent.lock().split_off(before);
-    let mut said = 0;
     for message in &sent {
         let bytes: &[u8] = match message {
             Message::Text(text) => text.as_bytes(),
@@ -219,16 +232,146 @@ fn a_hub_sees_of_what_is_set_that_something_was_said_to_oneself() {
             let is_there = bytes.windows(word.len()).any(|one| one == word.as_bytes());
             assert!(!is_there, "{word}: {message:?}");
         }
-        let Message::Binary(bytes) = message else { continue };
-        let Ok(Binary::Frame(frame)) = Binary::decode(bytes.clone()) else {
-            panic!("no frame: {message:?}")
-        };
-        let header: Value = serde_json::from_slice(frame.header()).unwrap();
+    }
+    let mut said = 0;
+    for header in headers(&sent) {
         assert_eq!(header["cid"], "dm:alice:alice", "{header}");
         assert!(["DM", "ACK"].contains(&header["t"].as_str().unwrap()), "{header}");
         said += usize::from(header["t"] == "DM");
     }
     assert!(said >= 3, "{said}: {sent:?}");
+}
+
+/// Two machines of alice at their full screens, connected to this address, that have said something to each other: what the
+/// first message between the two makes is made, on both.
+fn screens_at(scene: &Scene, url: &str) -> [Terminal; 2] {
+    let [mut desk, mut laptop] = ["alice-desk", "alice-laptop"].map(|home| {
+        let client = scene.rig.client("alice", url).with_home(scene.rig.path(home));
+        let chat = client.at_full_screen(WIDE, "");
+        chat.wait_until_seen("connected to");
+        chat
+    });
+    desk.type_line("/mute #nowhere");
+    laptop.wait_until_seen("#nowhere is muted");
+    laptop.type_line("/unmute #nowhere");
+    desk.wait_until_seen("#nowhere is muted no more");
+    [desk, laptop]
+}
+
+/// Goal: what is read on one machine is read on the other within a second, over the connection that is there. Method: most of
+/// several times count, because a machine that has much to do may be late once; and nobody signs in meanwhile.
+#[test]
+fn what_is_read_on_one_machine_is_read_on_the_other_within_a_second() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let (proxy, sent) = noted(&scene);
+    let sign_ins = || {
+        let is_one = |message: &&Message| match message {
+            Message::Text(text) => text.contains(r#""tag":"AUTH""#),
+            Message::Binary(_) | Message::SignedIn(_) => false,
+        };
+        sent.lock().iter().filter(is_one).count()
+    };
+    let [mut desk, mut laptop] = screens_at(&scene, &proxy.url());
+    let before = sign_ins();
+    assert!(before >= 2, "{before}");
+    let mut took = Vec::new();
+    for round in 1..=5 {
+        bob.type_line(&format!("alice*number {round}"));
+        for machine in [&desk, &laptop] {
+            machine.wait_until_seen("bob(1,1)");
+        }
+        let begun = Instant::now();
+        laptop.type_line("/query bob");
+        desk.wait_until_gone("bob(1,1)");
+        took.push(begun.elapsed());
+        laptop.wait_until_seen(&format!("bob: number {round}"));
+        laptop.type_line("/room lobby");
+        laptop.wait_until_seen("▸2 #lobby");
+    }
+    took.sort();
+    assert!(took[2] < SOON, "{took:?}");
+    assert_eq!(sign_ins(), before, "nobody needed another connection");
+    for machine in [&mut desk, &mut laptop] {
+        machine.type_line("/quit");
+        assert_eq!(machine.wait(), Some(0));
+    }
+}
+
+/// Goal: of what was read a hub sees that something was said to oneself, and not where. Method: each frame that alice's
+/// machines send from then on is looked at; that a message has come was confirmed before anybody read it.
+#[test]
+fn a_hub_sees_of_what_was_read_that_something_was_said_to_oneself() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let (proxy, sent) = noted(&scene);
+    let [mut desk, mut laptop] = screens_at(&scene, &proxy.url());
+    types(&mut bob, "alice*one", "delivered to alice");
+    for machine in [&desk, &laptop] {
+        machine.wait_until_seen("bob(1,1)");
+    }
+    let before = sent.lock().len();
+    laptop.type_line("/query bob");
+    desk.wait_until_gone("bob(1,1)");
+    let since = sent.lock().split_off(before);
+    let all = headers(&since);
+    // The other machine may confirm bob's message late.
+    let said: Vec<&Value> = all.iter().filter(|header| header["t"] != "ACK").collect();
+    assert!(!said.is_empty(), "{all:?}");
+    for header in said {
+        assert_eq!((&header["t"], &header["cid"]), (&"DM".into(), &"dm:alice:alice".into()));
+    }
+    let in_clear = since.iter().filter_map(|message| match message {
+        Message::Text(text) => Some(text),
+        Message::Binary(_) | Message::SignedIn(_) => None,
+    });
+    for text in in_clear {
+        assert!(!text.contains("read:"), "{text}");
+    }
+    for machine in [&mut desk, &mut laptop] {
+        machine.type_line("/quit");
+        assert_eq!(machine.wait(), Some(0));
+    }
+}
+
+/// What was read waits so long at most before it is told, and some more.
+const TOLD_BY_THEN: Duration = Duration::from_millis(600);
+
+/// Goal: what is set without a connection, and what is read, is so on the other machine once there is one. (The build before
+/// forgot what was read.)
+#[test]
+fn what_is_set_and_read_without_a_connection_is_told_with_the_next_one() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let [mut desk, mut laptop] = screens_at(&scene, scene.url());
+    bob.type_line("alice*one");
+    for machine in [&desk, &laptop] {
+        machine.wait_until_seen("bob(1,1)");
+    }
+    laptop.type_line("/disconnect");
+    laptop.wait_until_seen("disconnected; /connect connects again");
+    laptop.type_line("/query bob");
+    laptop.wait_until_seen("bob: one");
+    let set = [
+        ("/mute #plans", "#plans is muted"),
+        ("/ignore carol", "what carol says is hidden"),
+        ("/away at the sea", "you are away (at the sea)"),
+    ];
+    for (line, part) in set {
+        laptop.type_line(line);
+        laptop.wait_until_seen(part);
+    }
+    // It would have been told by now, to nobody.
+    laptop.is_seen_within(TOLD_BY_THEN, |_| false);
+    desk.type_line("/ignore");
+    desk.wait_until_seen("you ignore nobody");
+    assert!(desk.picture().contains("bob(1,1)"), "{}", desk.picture());
+    laptop.type_line("/connect");
+    desk.wait_until_gone("bob(1,1)");
+    for (_, part) in set {
+        desk.wait_until_seen(part);
+    }
+    for machine in [&mut desk, &mut laptop] {
+        machine.type_line("/quit");
+        assert_eq!(machine.wait(), Some(0));
+    }
 }
 
 /// Goal: what was set while a machine was away is set there when it comes back, also on a machine that is new.

@@ -204,6 +204,48 @@ fn the_chat_asks_for_a_new_password_without_echo_and_goes_on() {
     alice.with_password(OTHER).run_known(&["users"]).assert_code(0);
 }
 
+/// Goal: on the full screen a command that asks for a password has the terminal for itself, without echo, and the screen comes
+/// back behind it: to shut a device out, and to change the password.
+#[test]
+fn the_full_screen_gives_the_terminal_away_for_a_password_and_comes_back() {
+    let (scene, [mut bob]) = Scene::with(["bob"]);
+    let alice = scene.client("alice");
+    let mut chat = alice.at_full_screen((200, 40), "");
+    chat.wait_until_seen("connected to");
+    // A new device of somebody who has said something is told of.
+    chat.type_line("hello");
+    bob.stdout.wait_for_part("alice: hello");
+    let laptop = scene.client("alice").with_home(scene.rig.path("laptop"));
+    laptop.run_known(&["users"]).assert_code(0);
+    chat.wait_until_seen("your account has a new device, number 2");
+    chat.type_line("/devices revoke 2");
+    chat.answer("Password of alice now: ", "not this");
+    chat.answer("That was wrong. Password now: ", PASSWORD);
+    chat.wait_until_seen("is revoked");
+    laptop.run_known(&["users"]).assert_code(4);
+    chat.type_line("/password");
+    chat.answer("Password of alice now: ", PASSWORD);
+    new_password(&mut chat, OTHER, OTHER);
+    chat.wait_until_seen("is changed");
+    bob.type_line("are you there?");
+    chat.wait_until_seen("bob: are you there?");
+    chat.type_line("here I am");
+    bob.stdout.wait_for_part("alice: here I am");
+    chat.type_line("/quit");
+    assert_eq!(chat.wait(), Some(0));
+    assert!(!chat.text().contains(OTHER) && !chat.text().contains(PASSWORD));
+    alice.with_password(OTHER).run_known(&["users"]).assert_code(0);
+}
+
+#[test]
+fn a_script_is_told_where_a_password_is_typed() {
+    let scene = Scene::empty();
+    let told = scene.client("alice").pipe(&["/password", "/devices revoke 2"], &[]).expect_code(1);
+    for part in ["chat-client passwd --password-file OLD", "chat-client devices revoke N"] {
+        assert!(told.stdout.contains(part), "{part}: {told:?}");
+    }
+}
+
 #[test]
 fn an_umlaut_is_the_same_on_every_keyboard() {
     let scene = Scene::empty();

@@ -312,6 +312,7 @@ fn files() -> Vec<Step> {
 fn connection() -> Vec<Step> {
     vec![
         row("run", "Linux "),
+        Step::Alice("/devices", ", this one"),
         row("key", "this device has new keys"),
         row("connect", "you are connected already"),
         row("disconnect", "disconnected; /connect connects again"),

@@ -405,7 +405,7 @@ fn what_was_covered_is_not_among_the_last_words() {
 }
 
 /// Whether nothing is typed.
-fn is_empty(picture: &str) -> bool {
+pub(super) fn is_empty(picture: &str) -> bool {
     picture.lines().any(|row| row.starts_with("> a message, or"))
 }
 
@@ -416,7 +416,7 @@ fn is_empty_under_the_veil(picture: &str) -> bool {
 
 /// Waits until this stands in the row where one types, which is the last one that begins so.
 #[track_caller]
-fn typed_is(chat: &Terminal, row: &str) {
+pub(super) fn typed_is(chat: &Terminal, row: &str) {
     let begins = row.split('/').next().unwrap_or_default();
     chat.wait_for_picture(row, |picture| {
         let typed = picture.lines().rfind(|one| one.starts_with(begins));

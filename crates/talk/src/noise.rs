@@ -369,8 +369,11 @@ impl Talk {
         }
     }
 
-    /// Tells this user's other devices what was read.
+    /// Tells this user's other devices what was read; without a connection, once there is one again.
     pub(crate) async fn tell_read(&mut self, now: Instant) {
+        if !self.is_online() {
+            return;
+        }
         let read = self.noise.read.take(now).into_iter();
         let changes: Vec<(String, String)> = read
             .map(|(cid, (id, from))| (format!("{READ}{cid}"), format!("{id}|{from}")))

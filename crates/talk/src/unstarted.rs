@@ -81,7 +81,9 @@ impl Unstarted {
 impl Talk {
     /// When [`Talk::take_back_unstarted`] has something to do.
     pub fn due(&self) -> Option<Instant> {
-        let others = self.awaited.returns_until.into_iter().chain(self.noise.due());
+        // What was read waits for somebody who can hear it.
+        let read = self.noise.due().filter(|_| self.is_online());
+        let others = self.awaited.returns_until.into_iter().chain(read);
         self.unstarted.due().into_iter().chain(others).min()
     }
 
