@@ -206,8 +206,9 @@ pub const CATCH_UP_PAGE_MAX: usize = 256;
 /// Committed entries kept in memory, so that who has caught up to within them can go live.
 pub const RING_ENTRIES_MAX: usize = 4_096;
 
-/// Bytes of those entries.
-pub const RING_BYTES_MAX: usize = 32 * MIB;
+/// Bytes of those entries: of long messages, too, more than comes while somebody reads the last page from the store. All
+/// of it is filled by whoever sends long ones, and no attack may take more than 64 MiB of memory for all that it does.
+pub const RING_BYTES_MAX: usize = 16 * MIB;
 
 /// Entries pushed at once when somebody goes live; with more it is read from the store again. Half
 /// an outbox, so going live never overflows it.

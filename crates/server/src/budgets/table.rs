@@ -157,9 +157,9 @@ budgets! {
     Messages = "messages", Amount::Rate(Rate::per_second(50, 1_000)), per "account",
         Waits, "faster than anybody types; a program that sends a file of lines waits";
     /// Bytes of messages, and of the lines and wraps of keys.
-    MessageBytes = "message_bytes", Amount::Rate(Rate::per_second(MIB, 4 * MIB)), per "account",
-        Waits, "twenty letters of the largest size, or a key for the largest room; beyond 4 MiB/s the disk keeps others \
-        waiting";
+    MessageBytes = "message_bytes", Amount::Rate(Rate::per_second(512 * KIB, 4 * MIB)), per "account",
+        Waits, "twenty letters of the largest size, or a key for the largest room; with more than 1 MiB/s the disk keeps \
+        others waiting";
     /// What agents report.
     Reports = "reports", Amount::Rate(Rate::per_second(500, 1_000)), per "account",
         Waits, "pieces of output, and what became of commands";
