@@ -20,8 +20,7 @@ seconds="${ABUSE_SECONDS:-24}"
 rows=("$@")
 [[ ${#rows[@]} -gt 0 ]] || rows=(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 signups)
 if [[ -z "${BIN:-}" ]]; then
-  cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
-    --bin chat-server --bin chat-client --bin chat-abuse
+  cargo build --quiet --release --workspace --bins
   BIN="${CARGO_TARGET_DIR:-target}/release"
 fi
 # This shell is on the attacker's side, with all that it starts: what it looks for, and how often, is nothing that the

@@ -27,10 +27,11 @@ if [[ "${1:-}" =~ ^(chaos|bench)$ ]] && ! command -v python3 >/dev/null; then
   exit 77
 fi
 if [[ -z "${BIN:-}" && "${1:-}" == bench ]]; then
-  cargo build --quiet --release --package chat-server --package chat-tests --bin chat-server --bin chat-load
+  cargo build --quiet --release --workspace --bins
   BIN="${CARGO_TARGET_DIR:-target}/release"
 elif [[ -z "${BIN:-}" ]]; then
-  cargo build --quiet --package chat-server --package chat-client
+  # Examples, of which there may be none, need what tests need: so nothing is compiled again that the tests have.
+  cargo build --quiet --workspace --bins --examples
   BIN="${CARGO_TARGET_DIR:-target}/debug"
 fi
 BIN="$(cd "$BIN" && pwd)"

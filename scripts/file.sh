@@ -8,8 +8,7 @@ cd "$(dirname "$0")/.."
 
 size="${1:-1024}"
 pairs="${2:-5}"
-cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
-  --bin chat-server --bin chat-client --bin chat-load
+cargo build --quiet --release --workspace --bins
 bin="$(realpath "${CARGO_TARGET_DIR:-target}/release")"
 work="$(mktemp -d)"
 jobs_of=()

@@ -13,8 +13,7 @@ cd "$(dirname "$0")/.."
 
 verify="${1:-signature}"
 if [[ "$verify" == drain ]]; then
-  cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
-    --bin chat-server --bin chat-client --bin chat-drain
+  cargo build --quiet --release --workspace --bins
   bin="${CARGO_TARGET_DIR:-target}/release"
   exec "$bin/chat-drain" --bin "$bin" --messages "${2:-100000}"
 fi
@@ -28,7 +27,7 @@ if [[ "$verify" == http ]]; then
   beside=3
   www=(--www)
 fi
-cargo build --quiet --release --package chat-server --package chat-tests --bin chat-server --bin chat-load
+cargo build --quiet --release --workspace --bins
 bin="${CARGO_TARGET_DIR:-target}/release"
 work="$(mktemp -d)"
 server=""

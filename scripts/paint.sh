@@ -7,8 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [[ -z "${BIN:-}" ]]; then
-  cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
-    --bin chat-server --bin chat-client --bin chat-paint
+  cargo build --quiet --release --workspace --bins
   BIN="${CARGO_TARGET_DIR:-target}/release"
 fi
 exec taskset -c 0 "$BIN/chat-paint" --core 1 "$@"

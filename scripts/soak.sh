@@ -9,8 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [[ -z "${BIN:-}" ]]; then
-  cargo build --quiet --release --package chat-server --package chat-client --package chat-tests \
-    --bin chat-server --bin chat-client --bin chat-soak
+  cargo build --quiet --release --workspace --bins
   BIN="${CARGO_TARGET_DIR:-target}/release"
 fi
 exec "$BIN/chat-soak" "$@"
