@@ -126,7 +126,7 @@ fn few() -> Vec<Plan> {
         ),
         plan(REFILL_CUT, TURNS[1], Budget { deaths: 1, words: 1, sends: 1, ..none }),
         plan(CUT_AGAIN, TURNS[1], Budget { restarts: 1, starts: 1, ..none }),
-        plan(CUT_BACK, TURNS[1], Budget { backs: 1, words: 1, sends: 1, ..none }),
+        plan(CUT_BACK, TURNS[1], Budget { backs: 1, words: 2, sends: 1, ..none }),
         plan(OLD, TURNS[1], Budget { olds: 1, removes: 1, deaths: 1, ..none }),
     ]
 }
