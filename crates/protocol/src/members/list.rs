@@ -156,8 +156,8 @@ mod tests {
                         ek: KeyId([7; 16]),
                     };
                     let lines = [line(first, keys.0), line(second, keys.1)];
-                    let text: String =
-                        lines.iter().map(|l| format!("{} {} {}\n", l.name, l.sk, l.ek)).collect();
+                    let text =
+                        lines.clone().map(|l| format!("{} {} {}\n", l.name, l.sk, l.ek)).concat();
                     let written = MemberList::new(lines);
                     let found = MemberList::parse(text.as_bytes());
                     assert_eq!(found.is_ok(), written.as_bytes() == text.as_bytes(), "{text}");

@@ -242,8 +242,8 @@ mod tests {
         let (options, metrics) = (SqliteOptions::default(), Arc::default());
         let shared = (&log, HUB.life);
         let opened = sqlite::open_shared(folder.path(), options, metrics, shared).unwrap();
-        let ((mut store, _, _, followed), mut standing) = (opened, Standing::default());
-        let mut follower = Follower::restore(Seal::new(&[1; 32], [2; 16], 1), followed);
+        let ((mut store, _, _, read), mut standing) = (opened, Standing::default());
+        let mut follower = Follower::restore(Seal::new(&[1; 32], [2; 16], 1), read);
         for turn in 1..=3 {
             let (time_ms, batch) = (10 * turn, Bytes::from_static(b"batch"));
             let mark = Mark {
@@ -263,8 +263,8 @@ mod tests {
             let (_, chain) = store.commit_turn(Vec::new(), mark).await.unwrap();
             follower.apply(turn, time_ms, chain);
         }
-        let (follower, standing) = (&follower, &mut standing);
-        let copy = OwnCopy { hub: HUB, follower, store: &mut store, standing };
+        let copy =
+            OwnCopy { hub: HUB, follower: &follower, store: &mut store, standing: &mut standing };
         let dropped = Stamp { time_ms: 10, digest: None };
         let known = [Some(dropped), Some(Stamp::new(20, b"batch")), Some(Stamp::new(30, b"batch"))];
         for (turn, stamp) in (1..).zip(known) {
