@@ -82,7 +82,8 @@ fn twenty_clients_lose_nothing_while_the_server_is_killed_twice() {
     let mut scene = Scene::empty();
     let messages = messages().display().to_string();
     let arguments =
-        ["--emulate", "20", "--duration", "6s", "--rate", "60", "--messages", &messages, "--json"];
+        // Long enough for both, on a busy machine, too.
+        ["--emulate", "20", "--duration", "14s", "--rate", "60", "--messages", &messages, "--json"];
     let emulator = scene.rig.emulator(scene.url());
     let mut run = emulator.start(&arguments);
     let log = scene.rig.logs().join("server.jsonl");
